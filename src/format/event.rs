@@ -1,0 +1,258 @@
+//! One `format` file: an event's name, id, fields and print format.
+//!
+//! Written by the kernel in `f_show` (kernel/trace/trace_events.c): `name`, `ID`, then the common fields, a blank line,
+//! the event's own fields, and `print fmt`, whose text may itself contain line breaks and runs to the end of the file.
+
+use std::fmt;
+
+use nom::{
+    IResult, Parser,
+    bytes::complete::{tag, take_while1},
+    character::complete::{char, digit1},
+    combinator::{map_res, opt},
+    sequence::{delimited, preceded, terminated},
+};
+
+use super::{CType, FormatError, LongSize, Place, declaration, syntax};
+
+/// The number that marks an event's records: `common_type`, the first two bytes. It changes from boot to boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId(pub u16);
+
+impl EventId {
+    /// As an index into a table by id.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// One field of an event: what the file says, and what it means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// The declaration exactly as the file has it: `__data_loc char[] name`.
+    pub declaration: String,
+    /// The `offset:` column: bytes from the start of the record.
+    pub offset: u32,
+    /// The `size:` column: bytes; 0 for a field that runs to the end of the record.
+    pub size: u32,
+    /// The `signed:` column; kernels before 2.6.33 had none.
+    pub signed: Option<bool>,
+    /// Whether the line says `field special:`, as old `ftrace/*` formats do.
+    pub special: bool,
+    /// The field's name.
+    pub name: String,
+    /// The type of one element.
+    pub ctype: CType,
+    /// Where the value lies.
+    pub place: Place,
+}
+
+/// A parsed `format` file.
+///
+/// ```
+/// use ftrace_live::format::{EventFormat, LongSize, Place};
+/// let text = "name: user_fault\nID: 7\nformat:\n\
+///             \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+///             \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\
+///             \n\
+///             \tfield:__data_loc char[] file;\toffset:8;\tsize:4;\tsigned:0;\n\
+///             \n\
+///             print fmt: \"file=%s\", __get_str(file)\n";
+/// let format = EventFormat::parse("exceptions", text, LongSize::Eight).unwrap();
+/// assert_eq!((format.name.as_str(), format.id.0), ("user_fault", 7));
+/// assert_eq!(format.fields[0].place, Place::DataLoc);
+/// assert_eq!(format.to_string(), text);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventFormat {
+    /// The system (group) the event belongs to: its folder's name. The file itself does not state it.
+    pub system: String,
+    /// The event's name.
+    pub name: String,
+    /// The number of its records on this boot.
+    pub id: EventId,
+    /// The fields every event begins with.
+    pub common: Vec<Field>,
+    /// The event's own fields, in file order.
+    pub fields: Vec<Field>,
+    /// The text behind `print fmt: `, without the last line break: a C string literal and its arguments.
+    pub print_fmt: String,
+}
+
+impl EventFormat {
+    /// Parses the text of `events/<system>/<event>/format` from a kernel with longs of size `long`.
+    pub fn parse(system: &str, text: &str, long: LongSize) -> Result<EventFormat, FormatError> {
+        let (rest, (name, id)) = header(text).map_err(|e| at(text, e, "name: and ID: lines"))?;
+        let (rest, common) = field_lines(text, rest, long)?;
+        // The blank line between common and own fields stands there even when the event has no own fields.
+        let rest = rest.strip_prefix('\n').ok_or_else(|| syntax(text, rest, "a field line or a blank line"))?;
+        let (rest, fields) = field_lines(text, rest, long)?;
+        let (_, print_fmt) = print_fmt(rest).map_err(|e| at(text, e, "a field line or print fmt:"))?;
+        Ok(EventFormat {
+            system: system.to_owned(),
+            name: name.to_owned(),
+            id: EventId(id),
+            common,
+            fields,
+            print_fmt: print_fmt.to_owned(),
+        })
+    }
+
+    /// `system:name`, as the kernel's control files write it.
+    pub fn full_name(&self) -> String {
+        format!("{}:{}", self.system, self.name)
+    }
+
+    /// The field of that name, common or own, and where it is listed.
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().chain(&self.common).find(|f| f.name == name)
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let keyword = if self.special { "field special" } else { "field" };
+        write!(f, "\t{keyword}:{};\toffset:{};\tsize:{};", self.declaration, self.offset, self.size)?;
+        if let Some(signed) = self.signed {
+            write!(f, "\tsigned:{};", u8::from(signed))?;
+        }
+        writeln!(f)
+    }
+}
+
+/// Prints the file again, byte for byte.
+impl fmt::Display for EventFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "name: {}\nID: {}\nformat:\n", self.name, self.id)?;
+        self.common.iter().try_for_each(|field| field.fmt(f))?;
+        writeln!(f)?;
+        self.fields.iter().try_for_each(|field| field.fmt(f))?;
+        // An event without fields of its own has one blank line, not two.
+        if !self.fields.is_empty() {
+            writeln!(f)?;
+        }
+        writeln!(f, "print fmt: {}", self.print_fmt)
+    }
+}
+
+fn at(text: &str, error: nom::Err<nom::error::Error<&str>>, expected: &'static str) -> FormatError {
+    match error {
+        nom::Err::Error(e) | nom::Err::Failure(e) => syntax(text, e.input, expected),
+        nom::Err::Incomplete(_) => syntax(text, "", expected),
+    }
+}
+
+fn header(input: &str) -> IResult<&str, (&str, u16)> {
+    let name = delimited(tag("name: "), take_while1(|c| c != '\n'), char('\n'));
+    let id = delimited(tag("ID: "), map_res(digit1, str::parse::<u16>), char('\n'));
+    terminated((name, id), tag("format:\n")).parse(input)
+}
+
+/// `\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;`: (special, declaration, offset, size, signed).
+type FieldLine<'a> = (bool, &'a str, u32, u32, Option<u8>);
+
+fn field_line(input: &str) -> IResult<&str, FieldLine<'_>> {
+    let number = |name: &'static str| delimited(tag(name), map_res(digit1, str::parse::<u32>), char(';'));
+    terminated(
+        (
+            preceded(tag("\tfield"), opt(tag(" special")).map(|special| special.is_some())),
+            delimited(char(':'), take_while1(|c| c != ';' && c != '\n'), char(';')),
+            number("\toffset:"),
+            number("\tsize:"),
+            opt(delimited(tag("\tsigned:"), map_res(digit1, str::parse::<u8>), char(';'))),
+        ),
+        char('\n'),
+    )
+    .parse(input)
+}
+
+/// All field lines from `input` on, which is a suffix of `text`.
+fn field_lines<'a>(text: &str, mut input: &'a str, long: LongSize) -> Result<(&'a str, Vec<Field>), FormatError> {
+    let mut fields = Vec::new();
+    while input.starts_with("\tfield") {
+        let (rest, line) = field_line(input).map_err(|e| at(text, e, "a field line"))?;
+        let (special, declaration, offset, size, signed) = line;
+        let split = declaration::split(declaration).ok_or_else(|| FormatError::Declaration {
+            line: super::line_of(text, input),
+            declaration: declaration.to_owned(),
+        })?;
+        let signed = signed.map(|s| s != 0);
+        let (ctype, place) = split.deduce(size, signed, long);
+        let name = split.name.to_owned();
+        fields.push(Field { declaration: declaration.to_owned(), offset, size, signed, special, name, ctype, place });
+        input = rest;
+    }
+    Ok((input, fields))
+}
+
+/// The rest of the file, from a blank line (absent when there are no own fields) to the end.
+fn print_fmt(input: &str) -> IResult<&str, &str> {
+    let (rest, _) = (opt(char('\n')), tag("print fmt: ")).parse(input)?;
+    Ok(("", rest.strip_suffix('\n').unwrap_or(rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMON: &str = "\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+         \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n\
+         \tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n\
+         \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n";
+
+    fn file(fields: &str, print_fmt: &str) -> String {
+        format!("name: e\nID: 3\nformat:\n{COMMON}\n{fields}print fmt: {print_fmt}\n")
+    }
+
+    #[test]
+    fn an_event_without_fields_of_its_own() {
+        let text = file("", "\"\"");
+        let format = EventFormat::parse("hyp", &text, LongSize::Eight).unwrap();
+        assert!(format.fields.is_empty());
+        assert_eq!(format.common.len(), 4);
+        assert_eq!(format.to_string(), text);
+    }
+
+    #[test]
+    fn a_print_format_may_hold_line_breaks() {
+        let text = file("\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\n", "\"a\n b\tc %d\", REC->a");
+        let format = EventFormat::parse("ext4", &text, LongSize::Eight).unwrap();
+        assert_eq!(format.print_fmt, "\"a\n b\tc %d\", REC->a");
+        assert_eq!(format.to_string(), text);
+    }
+
+    #[test]
+    fn old_kernels_have_special_fields_and_no_signed_column() {
+        let text = file("\tfield special:char buf[];\toffset:8;\tsize:0;\n\n", "\"%s\", REC->buf");
+        let format = EventFormat::parse("ftrace", &text, LongSize::Eight).unwrap();
+        assert!(format.fields[0].special);
+        assert_eq!(format.fields[0].signed, None);
+        assert_eq!(format.to_string(), text);
+    }
+
+    #[test]
+    fn an_error_names_the_line() {
+        let text = file("\tfield:int a;\toffset:eight;\tsize:4;\tsigned:1;\n\n", "\"\"");
+        let error = EventFormat::parse("x", &text, LongSize::Eight).unwrap_err();
+        assert!(matches!(error, FormatError::Syntax { line: 9, .. }), "{error}");
+        let text = file("\tfield:a;\toffset:8;\tsize:4;\tsigned:1;\n\n", "\"\"");
+        let error = EventFormat::parse("x", &text, LongSize::Eight).unwrap_err();
+        assert_eq!(error, FormatError::Declaration { line: 9, declaration: "a".into() });
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error_or_a_shorter_print_format_and_never_a_panic() {
+        let text = file("\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\n", "\"%d\", REC->a");
+        for end in 0..text.len() {
+            let parsed = EventFormat::parse("x", &text[..end], LongSize::Eight);
+            let whole = text[..end].contains("print fmt: ");
+            assert_eq!(parsed.is_ok(), whole, "cut at {end}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The kernel's descriptions of its own binary records, parsed with nom.
+//!
+//! tracefs describes itself in text: [`header_page`](HeaderPage) says how a sub-buffer is laid out, and one `format`
+//! file per event ([`EventFormat`]) says which fields a record has, at which offset, of which size. Nothing here
+//! touches files: text in, description out.
+//!
+//! A field keeps two things side by side: what the file *says* ([`Field::declaration`], offset, size, `signed`), kept to
+//! the byte so that a parsed file prints back unchanged, and what it *means* ([`Field::ctype`], [`Field::place`]),
+//! deduced once. Where the two disagree (an `int` stored in eight bytes) both are needed.
+
+mod declaration;
+mod event;
+mod header_page;
+
+pub use declaration::{Base, CType, Place};
+pub use event::{EventFormat, EventId, Field};
+pub use header_page::{HeaderField, HeaderPage};
+
+/// The width of a kernel `long` and of its pointers, in bytes: a fact about the traced kernel, never about the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LongSize {
+    /// A 32-bit kernel.
+    Four,
+    /// A 64-bit kernel.
+    Eight,
+}
+
+impl LongSize {
+    /// The width in bytes: 4 or 8.
+    pub const fn bytes(self) -> u32 {
+        match self {
+            LongSize::Four => 4,
+            LongSize::Eight => 8,
+        }
+    }
+}
+
+/// The byte order of the traced kernel. No description file states it: see
+/// [`ring::detect_byte_order`](crate::ring::detect_byte_order).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Endian {
+    /// Least significant byte first.
+    Little,
+    /// Most significant byte first (s390x, some MIPS and POWER).
+    Big,
+}
+
+impl Endian {
+    /// The byte order of the machine this program runs on, which is that of the kernel it traces live.
+    pub const NATIVE: Endian = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
+}
+
+/// Why a description of the kernel's could not be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FormatError {
+    /// The text is not what the kernel writes there.
+    #[error("line {line}: expected {expected}, found {found:?}")]
+    Syntax {
+        /// Line of the text, from 1.
+        line: usize,
+        /// What should stand there.
+        expected: &'static str,
+        /// The beginning of what stands there.
+        found: String,
+    },
+    /// `header_page` lacks a part that the layout of a sub-buffer depends on.
+    #[error("header_page has no usable field {0:?}")]
+    HeaderField(&'static str),
+    /// A field declaration has no name or no type.
+    #[error("line {line}: no type and name in the declaration {declaration:?}")]
+    Declaration {
+        /// Line of the text, from 1.
+        line: usize,
+        /// The declaration as the file has it.
+        declaration: String,
+    },
+}
+
+/// Line of `rest` within `whole` (a suffix of it), from 1.
+fn line_of(whole: &str, rest: &str) -> usize {
+    let consumed = whole.len().saturating_sub(rest.len());
+    whole.as_bytes()[..consumed].iter().filter(|&&b| b == b'\n').count() + 1
+}
+
+/// The first characters of `rest`, for an error message.
+fn excerpt(rest: &str) -> String {
+    rest.chars().take(40).collect()
+}
+
+/// A syntax error at `rest` within `whole`.
+fn syntax(whole: &str, rest: &str, expected: &'static str) -> FormatError {
+    FormatError::Syntax { line: line_of(whole, rest), expected, found: excerpt(rest) }
+}

@@ -1,0 +1,3 @@
+//! A running Linux kernel as a stream of typed OSC messages: the library behind `ftrace-live`.
+#![warn(missing_docs)]
+pub mod format;

@@ -1,0 +1,2 @@
+//! The `ftrace-live` program.
+fn main() {}
