@@ -1,3 +1,4 @@
 //! A running Linux kernel as a stream of typed OSC messages: the library behind `ftrace-live`.
 #![warn(missing_docs)]
 pub mod format;
+pub mod ring;

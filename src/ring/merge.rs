@@ -1,0 +1,254 @@
+//! The sub-buffers of all CPUs as one stream of records in the order of time.
+//!
+//! Each CPU's ring is in order by itself; a k-way merge keeps the stream in order across them. The merge stays with one
+//! CPU for as long as that CPU's next record is not later than any other's, which costs one comparison a record.
+//!
+//! ```text
+//! cpu0  ──1──────4──5─────────9──      current = cpu0 while its head ≤ limit,
+//! cpu1  ─────2──3───────7──8─────      limit   = the earliest head among the others
+//! out     1  2  3  4  5  7  8  9
+//! ```
+//!
+//! Guarantee: records leave in order of time as long as every feed has a sub-buffer whenever it is asked. A live feed
+//! that runs dry is left out until [`Merge::resume`]; what it gets later may then be older than what has already left.
+
+use std::io;
+
+use byteorder::ByteOrder;
+
+use super::sub_buffer::{Lost, RingError, Walk};
+use crate::format::HeaderPage;
+
+/// Where one CPU's sub-buffers come from, one after the other.
+pub trait Feed {
+    /// Puts the next sub-buffer into `page`, whose capacity is kept from call to call; `false` if there is none now.
+    fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool>;
+}
+
+impl<F: Feed + ?Sized> Feed for Box<F> {
+    fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+        (**self).advance(page)
+    }
+}
+
+/// One record of the merged stream.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// The CPU it was written on.
+    pub cpu: u32,
+    /// Trace-clock time.
+    pub time: u64,
+    /// What the ring lost on this CPU right before it.
+    pub lost: Lost,
+    /// Its payload, from `common_type` on; up to three bytes of padding may follow the last field.
+    pub bytes: &'a [u8],
+}
+
+/// What was read on one CPU, and what was wrong with it.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// Sub-buffers read.
+    pub sub_buffers: u64,
+    /// Records found.
+    pub records: u64,
+    /// Events that sub-buffer flags say were overwritten before they were read.
+    pub lost: u64,
+    /// Gaps of unknown size, each at least one event and not in `lost`.
+    pub gaps: u64,
+    /// Sub-buffers, or rests of them, that could not be walked.
+    pub malformed: u64,
+    /// The first such error.
+    pub first_error: Option<RingError>,
+}
+
+#[derive(Debug)]
+struct Cursor<F> {
+    cpu: u32,
+    feed: F,
+    /// The sub-buffer that `walk` is in.
+    page: Vec<u8>,
+    walk: Walk,
+    start: usize,
+    end: usize,
+    lost: Lost,
+    /// The feed said that it has nothing now, or failed.
+    dry: bool,
+    /// The feed failed and is not asked again.
+    failed: bool,
+    counts: Counts,
+    error: Option<io::Error>,
+}
+
+/// No head: later than any time.
+const NONE: u64 = u64::MAX;
+
+impl<F: Feed> Cursor<F> {
+    /// Steps to the next record and returns its time, or [`NONE`].
+    #[inline]
+    fn step<E: ByteOrder>(&mut self, layout: &HeaderPage) -> u64 {
+        loop {
+            match self.walk.next_in::<E>(&self.page) {
+                Some(Ok(found)) => {
+                    self.start = found.payload.start;
+                    self.end = found.payload.end;
+                    self.counts.records += 1;
+                    // A time that is all ones would be taken for "no head".
+                    return found.time.min(NONE - 1);
+                }
+                Some(Err(error)) => self.malformed(error),
+                None => {}
+            }
+            if !self.load::<E>(layout) {
+                return NONE;
+            }
+        }
+    }
+
+    /// Loads sub-buffers until one can be walked.
+    #[cold]
+    fn load<E: ByteOrder>(&mut self, layout: &HeaderPage) -> bool {
+        while !self.dry {
+            match self.feed.advance(&mut self.page) {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.dry = true;
+                    break;
+                }
+                Err(error) => {
+                    (self.dry, self.failed) = (true, true);
+                    self.error.get_or_insert(error);
+                    break;
+                }
+            }
+            self.counts.sub_buffers += 1;
+            match Walk::open::<E>(layout, &self.page) {
+                Ok((walk, lost)) => {
+                    self.walk = walk;
+                    match lost {
+                        Lost::Nothing => {}
+                        Lost::Unknown => self.counts.gaps += 1,
+                        Lost::Count(n) => self.counts.lost = self.counts.lost.saturating_add(n),
+                    }
+                    if lost != Lost::Nothing {
+                        self.lost = lost;
+                    }
+                    return true;
+                }
+                Err(error) => self.malformed(error),
+            }
+        }
+        self.walk = Walk::default();
+        false
+    }
+
+    #[cold]
+    fn malformed(&mut self, error: RingError) {
+        self.counts.malformed += 1;
+        self.counts.first_error.get_or_insert(error);
+    }
+}
+
+/// The merge over all CPUs.
+#[derive(Debug)]
+pub struct Merge<F> {
+    layout: HeaderPage,
+    cursors: Vec<Cursor<F>>,
+    /// The time of each cursor's head, apart so that a search over many CPUs reads one short array.
+    heads: Vec<u64>,
+    current: usize,
+    /// The earliest head among the others.
+    limit: u64,
+    /// Whether the head of `current` has been given out.
+    taken: bool,
+}
+
+impl<F: Feed> Merge<F> {
+    /// A merge over `(cpu, feed)` pairs, whose sub-buffers all have the layout `layout`. Nothing is read yet.
+    pub fn new(layout: HeaderPage, feeds: impl IntoIterator<Item = (u32, F)>) -> Merge<F> {
+        let cursors: Vec<_> = feeds
+            .into_iter()
+            .map(|(cpu, feed)| Cursor {
+                cpu,
+                feed,
+                page: Vec::with_capacity(layout.sub_buffer_size()),
+                walk: Walk::default(),
+                start: 0,
+                end: 0,
+                lost: Lost::Nothing,
+                dry: true,
+                failed: false,
+                counts: Counts::default(),
+                error: None,
+            })
+            .collect();
+        let heads = vec![NONE; cursors.len()];
+        let mut merge = Merge { layout, cursors, heads, current: 0, limit: 0, taken: false };
+        merge.resume();
+        merge
+    }
+
+    /// Asks every feed again that had run dry.
+    pub fn resume(&mut self) {
+        for cursor in &mut self.cursors {
+            cursor.dry = cursor.failed;
+        }
+        // The next call compares all CPUs anew.
+        self.limit = 0;
+    }
+
+    /// The next record, the earliest of all CPUs'; `None` when every feed is dry.
+    #[inline]
+    pub fn next_record<E: ByteOrder>(&mut self) -> Option<Record<'_>> {
+        if std::mem::take(&mut self.taken) {
+            let cursor = self.cursors.get_mut(self.current)?;
+            self.heads[self.current] = cursor.step::<E>(&self.layout);
+        }
+        if self.heads.get(self.current).is_none_or(|&head| head > self.limit || head == NONE) {
+            self.select::<E>()?;
+        }
+        self.taken = true;
+        let cursor = self.cursors.get_mut(self.current)?;
+        let lost = std::mem::take(&mut cursor.lost);
+        let bytes = cursor.page.get(cursor.start..cursor.end)?;
+        Some(Record { cpu: cursor.cpu, time: self.heads[self.current], lost, bytes })
+    }
+
+    /// Makes the CPU with the earliest head current; `None` when there is no head.
+    #[cold]
+    fn select<E: ByteOrder>(&mut self) -> Option<()> {
+        let (mut first, mut second) = ((NONE, 0), NONE);
+        for (index, head) in self.heads.iter_mut().enumerate() {
+            if *head == NONE && !self.cursors[index].dry {
+                *head = self.cursors[index].step::<E>(&self.layout);
+            }
+            if *head < first.0 {
+                second = first.0;
+                first = (*head, index);
+            } else {
+                second = second.min(*head);
+            }
+        }
+        (self.current, self.limit) = (first.1, second);
+        (first.0 != NONE).then_some(())
+    }
+
+    /// What was read so far, by CPU.
+    pub fn counts(&self) -> impl Iterator<Item = (u32, &Counts)> {
+        self.cursors.iter().map(|c| (c.cpu, &c.counts))
+    }
+
+    /// The feeds, by CPU.
+    pub fn feeds_mut(&mut self) -> impl Iterator<Item = (u32, &mut F)> {
+        self.cursors.iter_mut().map(|c| (c.cpu, &mut c.feed))
+    }
+
+    /// The feeds that failed since the last call, with why. A feed that failed is not asked again.
+    pub fn take_errors(&mut self) -> impl Iterator<Item = (u32, io::Error)> + '_ {
+        self.cursors.iter_mut().filter_map(|c| c.error.take().map(|error| (c.cpu, error)))
+    }
+
+    /// The layout of the sub-buffers.
+    pub fn layout(&self) -> &HeaderPage {
+        &self.layout
+    }
+}

@@ -1,0 +1,18 @@
+//! One sub-buffer's bytes → records with times and losses.
+//!
+//! A pure function of (bytes, [layout](crate::format::HeaderPage)): it knows neither events nor fields, nor where the
+//! bytes come from. [`sub_buffer`] walks one sub-buffer, [`merge`] joins the sub-buffers of all CPUs into one stream in
+//! the order of time.
+//!
+//! The rules are those of kernel/trace/ring_buffer.c; every check names the part of it that it relies on.
+
+pub mod merge;
+pub mod sub_buffer;
+
+pub use merge::{Counts, Feed, Merge, Record};
+pub use sub_buffer::{Lost, RingError, Walk, detect_byte_order};
+
+#[cfg(test)]
+mod page;
+#[cfg(test)]
+mod tests;

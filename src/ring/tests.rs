@@ -1,0 +1,249 @@
+//! What a sub-buffer means, record type by record type, in both byte orders and both long sizes.
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use proptest::prelude::*;
+
+use super::page::{Page, layout};
+use super::*;
+use crate::format::{Endian, LongSize};
+
+/// Everything a walk yields: the losses before it, the records as (time, payload), the error it ended with.
+type Walked = (Lost, Vec<(u64, Vec<u8>)>, Option<RingError>);
+
+fn walk<E: ByteOrder>(long: LongSize, page: &[u8]) -> Result<Walked, RingError> {
+    let (mut walk, lost) = Walk::open::<E>(&layout(long, 4096), page)?;
+    let (mut records, mut error) = (vec![], None);
+    while let Some(found) = walk.next_in::<E>(page) {
+        match found {
+            Ok(found) => records.push((found.time, page[found.payload].to_vec())),
+            Err(e) => error = Some(e),
+        }
+    }
+    Ok((lost, records, error))
+}
+
+/// Runs a test for each byte order and long size.
+macro_rules! on_every_kernel {
+    ($($(#[$meta:meta])* fn $name:ident<$E:ident>($long:ident: LongSize) $body:block)*) => {$(
+        $(#[$meta])*
+        #[test]
+        fn $name() {
+            fn check<$E: ByteOrder>($long: LongSize) $body
+            for long in [LongSize::Four, LongSize::Eight] {
+                check::<LittleEndian>(long);
+                check::<BigEndian>(long);
+            }
+        }
+    )*};
+}
+
+on_every_kernel! {
+    fn records_carry_the_sum_of_deltas_as_their_time<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 1000).data(0, b"abcd").data(5, b"efghijkl").long_data(7, b"mnopqrst").build();
+        let want = vec![(1000, b"abcd".to_vec()), (1005, b"efghijkl".to_vec()), (1012, b"mnopqrst".to_vec())];
+        assert_eq!(walk::<E>(long, &page), Ok((Lost::Nothing, want, None)));
+    }
+
+    fn a_time_extend_adds_up_to_59_bits<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 1).time_extend(200_000_000).data(0, b"abcd").time_extend(1 << 40).data(2, b"efgh").build();
+        let (_, records, error) = walk::<E>(long, &page).unwrap();
+        assert_eq!(records.iter().map(|r| r.0).collect::<Vec<_>>(), [200_000_001, 200_000_003 + (1 << 40)]);
+        assert_eq!(error, None);
+    }
+
+    fn an_absolute_stamp_takes_its_top_bits_from_the_time_so_far<E>(long: LongSize) {
+        // 2026 in `tai` ns is above 2^59.
+        let now = 1_795_000_000_000_000_000_u64;
+        let later = now + 123_456_789;
+        let page = Page::<E>::new(long, now).data(0, b"abcd").time_stamp(later).data(0, b"efgh").build();
+        let (_, records, _) = walk::<E>(long, &page).unwrap();
+        assert_eq!(records[1].0, later);
+        // Small clocks have no top bits, and a stamp may step back there.
+        let page = Page::<E>::new(long, 5000).data(0, b"abcd").time_stamp(4000).data(0, b"efgh").build();
+        assert_eq!(walk::<E>(long, &page).unwrap().1[1].0, 4000);
+    }
+
+    fn a_discarded_event_is_stepped_over_and_its_delta_is_not_added<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").discarded(1, 12).data(3, b"efgh").build();
+        let (_, records, error) = walk::<E>(long, &page).unwrap();
+        assert_eq!(records, [(11, b"abcd".to_vec()), (14, b"efgh".to_vec())]);
+        assert_eq!(error, None);
+    }
+
+    fn null_padding_ends_the_page<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").word(29, 0).data(3, b"efgh").build();
+        assert_eq!(walk::<E>(long, &page).unwrap().1.len(), 1);
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").word(29, 0).build();
+        assert_eq!(walk::<E>(long, &page), Ok((Lost::Nothing, vec![(11, b"abcd".to_vec())], None)));
+    }
+
+    fn losses_are_read_from_behind_the_data<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").lost(Some(807_873)).build();
+        assert_eq!(walk::<E>(long, &page).unwrap().0, Lost::Count(807_873));
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").lost(None).build();
+        assert_eq!(walk::<E>(long, &page).unwrap().0, Lost::Unknown);
+    }
+
+    fn a_commit_beyond_the_page_is_refused<E>(long: LongSize) {
+        let room = layout(long, 4096).data_size();
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").with_commit(room as u64 + 4);
+        assert_eq!(walk::<E>(long, &page), Err(RingError::CommitBeyondPage { commit: room + 4, room }));
+    }
+
+    fn a_zero_filled_tail_ends_the_page_with_an_error<E>(long: LongSize) {
+        let data = layout(long, 4096).data_offset();
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").with_commit(100);
+        let want = Some(RingError::ZeroLength { offset: data + 8 });
+        assert_eq!(walk::<E>(long, &page), Ok((Lost::Nothing, vec![(11, b"abcd".to_vec())], want)));
+    }
+
+    fn a_record_beyond_the_commit_is_refused_and_those_before_it_stand<E>(long: LongSize) {
+        let data = layout(long, 4096).data_offset();
+        for lying in [Page::<E>::new(long, 10).data(1, b"abcd").word(28, 1), Page::<E>::new(long, 10).data(1, b"abcd").long_data(1, &[0; 64])] {
+            let page = lying.with_commit(16);
+            let (_, records, error) = walk::<E>(long, &page).unwrap();
+            assert_eq!(records.len(), 1);
+            assert!(matches!(error, Some(RingError::RecordBeyondCommit { offset, .. }) if offset == data + 8), "{error:?}");
+        }
+    }
+
+    fn of_a_cut_sub_buffer_what_is_there_is_read<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 10).data(1, b"abcd").data(1, b"efgh").build();
+        let len = layout(long, 4096).data_offset() + 12;
+        let (_, records, error) = walk::<E>(long, &page[..len]).unwrap();
+        assert_eq!(records.len(), 1);
+        assert_eq!(error, Some(RingError::Truncated { len, missing: 4 }));
+        assert_eq!(walk::<E>(long, &page[..9]), Err(RingError::ShortHeader { len: 9 }));
+    }
+
+    fn the_byte_order_shows_in_the_commit_word<E>(long: LongSize) {
+        let empty = Page::<E>::new(long, 10).build();
+        let full = Page::<E>::new(long, 10).data(1, b"abcd").lost(None).build();
+        let big = E::read_u16(&[0, 1]) == 1;
+        let want = if big { Endian::Big } else { Endian::Little };
+        assert_eq!(detect_byte_order(&layout(long, 4096), [&empty[..], &full]), Some(want));
+        assert_eq!(detect_byte_order(&layout(long, 4096), [&empty[..]]), None);
+    }
+}
+
+/// A feed of pages held in memory, the next one last.
+struct Pages(Vec<Vec<u8>>);
+
+impl Feed for Pages {
+    fn advance(&mut self, page: &mut Vec<u8>) -> std::io::Result<bool> {
+        Ok(self.0.pop().map(|next| *page = next).is_some())
+    }
+}
+
+fn pages(mut pages: Vec<Vec<u8>>) -> Pages {
+    pages.reverse();
+    Pages(pages)
+}
+
+fn page_at(time: u64, deltas: &[u32]) -> Vec<u8> {
+    let start = Page::<LittleEndian>::new(LongSize::Eight, time);
+    deltas.iter().fold(start, |page, &delta| page.data(delta, b"abcd")).build()
+}
+
+fn merged(feeds: Vec<(u32, Pages)>) -> Vec<(u64, u32)> {
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds);
+    std::iter::from_fn(|| merge.next_record::<LittleEndian>().map(|r| (r.time, r.cpu))).collect()
+}
+
+#[test]
+fn cpus_are_merged_into_one_order_of_time() {
+    let feeds = vec![
+        (0, pages(vec![page_at(1, &[0, 3]), page_at(5, &[0, 4])])),
+        (3, pages(vec![page_at(2, &[0, 1, 4, 1])])),
+        (7, pages(vec![])),
+    ];
+    assert_eq!(merged(feeds), [(1, 0), (2, 3), (3, 3), (4, 0), (5, 0), (7, 3), (8, 3), (9, 0)]);
+}
+
+#[test]
+fn a_bad_sub_buffer_costs_itself_and_nothing_else() {
+    let bad = Page::<LittleEndian>::new(LongSize::Eight, 3).with_commit(5000);
+    let mut merge =
+        Merge::new(layout(LongSize::Eight, 4096), [(0, pages(vec![page_at(1, &[0]), bad, page_at(9, &[0])]))]);
+    let mut times = vec![];
+    while let Some(record) = merge.next_record::<LittleEndian>() {
+        times.push(record.time);
+    }
+    assert_eq!(times, [1, 9]);
+    let (_, counts) = merge.counts().next().unwrap();
+    assert_eq!((counts.sub_buffers, counts.records, counts.malformed), (3, 2, 1));
+    assert_eq!(counts.first_error, Some(RingError::CommitBeyondPage { commit: 5000, room: 4080 }));
+}
+
+#[test]
+fn a_dry_feed_is_asked_again_after_resume() {
+    struct Trickle(u64, bool);
+    impl Feed for Trickle {
+        fn advance(&mut self, page: &mut Vec<u8>) -> std::io::Result<bool> {
+            self.1 = !self.1;
+            self.0 += 10;
+            *page = page_at(self.0, &[0]);
+            Ok(self.1)
+        }
+    }
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), [(0, Trickle(0, false))]);
+    let turn = |merge: &mut Merge<Trickle>| {
+        let times: Vec<_> = std::iter::from_fn(|| merge.next_record::<LittleEndian>().map(|r| r.time)).collect();
+        merge.resume();
+        times
+    };
+    assert_eq!(turn(&mut merge), [10]);
+    assert_eq!(turn(&mut merge), [30]);
+}
+
+#[test]
+fn a_failed_feed_is_reported_once_and_the_others_go_on() {
+    struct Broken;
+    impl Feed for Broken {
+        fn advance(&mut self, _page: &mut Vec<u8>) -> std::io::Result<bool> {
+            Err(std::io::Error::from_raw_os_error(libc::ENODEV))
+        }
+    }
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), [(4, Broken)]);
+    assert!(merge.next_record::<LittleEndian>().is_none());
+    assert_eq!(
+        merge.take_errors().map(|(cpu, e)| (cpu, e.raw_os_error())).collect::<Vec<_>>(),
+        [(4, Some(libc::ENODEV))]
+    );
+    merge.resume();
+    assert!(merge.next_record::<LittleEndian>().is_none());
+    assert_eq!(merge.take_errors().count(), 0);
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_a_walk_panic_or_run_for_ever(page in proptest::collection::vec(any::<u8>(), 0..300), commit in 0u8..255) {
+        let mut page = page;
+        if page.len() > 12 {
+            page[8..12].copy_from_slice(&[commit, 0, 0, 0]);
+        }
+        for long in [LongSize::Four, LongSize::Eight] {
+            let _ = walk::<LittleEndian>(long, &page);
+            let _ = walk::<BigEndian>(long, &page);
+        }
+    }
+
+    #[test]
+    fn a_merge_is_sorted_and_complete(cpus in proptest::collection::vec(proptest::collection::vec((0u64..1000, proptest::collection::vec(0u32..100, 0..20)), 0..4), 0..5)) {
+        let mut want = 0;
+        let feeds = cpus.into_iter().enumerate().map(|(cpu, pages)| {
+            let mut start = 0;
+            let pages = pages.into_iter().map(|(gap, deltas)| {
+                start += gap;
+                let page = page_at(start, &deltas);
+                start += deltas.iter().map(|&d| u64::from(d)).sum::<u64>();
+                want += deltas.len();
+                page
+            }).collect();
+            (cpu as u32, self::pages(pages))
+        }).collect();
+        let merged = merged(feeds);
+        prop_assert_eq!(merged.len(), want);
+        prop_assert!(merged.is_sorted_by_key(|&(time, _)| time));
+    }
+}
