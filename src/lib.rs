@@ -1,4 +1,5 @@
 //! A running Linux kernel as a stream of typed OSC messages: the library behind `ftrace-live`.
 #![warn(missing_docs)]
+pub mod capture;
 pub mod format;
 pub mod ring;

@@ -1,0 +1,154 @@
+//! Capture folders: a folder that mirrors tracefs (`events/`, `per_cpu/cpuN/trace_pipe_raw`, `trace_clock` …).
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::format::{Endian, EventFormat, HeaderPage};
+use crate::ring::{Feed, detect_byte_order};
+
+use super::{Capture, CaptureError, CpuRing};
+
+/// Bytes read from a ring file at a time: large enough that the system call does not show, small beside any cache.
+const WINDOW: usize = 256 * 1024;
+
+/// Opens the capture in `folder`.
+///
+/// # Errors
+/// If `events/header_page` or `per_cpu` is missing or unreadable. A single unreadable `format` file is no error: see
+/// [`Capture::broken`].
+pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
+    let header_path = folder.join("events/header_page");
+    if !header_path.is_file() {
+        return Err(CaptureError::NotACapture { path: folder.to_owned(), missing: "events/header_page" });
+    }
+    let text = read_text(&header_path)?;
+    let header = HeaderPage::parse(&text).map_err(|source| CaptureError::Format { path: header_path, source })?;
+    let files = ring_files(folder)?;
+    if files.is_empty() {
+        return Err(CaptureError::NotACapture { path: folder.to_owned(), missing: "per_cpu/cpu0/trace_pipe_raw" });
+    }
+    let endian = byte_order(&header, &files)?;
+    let (events, broken) = formats(folder, &header)?;
+    let clock = fs::read_to_string(folder.join("trace_clock")).map_or("local".to_owned(), |text| current_clock(&text));
+    let rings = files
+        .into_iter()
+        .map(|(cpu, path)| {
+            let file = File::open(&path).map_err(|source| CaptureError::Read { path: path.clone(), source })?;
+            let stats = fs::read_to_string(path.with_file_name("stats")).ok();
+            let feed = Box::new(RingFile::new(file, header.sub_buffer_size()));
+            Ok(CpuRing { cpu, feed, stats })
+        })
+        .collect::<Result<_, CaptureError>>()?;
+    Ok(Capture { header, endian, events, broken, clock, rings })
+}
+
+/// The clock in brackets: `[mono]` of `local global [mono] boot`.
+pub fn current_clock(text: &str) -> String {
+    let bracketed = text.split('[').nth(1).and_then(|rest| rest.split(']').next());
+    bracketed.unwrap_or(text.trim()).to_owned()
+}
+
+fn read_text(path: &Path) -> Result<String, CaptureError> {
+    let bytes = fs::read(path).map_err(|source| CaptureError::Read { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// `(cpu, per_cpu/cpuN/trace_pipe_raw)` of every CPU, by number.
+fn ring_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>, CaptureError> {
+    let mut files = Vec::new();
+    let per_cpu = folder.join("per_cpu");
+    for entry in fs::read_dir(&per_cpu).into_iter().flatten() {
+        let entry = entry.map_err(|source| CaptureError::Read { path: per_cpu.clone(), source })?;
+        let cpu = entry.file_name().to_str().and_then(|name| name.strip_prefix("cpu")).and_then(|n| n.parse().ok());
+        let ring = entry.path().join("trace_pipe_raw");
+        if let Some(cpu) = cpu.filter(|_| ring.is_file()) {
+            files.push((cpu, ring));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The byte order, from the commit words of the rings. A capture without a single event could be of either.
+fn byte_order(header: &HeaderPage, files: &[(u32, PathBuf)]) -> Result<Endian, CaptureError> {
+    for (_, path) in files {
+        let mut ring = File::open(path)
+            .map(|file| RingFile::new(file, header.sub_buffer_size()))
+            .map_err(|source| CaptureError::Read { path: path.clone(), source })?;
+        let mut page = Vec::new();
+        while ring.advance(&mut page).map_err(|source| CaptureError::Read { path: path.clone(), source })? {
+            if let Some(endian) = detect_byte_order(header, [page.as_slice()]) {
+                return Ok(endian);
+            }
+        }
+    }
+    Ok(Endian::NATIVE)
+}
+
+type Formats = (Vec<EventFormat>, Vec<(String, crate::format::FormatError)>);
+
+/// Every `events/<system>/<event>/format`, sorted by id, and those that could not be parsed.
+fn formats(folder: &Path, header: &HeaderPage) -> Result<Formats, CaptureError> {
+    let (mut events, mut broken) = (Vec::new(), Vec::new());
+    let events_dir = folder.join("events");
+    let list = |dir: &Path| -> io::Result<Vec<(String, PathBuf)>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            entries.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
+        }
+        entries.sort();
+        Ok(entries)
+    };
+    let systems = list(&events_dir).map_err(|source| CaptureError::Read { path: events_dir, source })?;
+    for (system, path) in systems.into_iter().filter(|(_, path)| path.is_dir()) {
+        for (name, path) in list(&path).map_err(|source| CaptureError::Read { path, source })? {
+            let path = path.join("format");
+            if !path.is_file() {
+                continue;
+            }
+            match EventFormat::parse(&system, &read_text(&path)?, header.long_size()) {
+                Ok(event) => events.push(event),
+                Err(error) => broken.push((format!("{system}:{name}"), error)),
+            }
+        }
+    }
+    events.sort_by_key(|event| event.id);
+    Ok((events, broken))
+}
+
+/// The sub-buffers in one file, one after the other.
+pub struct RingFile {
+    file: File,
+    sub_buffer: usize,
+    window: Vec<u8>,
+    at: usize,
+}
+
+impl RingFile {
+    /// Sub-buffers of `sub_buffer` bytes, from the file's position on.
+    pub fn new(file: File, sub_buffer: usize) -> RingFile {
+        RingFile { file, sub_buffer: sub_buffer.max(1), window: Vec::new(), at: 0 }
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        let want = (WINDOW / self.sub_buffer).max(1) * self.sub_buffer;
+        self.window.clear();
+        self.at = 0;
+        (&self.file).take(want as u64).read_to_end(&mut self.window).map(drop)
+    }
+}
+
+impl Feed for RingFile {
+    fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+        if self.at >= self.window.len() {
+            self.fill()?;
+        }
+        let end = (self.at + self.sub_buffer).min(self.window.len());
+        page.clear();
+        page.extend_from_slice(&self.window[self.at..end]);
+        self.at = end;
+        Ok(!page.is_empty())
+    }
+}

@@ -1,0 +1,79 @@
+//! Frozen rings: what a capture holds, whatever container it is kept in.
+//!
+//! A [`Capture`] is the description of a traced kernel (sub-buffer layout, byte order, event formats, clock) together with
+//! one feed of sub-buffers per CPU. [`folder`] reads it from a folder that mirrors tracefs.
+
+pub mod folder;
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::format::{Endian, EventFormat, FormatError, HeaderPage};
+use crate::ring::{Feed, Merge};
+
+/// The sub-buffers of one CPU, in the order in which they were read.
+pub type RingFeed = Box<dyn Feed + Send>;
+
+/// One CPU's frozen ring.
+pub struct CpuRing {
+    /// The CPU's number.
+    pub cpu: u32,
+    /// Its sub-buffers.
+    pub feed: RingFeed,
+    /// The kernel's `per_cpu/cpuN/stats` at the time of capture, if kept.
+    pub stats: Option<String>,
+}
+
+/// A frozen ring and the description of the kernel it is from.
+pub struct Capture {
+    /// The layout of the sub-buffers.
+    pub header: HeaderPage,
+    /// The byte order of the traced kernel.
+    pub endian: Endian,
+    /// The formats of its events, sorted by id.
+    pub events: Vec<EventFormat>,
+    /// Format files that could not be read: what, and why. Their events are unknown ids.
+    pub broken: Vec<(String, FormatError)>,
+    /// The trace clock: `local`, `mono`, …
+    pub clock: String,
+    /// The rings.
+    pub rings: Vec<CpuRing>,
+}
+
+impl Capture {
+    /// The records of all CPUs in the order of time, consuming the rings.
+    pub fn merge(&mut self) -> Merge<RingFeed> {
+        let rings = std::mem::take(&mut self.rings);
+        Merge::new(self.header.clone(), rings.into_iter().map(|ring| (ring.cpu, ring.feed)))
+    }
+}
+
+/// Why a capture cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// A file cannot be read.
+    #[error("{path}: {source}")]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A description is not what the kernel writes.
+    #[error("{path}: {source}")]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: FormatError,
+    },
+    /// It is neither a folder that mirrors tracefs nor a file of a known kind.
+    #[error("{path} is no capture: {missing} is not there")]
+    NotACapture {
+        /// What was opened.
+        path: PathBuf,
+        /// What a capture has.
+        missing: &'static str,
+    },
+}
