@@ -1,5 +1,6 @@
 //! A running Linux kernel as a stream of typed OSC messages: the library behind `ftrace-live`.
 #![warn(missing_docs)]
 pub mod capture;
+pub mod decode;
 pub mod format;
 pub mod ring;

@@ -1,0 +1,162 @@
+//! Every form a field can take, on records written by hand, in both byte orders.
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::{EventFormat, LongSize};
+
+/// An event whose own fields are `fields`: (declaration, offset, size, signed).
+fn event(fields: &[(&str, u32, u32, u8)]) -> EventFormat {
+    let lines: String = fields
+        .iter()
+        .map(|(declaration, offset, size, signed)| {
+            format!("\tfield:{declaration};\toffset:{offset};\tsize:{size};\tsigned:{signed};\n")
+        })
+        .collect();
+    let text = format!(
+        "name: e\nID: 3\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+         \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n\
+         \tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n\
+         \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n{lines}\nprint fmt: \"\"\n"
+    );
+    EventFormat::parse("s", &text, LongSize::Eight).unwrap()
+}
+
+/// A record: the common fields of event 3 and pid 77, then `rest`.
+fn record<E: ByteOrder>(rest: &[&[u8]]) -> Vec<u8> {
+    let mut record = vec![0; 8];
+    E::write_u16(&mut record, 3);
+    E::write_i32(&mut record[4..], 77);
+    record.extend(rest.concat());
+    record
+}
+
+fn u32_bytes<E: ByteOrder>(value: u32) -> [u8; 4] {
+    let mut bytes = [0; 4];
+    E::write_u32(&mut bytes, value);
+    bytes
+}
+
+fn u64_bytes<E: ByteOrder>(value: u64) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    E::write_u64(&mut bytes, value);
+    bytes
+}
+
+/// The only own field's value.
+fn only<'r, E: ByteOrder>(field: (&str, u32, u32, u8), record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
+    let plan = Plan::compile(&event(&[field]));
+    plan.fits(record)?;
+    plan.values::<E>(record).next().unwrap()
+}
+
+fn scalars<E: ByteOrder>() {
+    let value = |declaration, size, signed, stored: u64| {
+        let bytes = u64_bytes::<E>(stored);
+        let bytes = if E::read_u16(&[0, 1]) == 1 { &bytes[8 - size as usize..] } else { &bytes[..size as usize] };
+        let record = record::<E>(&[bytes]);
+        match only::<E>((declaration, 8, size, signed), &record).unwrap() {
+            Value::Signed(v) => format!("{v}"),
+            Value::Unsigned(v) => format!("{v}u"),
+            Value::Bool(v) => format!("{v}"),
+            Value::Pointer(v) => format!("{v:#x}"),
+            other => format!("{other:?}"),
+        }
+    };
+    assert_eq!(value("int x", 4, 1, 0xffff_ffff), "-1");
+    assert_eq!(value("u32 x", 4, 0, 0xffff_ffff), "4294967295u");
+    assert_eq!(value("short x", 2, 1, 0x8000), "-32768");
+    assert_eq!(value("u8 x", 1, 0, 200), "200u");
+    assert_eq!(value("s8 x", 1, 1, 200), "-56");
+    assert_eq!(value("char x", 1, 0, 200), "200u");
+    assert_eq!(value("char x", 1, 1, 200), "-56");
+    assert_eq!(value("long x", 8, 1, u64::MAX), "-1");
+    assert_eq!(value("unsigned long x", 8, 0, u64::MAX), "18446744073709551615u");
+    assert_eq!(value("bool x", 1, 0, 1), "true");
+    assert_eq!(value("struct page * x", 8, 0, 0xffff_8880_0000_1000), "0xffff888000001000");
+    assert_eq!(value("enum zone_type x", 4, 0, 3), "3");
+    // AT_FDCWD, as a system call stores it: the low 32 bits, or sign-extended.
+    assert_eq!(value("int dfd", 8, 0, 0xffff_ff9c), "-100");
+    assert_eq!(value("int dfd", 8, 0, 0xffff_ffff_ffff_ff9c), "-100");
+    assert_eq!(value("unsigned int fd", 8, 0, 0xdead_beef_0000_0003), "3u");
+    assert_eq!(value("umode_t mode", 8, 0, 0o100644), "33188u");
+    assert_eq!(value("const enum landlock_rule_type t", 8, 0, 1), "1");
+}
+
+fn placed<E: ByteOrder>() {
+    // __data_loc: length 6 at offset 16, behind another field.
+    let words = [&u32_bytes::<E>(6 << 16 | 16)[..], &[1, 2, 3, 4], b"hello\0\0\0"];
+    let field = ("__data_loc char[] s", 8, 4, 0);
+    assert_eq!(only::<E>(field, &record::<E>(&words)), Ok(Value::Text(b"hello")));
+    // The same text as __rel_loc: 4 bytes behind the end of its word.
+    let words = [&u32_bytes::<E>(6 << 16 | 4)[..], &[1, 2, 3, 4], b"hello\0\0\0"];
+    assert_eq!(only::<E>(("__rel_loc char[] s", 8, 4, 0), &record::<E>(&words)), Ok(Value::Text(b"hello")));
+    // Nothing at all is a value too.
+    assert_eq!(only::<E>(field, &record::<E>(&[&[0; 4]])), Ok(Value::Text(b"")));
+    // Bytes and numbers.
+    let words = [&u32_bytes::<E>(5 << 16 | 12)[..], &[1, 0, 3, 0, 5]];
+    assert_eq!(only::<E>(("__data_loc u8[] b", 8, 4, 0), &record::<E>(&words)), Ok(Value::Bytes(&[1, 0, 3, 0, 5])));
+    let words = [&u32_bytes::<E>(16 << 16 | 12)[..], &u64_bytes::<E>(1), &u64_bytes::<E>(u64::MAX)];
+    let record_ = record::<E>(&words);
+    let Ok(Value::Array(array)) = only::<E>(("__data_loc u64[] a", 8, 4, 0), &record_) else { panic!() };
+    assert_eq!(array.iter().collect::<Vec<_>>(), [Value::Unsigned(1), Value::Unsigned(u64::MAX)]);
+    // Text that fills its array has no NUL.
+    assert_eq!(only::<E>(("char comm[4]", 8, 4, 0), &record::<E>(&[b"abcd"])), Ok(Value::Text(b"abcd")));
+    // A tail ends at the first NUL, or leaves out what is no whole number.
+    assert_eq!(only::<E>(("char buf[]", 8, 0, 0), &record::<E>(&[b"hi\0\0"])), Ok(Value::Text(b"hi")));
+    let tail = [&u64_bytes::<E>(9)[..], &[0, 0, 0, 0]];
+    let record_ = record::<E>(&tail);
+    let Ok(Value::Array(array)) = only::<E>(("unsigned long args[]", 8, 0, 0), &record_) else { panic!() };
+    assert_eq!(array.iter().collect::<Vec<_>>(), [Value::Unsigned(9)]);
+    // A structure by value, and a field without bytes.
+    assert_eq!(only::<E>(("struct crw crw", 8, 4, 0), &record::<E>(&[b"abcd"])), Ok(Value::Bytes(b"abcd")));
+}
+
+#[test]
+fn scalars_keep_width_and_sign() {
+    scalars::<LittleEndian>();
+    scalars::<BigEndian>();
+}
+
+#[test]
+fn values_are_found_where_the_format_places_them() {
+    placed::<LittleEndian>();
+    placed::<BigEndian>();
+}
+
+#[test]
+fn a_location_outside_of_the_record_is_an_error_and_names_it() {
+    let words = [&u32_bytes::<LittleEndian>(6 << 16 | 12)[..], b"hell"];
+    let record = record::<LittleEndian>(&words);
+    let error = only::<LittleEndian>(("__data_loc char[] s", 8, 4, 0), &record);
+    assert_eq!(error, Err(DecodeError::Location { word: 8, offset: 12, len: 6, record: 16 }));
+    let error = only::<LittleEndian>(("u64 x", 8, 8, 0), &record[..12]);
+    assert_eq!(error, Err(DecodeError::Short { len: 12, needs: 16 }));
+}
+
+#[test]
+fn the_running_thread_is_in_the_common_fields() {
+    let plan = Plan::compile(&event(&[]));
+    assert_eq!(plan.pid::<BigEndian>(&record::<BigEndian>(&[])), 77);
+    assert_eq!(plan.min_len(), 8);
+    assert_eq!(plan.values::<BigEndian>(&record::<BigEndian>(&[])).count(), 0);
+}
+
+proptest! {
+    #[test]
+    fn no_record_makes_a_plan_panic(record in proptest::collection::vec(any::<u8>(), 0..64)) {
+        let format = event(&[
+            ("int a", 8, 4, 1), ("__data_loc char[] s", 12, 4, 0), ("__rel_loc u64[] r", 16, 4, 0),
+            ("__data_loc char[][2] t", 20, 8, 1), ("__data_loc char[] o", 28, 2, 0), ("unsigned long args[]", 32, 0, 0),
+            ("u64 far", 4_294_967_290, 8, 0), ("u64 huge[9]", 8, 4_294_967_288, 0),
+        ]);
+        let plan = Plan::compile(&format);
+        let _ = plan.fits(&record);
+        for value in plan.values::<LittleEndian>(&record).chain(plan.values::<BigEndian>(&record)) {
+            if let Ok(Value::Array(array) | Value::Texts { words: array, .. }) = value {
+                prop_assert_eq!(array.iter().count(), array.len());
+            }
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! Typed values, borrowed from the record.
+
+use byteorder::ByteOrder;
+
+use super::plan::{Element, FieldPlan, Read};
+use crate::format::Endian;
+
+/// The value of a field.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Value<'r> {
+    /// A signed integer.
+    Signed(i64),
+    /// An unsigned integer.
+    Unsigned(u64),
+    /// A truth value.
+    Bool(bool),
+    /// An address.
+    Pointer(u64),
+    /// Text, up to its NUL; bytes as they are, not necessarily UTF-8.
+    Text(&'r [u8]),
+    /// Bytes.
+    Bytes(&'r [u8]),
+    /// Several numbers.
+    Array(Array<'r>),
+    /// Several texts: `words` are their location words within `record`.
+    Texts {
+        /// The whole record, which the words point into.
+        record: &'r [u8],
+        /// The location words.
+        words: Array<'r>,
+    },
+}
+
+/// Several numbers of one kind, as they are stored.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Array<'r> {
+    bytes: &'r [u8],
+    element: Element,
+    endian: Endian,
+}
+
+impl<'r> Array<'r> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.bytes.len() / self.element.size() as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The numbers' bytes as they are stored.
+    pub fn bytes(&self) -> &'r [u8] {
+        self.bytes
+    }
+
+    /// What one of them is.
+    pub fn element(&self) -> Element {
+        self.element
+    }
+
+    /// The numbers.
+    pub fn iter(&self) -> impl Iterator<Item = Value<'r>> + use<'r> {
+        let (element, endian) = (self.element, self.endian);
+        self.bytes.chunks_exact(element.size() as usize).map(move |bytes| match endian {
+            Endian::Little => scalar::<byteorder::LittleEndian>(element, bytes),
+            Endian::Big => scalar::<byteorder::BigEndian>(element, bytes),
+        })
+    }
+}
+
+/// What is wrong with a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// Shorter than its fixed fields.
+    #[error("a record of {len} bytes, shorter than the {needs} of its fixed fields")]
+    Short {
+        /// Bytes there are.
+        len: usize,
+        /// Bytes needed.
+        needs: usize,
+    },
+    /// A location word points outside of the record.
+    #[error("the location word at {word} names {len} bytes at {offset}, outside of a record of {record} bytes")]
+    Location {
+        /// Offset of the location word.
+        word: usize,
+        /// Where it points.
+        offset: usize,
+        /// How many bytes it names.
+        len: usize,
+        /// Bytes there are.
+        record: usize,
+    },
+}
+
+/// Text up to its NUL, or all of it: `char comm[16]` may be full.
+#[inline]
+pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
+    memchr::memchr(0, bytes).map_or(bytes, |end| &bytes[..end])
+}
+
+/// The byte order `E` as a value.
+#[inline(always)]
+fn endian<E: ByteOrder>() -> Endian {
+    if E::read_u16(&[0, 1]) == 1 { Endian::Big } else { Endian::Little }
+}
+
+/// An integer of 1, 2, 4 or 8 bytes, zero-extended.
+#[inline(always)]
+pub(crate) fn unsigned<E: ByteOrder>(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [a] => u64::from(a),
+        [a, b] => u64::from(E::read_u16(&[a, b])),
+        [a, b, c, d] => u64::from(E::read_u32(&[a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => E::read_u64(&[a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}
+
+/// One element. `bytes` are those of the element.
+#[inline(always)]
+fn scalar<'r, E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'r> {
+    let raw = unsigned::<E>(bytes);
+    match element {
+        Element::Integer { bits, signed, .. } => {
+            let unused = 64 - u32::from(bits.clamp(1, 64));
+            if signed {
+                Value::Signed(((raw << unused) as i64) >> unused)
+            } else {
+                Value::Unsigned((raw << unused) >> unused)
+            }
+        }
+        Element::Bool { .. } => Value::Bool(raw != 0),
+        Element::Pointer { .. } => Value::Pointer(raw),
+        Element::Char | Element::Byte => Value::Unsigned(raw),
+    }
+}
+
+/// Elements from `bytes` on; bytes that make no whole element are padding.
+#[inline]
+fn elements<E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'_> {
+    match element {
+        Element::Char => Value::Text(until_nul(bytes)),
+        Element::Byte => Value::Bytes(bytes),
+        _ => {
+            let whole = bytes.len() - bytes.len() % element.size() as usize;
+            Value::Array(Array { bytes: &bytes[..whole], element, endian: endian::<E>() })
+        }
+    }
+}
+
+/// The bytes that the location word at `word` names, counted from `base`.
+#[inline]
+pub(crate) fn located<E: ByteOrder>(record: &[u8], word: usize, base: usize) -> Result<&[u8], DecodeError> {
+    let location = record.get(word..).and_then(|rest| rest.first_chunk::<4>()).map(|b| E::read_u32(b));
+    let location = location.ok_or(DecodeError::Short { len: record.len(), needs: word.saturating_add(4) })?;
+    let (offset, len) = (base.saturating_add((location & 0xffff) as usize), (location >> 16) as usize);
+    let outside = DecodeError::Location { word, offset, len, record: record.len() };
+    // An empty value may be written as offset 0, length 0.
+    if len == 0 {
+        return Ok(&[]);
+    }
+    record.get(offset..).and_then(|rest| rest.get(..len)).ok_or(outside)
+}
+
+/// The value of a field of `record`.
+#[inline]
+pub(super) fn read_value<'r, E: ByteOrder>(field: &FieldPlan, record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
+    let at = field.offset;
+    let fixed = |len: u32| {
+        let needs = at.saturating_add(len as usize);
+        record.get(at..needs).ok_or(DecodeError::Short { len: record.len(), needs })
+    };
+    Ok(match field.read {
+        Read::Scalar(element) => scalar::<E>(element, fixed(element.size())?),
+        Read::Array(element, _) => elements::<E>(element, fixed(field.read.fixed_size())?),
+        Read::DataLoc(element) => elements::<E>(element, located::<E>(record, at, 0)?),
+        Read::RelLoc(element) => elements::<E>(element, located::<E>(record, at, at + 4)?),
+        Read::DataLocShort(element) => {
+            let offset = usize::from(E::read_u16(fixed(2)?));
+            let short = DecodeError::Location { word: at, offset, len: 0, record: record.len() };
+            elements::<E>(element, record.get(offset..).ok_or(short)?)
+        }
+        Read::DataLocTexts(count) => {
+            let words = Element::Integer { size: 4, bits: 32, signed: false };
+            Value::Texts { record, words: Array { bytes: fixed(4 * count)?, element: words, endian: endian::<E>() } }
+        }
+        Read::Tail(element) => {
+            let tail = record.get(at..).ok_or(DecodeError::Short { len: record.len(), needs: at })?;
+            elements::<E>(element, tail)
+        }
+    })
+}
