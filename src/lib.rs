@@ -3,4 +3,5 @@
 pub mod capture;
 pub mod decode;
 pub mod format;
+pub mod names;
 pub mod ring;
