@@ -4,4 +4,5 @@ pub mod capture;
 pub mod decode;
 pub mod format;
 pub mod names;
+pub mod osc;
 pub mod ring;

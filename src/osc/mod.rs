@@ -1,0 +1,8 @@
+//! Events as Open Sound Control: what goes over the wire, to whom, and help for the person at the other end.
+
+pub mod preset;
+mod schema;
+mod types;
+
+pub use schema::{Argument, Omitted, Schema};
+pub use types::Types;

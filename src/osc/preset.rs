@@ -1,0 +1,450 @@
+//! Presets: what each receiver can take, in one word; and targets, `PRESET@HOST:PORT`.
+//!
+//! The limits were measured on the real programs: which type tags they decode, how many messages a second they take
+//! without loss, how large a datagram may be.
+
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    str::FromStr,
+};
+
+use super::Types;
+
+/// The largest datagram sent unless told otherwise, in bytes: fits an Ethernet frame with room for IPv6 and a tunnel.
+pub const DEFAULT_MTU: usize = 1432;
+
+/// What one kind of receiver needs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Preset {
+    /// The word behind `--for`.
+    pub name: &'static str,
+    /// The program's own name.
+    pub receiver: &'static str,
+    /// The UDP port it listens on by default or by custom.
+    pub port: u16,
+    /// The types it decodes.
+    pub types: Types,
+    /// Messages a second at most; `None` sends everything.
+    pub max_rate: Option<u32>,
+    /// The largest datagram, in bytes.
+    pub mtu: usize,
+    /// What to know about it, in a few words.
+    pub note: &'static str,
+}
+
+/// All presets; the first is the default.
+pub const PRESETS: &[Preset] = &[
+    Preset {
+        name: "sc",
+        receiver: "SuperCollider",
+        port: 57120,
+        types: Types::Double,
+        max_rate: Some(5000),
+        mtu: DEFAULT_MTU,
+        note: "event time arrives as the handler's `time`",
+    },
+    Preset {
+        name: "pd",
+        receiver: "Pure Data",
+        port: 9001,
+        types: Types::Portable,
+        max_rate: Some(5000),
+        mtu: DEFAULT_MTU,
+        note: "[netreceive -u -b 9001] → [oscparse]",
+    },
+    Preset {
+        name: "max",
+        receiver: "Max",
+        port: 7400,
+        types: Types::Portable,
+        max_rate: Some(2000),
+        mtu: DEFAULT_MTU,
+        note: "[udpreceive 7400]",
+    },
+    Preset {
+        name: "chuck",
+        receiver: "ChucK",
+        port: 6449,
+        types: Types::Portable,
+        max_rate: Some(5000),
+        mtu: DEFAULT_MTU,
+        note: "OscIn.addAddress(\"address, tags\")",
+    },
+    Preset {
+        name: "csound",
+        receiver: "Csound",
+        port: 7770,
+        types: Types::Portable,
+        max_rate: Some(5000),
+        mtu: DEFAULT_MTU,
+        note: "OSClisten needs the exact type tags: see `patch --for csound`",
+    },
+    Preset {
+        name: "sonicpi",
+        receiver: "Sonic Pi",
+        port: 4560,
+        types: Types::Portable,
+        max_rate: Some(200),
+        mtu: DEFAULT_MTU,
+        note: "its socket holds 16 KiB: 11 datagrams; use --source-port, it is part of the cue's name",
+    },
+    Preset {
+        name: "touchdesigner",
+        receiver: "TouchDesigner",
+        port: 7000,
+        types: Types::Portable,
+        max_rate: Some(500),
+        mtu: DEFAULT_MTU,
+        note: "OSC In CHOP takes numbers alone (--aggregate); DAT takes strings too",
+    },
+    Preset {
+        name: "python",
+        receiver: "python-osc",
+        port: 5005,
+        types: Types::Double,
+        max_rate: Some(2000),
+        mtu: DEFAULT_MTU,
+        note: "sleeps on a timetag in the future: no --latency",
+    },
+    Preset {
+        name: "liblo",
+        receiver: "liblo (oscdump)",
+        port: 7770,
+        types: Types::Full,
+        max_rate: None,
+        mtu: DEFAULT_MTU,
+        note: "every type, exact",
+    },
+    Preset {
+        name: "rust",
+        receiver: "rosc, nannou_osc",
+        port: 12345,
+        types: Types::Full,
+        max_rate: None,
+        mtu: DEFAULT_MTU,
+        note: "rosc's decoder::MTU is 1536 bytes",
+    },
+];
+
+impl Preset {
+    /// The preset that holds when none is named: SuperCollider's.
+    pub fn default_preset() -> &'static Preset {
+        &PRESETS[0]
+    }
+
+    /// The preset of that name.
+    pub fn named(name: &str) -> Result<&'static Preset, UnknownPreset> {
+        PRESETS
+            .iter()
+            .find(|p| p.name == name)
+            .ok_or_else(|| UnknownPreset { given: name.to_owned(), nearest: nearest(name) })
+    }
+}
+
+/// No preset of that name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no receiver is called {given:?}; did you mean {nearest}? There are {}", names())]
+pub struct UnknownPreset {
+    /// What was asked for.
+    pub given: String,
+    /// The preset whose name is most like it.
+    pub nearest: &'static str,
+}
+
+fn names() -> String {
+    PRESETS.iter().map(|p| p.name).collect::<Vec<_>>().join(", ")
+}
+
+/// The preset's name nearest to `word`, which may as well be the program's own name (`supercollider`).
+fn nearest(word: &str) -> &'static str {
+    let word = word.to_lowercase();
+    let likeness = |p: &Preset| {
+        let receiver = p.receiver.to_lowercase().replace(' ', "");
+        strsim::jaro_winkler(&word, p.name).max(strsim::jaro_winkler(&word, &receiver))
+    };
+    PRESETS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).map_or("sc", |p| p.name)
+}
+
+/// The presets as a table, for `--for` without a value.
+pub fn listing() -> impl fmt::Display {
+    struct Listing;
+    impl fmt::Display for Listing {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            writeln!(
+                f,
+                "{:<14} {:<17} {:>5}  {:<8}  {:>5}  {:>8}  notes",
+                "--for", "receiver", "port", "types", "msg/s", "datagram"
+            )?;
+            for p in PRESETS {
+                let rate = p.max_rate.map_or_else(|| "all".to_owned(), |r| r.to_string());
+                writeln!(
+                    f,
+                    "{:<14} {:<17} {:>5}  {:<8}  {:>5}  {:>8}  {}",
+                    p.name,
+                    p.receiver,
+                    p.port,
+                    p.types.name(),
+                    rate,
+                    p.mtu,
+                    p.note
+                )?;
+            }
+            writeln!(f, "Without --for: sc. --to, --types, --max-rate and --mtu override single settings.")
+        }
+    }
+    Listing
+}
+
+/// Where to send, and for what kind of receiver: `PRESET@HOST:PORT`, each part but the host optional.
+///
+/// ```
+/// use ftrace_live::osc::preset::Target;
+/// let target: Target = "pd@studio:9002".parse().unwrap();
+/// assert_eq!((target.preset.unwrap().name, target.host.as_str(), target.port), ("pd", "studio", Some(9002)));
+/// let target: Target = "[::1]:57120".parse().unwrap();
+/// assert_eq!((target.preset, target.host.as_str(), target.port), (None, "::1", Some(57120)));
+/// assert!("pd@studio:0".parse::<Target>().is_err());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Target {
+    /// The preset, where one is named.
+    pub preset: Option<&'static Preset>,
+    /// A host name or address, an IPv6 address without its brackets.
+    pub host: String,
+    /// The port, where one is named; else the preset's.
+    pub port: Option<u16>,
+}
+
+/// Why a target was refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TargetError {
+    /// The word before the `@` is no preset.
+    #[error(transparent)]
+    Preset(#[from] UnknownPreset),
+    /// There is no host.
+    #[error("the target {0:?} names no host: write [PRESET@]HOST[:PORT], such as 127.0.0.1:57120 or pd@studio:9001")]
+    NoHost(String),
+    /// What stands behind the colon is no port.
+    #[error("the target {target:?} has no usable port: {port:?} is not a number from 1 to 65535")]
+    Port {
+        /// The whole target.
+        target: String,
+        /// What stands where the port should.
+        port: String,
+    },
+    /// A bracketed IPv6 address is not one.
+    #[error("the target {0:?} has a malformed IPv6 address: write [::1]:57120")]
+    Ipv6(String),
+    /// The host's name does not resolve.
+    #[error("the host {host:?} cannot be found: {source}")]
+    Resolve {
+        /// The host.
+        host: String,
+        /// What the resolver said.
+        source: std::io::Error,
+    },
+    /// The name resolves to nothing.
+    #[error("the host {0:?} has no address")]
+    NoAddress(String),
+}
+
+impl FromStr for Target {
+    type Err = TargetError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (preset, place) = match text.split_once('@') {
+            Some((word, place)) => (Some(Preset::named(word)?), place),
+            // A bare preset is that receiver on this machine; a host of that name can be written with its port.
+            None => match Preset::named(text) {
+                Ok(preset) => (Some(preset), "127.0.0.1"),
+                Err(_) => (None, text),
+            },
+        };
+        let (host, port) = split_place(text, place)?;
+        if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
+            return Err(TargetError::NoHost(text.to_owned()));
+        }
+        let port = port.map(|port| parse_port(text, port)).transpose()?;
+        Ok(Target { preset, host: host.to_owned(), port })
+    }
+}
+
+/// Host and port of `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or a bare IPv6 address.
+fn split_place<'a>(target: &str, place: &'a str) -> Result<(&'a str, Option<&'a str>), TargetError> {
+    if let Some(rest) = place.strip_prefix('[') {
+        let malformed = || TargetError::Ipv6(target.to_owned());
+        let (host, rest) = rest.split_once(']').ok_or_else(malformed)?;
+        // A zone may follow: fe80::1%eth0.
+        let address = host.split_once('%').map_or(host, |(address, _)| address);
+        address.parse::<std::net::Ipv6Addr>().map_err(|_| malformed())?;
+        return match rest.strip_prefix(':') {
+            Some(port) => Ok((host, Some(port))),
+            None if rest.is_empty() => Ok((host, None)),
+            None => Err(malformed()),
+        };
+    }
+    if place.parse::<std::net::Ipv6Addr>().is_ok() {
+        return Ok((place, None));
+    }
+    match place.rsplit_once(':') {
+        Some((host, _)) if host.contains(':') => Err(TargetError::Ipv6(target.to_owned())),
+        Some((host, port)) => Ok((host, Some(port))),
+        None => Ok((place, None)),
+    }
+}
+
+fn parse_port(target: &str, port: &str) -> Result<u16, TargetError> {
+    let number = if port.bytes().all(|b| b.is_ascii_digit()) { port.parse().ok() } else { None };
+    number.filter(|&n| n != 0).ok_or_else(|| TargetError::Port { target: target.to_owned(), port: port.to_owned() })
+}
+
+impl Target {
+    /// The preset that holds for this target: its own, or `default` (`--for`).
+    pub fn preset_or(&self, default: &'static Preset) -> &'static Preset {
+        self.preset.unwrap_or(default)
+    }
+
+    /// The address to send to, with the preset's port where the target names none. An IPv4 address is preferred:
+    /// most receivers listen on IPv4 alone.
+    pub fn resolve(&self, default: &'static Preset) -> Result<SocketAddr, TargetError> {
+        let port = self.port.unwrap_or(self.preset_or(default).port);
+        let found: Vec<SocketAddr> = (self.host.as_str(), port)
+            .to_socket_addrs()
+            .map_err(|source| TargetError::Resolve { host: self.host.clone(), source })?
+            .collect();
+        let first = found.iter().find(|a| a.is_ipv4()).or(found.first());
+        first.copied().ok_or_else(|| TargetError::NoAddress(self.host.clone()))
+    }
+
+    /// What is likely to go wrong with this target, in a sentence.
+    pub fn warning(&self) -> Option<&'static str> {
+        // scsynth answers every message it does not know with a line of failure.
+        (self.port == Some(57110)).then_some(
+            "port 57110 is the SuperCollider server (scsynth), which knows no /ftrace messages: send to sclang, 57120",
+        )
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(preset) = self.preset {
+            write!(f, "{}@", preset.name)?;
+        }
+        let v6 = self.host.contains(':');
+        match (v6, self.port) {
+            (true, Some(port)) => write!(f, "[{}]:{port}", self.host),
+            (true, None) => write!(f, "[{}]", self.host),
+            (false, Some(port)) => write!(f, "{}:{port}", self.host),
+            (false, None) => f.write_str(&self.host),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn target(text: &str) -> Target {
+        text.parse().unwrap_or_else(|e| panic!("{text}: {e}"))
+    }
+
+    fn refusal(text: &str) -> String {
+        text.parse::<Target>().expect_err(text).to_string()
+    }
+
+    #[test]
+    fn every_preset_is_as_specified() {
+        let rows: Vec<_> = PRESETS.iter().map(|p| (p.name, p.port, p.types, p.max_rate)).collect();
+        assert_eq!(
+            rows,
+            [
+                ("sc", 57120, Types::Double, Some(5000)),
+                ("pd", 9001, Types::Portable, Some(5000)),
+                ("max", 7400, Types::Portable, Some(2000)),
+                ("chuck", 6449, Types::Portable, Some(5000)),
+                ("csound", 7770, Types::Portable, Some(5000)),
+                ("sonicpi", 4560, Types::Portable, Some(200)),
+                ("touchdesigner", 7000, Types::Portable, Some(500)),
+                ("python", 5005, Types::Double, Some(2000)),
+                ("liblo", 7770, Types::Full, None),
+                ("rust", 12345, Types::Full, None),
+            ]
+        );
+        assert!(PRESETS.iter().all(|p| p.mtu <= 1472), "no datagram larger than a frame by default");
+    }
+
+    #[test]
+    fn an_unknown_preset_is_answered_with_the_nearest_and_all() {
+        let said = |word: &str| Preset::named(word).expect_err(word).to_string();
+        assert!(said("supercollider").contains("did you mean sc?"), "{}", said("supercollider"));
+        assert!(said("puredata").contains("did you mean pd?"));
+        assert!(said("csuond").contains("did you mean csound?"));
+        assert!(said("sonic-pi").contains("did you mean sonicpi?"));
+        assert!(said("").contains("There are sc, pd, max, chuck, csound, sonicpi, touchdesigner, python, liblo, rust"));
+    }
+
+    #[test]
+    fn a_target_is_preset_host_and_port_each_optional_but_the_host() {
+        let parts = |text: &str| {
+            let t = target(text);
+            (t.preset.map(|p| p.name), t.host, t.port)
+        };
+        assert_eq!(parts("sc@127.0.0.1:57120"), (Some("sc"), "127.0.0.1".into(), Some(57120)));
+        assert_eq!(parts("pd@studio"), (Some("pd"), "studio".into(), None));
+        assert_eq!(parts("10.0.0.2:9000"), (None, "10.0.0.2".into(), Some(9000)));
+        assert_eq!(parts("studio"), (None, "studio".into(), None));
+        assert_eq!(parts("[::1]:57120"), (None, "::1".into(), Some(57120)));
+        assert_eq!(parts("chuck@[::1]"), (Some("chuck"), "::1".into(), None));
+        assert_eq!(parts("fe80::1"), (None, "fe80::1".into(), None));
+        assert_eq!(parts("pd"), (Some("pd"), "127.0.0.1".into(), None));
+        assert_eq!(parts("max:7400"), (None, "max".into(), Some(7400)));
+    }
+
+    #[test]
+    fn a_target_prints_as_it_is_written() {
+        for text in ["sc@127.0.0.1:57120", "pd@studio", "studio:9000", "[::1]:57120", "chuck@[::1]"] {
+            assert_eq!(target(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_bad_target_is_refused_with_what_would_be_right() {
+        for text in ["127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:", "127.0.0.1:http", "studio:+80", "sc@h:-1"] {
+            assert!(refusal(text).contains("not a number from 1 to 65535"), "{text}: {}", refusal(text));
+        }
+        for text in ["", ":57120", "sc@", "sc@:57120", "stu dio:9000", "osc.udp://studio"] {
+            let said = refusal(text);
+            assert!(said.contains("[PRESET@]HOST[:PORT]") || said.contains("1 to 65535"), "{text}: {said}");
+        }
+        for text in ["[::1", "[::1]57120", "[studio]:80", "1:2:3:57120", "[]:1"] {
+            assert!(refusal(text).contains("write [::1]:57120"), "{text}: {}", refusal(text));
+        }
+        assert!(refusal("scc@127.0.0.1:57120").contains("did you mean sc?"));
+    }
+
+    #[test]
+    fn the_port_comes_from_the_target_or_its_preset_or_the_default() {
+        let sc = Preset::default_preset();
+        assert_eq!(target("127.0.0.1").resolve(sc).unwrap().to_string(), "127.0.0.1:57120");
+        assert_eq!(target("pd@127.0.0.1").resolve(sc).unwrap().to_string(), "127.0.0.1:9001");
+        assert_eq!(target("pd@127.0.0.1:9").resolve(sc).unwrap().to_string(), "127.0.0.1:9");
+        assert_eq!(target("[::1]").resolve(sc).unwrap().to_string(), "[::1]:57120");
+    }
+
+    #[test]
+    fn the_listing_has_a_line_for_each_preset() {
+        let text = listing().to_string();
+        for p in PRESETS {
+            let line = text.lines().find(|l| l.starts_with(p.name)).unwrap_or_else(|| panic!("{}", p.name));
+            assert!(line.contains(&p.port.to_string()) && line.contains(p.types.name()), "{line}");
+        }
+    }
+
+    #[test]
+    fn scsynths_own_port_is_warned_of() {
+        assert!(target("127.0.0.1:57110").warning().is_some_and(|w| w.contains("57120")));
+        assert_eq!(target("127.0.0.1:57120").warning(), None);
+    }
+}
