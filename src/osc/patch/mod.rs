@@ -1,0 +1,208 @@
+//! Ready-made patches: a complete program in a receiver's own language for any events and their real signatures.
+//!
+//! A patch runs as it is printed. It listens on the preset's port, makes one short sound per event (Python prints
+//! instead), says when the stream starts, stops and loses something, and carries comments which name every argument, so
+//! that it can be taken apart. Each language has its own file; what sounds like what is decided once, in `voice`.
+
+mod chuck;
+mod csound;
+mod pd;
+mod python;
+mod sc;
+mod voice;
+
+use super::{Schema, preset::Preset};
+
+/// The languages a patch can be written in: the presets of the same names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Language {
+    /// SuperCollider's sclang.
+    SuperCollider,
+    /// A Pure Data patch file.
+    PureData,
+    /// ChucK.
+    Chuck,
+    /// A Csound document (CSD).
+    Csound,
+    /// Python with python-osc.
+    Python,
+}
+
+/// Where the patch listens and below which address.
+#[derive(Debug, Clone, Copy)]
+pub struct Listen<'a> {
+    /// The UDP port.
+    pub port: u16,
+    /// What all addresses begin with: `/ftrace`.
+    pub prefix: &'a str,
+}
+
+/// Why there is no patch.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PatchError {
+    /// No patch is written for this receiver.
+    #[error("there is no patch for {0:?}: use --for sc, pd, chuck, csound or python")]
+    Language(String),
+    /// Nothing to listen to.
+    #[error("a patch needs at least one event: name it as SYSTEM:EVENT")]
+    NoEvents,
+    /// The receiver misreads a type this signature has.
+    #[error("{receiver} cannot take the type '{tag}' of {address} (,{tags}): use --types {types}")]
+    Tag {
+        /// The receiver's name.
+        receiver: &'static str,
+        /// The type tag.
+        tag: char,
+        /// The address.
+        address: String,
+        /// Its whole signature.
+        tags: String,
+        /// The types that the receiver takes.
+        types: &'static str,
+    },
+}
+
+impl Language {
+    /// All languages.
+    pub const ALL: [Language; 5] =
+        [Language::SuperCollider, Language::PureData, Language::Chuck, Language::Csound, Language::Python];
+
+    /// The language behind `--for name`.
+    pub fn named(name: &str) -> Result<Language, PatchError> {
+        Language::ALL.into_iter().find(|l| l.name() == name).ok_or_else(|| PatchError::Language(name.to_owned()))
+    }
+
+    /// The preset's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Language::SuperCollider => "sc",
+            Language::PureData => "pd",
+            Language::Chuck => "chuck",
+            Language::Csound => "csound",
+            Language::Python => "python",
+        }
+    }
+
+    /// The preset with this receiver's port and types.
+    pub fn preset(self) -> &'static Preset {
+        Preset::named(self.name()).unwrap_or(Preset::default_preset())
+    }
+
+    /// The file name ending such a program has.
+    pub const fn extension(self) -> &'static str {
+        match self {
+            Language::SuperCollider => "scd",
+            Language::PureData => "pd",
+            Language::Chuck => "ck",
+            Language::Csound => "csd",
+            Language::Python => "py",
+        }
+    }
+
+    /// The type tags that the receiver decodes without harm to the arguments behind them.
+    const fn takes(self) -> &'static str {
+        match self {
+            Language::SuperCollider => "ifsbtd",
+            Language::PureData | Language::Chuck => "ifs",
+            Language::Csound => "ifsdh",
+            Language::Python => "ifsbtdhTF[]",
+        }
+    }
+}
+
+/// The complete program in `language` which plays (or prints) the events of `schemas`.
+pub fn patch(language: Language, schemas: &[Schema], listen: Listen<'_>) -> Result<String, PatchError> {
+    if schemas.is_empty() {
+        return Err(PatchError::NoEvents);
+    }
+    for schema in schemas {
+        if let Some(tag) = schema.tags.chars().find(|&t| !language.takes().contains(t)) {
+            return Err(PatchError::Tag {
+                receiver: language.preset().receiver,
+                tag,
+                address: schema.address.clone(),
+                tags: schema.tags.clone(),
+                types: language.preset().types.name(),
+            });
+        }
+    }
+    Ok(match language {
+        Language::SuperCollider => sc::patch(schemas, listen),
+        Language::PureData => pd::patch(schemas, listen),
+        Language::Chuck => chuck::patch(schemas, listen),
+        Language::Csound => csound::patch(schemas, listen),
+        Language::Python => python::patch(schemas, listen),
+    })
+}
+
+/// The lines every patch begins with, without comment signs: what it is, how to run it, how to send to it.
+fn introduction(language: Language, schemas: &[Schema], listen: Listen<'_>, run: &str) -> Vec<String> {
+    let preset = language.preset();
+    let mut send = format!("ftrace-live --raw --for {}", preset.name);
+    if listen.port != preset.port {
+        send += &format!(" --to 127.0.0.1:{}", listen.port);
+    }
+    if listen.prefix != "/ftrace" {
+        send += &format!(" --prefix {}", plain(listen.prefix));
+    }
+    send += " -e";
+    for schema in schemas {
+        send += &format!(" {}:{}", plain(&schema.system), plain(&schema.event));
+    }
+    vec![
+        format!("The Linux kernel's events in {}, as ftrace-live sends them.", preset.receiver),
+        format!("Run:   {run}"),
+        format!("Then:  sudo {send}"),
+    ]
+}
+
+/// One line per argument: where it stands (counted from `first`), name, type tag, kernel type; and what is left out.
+fn argument_lines(schema: &Schema, index: impl Fn(usize) -> String) -> Vec<String> {
+    let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
+    let mut lines: Vec<String> = schema
+        .arguments
+        .iter()
+        .enumerate()
+        .map(|(k, a)| format!("{:<8} {}  {:<width$}  {}", index(k), a.tag, plain(&a.name), plain(&a.kernel_type)))
+        .map(|line| line.trim_end().to_owned())
+        .collect();
+    lines.extend(
+        schema.omitted.iter().map(|o| format!("(not sent: {} {}: {})", plain(&o.kernel_type), plain(&o.name), o.why)),
+    );
+    lines
+}
+
+/// `text` as it may stand in a comment of any of the languages: one line, nothing that could end the comment.
+fn plain(text: &str) -> String {
+    text.replace("*/", "* /").chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A word that is an identifier in every language: letters, digits and underscores, led by a letter.
+fn identifier(text: &str) -> String {
+    let mut word: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if !word.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        word.insert(0, 'x');
+    }
+    word
+}
+
+/// `text` as a string literal with C's escapes for `quote` and the backslash, without control characters.
+fn quoted(text: &str, quote: char) -> String {
+    let mut out = String::from(quote);
+    for c in plain_controls(text) {
+        if c == quote || c == '\\' {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push(quote);
+    out
+}
+
+fn plain_controls(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! A program for python-osc which prints every event with its arguments' names.
+
+use super::{Language, Listen, Schema, introduction, plain, quoted};
+
+/// The program text.
+pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
+    let mut out = String::from("#!/usr/bin/env python3\n");
+    for line in introduction(Language::Python, schemas, listen, "pip install python-osc; python3 ftrace.py") {
+        out += &format!("# {line}\n");
+    }
+    let port = listen.port;
+    let own = |name: &str| quoted(&format!("{}/{name}", listen.prefix), '"');
+    out += r#"import socket
+import sys
+
+from pythonosc.dispatcher import Dispatcher
+from pythonosc.osc_server import BlockingOSCUDPServer
+
+# The arguments' names by address, in the order in which they come.
+NAMES = {
+"#;
+    for schema in schemas {
+        out += &format!("    # ,{}\n    {}: [\n", schema.tags, quoted(&schema.address, '"'));
+        for argument in &schema.arguments {
+            out += &format!(
+                "        {},  # {} {}\n",
+                quoted(&argument.name, '"'),
+                argument.tag,
+                plain(&argument.kernel_type)
+            );
+        }
+        out += "    ],\n";
+        for omitted in &schema.omitted {
+            out +=
+                &format!("    # not sent: {} {}: {}\n", plain(&omitted.kernel_type), plain(&omitted.name), omitted.why);
+        }
+    }
+    out += &format!(
+        r#"}}
+
+
+def event(address, *arguments):
+    """One kernel event. Make of it what you like: here it is printed."""
+    values = dict(zip(NAMES[address], arguments))
+    print(address, " ".join(f"{{name}}={{show(value)}}" for name, value in values.items()), flush=True)
+
+
+def show(value):
+    """A timetag comes as a pair, a datetime and a fraction."""
+    return value[0].isoformat() if isinstance(value, tuple) else repr(value)
+
+
+def start(address, host, cpus, *_):
+    print(f"ftrace-live: started on {{host}} ({{cpus}} CPUs)", flush=True)
+
+
+def stat(address, read, sent, thinned, kernel_lost, malformed, receiver_drops, seconds):
+    """Each second's counts."""
+    if kernel_lost + receiver_drops:
+        print(f"ftrace-live: lost {{kernel_lost}} in the kernel, {{receiver_drops}} here", flush=True)
+
+
+def stop(address):
+    print("ftrace-live: stopped", flush=True)
+
+
+dispatcher = Dispatcher()
+for name in NAMES:
+    dispatcher.map(name, event)
+dispatcher.map({start}, start)
+dispatcher.map({stat}, stat)
+dispatcher.map({stop}, stop)
+
+try:
+    server = BlockingOSCUDPServer(("127.0.0.1", {port}), dispatcher)
+except OSError as error:
+    sys.exit(f"port {port}: {{error}}")
+# Room for bursts: Python is slower than the kernel.
+server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+print("ftrace-live: listening on port {port}", flush=True)
+try:
+    server.serve_forever()
+except KeyboardInterrupt:
+    pass
+"#,
+        start = own("start"),
+        stat = own("stat"),
+        stop = own("stop"),
+    );
+    out
+}

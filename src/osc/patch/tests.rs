@@ -1,0 +1,91 @@
+//! What holds for the patches of every language. That they run is proved in tests/receivers.
+
+use super::*;
+use crate::osc::{Argument, Omitted};
+
+/// A schema with the header of `double` or `portable` types and these fields.
+pub fn schema(system: &str, event: &str, fields: &[(&str, char)], double: bool) -> Schema {
+    let header: &[(&str, char)] = if double {
+        &[("time", 't'), ("dt", 'f'), ("cpu", 'i'), ("pid", 'i'), ("comm", 's')]
+    } else {
+        &[("sec", 'i'), ("usec", 'i'), ("dt", 'f'), ("cpu", 'i'), ("pid", 'i'), ("comm", 's')]
+    };
+    let arguments: Vec<Argument> = header
+        .iter()
+        .chain(fields)
+        .map(|&(name, tag)| Argument { name: name.into(), tag, kernel_type: "unsigned int".into() })
+        .collect();
+    Schema {
+        address: format!("/ftrace/{system}/{event}"),
+        tags: arguments.iter().map(|a| a.tag).collect(),
+        arguments,
+        omitted: vec![Omitted { name: "skbaddr".into(), kernel_type: "void *".into(), why: "a pointer" }],
+        system: system.into(),
+        event: event.into(),
+    }
+}
+
+const LISTEN: Listen<'_> = Listen { port: 9999, prefix: "/ftrace" };
+
+fn example(language: Language) -> Vec<Schema> {
+    let double = language.preset().types != crate::osc::Types::Portable;
+    vec![
+        schema("irq", "softirq_entry", &[("vec", 'i')], double),
+        schema("sched", "sched_switch", &[("prev_comm", 's'), ("prev_pid", 'i'), ("next_pid", 'i')], double),
+    ]
+}
+
+#[test]
+fn a_patch_names_every_argument_and_what_is_left_out() {
+    for language in Language::ALL {
+        let schemas = example(language);
+        let text = patch(language, &schemas, LISTEN).unwrap();
+        for argument in schemas.iter().flat_map(|s| &s.arguments) {
+            assert!(text.contains(&argument.name), "{language:?}: {}", argument.name);
+        }
+        assert!(text.contains("skbaddr") && text.contains("a pointer"), "{language:?}");
+        assert!(text.contains("9999"), "{language:?}: the port");
+    }
+}
+
+#[test]
+fn a_patch_says_how_it_is_run_and_fed() {
+    for language in Language::ALL {
+        let text = patch(language, &example(language), LISTEN).unwrap();
+        let send = format!(
+            "ftrace-live --raw --for {} --to 127.0.0.1:9999 -e irq:softirq_entry sched:sched_switch",
+            language.name()
+        );
+        assert!(text.contains(&send), "{language:?}:\n{text}");
+    }
+}
+
+#[test]
+fn a_signature_that_the_receiver_misreads_is_refused_with_the_remedy() {
+    let wide = [schema("kmem", "kmalloc", &[("bytes_req", 'h')], true)];
+    let said = patch(Language::SuperCollider, &wide, LISTEN).unwrap_err().to_string();
+    assert_eq!(said, "SuperCollider cannot take the type 'h' of /ftrace/kmem/kmalloc (,tfiish): use --types double");
+    let double = [schema("kmem", "kmalloc", &[("bytes_req", 'd')], true)];
+    for language in [Language::PureData, Language::Chuck] {
+        let said = patch(language, &double, LISTEN).unwrap_err().to_string();
+        assert!(said.ends_with("use --types portable"), "{said}");
+    }
+}
+
+#[test]
+fn no_event_and_no_such_language_are_refused() {
+    assert_eq!(patch(Language::Python, &[], LISTEN), Err(PatchError::NoEvents));
+    let said = Language::named("max").unwrap_err().to_string();
+    assert_eq!(said, "there is no patch for \"max\": use --for sc, pd, chuck, csound or python");
+}
+
+#[test]
+fn no_name_can_end_a_comment_or_a_string() {
+    for language in Language::ALL {
+        let double = language.preset().types != crate::osc::Types::Portable;
+        let mut odd = schema("u.pro-be", "0x1_e.v-t", &[("a\"b\\c'd;e,f$g\nh*/i", 'i')], double);
+        odd.arguments.last_mut().unwrap().kernel_type = "evil */ type\n\"quote".into();
+        let text = patch(language, &[odd], Listen { port: 9999, prefix: "/f'\"t" }).unwrap();
+        assert!(!text.lines().any(|l| l.starts_with("h*/i") || l.starts_with("\"quote")), "{language:?}:\n{text}");
+    }
+}
