@@ -8,6 +8,7 @@
 //! the byte so that a parsed file prints back unchanged, and what it *means* ([`Field::ctype`], [`Field::place`]),
 //! deduced once. Where the two disagree (an `int` stored in eight bytes) both are needed.
 
+pub mod btf;
 mod declaration;
 mod event;
 mod header_page;

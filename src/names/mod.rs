@@ -3,6 +3,23 @@
 //! A record holds numbers; the kernel that wrote it knows their names. What knows names implements the two traits here, so
 //! that rendering depends on none of the files they come from. [`Constants`] is asked once, when an event's plan is
 //! compiled; [`Symbols`] for each record.
+//!
+//! [`Names`] knows what a folder with the files of tracefs says: `kallsyms`, `printk_formats`, `saved_cmdlines`,
+//! `saved_tgids`, and `btf` or `constants`. Each may be absent: then the number stands where the name would.
+
+mod comms;
+mod enums;
+mod kallsyms;
+mod printk_formats;
+
+use std::{fs, io, path::Path};
+
+pub use comms::{Comms, Tgids};
+pub use enums::Enums;
+pub use kallsyms::Kallsyms;
+pub use printk_formats::PrintkFormats;
+
+use crate::format::btf::{Btf, BtfError};
 
 /// Names and values of the kernel's enum constants, which format files leave as bare names (`TCP_ESTABLISHED`).
 pub trait Constants {
@@ -56,5 +73,102 @@ impl Symbols for NoNames {
 
     fn string(&self, _: u64) -> Option<&[u8]> {
         None
+    }
+}
+
+/// All names of one kernel, or of one capture.
+#[derive(Debug, Clone, Default)]
+pub struct Names {
+    /// Functions and variables by address.
+    pub kallsyms: Kallsyms,
+    /// Strings by address.
+    pub printk_formats: PrintkFormats,
+    /// Enum constants by name.
+    pub enums: Enums,
+    /// Task names by pid.
+    pub comms: Comms,
+    /// Thread groups by pid.
+    pub tgids: Tgids,
+}
+
+/// Kernels' symbol files are 4 to 15 MB, BTF 4 to 8: what is much longer is none of them and is not read.
+const MAX_FILE: u64 = 256 << 20;
+
+impl Names {
+    /// Reads what there is of the named files in `folder`. A file that is absent, too long or not what its name says
+    /// leaves its names unknown, and is told of in the result.
+    pub fn load(folder: &Path) -> (Names, Vec<NamesError>) {
+        let mut errors = Vec::new();
+        let mut read = |name: &'static str| match read_file(&folder.join(name)) {
+            Ok(bytes) => bytes,
+            Err(source) => {
+                errors.push(NamesError::Read { name, source });
+                None
+            }
+        };
+        let mut names = Names {
+            kallsyms: read("kallsyms").map(|b| Kallsyms::parse(&b)).unwrap_or_default(),
+            printk_formats: read("printk_formats").map(|b| PrintkFormats::parse(&b)).unwrap_or_default(),
+            comms: read("saved_cmdlines").map(|b| Comms::parse(&b)).unwrap_or_default(),
+            tgids: read("saved_tgids").map(|b| Tgids::parse(&b)).unwrap_or_default(),
+            enums: Enums::default(),
+        };
+        // The small file first: a capture that has it needs nothing of BTF.
+        if let Some(text) = read("constants") {
+            names.enums = Enums::parse(&String::from_utf8_lossy(&text));
+        } else if let Some(bytes) = read("btf") {
+            match Btf::parse(&bytes) {
+                Ok(btf) => names.enums = btf.into(),
+                Err(source) => errors.push(NamesError::Btf(source)),
+            }
+        }
+        (names, errors)
+    }
+}
+
+impl Constants for Names {
+    fn value(&self, name: &str) -> Option<i64> {
+        self.enums.value(name)
+    }
+
+    fn enumerator(&self, enum_name: &str, value: i64) -> Option<&str> {
+        self.enums.enumerator(enum_name, value)
+    }
+}
+
+impl Symbols for Names {
+    fn symbol(&self, address: u64) -> Option<Symbol<'_>> {
+        self.kallsyms.lookup(address)
+    }
+
+    fn string(&self, address: u64) -> Option<&[u8]> {
+        self.printk_formats.get(address)
+    }
+}
+
+/// A file of names that could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NamesError {
+    /// It is there but cannot be read.
+    #[error("{name}: {source}")]
+    Read {
+        /// The file's name.
+        name: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+    /// `btf` is not BTF.
+    #[error("btf: {0}")]
+    Btf(#[from] BtfError),
+}
+
+/// The file's bytes; none if there is no such file.
+fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs::metadata(path) {
+        Ok(found) if found.len() > MAX_FILE => Err(io::Error::other(format!("{} bytes are too many", found.len()))),
+        Ok(_) => fs::read(path).map(Some),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
     }
 }

@@ -1,0 +1,452 @@
+//! BTF: the kernel's compact type information, of which only the enums are read.
+//!
+//! Format files leave enum constants (`TCP_ESTABLISHED`, `I_DIRTY_SYNC`) and enum types of fields as bare names; BTF
+//! (`/sys/kernel/btf/vmlinux`, a data file) has their values. The layout is that of Documentation/bpf/btf.rst and
+//! include/uapi/linux/btf.h: a header, a section of type records of varying length, a section of strings.
+//!
+//! Everything is copied out in one pass, so the megabytes of types can be dropped afterwards. What is kept is bounded
+//! by the size of the input: twelve bytes of input per enumerator at least eight, each kept once.
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+/// Why bytes are not BTF.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BtfError {
+    /// The first two bytes are in neither byte order 0xeb9f.
+    #[error("not BTF: it begins with {0:#06x}, not with 0xeb9f")]
+    Magic(u16),
+    /// Far longer than any kernel's.
+    #[error("{0} bytes are too many for a kernel's BTF")]
+    TooLong(usize),
+    /// A version that is not 1.
+    #[error("BTF version {0} is not known, only 1 is")]
+    Version(u8),
+    /// The header ends early, or points outside of the file.
+    #[error("the BTF header wants bytes up to {wanted}, but there are {len}")]
+    Header {
+        /// Where the furthest part should end.
+        wanted: u64,
+        /// Bytes there are.
+        len: usize,
+    },
+    /// A type of a kind whose length is not known, so that nothing behind it can be found.
+    #[error("type {id} at byte {offset} of the types is of unknown kind {kind}")]
+    Kind {
+        /// Its number, from 1.
+        id: u32,
+        /// Where it begins in the type section.
+        offset: usize,
+        /// The kind.
+        kind: u8,
+    },
+    /// A type that runs past the type section.
+    #[error("type {id} at byte {offset} of the types runs past their end")]
+    Truncated {
+        /// Its number, from 1.
+        id: u32,
+        /// Where it begins in the type section.
+        offset: usize,
+    },
+}
+
+const MAGIC: u16 = 0xeb9f;
+
+/// Kernels with everything built in have about 8 MiB.
+const MAX_LEN: usize = 256 << 20;
+
+/// The kinds of include/uapi/linux/btf.h that matter here.
+mod kind {
+    pub const ENUM: u8 = 6;
+    pub const TYPEDEF: u8 = 8;
+    pub const ENUM64: u8 = 19;
+}
+
+/// Bytes behind the three words that every type begins with; `None` for a kind unknown to this code.
+fn extra_len(kind: u8, members: usize) -> Option<usize> {
+    Some(match kind {
+        // INT, VAR, DECL_TAG: one word.
+        1 | 14 | 17 => 4,
+        // PTR, FWD, TYPEDEF, VOLATILE, CONST, RESTRICT, FUNC, FLOAT, TYPE_TAG.
+        2 | 7..=12 | 16 | 18 => 0,
+        // ARRAY.
+        3 => 12,
+        // STRUCT, UNION, DATASEC, ENUM64: three words a member.
+        4 | 5 | 15 | kind::ENUM64 => members * 12,
+        // ENUM, FUNC_PROTO: two.
+        kind::ENUM | 13 => members * 8,
+        _ => return None,
+    })
+}
+
+/// A piece of [`Btf::text`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Text {
+    start: u32,
+    len: u32,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Enumerator {
+    name: Text,
+    value: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Enum {
+    name: Text,
+    /// Its enumerators: a range of [`Btf::enumerators`].
+    first: u32,
+    end: u32,
+}
+
+/// The enums of a kernel.
+///
+/// Two enums of one kernel may share a name, or an enumerator's name with different values (drivers have enums of their
+/// own); the first in the file wins, which is the one of the core kernel.
+#[derive(Debug, Clone, Default)]
+pub struct Btf {
+    /// Every name that is kept, one after the other.
+    text: String,
+    /// In file order.
+    enumerators: Vec<Enumerator>,
+    /// Indices into `enumerators`, by name, then by place in the file.
+    by_name: Vec<u32>,
+    /// By name; unnamed ones are not listed.
+    enums: Vec<Enum>,
+    /// Typedefs of enums: (the typedef's name, an index into `enums`), by name.
+    typedefs: Vec<(Text, u32)>,
+}
+
+impl Btf {
+    /// Reads the raw bytes of `/sys/kernel/btf/vmlinux`, of either byte order.
+    pub fn parse(bytes: &[u8]) -> Result<Btf, BtfError> {
+        if bytes.len() > MAX_LEN {
+            return Err(BtfError::TooLong(bytes.len()));
+        }
+        match bytes.first_chunk::<2>() {
+            Some(&magic) if LittleEndian::read_u16(&magic) == MAGIC => parse::<LittleEndian>(bytes),
+            Some(&magic) if BigEndian::read_u16(&magic) == MAGIC => parse::<BigEndian>(bytes),
+            Some(&magic) => Err(BtfError::Magic(LittleEndian::read_u16(&magic))),
+            None => Err(BtfError::Header { wanted: 24, len: bytes.len() }),
+        }
+    }
+
+    /// The value of the enumerator `name`.
+    pub fn constant(&self, name: &str) -> Option<i64> {
+        let at = self.by_name.partition_point(|&i| self.enumerator_name(i) < name);
+        let &index = self.by_name.get(at)?;
+        let found = self.enumerators.get(index as usize)?;
+        (self.str(found.name) == name).then_some(found.value)
+    }
+
+    /// The enumerators of `enum NAME`, or of the enum that the typedef `NAME` stands for, in the order of declaration.
+    pub fn enumerators(&self, name: &str) -> Option<impl ExactSizeIterator<Item = (&str, i64)> + use<'_>> {
+        if name.is_empty() {
+            return None; // The unnamed ones.
+        }
+        let found = self.find(&self.enums, |e| e.name, name).or_else(|| {
+            let (_, index) = self.find(&self.typedefs, |t| t.0, name)?;
+            self.enums.get(*index as usize)
+        })?;
+        let members = self.enumerators.get(found.first as usize..found.end as usize).unwrap_or_default();
+        Some(members.iter().map(|e| (self.str(e.name), e.value)))
+    }
+
+    /// How many enumerators there are.
+    pub fn constants_len(&self) -> usize {
+        self.enumerators.len()
+    }
+
+    /// How many named enums there are.
+    pub fn enums_len(&self) -> usize {
+        self.enums.len()
+    }
+
+    fn str(&self, text: Text) -> &str {
+        self.text.get(text.start as usize..(text.start + text.len) as usize).unwrap_or_default()
+    }
+
+    /// The first of `sorted` (by `name`) that is called `wanted`.
+    fn find<'a, T>(&self, sorted: &'a [T], name: impl Fn(&T) -> Text, wanted: &str) -> Option<&'a T> {
+        let at = sorted.partition_point(|t| self.str(name(t)) < wanted);
+        sorted.get(at).filter(|t| self.str(name(t)) == wanted)
+    }
+
+    fn enumerator_name(&self, index: u32) -> &str {
+        self.enumerators.get(index as usize).map_or("", |e| self.str(e.name))
+    }
+
+    fn keep(&mut self, name: &str) -> Text {
+        let start = self.text.len() as u32;
+        self.text.push_str(name);
+        Text { start, len: name.len() as u32 }
+    }
+}
+
+/// `bytes[at..at + 4]`, or zero past the end: callers have checked the range already.
+fn word<B: ByteOrder>(bytes: &[u8], at: usize) -> u32 {
+    bytes.get(at..at + 4).map_or(0, B::read_u32)
+}
+
+/// The string at `offset` of the string section: up to its NUL.
+fn string(strings: &[u8], offset: u32) -> &str {
+    let rest = strings.get(offset as usize..).unwrap_or_default();
+    // No C identifier of the kernel is longer; without the bound, hostile offsets into one long string would make the
+    // kept text quadratic in the size of the file.
+    let rest = rest.get(..MAX_NAME).unwrap_or(rest);
+    let end = memchr::memchr(0, rest).unwrap_or(rest.len());
+    std::str::from_utf8(&rest[..end]).unwrap_or_default()
+}
+
+/// As KSYM_NAME_LEN, the kernel's own bound for names.
+const MAX_NAME: usize = 512;
+
+fn parse<B: ByteOrder>(bytes: &[u8]) -> Result<Btf, BtfError> {
+    // btf_header: magic, version, flags, hdr_len, then four words: type_off, type_len, str_off, str_len. The offsets
+    // count from the end of the header.
+    const HEADER: usize = 24;
+    let too_short = |wanted: u64| BtfError::Header { wanted, len: bytes.len() };
+    if bytes.len() < HEADER {
+        return Err(too_short(HEADER as u64));
+    }
+    if bytes[2] != 1 {
+        return Err(BtfError::Version(bytes[2]));
+    }
+    let header_len = word::<B>(bytes, 4) as usize;
+    let section = |at: usize| {
+        let start = header_len as u64 + u64::from(word::<B>(bytes, at));
+        let end = start + u64::from(word::<B>(bytes, at + 4));
+        bytes.get(start as usize..end as usize).ok_or(too_short(end))
+    };
+    let (types, strings) = (section(8)?, section(16)?);
+
+    let mut btf = Btf::default();
+    // Names of enumerators together cannot honestly be longer than all strings, unless names are shared.
+    let text_limit = strings.len().saturating_mul(2);
+    // (name, index into `enums` as found) of named enums; typedefs as (name, type id pointed to).
+    let mut ids_of_enums: Vec<(u32, u32)> = Vec::new();
+    let mut typedefs: Vec<(u32, u32)> = Vec::new();
+    let mut signed_is_told = false;
+    let (mut offset, mut id) = (0, 1u32);
+    while offset < types.len() {
+        let truncated = BtfError::Truncated { id, offset };
+        let Some(head) = types.get(offset..offset + 12) else { return Err(truncated) };
+        let (name, info) = (word::<B>(head, 0), word::<B>(head, 4));
+        // info: bits 0-15 count of members, 24-28 kind, 31 the kind's flag.
+        let (members, kind, flag) = ((info & 0xffff) as usize, (info >> 24 & 0x1f) as u8, info >> 31 != 0);
+        let len = extra_len(kind, members).ok_or(BtfError::Kind { id, offset, kind })?;
+        let Some(extra) = types.get(offset + 12..offset + 12 + len) else { return Err(truncated) };
+        match kind {
+            kind::ENUM | kind::ENUM64 => {
+                signed_is_told |= flag || kind == kind::ENUM64;
+                let first = btf.enumerators.len() as u32;
+                for member in extra.chunks_exact(if kind == kind::ENUM { 8 } else { 12 }) {
+                    if btf.text.len() > text_limit {
+                        break;
+                    }
+                    let low = word::<B>(member, 4);
+                    let value = match (kind, flag) {
+                        (kind::ENUM, true) => i64::from(low as i32),
+                        (kind::ENUM, false) => i64::from(low),
+                        _ => (u64::from(word::<B>(member, 8)) << 32 | u64::from(low)) as i64,
+                    };
+                    let name = btf.keep(string(strings, word::<B>(member, 0)));
+                    btf.enumerators.push(Enumerator { name, value });
+                }
+                let name = btf.keep(string(strings, name));
+                ids_of_enums.push((id, btf.enums.len() as u32));
+                btf.enums.push(Enum { name, first, end: btf.enumerators.len() as u32 });
+            }
+            kind::TYPEDEF => typedefs.push((name, word::<B>(head, 8))),
+            _ => {}
+        }
+        offset += 12 + len;
+        id += 1;
+    }
+    if !signed_is_told {
+        // pahole before 1.24 knew neither the flag nor ENUM64, and values were always signed (btf.rst: "val: __s32").
+        btf.enumerators.iter_mut().for_each(|e| e.value = i64::from(e.value as i32));
+    }
+    index(&mut btf, strings, &ids_of_enums, &typedefs);
+    Ok(btf)
+}
+
+/// Sorts what was found, for look-ups by name.
+fn index(btf: &mut Btf, strings: &[u8], ids_of_enums: &[(u32, u32)], typedefs: &[(u32, u32)]) {
+    // Type ids were given out in order, so `ids_of_enums` is sorted by id.
+    let enum_of = |id: u32| {
+        let at = ids_of_enums.binary_search_by_key(&id, |&(id, _)| id).ok()?;
+        ids_of_enums.get(at).map(|&(_, index)| index)
+    };
+    let mut named = Vec::new();
+    for &(name, target) in typedefs {
+        if let Some(index) = enum_of(target) {
+            let name = btf.keep(string(strings, name));
+            named.push((name, index));
+        }
+    }
+    // Sorting moves the enums, so typedefs must follow them: sort indices, then look the new places up.
+    let mut order: Vec<u32> = (0..btf.enums.len() as u32).collect();
+    order.sort_by(|&a, &b| btf.str(btf.enums[a as usize].name).cmp(btf.str(btf.enums[b as usize].name)));
+    let mut place = vec![0u32; order.len()];
+    for (new, &old) in order.iter().enumerate() {
+        place[old as usize] = new as u32;
+    }
+    named.iter_mut().for_each(|(_, index)| *index = place[*index as usize]);
+    named.sort_by(|a, b| btf.str(a.0).cmp(btf.str(b.0)));
+    btf.typedefs = named;
+    btf.enums = order.iter().map(|&old| btf.enums[old as usize]).collect();
+
+    let mut by_name: Vec<u32> = (0..btf.enumerators.len() as u32).collect();
+    by_name.sort_by(|&a, &b| btf.enumerator_name(a).cmp(btf.enumerator_name(b)));
+    btf.by_name = by_name;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes BTF as pahole does: types one after the other, strings collected.
+    struct Writer {
+        big: bool,
+        types: Vec<u8>,
+        strings: Vec<u8>,
+    }
+
+    impl Writer {
+        fn new(big: bool) -> Writer {
+            Writer { big, types: vec![], strings: vec![0] }
+        }
+
+        fn words(&mut self, words: &[u32]) -> &mut Writer {
+            for w in words {
+                self.types.extend(if self.big { w.to_be_bytes() } else { w.to_le_bytes() });
+            }
+            self
+        }
+
+        fn name(&mut self, name: &str) -> u32 {
+            let at = self.strings.len() as u32;
+            self.strings.extend(name.as_bytes());
+            self.strings.push(0);
+            at
+        }
+
+        fn enumeration(&mut self, name: &str, flag: bool, members: &[(&str, u32)]) -> &mut Writer {
+            let name = if name.is_empty() { 0 } else { self.name(name) };
+            self.words(&[name, u32::from(flag) << 31 | 6 << 24 | members.len() as u32, 4]);
+            for (name, value) in members {
+                let name = self.name(name);
+                self.words(&[name, *value]);
+            }
+            self
+        }
+
+        fn finish(&self) -> Vec<u8> {
+            let mut out = vec![];
+            let half = |v: u16| if self.big { v.to_be_bytes() } else { v.to_le_bytes() };
+            let word = |v: u32| if self.big { v.to_be_bytes() } else { v.to_le_bytes() };
+            out.extend(half(0xeb9f));
+            out.extend([1, 0]);
+            out.extend(word(24));
+            for v in [0, self.types.len() as u32, self.types.len() as u32, self.strings.len() as u32] {
+                out.extend(word(v));
+            }
+            out.extend(&self.types);
+            out.extend(&self.strings);
+            out
+        }
+    }
+
+    #[test]
+    fn enumerators_are_found_by_name_in_both_byte_orders() {
+        for big in [false, true] {
+            let mut w = Writer::new(big);
+            // A struct of two members and an int stand before it and must be stepped over.
+            w.words(&[0, 4 << 24 | 2, 8, 0, 0, 0, 0, 0, 32]).words(&[0, 1 << 24, 4, 32]);
+            w.enumeration("hrtimer_mode", false, &[("HRTIMER_MODE_ABS", 0), ("HRTIMER_MODE_REL", 1)]);
+            // `typedef enum hrtimer_mode mode_t`: the enum is type 3.
+            let name = w.name("mode_t");
+            w.words(&[name, 8 << 24, 3]);
+            let btf = Btf::parse(&w.finish()).unwrap();
+            assert_eq!(btf.constant("HRTIMER_MODE_REL"), Some(1));
+            assert_eq!(btf.constant("HRTIMER_MODE"), None);
+            for name in ["hrtimer_mode", "mode_t"] {
+                let members: Vec<_> = btf.enumerators(name).unwrap().collect();
+                assert_eq!(members, [("HRTIMER_MODE_ABS", 0), ("HRTIMER_MODE_REL", 1)]);
+            }
+            assert!(btf.enumerators("").is_none());
+        }
+    }
+
+    #[test]
+    fn values_are_signed_where_the_kind_flag_says_so_or_no_enum_uses_the_flag() {
+        let mut w = Writer::new(false);
+        w.enumeration("a", false, &[("OLD", u32::MAX)]);
+        assert_eq!(Btf::parse(&w.finish()).unwrap().constant("OLD"), Some(-1));
+        w.enumeration("b", true, &[("NEGATIVE", u32::MAX)]);
+        let btf = Btf::parse(&w.finish()).unwrap();
+        assert_eq!((btf.constant("OLD"), btf.constant("NEGATIVE")), (Some(0xffff_ffff), Some(-1)));
+    }
+
+    #[test]
+    fn an_enum64_has_values_of_two_words() {
+        let mut w = Writer::new(true);
+        let (name, member) = (w.name("wide"), w.name("WIDE"));
+        w.words(&[name, 19 << 24 | 1, 8, member, 0x89ab_cdef, 0x0123_4567]);
+        assert_eq!(Btf::parse(&w.finish()).unwrap().constant("WIDE"), Some(0x0123_4567_89ab_cdef));
+    }
+
+    #[test]
+    fn of_two_constants_of_one_name_the_first_in_the_file_counts() {
+        let mut w = Writer::new(false);
+        w.enumeration("a", false, &[("X", 1)]).enumeration("b", false, &[("X", 2)]);
+        assert_eq!(Btf::parse(&w.finish()).unwrap().constant("X"), Some(1));
+    }
+
+    #[test]
+    fn what_is_no_btf_says_why() {
+        assert_eq!(Btf::parse(b"ELF").unwrap_err(), BtfError::Magic(u16::from_le_bytes(*b"EL")));
+        assert_eq!(Btf::parse(&[]).unwrap_err(), BtfError::Header { wanted: 24, len: 0 });
+        let mut w = Writer::new(false);
+        w.words(&[0, 31 << 24, 0]);
+        assert_eq!(Btf::parse(&w.finish()).unwrap_err(), BtfError::Kind { id: 1, offset: 0, kind: 31 });
+        let mut w = Writer::new(false);
+        w.words(&[0, 6 << 24 | 2, 4, 0, 0]);
+        assert_eq!(Btf::parse(&w.finish()).unwrap_err(), BtfError::Truncated { id: 1, offset: 0 });
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_or_with_any_byte_changed_never_panics() {
+        let mut w = Writer::new(false);
+        w.enumeration("a", false, &[("X", 1), ("Y", 2)]);
+        let name = w.name("t");
+        w.words(&[name, 8 << 24, 1]);
+        let whole = w.finish();
+        for end in 0..whole.len() {
+            assert!(Btf::parse(&whole[..end]).is_err(), "cut at {end}");
+        }
+        for at in 0..whole.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut changed = whole.clone();
+                changed[at] = value;
+                if let Ok(btf) = Btf::parse(&changed) {
+                    let _ = (btf.constant("X"), btf.enumerators("a").map(|e| e.count()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn names_shared_by_many_enumerators_do_not_multiply() {
+        let mut w = Writer::new(false);
+        let long = w.name(&"x".repeat(500));
+        w.words(&[0, 6 << 24 | 0xffff, 4]);
+        (0..0xffff).for_each(|_| {
+            w.words(&[long, 0]);
+        });
+        let bytes = w.finish();
+        assert!(Btf::parse(&bytes).unwrap().text.len() < bytes.len());
+    }
+}

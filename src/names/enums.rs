@@ -1,0 +1,173 @@
+//! Values of the kernel's enum constants, from BTF or from a capture's own `constants` file.
+//!
+//! BTF is megabytes, and it is not on the machine where a capture is replayed. So a capture keeps the few constants that
+//! its events' formats mention, in a text file of two parts: lines `NAME VALUE`, then for each enum that is a field's type
+//! a line `enum NAME` and its enumerators.
+//!
+//! ```text
+//! TCP_ESTABLISHED 1
+//! enum hrtimer_mode
+//! HRTIMER_MODE_ABS 0
+//! HRTIMER_MODE_REL 1
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fmt::Write,
+};
+
+use crate::format::{Base, EventFormat, btf::Btf};
+
+/// Named constants and enums.
+#[derive(Debug, Clone, Default)]
+pub struct Enums {
+    btf: Option<Btf>,
+    kept: HashMap<String, i64>,
+    kept_enums: BTreeMap<String, Vec<(String, i64)>>,
+}
+
+impl From<Btf> for Enums {
+    fn from(btf: Btf) -> Enums {
+        Enums { btf: Some(btf), ..Enums::default() }
+    }
+}
+
+impl Enums {
+    /// Reads a `constants` file; lines of another form are passed over.
+    pub fn parse(text: &str) -> Enums {
+        let mut constants = Enums::default();
+        let mut section: Option<String> = None;
+        for line in text.lines() {
+            let Some((name, value)) = line.rsplit_once(' ') else { continue };
+            if name == "enum" {
+                constants.kept_enums.entry(value.to_owned()).or_default();
+                section = Some(value.to_owned());
+            } else if let Ok(value) = value.parse() {
+                constants.kept.entry(name.to_owned()).or_insert(value);
+                if let Some(members) = section.as_ref().and_then(|s| constants.kept_enums.get_mut(s)) {
+                    members.push((name.to_owned(), value));
+                }
+            }
+        }
+        constants
+    }
+
+    /// The value of the constant `name`.
+    pub fn value(&self, name: &str) -> Option<i64> {
+        self.kept.get(name).copied().or_else(|| self.btf.as_ref()?.constant(name))
+    }
+
+    /// The enumerators of `enum NAME`, in the order of declaration.
+    pub fn enumerators(&self, name: &str) -> Option<Vec<(&str, i64)>> {
+        match self.kept_enums.get(name) {
+            Some(members) => Some(members.iter().map(|(name, value)| (name.as_str(), *value)).collect()),
+            None => Some(self.btf.as_ref()?.enumerators(name)?.collect()),
+        }
+    }
+
+    /// The name of `value` in `enum enum_name`.
+    pub fn enumerator(&self, enum_name: &str, value: i64) -> Option<&str> {
+        match self.kept_enums.get(enum_name) {
+            Some(members) => members.iter().find(|m| m.1 == value).map(|m| m.0.as_str()),
+            None => self.btf.as_ref()?.enumerators(enum_name)?.find(|m| m.1 == value).map(|m| m.0),
+        }
+    }
+
+    /// The text of a `constants` file with what `formats` need of these constants; empty if they need nothing.
+    pub fn text_for<'a>(&self, formats: impl IntoIterator<Item = &'a EventFormat>) -> String {
+        let mut names = BTreeSet::new();
+        let mut enums = BTreeSet::new();
+        for format in formats {
+            names.extend(identifiers(&format.print_fmt));
+            enums.extend(format.fields.iter().filter_map(|field| match &field.ctype.base {
+                Base::Enum(name) => Some(name.as_str()),
+                _ => None,
+            }));
+        }
+        let mut out = String::new();
+        for (name, value) in names.into_iter().filter_map(|name| Some((name, self.value(name)?))) {
+            _ = writeln!(out, "{name} {value}");
+        }
+        for (name, members) in enums.into_iter().filter_map(|name| Some((name, self.enumerators(name)?))) {
+            _ = writeln!(out, "enum {name}");
+            members.iter().for_each(|(name, value)| _ = writeln!(out, "{name} {value}"));
+        }
+        out
+    }
+}
+
+/// The C identifiers of a print format that may be constants: not in string or character literals, no member's name.
+fn identifiers(print_fmt: &str) -> impl Iterator<Item = &str> {
+    let mut rest = print_fmt;
+    std::iter::from_fn(move || {
+        loop {
+            let first = rest.chars().next()?;
+            if first == '"' || first == '\'' {
+                rest = behind_literal(rest, first);
+            } else if first.is_ascii_alphanumeric() || first == '_' {
+                let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(rest.len());
+                let (word, behind) = rest.split_at(end);
+                rest = behind;
+                if !first.is_ascii_digit() {
+                    return Some(word);
+                }
+            } else if let Some(member) = rest.strip_prefix("->") {
+                rest = member.trim_start_matches(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            } else {
+                rest = &rest[first.len_utf8()..];
+            }
+        }
+    })
+}
+
+/// What follows the literal that `text` begins with.
+fn behind_literal(text: &str, quote: char) -> &str {
+    let mut escaped = false;
+    for (at, c) in text.char_indices().skip(1) {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            c if c == quote => return &text[at + c.len_utf8()..],
+            _ => {}
+        }
+    }
+    ""
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::LongSize;
+
+    const FILE: &str = "TCP_CLOSE 7\nTCP_ESTABLISHED 1\nenum hrtimer_mode\nHRTIMER_MODE_ABS 0\nHRTIMER_MODE_REL -1\n";
+
+    fn format() -> EventFormat {
+        let text = "name: e\nID: 3\nformat:\n\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+            \tfield:enum hrtimer_mode mode;\toffset:8;\tsize:4;\tsigned:0;\n\n\
+            print fmt: \"TCP_LISTEN '%s' %d\", __print_symbolic(REC->TCP_SYN, { TCP_ESTABLISHED, \"a\\\"TCP_X\" }, \
+            { TCP_CLOSE, \"b\" }), sizeof(unknown)\n";
+        EventFormat::parse("s", text, LongSize::Eight).unwrap()
+    }
+
+    #[test]
+    fn a_capture_keeps_the_constants_its_formats_mention_and_the_enums_of_their_fields() {
+        let all = format!("TCP_LISTEN 10\nTCP_SYN 2\nTCP_X 3\n{FILE}enum other\nOTHER 5\n");
+        let kept = Enums::parse(&all).text_for([&format()]);
+        assert_eq!(kept, FILE);
+    }
+
+    #[test]
+    fn the_file_says_the_same_as_what_it_was_written_from() {
+        let constants = Enums::parse(FILE);
+        assert_eq!(constants.value("TCP_CLOSE"), Some(7));
+        assert_eq!(constants.value("HRTIMER_MODE_REL"), Some(-1));
+        let members = constants.enumerators("hrtimer_mode").unwrap();
+        assert_eq!(members, [("HRTIMER_MODE_ABS", 0), ("HRTIMER_MODE_REL", -1)]);
+        assert_eq!(constants.enumerators("TCP_CLOSE"), None);
+    }
+
+    #[test]
+    fn lines_of_another_form_are_passed_over() {
+        assert_eq!(Enums::parse("\nA\nA B\nenum\n\u{e9} \u{e9}\nA 99999999999999999999\n").value("A"), None);
+    }
+}

@@ -1,0 +1,307 @@
+//! `kallsyms`: kernel addresses → function names.
+//!
+//! Answers as the kernel's `kallsyms_lookup` does (kernel/kallsyms.c, kernel/module/kallsyms.c): the symbol with the
+//! largest address not above the one asked for, the first listed of several at one address, and only inside the kernel's
+//! own sections or a module's. The file does not say where a module ends; see [`end_of`](Kallsyms::end_of).
+
+use memchr::memchr;
+
+use super::Symbol;
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    /// The name: a range of `Kallsyms::text`.
+    name: u32,
+    len: u16,
+    /// An index into `Kallsyms::modules`; 0 for the kernel itself.
+    module: u16,
+    /// The type letter says text.
+    text: bool,
+}
+
+/// All symbols of a kernel, sorted by address.
+#[derive(Debug, Clone, Default)]
+pub struct Kallsyms {
+    /// Names, one after the other.
+    text: String,
+    /// Ascending.
+    addresses: Vec<u64>,
+    /// One for each address.
+    entries: Vec<Entry>,
+    /// From here on the symbols are those of modules; before, the kernel's own. Each half is sorted by itself.
+    first_module: usize,
+    modules: Vec<String>,
+    /// Where the kernel itself lies.
+    kernel: Vec<std::ops::Range<u64>>,
+}
+
+impl Kallsyms {
+    /// Reads the text of `kallsyms`. Lines that are no symbols are passed over, and so are addresses of zero: the kernel
+    /// writes those for whom it does not trust (`kptr_restrict`).
+    pub fn parse(text: &[u8]) -> Kallsyms {
+        let mut parsed = Parser::default();
+        let mut rest = text;
+        while !rest.is_empty() {
+            let end = memchr(b'\n', rest).unwrap_or(rest.len());
+            let (line, behind) = rest.split_at(end);
+            parsed.line(line);
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        parsed.finish()
+    }
+
+    /// How many symbols there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none: the file was empty, or held zeros only.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The symbol that `address` lies in.
+    pub fn lookup(&self, address: u64) -> Option<Symbol<'_>> {
+        let range = match self.kernel.iter().any(|part| part.contains(&address)) {
+            true => 0..self.first_module,
+            false => self.first_module..self.entries.len(),
+        };
+        let addresses = self.addresses.get(range.clone())?;
+        let above = addresses.partition_point(|&a| a <= address);
+        let start = *addresses.get(above.checked_sub(1)?)?;
+        // Several symbols at one address: the kernel names the one listed first.
+        let first = addresses.partition_point(|&a| a < start);
+        let end = self.end_of(range.start + above - 1, range.start + above);
+        let entry = self.entries.get(range.start + first)?;
+        if address >= end {
+            return None;
+        }
+        Some(Symbol {
+            name: self.text.get(entry.name as usize..entry.name as usize + usize::from(entry.len))?,
+            offset: address - start,
+            size: end - start,
+            module: match entry.module {
+                0 => None,
+                index => self.modules.get(usize::from(index) - 1).map(String::as_str),
+            },
+        })
+    }
+
+    /// The end of the symbol at index `at`, where `next` is the index of the first symbol above it.
+    fn end_of(&self, at: usize, next: usize) -> u64 {
+        let (Some(&start), Some(entry)) = (self.addresses.get(at), self.entries.get(at)) else { return 0 };
+        let following = (next != self.first_module || at >= self.first_module)
+            .then(|| Some((*self.addresses.get(next)?, self.entries.get(next)?)))
+            .flatten();
+        if entry.module == 0 {
+            // `get_symbol_pos`: the last symbol reaches to the end of its section.
+            let section = self.kernel.iter().find(|part| part.contains(&start)).map_or(start + 1, |part| part.end);
+            return following.map_or(section, |(address, _)| address);
+        }
+        // A module's text and its data each end with a page; what lies behind is another's.
+        let page_end = (start | 0xfff).saturating_add(1);
+        match following {
+            Some((address, next)) if next.module == entry.module && next.text == entry.text => address,
+            Some((address, _)) => address.min(page_end),
+            None => page_end,
+        }
+    }
+}
+
+#[derive(Default)]
+struct Parser {
+    out: Kallsyms,
+    /// (address, entry) of the kernel itself and of modules.
+    core: Vec<(u64, Entry)>,
+    in_modules: Vec<(u64, Entry)>,
+    stext: Option<u64>,
+    etext: Option<u64>,
+    end: Option<u64>,
+    sinittext: Option<u64>,
+    einittext: Option<u64>,
+}
+
+impl Parser {
+    /// `ffffffff81000000 T _stext`, `ffffffffc0201000 t init\t[ext4]`.
+    fn line(&mut self, line: &[u8]) {
+        let Some((address, rest)) = hex(line) else { return };
+        let [b' ', kind, b' ', rest @ ..] = rest else { return };
+        let (name, module) = match memchr(b'\t', rest) {
+            Some(tab) => (&rest[..tab], rest[tab + 1..].strip_prefix(b"[").and_then(|m| m.strip_suffix(b"]"))),
+            None => (rest, None),
+        };
+        let Ok(name) = std::str::from_utf8(name) else { return };
+        if address == 0 || name.is_empty() || name.len() > 1024 || self.out.text.len() > u32::MAX as usize / 2 {
+            return;
+        }
+        let text = matches!(kind, b't' | b'T' | b'w' | b'W');
+        let mut entry = Entry { name: self.out.text.len() as u32, len: name.len() as u16, module: 0, text };
+        match module {
+            None => {
+                self.section(name, address);
+                self.core.push((address, entry));
+            }
+            Some(module) => {
+                // `is_mapping_symbol`: `$a`, `$d`, `$x` and `.L…` mark code and data for the assembler. And what the
+                // kernel lists as the module `__builtin__ftrace` or `__builtin__kprobes`, it does not look up itself.
+                if name.starts_with('$') || name.starts_with(".L") || module.starts_with(b"__builtin__") {
+                    return;
+                }
+                let Some(index) = self.module(module) else { return };
+                entry.module = index;
+                self.in_modules.push((address, entry));
+            }
+        }
+        self.out.text.push_str(name);
+    }
+
+    /// Notes the symbols that bound the kernel's sections (include/asm-generic/sections.h).
+    fn section(&mut self, name: &str, address: u64) {
+        let bound = match name {
+            "_stext" => &mut self.stext,
+            "_etext" => &mut self.etext,
+            "_end" => &mut self.end,
+            "_sinittext" => &mut self.sinittext,
+            "_einittext" => &mut self.einittext,
+            _ => return,
+        };
+        *bound = Some(address);
+    }
+
+    /// The number of the module, from 1: symbols of one module stand together.
+    fn module(&mut self, name: &[u8]) -> Option<u16> {
+        let modules = &mut self.out.modules;
+        if modules.last().is_none_or(|last| last.as_bytes() != name) {
+            let name = std::str::from_utf8(name).ok()?;
+            if let Some(known) = modules.iter().position(|m| m == name) {
+                return u16::try_from(known + 1).ok();
+            }
+            modules.push(name.to_owned());
+        }
+        u16::try_from(modules.len()).ok()
+    }
+
+    fn finish(self) -> Kallsyms {
+        let Parser { mut out, mut core, mut in_modules, .. } = self;
+        // Stable: symbols at one address keep the order of the file.
+        core.sort_by_key(|&(address, _)| address);
+        in_modules.sort_by_key(|&(address, _)| address);
+        let range = |from: Option<u64>, to: Option<u64>| Some(from?..to?);
+        // `is_ksym_addr`: with CONFIG_KALLSYMS_ALL (then `_end` is listed) all of the kernel, otherwise its text only.
+        let whole = range(self.stext, self.end);
+        let text = [range(self.stext, self.etext), range(self.sinittext, self.einittext)];
+        out.kernel = match whole {
+            Some(whole) => vec![whole],
+            None => text.into_iter().flatten().collect(),
+        };
+        if let ([], Some((first, _)), Some((last, _))) = (&out.kernel[..], core.first(), core.last()) {
+            out.kernel.push(*first..last.saturating_add(1));
+        }
+        out.first_module = core.len();
+        (out.addresses, out.entries) = core.into_iter().chain(in_modules).unzip();
+        out.text.shrink_to_fit();
+        out
+    }
+}
+
+/// The hexadecimal number that `text` begins with, and the rest.
+fn hex(text: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0u64;
+    let mut digits = 0;
+    for &byte in text {
+        let digit = match byte {
+            b'0'..=b'9' => byte - b'0',
+            b'a'..=b'f' => byte - b'a' + 10,
+            _ => break,
+        };
+        value = value << 4 | u64::from(digit);
+        digits += 1;
+    }
+    (1..=16).contains(&digits).then(|| (value, &text[digits..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines in the form of a 6.1 kernel's file.
+    const FILE: &str = "0000000000000000 A fixed_percpu_data\n\
+        0000000000001000 A cpu_debug_store\n\
+        ffffffff81000000 T _stext\n\
+        ffffffff81000000 T _text\n\
+        ffffffff81000100 t helper.part.0\n\
+        ffffffff81000140 t helper.cold\n\
+        ffffffff81000200 T vfs_read\n\
+        ffffffff81000200 T alias\n\
+        ffffffff81000300 T _etext\n\
+        ffffffff82000000 d table\n\
+        ffffffff82000100 B _end\n\
+        ffffffffc0201000 t ext4_a\t[ext4]\n\
+        ffffffffc0201080 t $x\t[ext4]\n\
+        ffffffffc0201100 t ext4_b\t[ext4]\n\
+        ffffffffc0202010 d ext4_data\t[ext4]\n\
+        ffffffffc0285000 t ftrace_trampoline\t[__builtin__ftrace]\n";
+
+    fn name(address: u64) -> Option<String> {
+        let symbols = Kallsyms::parse(FILE.as_bytes());
+        let Symbol { name, offset, size, module } = symbols.lookup(address)?;
+        let module = module.map(|m| format!(" [{m}]")).unwrap_or_default();
+        Some(format!("{name}+{offset:#x}/{size:#x}{module}"))
+    }
+
+    #[test]
+    fn an_address_is_named_by_the_symbol_below_it() {
+        assert_eq!(name(0xffff_ffff_8100_0210).as_deref(), Some("vfs_read+0x10/0x100"));
+        assert_eq!(name(0xffff_ffff_8100_0200).as_deref(), Some("vfs_read+0x0/0x100"));
+    }
+
+    #[test]
+    fn the_compiler_s_part_and_cold_symbols_count_as_symbols() {
+        assert_eq!(name(0xffff_ffff_8100_0120).as_deref(), Some("helper.part.0+0x20/0x40"));
+        assert_eq!(name(0xffff_ffff_8100_0141).as_deref(), Some("helper.cold+0x1/0xc0"));
+    }
+
+    #[test]
+    fn of_several_symbols_at_one_address_the_first_listed_counts() {
+        assert_eq!(name(0xffff_ffff_8100_0001).as_deref(), Some("_stext+0x1/0x100"));
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_kernel_and_its_modules_has_no_name() {
+        // A user's address, though per-CPU offsets below it are listed; behind the end; behind a module's last page.
+        for address in [0, 0x46_10d3, 0xffff_ffff_8200_0100, 0xffff_ffff_c020_3000, u64::MAX] {
+            assert_eq!(name(address), None, "{address:#x}");
+        }
+    }
+
+    #[test]
+    fn a_module_s_symbols_carry_its_name_and_its_assembler_marks_are_not_symbols() {
+        assert_eq!(name(0xffff_ffff_c020_1090).as_deref(), Some("ext4_a+0x90/0x100 [ext4]"));
+        // The text ends with its page, before the data begin.
+        assert_eq!(name(0xffff_ffff_c020_1110).as_deref(), Some("ext4_b+0x10/0xf00 [ext4]"));
+        assert_eq!(name(0xffff_ffff_c020_2004), None);
+    }
+
+    #[test]
+    fn a_trampoline_is_listed_but_the_kernel_does_not_name_it() {
+        assert_eq!(name(0xffff_ffff_c028_5083), None);
+    }
+
+    #[test]
+    fn a_file_of_zeros_or_nothing_or_garbage_names_nothing() {
+        for text in ["", "\n\n", "0000000000000000 T a\n0000000000000000 T b\n", "zzz", "ffffffff81000000", "12 T"] {
+            let symbols = Kallsyms::parse(text.as_bytes());
+            assert!(symbols.is_empty() && symbols.lookup(0x10).is_none(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_kernel_that_lists_functions_only_names_nothing_behind_its_text() {
+        let text = "c0300000 T _stext\nc0300100 T f\nc0e00000 D _etext\nc12003c0 T _sinittext\nc1200400 t init_f\n\
+                    c128aae8 T _einittext\n";
+        let symbols = Kallsyms::parse(text.as_bytes());
+        assert_eq!(symbols.lookup(0xc030_0104).unwrap().size, 0xc0e0_0000 - 0xc030_0100);
+        assert_eq!(symbols.lookup(0xc0e0_0004), None);
+        assert_eq!(symbols.lookup(0xc120_0404).unwrap().name, "init_f");
+    }
+}
