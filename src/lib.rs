@@ -6,3 +6,4 @@ pub mod format;
 pub mod names;
 pub mod osc;
 pub mod ring;
+pub mod tracefs;

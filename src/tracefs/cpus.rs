@@ -1,0 +1,101 @@
+//! Lists of CPUs as people write them (`0,2-3`) and as `tracing_cpumask` takes them (`d`).
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use super::TracefsError;
+
+/// A set of CPUs, read from a list like `0,2-3`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CpuList {
+    cpus: BTreeSet<u32>,
+}
+
+/// The kernel's own ceiling is 8192 (`NR_CPUS` with MAXSMP); beyond it a list is a slip.
+const MAX_CPU: u32 = 65_535;
+
+impl CpuList {
+    /// The CPUs, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> {
+        self.cpus.iter().copied()
+    }
+
+    /// Whether `cpu` is in the list.
+    pub fn contains(&self, cpu: u32) -> bool {
+        self.cpus.contains(&cpu)
+    }
+
+    /// The text for `tracing_cpumask`: 32-bit words in hex, the highest first, between commas (`cpumask_parse_user`).
+    pub fn mask(&self) -> String {
+        let highest = self.cpus.last().copied().unwrap_or(0);
+        let mut words = vec![0u32; highest as usize / 32 + 1];
+        for cpu in &self.cpus {
+            if let Some(word) = words.get_mut(*cpu as usize / 32) {
+                *word |= 1 << (cpu % 32);
+            }
+        }
+        let words: Vec<String> = words.iter().rev().map(|word| format!("{word:08x}")).collect();
+        words.join(",")
+    }
+}
+
+impl FromStr for CpuList {
+    type Err = TracefsError;
+
+    /// Reads `3`, `0,2`, `0-3`, `0,2-3`; blanks around numbers are allowed.
+    fn from_str(list: &str) -> Result<CpuList, TracefsError> {
+        let bad = |reason: String| TracefsError::BadCpus { list: list.to_string(), reason };
+        let number = |word: &str| match word.trim().parse::<u32>() {
+            Ok(cpu) if cpu <= MAX_CPU => Ok(cpu),
+            _ => Err(bad(format!("{:?} is no CPU number", word.trim()))),
+        };
+        let mut cpus = BTreeSet::new();
+        for part in list.split(',') {
+            let (first, last) = match part.split_once('-') {
+                Some((first, last)) => (number(first)?, number(last)?),
+                None => (number(part)?, number(part)?),
+            };
+            if first > last {
+                return Err(bad(format!("{first}-{last} runs backwards")));
+            }
+            cpus.extend(first..=last);
+        }
+        Ok(CpuList { cpus })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_read_and_become_masks() {
+        for (list, cpus, mask) in [
+            ("0", vec![0], "00000001"),
+            ("0,2-3", vec![0, 2, 3], "0000000d"),
+            (" 1 - 2 , 2", vec![1, 2], "00000006"),
+            ("31,32", vec![31, 32], "00000001,80000000"),
+            ("64", vec![64], "00000001,00000000,00000000"),
+        ] {
+            let parsed: CpuList = list.parse().unwrap();
+            assert_eq!(parsed.iter().collect::<Vec<_>>(), cpus, "{list}");
+            assert_eq!(parsed.mask(), mask, "{list}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused_with_the_reason() {
+        for (list, reason) in [
+            ("", "\"\" is no CPU number"),
+            ("a", "\"a\" is no CPU number"),
+            ("3-1", "3-1 runs backwards"),
+            ("1,,2", "\"\" is no CPU number"),
+            ("-1", "\"\" is no CPU number"),
+            ("0-4000000000", "\"4000000000\" is no CPU number"),
+        ] {
+            let error = list.parse::<CpuList>().unwrap_err().to_string();
+            assert!(error.contains(reason), "{list}: {error}");
+            assert!(error.contains("0,2-3"), "the remedy is missing: {error}");
+        }
+    }
+}

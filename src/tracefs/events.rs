@@ -1,0 +1,130 @@
+//! Which events there are, and their `format` files; of a live tracefs and of a capture folder alike.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::{Kind, Tracefs, TracefsError};
+
+/// The system of the records that the tracer itself writes (`print`, `kernel_stack`, `function`). They have format
+/// files, but no switch: they come with a marker write, a stack trace option or a tracer.
+pub(super) const FTRACE: &str = "ftrace";
+
+/// The full name of an event, as `sched:sched_switch`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventName {
+    /// The group: the folder below `events/`.
+    pub system: String,
+    /// The event: the folder below the group.
+    pub name: String,
+}
+
+impl EventName {
+    /// The event `name` of the group `system`.
+    pub fn new(system: impl Into<String>, name: impl Into<String>) -> EventName {
+        EventName { system: system.into(), name: name.into() }
+    }
+
+    /// The event's folder, relative to tracefs or to an instance.
+    pub fn folder(&self) -> PathBuf {
+        Path::new("events").join(&self.system).join(&self.name)
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.system, self.name)
+    }
+}
+
+impl FromStr for EventName {
+    type Err = TracefsError;
+
+    /// Reads `sched:sched_switch`.
+    fn from_str(text: &str) -> Result<EventName, TracefsError> {
+        match text.split_once(':') {
+            Some((system, name)) if !system.is_empty() && !name.is_empty() && !text.contains('/') => {
+                Ok(EventName::new(system, name))
+            }
+            _ => Err(TracefsError::BadExpression {
+                expression: text.to_string(),
+                reason: "it should be GROUP:EVENT".to_string(),
+            }),
+        }
+    }
+}
+
+impl Tracefs {
+    /// All events that can be enabled, in the kernel's order; of a capture folder those whose formats it holds, sorted.
+    /// The tracer's own records (`ftrace:*`) are not among them: see [`tracer_records`](Tracefs::tracer_records).
+    ///
+    /// # Errors
+    /// `available_events` or `events/` cannot be read.
+    pub fn events(&self) -> Result<Vec<EventName>, TracefsError> {
+        // A capture may share its boot's tree of formats and still hold no available_events, or hold a list without
+        // the formats: the formats count.
+        if self.kind() == Kind::Live {
+            let text = self.read("available_events")?;
+            return Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect());
+        }
+        let mut events = Vec::new();
+        for system in folders(&self.root().join("events"))? {
+            if system != FTRACE {
+                events.extend(self.events_of(&system)?);
+            }
+        }
+        events.sort();
+        Ok(events)
+    }
+
+    /// The records that the tracer itself writes: `ftrace:print`, `ftrace:kernel_stack`, …, sorted.
+    ///
+    /// # Errors
+    /// `events/ftrace` cannot be read. Where it is missing there are none.
+    pub fn tracer_records(&self) -> Result<Vec<EventName>, TracefsError> {
+        if !self.root().join("events").join(FTRACE).is_dir() {
+            return Ok(Vec::new());
+        }
+        let mut events = self.events_of(FTRACE)?;
+        events.sort();
+        Ok(events)
+    }
+
+    fn events_of(&self, system: &str) -> Result<Vec<EventName>, TracefsError> {
+        let dir = self.root().join("events").join(system);
+        let names = folders(&dir)?.into_iter().filter(|name| dir.join(name).join("format").is_file());
+        Ok(names.map(|name| EventName::new(system, name)).collect())
+    }
+
+    /// The text of an event's `format` file. It is the same for the top level and for each instance.
+    ///
+    /// # Errors
+    /// There is no such event, or the file cannot be read.
+    pub fn format(&self, event: &EventName) -> Result<String, TracefsError> {
+        self.read(event.folder().join("format"))
+    }
+
+    /// The text of `available_tracers`, as names.
+    ///
+    /// # Errors
+    /// The file cannot be read (a capture has none).
+    pub fn tracers(&self) -> Result<Vec<String>, TracefsError> {
+        Ok(self.read("available_tracers")?.split_whitespace().map(str::to_string).collect())
+    }
+}
+
+/// The names of the folders in `dir`; links to folders count, names that are no UTF-8 do not.
+fn folders(dir: &Path) -> Result<Vec<String>, TracefsError> {
+    let entries = fs::read_dir(dir).map_err(|e| TracefsError::io("read", dir, e))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(|e| TracefsError::io("read", dir, e))?;
+        if let Ok(name) = entry.file_name().into_string()
+            && entry.path().is_dir()
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}

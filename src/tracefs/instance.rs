@@ -1,0 +1,533 @@
+//! A private instance: a set of rings and switches of our own, which nobody else's tracing sees or disturbs.
+//!
+//! Made with tracing off, so that nothing is recorded before all is set; removed by [`Instance::close`], by `Drop` (on a
+//! panic too), and where neither runs, by the [`Guard`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::control::{read_control, write_control};
+use super::teardown::{PREFIX, remove_instance};
+use super::{
+    CpuList, CpuStats, EventName, Guard, Kind, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError,
+};
+
+/// How long an instance that somebody else has open is tried to be removed before it is left to the guard.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Instances made by this process: the second and later ones get a number behind the pid.
+static MADE: AtomicU32 = AtomicU32::new(0);
+
+/// A private instance, removed when it is dropped.
+///
+/// Its [`RawBuffer`]s belong to whoever opened them and must be dropped first: while one is open the kernel refuses to
+/// remove the instance.
+#[derive(Debug)]
+pub struct Instance {
+    tracefs: Tracefs,
+    name: String,
+    path: PathBuf,
+    cpus: Vec<u32>,
+    guard: Option<Arc<Guard>>,
+    /// Locked as long as we live: so a later start knows that this instance is not stale.
+    _lock: File,
+    removed: bool,
+}
+
+/// What [`Instance::enable`] did.
+#[derive(Debug)]
+pub struct Enabled {
+    /// The events that are on, in the order given.
+    pub events: Vec<EventName>,
+    /// Those that the kernel refused.
+    pub failures: Vec<EnableFailure>,
+}
+
+/// An event that could not be enabled. Its `Display` is the warning.
+#[derive(Debug)]
+pub struct EnableFailure {
+    /// Which event.
+    pub event: EventName,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl fmt::Display for EnableFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be enabled ({})", self.event, self.source)
+    }
+}
+
+/// A filter of the kernel's own, read from `irq:irq_handler_entry=irq>3`.
+#[derive(Debug, Clone)]
+pub struct EventFilter {
+    text: String,
+    events: Selection,
+    condition: String,
+}
+
+impl FromStr for EventFilter {
+    type Err = TracefsError;
+
+    /// What stands before the first `=` names events as `-e` does; the rest is for the kernel.
+    fn from_str(text: &str) -> Result<EventFilter, TracefsError> {
+        let bad = || TracefsError::BadFilter(text.to_string());
+        let (events, condition) = text.split_once('=').ok_or_else(bad)?;
+        let condition = condition.trim();
+        if events.trim().is_empty() || condition.is_empty() || condition.contains('\n') {
+            return Err(bad());
+        }
+        let events = Selection::parse(&[events]).map_err(|_| bad())?;
+        Ok(EventFilter { text: text.to_string(), events, condition: condition.to_string() })
+    }
+}
+
+impl Instance {
+    /// Makes an instance `ftrace-live-<pid>` with tracing off. The guard, where there is one, is told before.
+    ///
+    /// # Errors
+    /// [`TracefsError::NotRoot`] and its like; [`TracefsError::ReadOnly`] for a capture folder.
+    pub fn create(tracefs: &Tracefs, guard: Option<&Arc<Guard>>) -> Result<Instance, TracefsError> {
+        if tracefs.kind() != Kind::Live {
+            return Err(TracefsError::ReadOnly(tracefs.root().to_path_buf()));
+        }
+        let pid = std::process::id();
+        loop {
+            let name = match MADE.fetch_add(1, Ordering::Relaxed) {
+                0 => format!("{PREFIX}{pid}"),
+                n => format!("{PREFIX}{pid}-{n}"),
+            };
+            let path = tracefs.root().join("instances").join(&name);
+            if let Some(guard) = guard {
+                guard.watch(&name)?;
+            }
+            match fs::create_dir(&path) {
+                Ok(()) => return Instance::made(tracefs, name, path, guard),
+                // A stale one of a process that had our pid, and that could not be removed: not ours, so not watched.
+                Err(e) => {
+                    if let Some(guard) = guard {
+                        guard.forget(&name);
+                    }
+                    if e.kind() != io::ErrorKind::AlreadyExists {
+                        return Err(TracefsError::io("create", &path, e));
+                    }
+                }
+            }
+        }
+    }
+
+    fn made(
+        tracefs: &Tracefs,
+        name: String,
+        path: PathBuf,
+        guard: Option<&Arc<Guard>>,
+    ) -> Result<Instance, TracefsError> {
+        let open_error = |e| TracefsError::io("open", &path, e);
+        let lock = match File::open(&path) {
+            Ok(lock) => lock,
+            Err(e) => {
+                let _ = remove_instance(&path, PATIENCE);
+                return Err(open_error(e));
+            }
+        };
+        let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        // From here on `Drop` cleans up, whichever step fails.
+        let mut instance = Instance {
+            tracefs: tracefs.clone(),
+            name,
+            path,
+            cpus: Vec::new(),
+            guard: guard.cloned(),
+            _lock: lock,
+            removed: false,
+        };
+        // A new instance begins with tracing on.
+        instance.stop()?;
+        instance.cpus = instance.list_cpus()?;
+        Ok(instance)
+    }
+
+    fn list_cpus(&self) -> Result<Vec<u32>, TracefsError> {
+        let dir = self.path.join("per_cpu");
+        let entries = fs::read_dir(&dir).map_err(|e| TracefsError::io("read", &dir, e))?;
+        let mut cpus: Vec<u32> =
+            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("cpu")?.parse().ok()).collect();
+        cpus.sort_unstable();
+        Ok(cpus)
+    }
+
+    /// The instance's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The instance's folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The CPUs that have a ring, ascending: those that could ever be online.
+    pub fn cpus(&self) -> &[u32] {
+        &self.cpus
+    }
+
+    /// The text of a file of the instance, as `events/header_page` or `trace`. Bytes that are no UTF-8 become U+FFFD.
+    ///
+    /// # Errors
+    /// The file is missing or cannot be read.
+    pub fn read(&self, file: impl AsRef<Path>) -> Result<String, TracefsError> {
+        self.read_bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The bytes of a file of the instance.
+    ///
+    /// # Errors
+    /// The file is missing or cannot be read.
+    pub fn read_bytes(&self, file: impl AsRef<Path>) -> Result<Vec<u8>, TracefsError> {
+        let path = self.path.join(file);
+        read_control(&path).map_err(|e| TracefsError::io("read", &path, e))
+    }
+
+    fn write(&self, file: impl AsRef<Path>, text: &str) -> Result<(), TracefsError> {
+        let path = self.path.join(file);
+        write_control(&path, text).map_err(|e| TracefsError::io("write", &path, e))
+    }
+
+    /// The layout of this instance's sub-buffers: the top level's differs once
+    /// [`set_sub_buffer_kib`](Instance::set_sub_buffer_kib) was used.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn header_page(&self) -> Result<String, TracefsError> {
+        self.read("events/header_page")
+    }
+
+    /// Sets the trace clock. It empties the ring, so it comes before the events.
+    ///
+    /// # Errors
+    /// [`TracefsError::NoClock`] where this kernel has no such clock.
+    pub fn set_clock(&self, clock: &TraceClock) -> Result<(), TracefsError> {
+        let path = self.path.join("trace_clock");
+        write_control(&path, clock.name()).map_err(|e| {
+            if e.raw_os_error() != Some(libc::EINVAL) {
+                return TracefsError::io("write", &path, e);
+            }
+            let available = self.clocks().map(|clocks| clocks.available).unwrap_or_default();
+            let available: Vec<&str> = available.iter().map(TraceClock::name).collect();
+            TracefsError::NoClock { clock: clock.name().to_string(), available: available.join(", ") }
+        })
+    }
+
+    fn clocks(&self) -> Option<TraceClocks> {
+        TraceClocks::parse(&self.read("trace_clock").ok()?)
+    }
+
+    /// Sets how full a ring must be before a waiting reader is woken, in percent. 0 wakes it for each event; with the
+    /// default of 50 an edge-triggered poll, which is mio's, is woken once and never again (`ring_buffer_poll_wait`).
+    /// Kernels before 5.0 have no such file and wake as with 0.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn set_buffer_percent(&self, percent: u8) -> Result<(), TracefsError> {
+        if !self.path.join("buffer_percent").exists() {
+            return Ok(());
+        }
+        self.write("buffer_percent", &percent.to_string())
+    }
+
+    /// Sets the size of each CPU's ring, KiB. Before the events are enabled: resizing needs the ring at rest.
+    ///
+    /// # Errors
+    /// [`TracefsError::BufferTooLarge`] where there is no memory for it.
+    pub fn set_buffer_kib(&self, kib: u64) -> Result<(), TracefsError> {
+        let path = self.path.join("buffer_size_kb");
+        write_control(&path, &kib.to_string()).map_err(|e| match e.raw_os_error() {
+            Some(libc::ENOMEM | libc::EINVAL | libc::EOVERFLOW | libc::ERANGE) => {
+                TracefsError::BufferTooLarge { kib, cpus: self.cpus.len() }
+            }
+            _ => TracefsError::io("write", &path, e),
+        })
+    }
+
+    /// Sets the size of a sub-buffer, KiB; the kernel rounds it up to a power of two of pages. Kernels from 6.8 on.
+    ///
+    /// # Errors
+    /// The kernel refuses the size, or has no such file.
+    pub fn set_sub_buffer_kib(&self, kib: u32) -> Result<(), TracefsError> {
+        self.write("buffer_subbuf_size_kb", &kib.to_string())
+    }
+
+    /// Keeps the events of these tasks (thread ids) out, in addition to those kept out already.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn exclude_tasks(&self, tids: impl IntoIterator<Item = u32>) -> Result<(), TracefsError> {
+        // Opened without O_TRUNC, so what is there stays.
+        self.write_words("set_event_notrace_pid", tids)
+    }
+
+    /// Keeps out all threads that this process has now, and the guard.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn exclude_ourselves(&self) -> Result<(), TracefsError> {
+        let guard = self.guard.as_ref().map(|guard| guard.pid());
+        self.exclude_tasks(tasks_of(std::process::id()).into_iter().flatten().chain(guard))
+    }
+
+    /// Lets only the events of these processes in, each with all the threads it has now, in addition to those let in
+    /// already. [`follow_forks`](Instance::follow_forks) adds what they start later.
+    ///
+    /// # Errors
+    /// [`TracefsError::NoSuchProcess`].
+    pub fn only_processes(&self, pids: &[u32]) -> Result<(), TracefsError> {
+        let mut tids = Vec::new();
+        for pid in pids {
+            tids.extend(tasks_of(*pid).ok_or(TracefsError::NoSuchProcess(*pid))?);
+        }
+        self.write_words("set_event_pid", tids)
+    }
+
+    fn write_words(&self, file: &str, words: impl IntoIterator<Item = u32>) -> Result<(), TracefsError> {
+        let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
+        if words.is_empty() { Ok(()) } else { self.write(file, &words.join(" ")) }
+    }
+
+    /// Lets children inherit their parent's place in [`only_processes`](Instance::only_processes) and
+    /// [`exclude_tasks`](Instance::exclude_tasks).
+    ///
+    /// # Errors
+    /// The option cannot be set.
+    pub fn follow_forks(&self) -> Result<(), TracefsError> {
+        self.set_option("event-fork", true)
+    }
+
+    /// Switches an option of `trace_options` on or off.
+    ///
+    /// # Errors
+    /// The kernel has no such option, or refuses it.
+    pub fn set_option(&self, option: &str, on: bool) -> Result<(), TracefsError> {
+        self.write("trace_options", &format!("{}{option}", if on { "" } else { "no" }))
+    }
+
+    /// Records on these CPUs only.
+    ///
+    /// # Errors
+    /// [`TracefsError::BadCpus`] where the machine has no such CPU.
+    pub fn set_cpus(&self, cpus: &CpuList) -> Result<(), TracefsError> {
+        if let Some(missing) = cpus.iter().find(|cpu| !self.cpus.contains(cpu)) {
+            let there_are: Vec<String> = self.cpus.iter().map(u32::to_string).collect();
+            let list: Vec<String> = cpus.iter().map(|cpu| cpu.to_string()).collect();
+            let reason = format!("there is no CPU {missing}; there are {}", there_are.join(","));
+            return Err(TracefsError::BadCpus { list: list.join(","), reason });
+        }
+        self.write("tracing_cpumask", &cpus.mask())
+    }
+
+    /// Sets the kernel's own filter on those of `selected` that the filter names.
+    ///
+    /// # Errors
+    /// [`TracefsError::FilterUnmatched`], or [`TracefsError::FilterRefused`] with the kernel's words.
+    pub fn set_filter(&self, filter: &EventFilter, selected: &[EventName]) -> Result<(), TracefsError> {
+        let events = filter.events.resolve(selected);
+        let events = events.map_err(|_| TracefsError::FilterUnmatched(filter.text.clone()))?.events;
+        for event in events {
+            let file = event.folder().join("filter");
+            let path = self.path.join(&file);
+            if let Err(e) = write_control(&path, &filter.condition) {
+                if e.raw_os_error() != Some(libc::EINVAL) {
+                    return Err(TracefsError::io("write", &path, e));
+                }
+                // After a refusal the file holds the condition, a caret and the reason (`append_filter_err`).
+                let said = self.read(&file).unwrap_or_default();
+                let kernel = if said.contains("parse_error") { said.trim_end().to_string() } else { self.last_error() };
+                return Err(TracefsError::FilterRefused { event, kernel });
+            }
+        }
+        Ok(())
+    }
+
+    /// The last entry of `error_log`, or an empty text.
+    fn last_error(&self) -> String {
+        let log = self.read("error_log").unwrap_or_default();
+        // Each entry begins with `[  988.542446] `.
+        let start = log.rfind("\n[").map_or(0, |at| at + 1);
+        log.get(start..).unwrap_or_default().trim_end().to_string()
+    }
+
+    /// Enables events. A group of which every event is asked for is enabled with one write, about twenty times as fast as
+    /// one write for each.
+    ///
+    /// # Errors
+    /// [`TracefsError::NothingEnabled`] where the kernel refuses every one. Refusals of some are in the result.
+    pub fn enable(&self, events: &[EventName]) -> Result<Enabled, TracefsError> {
+        let mut in_group: BTreeMap<String, usize> = BTreeMap::new();
+        for event in self.tracefs.events()? {
+            *in_group.entry(event.system).or_default() += 1;
+        }
+        let mut asked: BTreeMap<&str, BTreeSet<&EventName>> = BTreeMap::new();
+        for event in events {
+            asked.entry(&event.system).or_default().insert(event);
+        }
+        let mut failures = Vec::new();
+        for (system, group) in asked {
+            let whole = in_group.get(system) == Some(&group.len());
+            if whole && self.write(Path::new("events").join(system).join("enable"), "1").is_ok() {
+                continue;
+            }
+            // The group's switch goes on after a refusal and does not say whose it was: so each one by itself.
+            for event in group {
+                let path = self.path.join(event.folder()).join("enable");
+                if let Err(source) = write_control(&path, "1") {
+                    failures.push(EnableFailure { event: event.clone(), source });
+                }
+            }
+        }
+        let refused: BTreeSet<&EventName> = failures.iter().map(|failure| &failure.event).collect();
+        let on: Vec<EventName> = events.iter().filter(|event| !refused.contains(event)).cloned().collect();
+        if on.is_empty() && !events.is_empty() {
+            return Err(TracefsError::NothingEnabled(failures.iter().map(EnableFailure::to_string).collect()));
+        }
+        Ok(Enabled { events: on, failures })
+    }
+
+    /// Switches all events off.
+    ///
+    /// # Errors
+    /// The switch cannot be written.
+    pub fn disable_all(&self) -> Result<(), TracefsError> {
+        self.write("events/enable", "0")
+    }
+
+    /// Sets the tracer (`function`, `blk`, `nop`, …), for `function` tracers on the functions that match `functions`
+    /// only. Before [`open_raw`](Instance::open_raw): the kernel does not change it while a ring is open.
+    ///
+    /// # Errors
+    /// [`TracefsError::TracerRefused`] with the kernel's words.
+    pub fn set_tracer(&self, tracer: &str, functions: &[String]) -> Result<(), TracefsError> {
+        let refused = |what: &str, e: io::Error| {
+            let log = self.last_error();
+            let reason = if log.is_empty() { format!("{what}: {e}") } else { format!("{what}: {e}\n{log}") };
+            let available = self.read("available_tracers").unwrap_or_default();
+            TracefsError::TracerRefused { tracer: tracer.to_string(), reason, available: available.trim().to_string() }
+        };
+        for function in functions {
+            write_control(&self.path.join("set_ftrace_filter"), function)
+                .map_err(|e| refused(&format!("set_ftrace_filter {function:?}"), e))?;
+        }
+        write_control(&self.path.join("current_tracer"), tracer).map_err(|e| refused("current_tracer", e))
+    }
+
+    /// Begins to record.
+    ///
+    /// # Errors
+    /// The switch cannot be written.
+    pub fn start(&self) -> Result<(), TracefsError> {
+        self.write("tracing_on", "1")
+    }
+
+    /// Stops recording; the ring stays as it is: this freezes it.
+    ///
+    /// # Errors
+    /// The switch cannot be written.
+    pub fn stop(&self) -> Result<(), TracefsError> {
+        self.write("tracing_on", "0")
+    }
+
+    /// Whether it records.
+    ///
+    /// # Errors
+    /// The switch cannot be read.
+    pub fn is_on(&self) -> Result<bool, TracefsError> {
+        Ok(self.read("tracing_on")?.trim() == "1")
+    }
+
+    /// Writes a text into the ring, as `ftrace:print`, even though our other events are kept out.
+    ///
+    /// # Errors
+    /// The file cannot be written: EBADF while tracing is off.
+    pub fn mark(&self, text: &str) -> Result<(), TracefsError> {
+        self.write("trace_marker", text)
+    }
+
+    /// Opens each CPU's `trace_pipe_raw`, ascending by CPU, non-blocking.
+    ///
+    /// # Errors
+    /// One cannot be opened.
+    pub fn open_raw(&self) -> Result<Vec<RawBuffer>, TracefsError> {
+        self.cpus.iter().map(|cpu| self.open_raw_of(*cpu)).collect()
+    }
+
+    fn open_raw_of(&self, cpu: u32) -> Result<RawBuffer, TracefsError> {
+        let path = self.path.join(format!("per_cpu/cpu{cpu}/trace_pipe_raw"));
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path);
+        file.map(|file| RawBuffer::new(cpu, file)).map_err(|e| TracefsError::io("open", &path, e))
+    }
+
+    /// The counts of one CPU's ring.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn stats(&self, cpu: u32) -> Result<CpuStats, TracefsError> {
+        self.read(format!("per_cpu/cpu{cpu}/stats")).map(|text| CpuStats::parse(&text))
+    }
+
+    /// Stops and removes the instance, and says if that failed. Then the guard keeps it in mind and tries again after
+    /// our end.
+    ///
+    /// # Errors
+    /// Somebody holds it open (EBUSY), or the kernel refuses.
+    pub fn close(mut self) -> Result<(), TracefsError> {
+        self.remove()
+    }
+
+    fn remove(&mut self) -> Result<(), TracefsError> {
+        if self.removed {
+            return Ok(());
+        }
+        self.removed = true;
+        remove_instance(&self.path, PATIENCE)?;
+        if let Some(guard) = &self.guard {
+            guard.forget(&self.name);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        // Nobody is left to tell; the guard tries again.
+        let _ = self.remove();
+    }
+}
+
+/// The thread ids of a process; `None` where there is no such process.
+fn tasks_of(pid: u32) -> Option<Vec<u32>> {
+    let entries = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let tids: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
+    (!tids.is_empty()).then_some(tids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_filter_names_events_before_its_first_equals_sign() {
+        let filter: EventFilter = "irq:irq_handler_entry=irq == 3 && name != \"x\"".parse().unwrap();
+        assert_eq!(filter.condition, "irq == 3 && name != \"x\"");
+        for text in ["", "irq>3", "=irq>3", "irq:irq_handler_entry=", "a=b\nc", "a[=3"] {
+            assert!(matches!(text.parse::<EventFilter>(), Err(TracefsError::BadFilter(_))), "{text:?}");
+        }
+    }
+}

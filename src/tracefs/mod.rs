@@ -1,0 +1,41 @@
+//! The kernel's tracing control files: find or mount tracefs, a private instance, enabling, filters, tear down.
+//!
+//! Everything that is written is written inside an [`Instance`] of our own, which goes away with us; the top level is
+//! only read. Nothing here knows what a record looks like: sub-buffers and descriptions leave this room as bytes and
+//! text.
+//!
+//! The usual order, each step of which can stand alone:
+//!
+//! 1. [`Tracefs::find`] (or [`Tracefs::at`]) and [`Tracefs::events`];
+//! 2. [`Selection::parse`] and [`Selection::resolve`]: which events, before anything is touched;
+//! 3. [`Guard::start`]: the small process which removes our instance should we be killed;
+//! 4. [`remove_stale`]: instances whose owner was killed together with its guard;
+//! 5. [`Instance::create`], its `set_…` functions, [`Instance::enable`], [`Instance::open_raw`],
+//!    [`Instance::start`];
+//! 6. [`Instance::close`], or its `Drop`.
+
+mod clock;
+mod command;
+mod control;
+mod cpus;
+mod error;
+mod events;
+pub mod guard;
+mod instance;
+mod mount;
+mod raw;
+mod select;
+mod stale;
+mod teardown;
+
+pub use clock::{ClockPair, TraceClock, TraceClocks};
+pub use command::{StoppedCommand, exit_code};
+pub use cpus::CpuList;
+pub use error::TracefsError;
+pub use events::EventName;
+pub use guard::Guard;
+pub use instance::{EnableFailure, Enabled, EventFilter, Instance};
+pub use mount::{Kind, Tracefs};
+pub use raw::{CpuStats, RawBuffer, RawRead};
+pub use select::{Selected, Selection, Unmatched};
+pub use stale::{Stale, remove_stale};

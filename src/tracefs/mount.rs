@@ -1,0 +1,184 @@
+//! Where tracefs is: found, mounted, or given (`--tracefs DIR`).
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::TracefsError;
+use super::control::read_control;
+
+/// Where the kernel wants tracefs, and where it was before 4.1 (there debugfs mounts it by itself on first use).
+const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
+
+/// `TRACEFS_MAGIC` of include/uapi/linux/magic.h: what statfs(2) says of a mounted tracefs.
+const TRACEFS_MAGIC: i64 = 0x7472_6163;
+
+/// What a [`Tracefs`] can be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The running kernel's.
+    Live,
+    /// A folder of files that mirrors one, as `capture` makes it: read only.
+    Capture,
+}
+
+/// A tracefs: the running kernel's, or a folder that mirrors one.
+#[derive(Debug, Clone)]
+pub struct Tracefs {
+    root: PathBuf,
+    kind: Kind,
+    mounted_by_us: bool,
+}
+
+impl Tracefs {
+    /// The running kernel's tracefs; mounts it where it is not mounted and we are root (see
+    /// [`mounted_by_us`](Tracefs::mounted_by_us)).
+    ///
+    /// # Errors
+    /// [`TracefsError::NoTracefs`], [`NotMounted`](TracefsError::NotMounted), [`Mount`](TracefsError::Mount), or
+    /// [`NotRoot`](TracefsError::NotRoot) where it is mounted but closed to us.
+    pub fn find() -> Result<Tracefs, TracefsError> {
+        if let Some(root) = mounted() {
+            return Tracefs { root, kind: Kind::Live, mounted_by_us: false }.checked();
+        }
+        let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+        if !filesystems.lines().any(|line| line.split_whitespace().last() == Some("tracefs")) {
+            return Err(TracefsError::NoTracefs);
+        }
+        if !rustix::process::geteuid().is_root() {
+            return Err(TracefsError::NotMounted);
+        }
+        let root = PathBuf::from(USUAL[0]);
+        rustix::mount::mount("nodev", &root, "tracefs", rustix::mount::MountFlags::empty(), None)
+            .map_err(|errno| TracefsError::Mount { at: root.clone(), source: errno.into() })?;
+        Tracefs { root, kind: Kind::Live, mounted_by_us: true }.checked()
+    }
+
+    /// The tracefs at `dir`: another mount of it, or a capture folder.
+    ///
+    /// # Errors
+    /// [`TracefsError::NotTracefs`] where `dir` has no `events/`.
+    pub fn at(dir: impl Into<PathBuf>) -> Result<Tracefs, TracefsError> {
+        let root = dir.into();
+        let kind = if is_tracefs(&root) { Kind::Live } else { Kind::Capture };
+        Tracefs { root, kind, mounted_by_us: false }.checked()
+    }
+
+    /// Opens `events/` once, so that a refusal is said before anything else is done.
+    fn checked(self) -> Result<Tracefs, TracefsError> {
+        let events = self.root.join("events");
+        match fs::read_dir(&events) {
+            Ok(_) => Ok(self),
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                Err(TracefsError::NotTracefs(self.root))
+            }
+            Err(e) => Err(TracefsError::io("read", &events, e)),
+        }
+    }
+
+    /// The top folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Whether this is the running kernel's or a folder of files.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// Whether [`find`](Tracefs::find) had to mount it, which the user should be told.
+    pub fn mounted_by_us(&self) -> bool {
+        self.mounted_by_us
+    }
+
+    /// The text of a file below the top folder, as `printk_formats`. Bytes that are no UTF-8 (a task's name may hold
+    /// any) become U+FFFD.
+    ///
+    /// # Errors
+    /// The file is missing or closed to us.
+    pub fn read(&self, file: impl AsRef<Path>) -> Result<String, TracefsError> {
+        self.read_bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The bytes of a file below the top folder.
+    ///
+    /// # Errors
+    /// The file is missing or closed to us.
+    pub fn read_bytes(&self, file: impl AsRef<Path>) -> Result<Vec<u8>, TracefsError> {
+        let path = self.root.join(file);
+        read_control(&path).map_err(|e| TracefsError::io("read", &path, e))
+    }
+}
+
+fn is_tracefs(dir: &Path) -> bool {
+    // The width and sign of f_type differ between architectures.
+    #[allow(clippy::unnecessary_cast)]
+    rustix::fs::statfs(dir).is_ok_and(|stat| stat.f_type as i64 == TRACEFS_MAGIC)
+}
+
+/// Where tracefs is mounted now: the usual places, else whatever /proc/mounts says.
+fn mounted() -> Option<PathBuf> {
+    if let Some(usual) = USUAL.iter().map(Path::new).find(|dir| is_tracefs(dir)) {
+        return Some(usual.to_path_buf());
+    }
+    let mounts = fs::read_to_string("/proc/mounts").ok()?;
+    mount_points(&mounts).find(|dir| is_tracefs(dir))
+}
+
+/// The mount points of type tracefs in the text of /proc/mounts.
+fn mount_points(mounts: &str) -> impl Iterator<Item = PathBuf> {
+    mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let (point, kind) = (words.nth(1)?, words.next()?);
+        (kind == "tracefs").then(|| PathBuf::from(unescape(point)))
+    })
+}
+
+/// /proc/mounts writes blank, tab, newline and backslash as three octal digits (`mangle` in fs/proc_namespace.c).
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        match rest.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok()) {
+            Some(byte) if byte.is_ascii() => {
+                out.push(byte as char);
+                rest = &rest[3..];
+            }
+            _ => out.push('\\'),
+        }
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mount_points_are_taken_from_lines_of_type_tracefs_and_unescaped() {
+        let mounts =
+            "proc /proc proc rw 0 0\nnodev /mnt/my\\040trace tracefs rw 0 0\ntracefs /a\\134b tracefs rw 0 0\nbroken\n";
+        let found: Vec<_> = mount_points(mounts).collect();
+        assert_eq!(found, [PathBuf::from("/mnt/my trace"), PathBuf::from("/a\\b")]);
+    }
+
+    #[test]
+    fn a_folder_without_events_is_no_tracefs_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let error = Tracefs::at(dir.path()).unwrap_err();
+        assert!(matches!(error, TracefsError::NotTracefs(_)), "{error}");
+        assert!(error.to_string().contains("neither a tracefs nor a capture folder"));
+    }
+
+    #[test]
+    fn a_folder_with_events_is_a_capture() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("events")).unwrap();
+        let tracefs = Tracefs::at(dir.path()).unwrap();
+        assert_eq!(tracefs.kind(), Kind::Capture);
+        assert!(!tracefs.mounted_by_us());
+    }
+}

@@ -1,0 +1,152 @@
+//! One CPU's ring of an instance: its `trace_pipe_raw` and its `stats`.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+
+/// One CPU's `trace_pipe_raw`, open and non-blocking. While one is open its instance cannot be removed.
+#[derive(Debug)]
+pub struct RawBuffer {
+    cpu: u32,
+    file: File,
+}
+
+/// What a read of `trace_pipe_raw` brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawRead {
+    /// One sub-buffer: that many bytes from the start of the buffer given.
+    SubBuffer(usize),
+    /// Nothing is there now (EAGAIN).
+    Empty,
+    /// The kernel gave no bytes though it did not say EAGAIN: a writer raced with us. Try again, now or on the next
+    /// tick.
+    Nothing,
+    /// The CPU's ring is gone (ENODEV).
+    Gone,
+}
+
+impl RawBuffer {
+    pub(super) fn new(cpu: u32, file: File) -> RawBuffer {
+        RawBuffer { cpu, file }
+    }
+
+    /// Whose ring it is.
+    pub fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    /// Reads one sub-buffer. `buffer` must be exactly one sub-buffer long (`header_page` of the instance says how
+    /// much): a shorter read makes the kernel split the sub-buffer and give its rest without a header
+    /// (`tracing_buffers_read`).
+    ///
+    /// # Errors
+    /// What read(2) says other than EINTR (tried again), EAGAIN and ENODEV.
+    pub fn read(&self, buffer: &mut [u8]) -> io::Result<RawRead> {
+        outcome(|| (&self.file).read(buffer))
+    }
+}
+
+/// Tells the outcomes of a read apart; apart from the file, so that each errno can be tried.
+fn outcome(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<RawRead> {
+    loop {
+        return match read() {
+            Ok(0) => Ok(RawRead::Nothing),
+            Ok(length) => Ok(RawRead::SubBuffer(length)),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(RawRead::Empty),
+            Err(e) if e.raw_os_error() == Some(libc::ENODEV) => Ok(RawRead::Gone),
+            Err(e) => Err(e),
+        };
+    }
+}
+
+impl AsFd for RawBuffer {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+impl AsRawFd for RawBuffer {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+}
+
+/// The counts in `per_cpu/cpuN/stats`. A kernel that lacks one of them leaves it 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CpuStats {
+    /// Events in the ring now.
+    pub entries: u64,
+    /// Events overwritten before they were read.
+    pub overrun: u64,
+    /// Events lost because a commit was too far behind (nested interrupts).
+    pub commit_overrun: u64,
+    /// Bytes in the ring now.
+    pub bytes: u64,
+    /// Events not written because the ring was full and `overwrite` is off.
+    pub dropped: u64,
+    /// Events read.
+    pub read: u64,
+}
+
+impl CpuStats {
+    /// Reads the text of `stats`.
+    ///
+    /// ```
+    /// use ftrace_live::tracefs::CpuStats;
+    /// let stats = CpuStats::parse("entries: 3\noverrun: 2\ncommit overrun: 1\nnow ts: 5.1\ndropped events: 4\n");
+    /// assert_eq!((stats.entries, stats.lost()), (3, 7));
+    /// ```
+    pub fn parse(text: &str) -> CpuStats {
+        let mut stats = CpuStats::default();
+        for line in text.lines() {
+            let Some((name, value)) = line.split_once(':') else { continue };
+            let slot = match name {
+                "entries" => &mut stats.entries,
+                "overrun" => &mut stats.overrun,
+                "commit overrun" => &mut stats.commit_overrun,
+                "bytes" => &mut stats.bytes,
+                "dropped events" => &mut stats.dropped,
+                "read events" => &mut stats.read,
+                _ => continue,
+            };
+            *slot = value.trim().parse().unwrap_or(0);
+        }
+        stats
+    }
+
+    /// All events that the kernel lost: overwritten, dropped, or commit overrun.
+    pub fn lost(&self) -> u64 {
+        self.overrun.saturating_add(self.commit_overrun).saturating_add(self.dropped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_outcome_of_a_read_is_told_apart() {
+        assert_eq!(outcome(|| Ok(4096)).unwrap(), RawRead::SubBuffer(4096));
+        assert_eq!(outcome(|| Ok(0)).unwrap(), RawRead::Nothing);
+        for (errno, outcome_of) in [(libc::EAGAIN, RawRead::Empty), (libc::ENODEV, RawRead::Gone)] {
+            assert_eq!(outcome(|| Err(io::Error::from_raw_os_error(errno))).unwrap(), outcome_of);
+        }
+        for errno in [libc::ENOMEM, libc::EBUSY, libc::EIO] {
+            let error = outcome(|| Err(io::Error::from_raw_os_error(errno))).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(errno));
+        }
+        let mut reads = [Err(io::Error::from_raw_os_error(libc::EINTR)), Ok(16)].into_iter();
+        assert_eq!(outcome(|| reads.next().unwrap()).unwrap(), RawRead::SubBuffer(16));
+    }
+
+    #[test]
+    fn stats_of_a_real_kernel_are_read() {
+        let text = "entries: 8533\noverrun: 14755\ncommit overrun: 0\nbytes: 394572\noldest event ts:    17.458793\n\
+                    now ts:    17.586738\ndropped events: 0\nread events: 12\n";
+        let expected =
+            CpuStats { entries: 8533, overrun: 14755, commit_overrun: 0, bytes: 394_572, dropped: 0, read: 12 };
+        assert_eq!(CpuStats::parse(text), expected);
+        assert_eq!(CpuStats::parse("nonsense\nentries: x\n"), CpuStats::default());
+    }
+}

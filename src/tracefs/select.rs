@@ -1,0 +1,299 @@
+//! The expressions of `-e`: which of the events that exist are meant, and what is said of those that do not.
+//!
+//! | expression | means |
+//! |---|---|
+//! | `irq` | the group; as the kernel's own `set_event`, a bare word also means every event of that name |
+//! | `sched_switch` | the event, in whichever group |
+//! | `sched:sched_switch`, `sched/sched_switch` | that one event |
+//! | `ext4_*`, `syscalls:sys_enter_*`, `uprobes:*`, `*:*` | globs: `*`, `?`, `[abc]` |
+//! | `!PATTERN` | none of these, wherever it stands |
+//!
+//! Several stand as several arguments or between commas.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use glob::{MatchOptions, Pattern};
+
+use super::events::FTRACE;
+use super::{EventName, TracefsError};
+
+/// How many near names a warning gives.
+const NEAREST: usize = 3;
+
+/// One expression, compiled.
+#[derive(Debug, Clone)]
+struct Expression {
+    text: String,
+    exclude: bool,
+    system: Option<Pattern>,
+    name: Pattern,
+}
+
+/// The parsed expressions of `-e`.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    expressions: Vec<Expression>,
+}
+
+/// The events that a selection means on one kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// The events, each once, in the order of the kernel's list.
+    pub events: Vec<EventName>,
+    /// The expressions that mean nothing here, to be told to the user.
+    pub unmatched: Vec<Unmatched>,
+}
+
+/// An expression that means no event on this kernel. Its `Display` is the warning.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unmatched {
+    /// The expression as given.
+    pub expression: String,
+    /// The nearest names that exist, the nearest first.
+    pub nearest: Vec<String>,
+    /// It names the tracer's own records, which exist but have no switch.
+    pub tracer_records: bool,
+}
+
+impl fmt::Display for Unmatched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.tracer_records {
+            return write!(
+                f,
+                "{:?} means records that the tracer writes by itself: they need no enabling and cannot be enabled",
+                self.expression
+            );
+        }
+        write!(f, "no event or group of this kernel matches {:?}", self.expression)?;
+        if !self.nearest.is_empty() {
+            write!(f, "; nearest: {}", self.nearest.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+impl Selection {
+    /// Reads the expressions, each of which may hold several between commas.
+    ///
+    /// # Errors
+    /// [`TracefsError::BadExpression`] for one that is empty or no glob.
+    pub fn parse<S: AsRef<str>>(arguments: &[S]) -> Result<Selection, TracefsError> {
+        let words = arguments.iter().flat_map(|argument| argument.as_ref().split(','));
+        let expressions = words.map(|word| Expression::parse(word.trim())).collect::<Result<Vec<_>, _>>()?;
+        Ok(Selection { expressions })
+    }
+
+    /// Applies the selection to the events there are. If every expression excludes, they exclude from all events.
+    ///
+    /// # Errors
+    /// [`TracefsError::NothingSelected`] where no event is left.
+    pub fn resolve(&self, available: &[EventName]) -> Result<Selected, TracefsError> {
+        let mut unmatched = Vec::new();
+        for expression in &self.expressions {
+            if !available.iter().any(|event| expression.matches(event)) {
+                unmatched.push(expression.unmatched(available));
+            }
+        }
+        let only_exclusions =
+            !self.expressions.is_empty() && self.expressions.iter().all(|expression| expression.exclude);
+        let mut seen = BTreeSet::new();
+        let events: Vec<EventName> = available
+            .iter()
+            .filter(|event| {
+                let (excluding, including): (Vec<_>, Vec<_>) =
+                    self.expressions.iter().filter(|e| e.matches(event)).partition(|e| e.exclude);
+                excluding.is_empty() && (only_exclusions || !including.is_empty())
+            })
+            .filter(|event| seen.insert(*event))
+            .cloned()
+            .collect();
+        if !events.is_empty() {
+            return Ok(Selected { events, unmatched });
+        }
+        let mut reasons: Vec<String> = unmatched.iter().map(Unmatched::to_string).collect();
+        if self.expressions.is_empty() {
+            reasons.push("name at least one with -e".to_string());
+        } else if reasons.is_empty() {
+            reasons.push("the exclusions leave nothing".to_string());
+        }
+        Err(TracefsError::NothingSelected(reasons))
+    }
+}
+
+impl Expression {
+    fn parse(text: &str) -> Result<Expression, TracefsError> {
+        let bad = |reason: String| TracefsError::BadExpression { expression: text.to_string(), reason };
+        let (exclude, pattern) = match text.strip_prefix('!') {
+            Some(rest) => (true, rest),
+            None => (false, text),
+        };
+        if pattern.is_empty() {
+            return Err(bad("it is empty".to_string()));
+        }
+        let compile = |glob: &str| Pattern::new(glob).map_err(|e| bad(e.to_string()));
+        let (system, name) = match pattern.split_once([':', '/']) {
+            // `sched:` means the whole group, as it does to the kernel.
+            Some((system, "")) => (Some(compile(system)?), compile("*")?),
+            Some((system, name)) => (Some(compile(system)?), compile(name)?),
+            None => (None, compile(pattern)?),
+        };
+        Ok(Expression { text: text.to_string(), exclude, system, name })
+    }
+
+    fn matches(&self, event: &EventName) -> bool {
+        let options = MatchOptions { case_sensitive: true, ..MatchOptions::default() };
+        match &self.system {
+            Some(system) => system.matches_with(&event.system, options) && self.name.matches_with(&event.name, options),
+            // `__ftrace_set_clr_event_nolock`: a bare word is compared with both names.
+            None => self.name.matches_with(&event.name, options) || self.name.matches_with(&event.system, options),
+        }
+    }
+
+    fn unmatched(&self, available: &[EventName]) -> Unmatched {
+        let group = self.system.as_ref().unwrap_or(&self.name);
+        let tracer_records = group.as_str() == FTRACE;
+        let nearest = if tracer_records { Vec::new() } else { nearest(&self.text, available) };
+        Unmatched { expression: self.text.clone(), nearest, tracer_records }
+    }
+}
+
+/// The names (groups and events, or full names where `expression` is one) most like `expression`.
+fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
+    let wanted: String = expression.chars().filter(|c| !matches!(c, '*' | '?' | '!' | '[' | ']')).collect();
+    let wanted = wanted.replace('/', ":");
+    let mut names = BTreeSet::new();
+    for event in available {
+        if wanted.contains(':') {
+            names.insert(event.to_string());
+        } else {
+            names.insert(event.system.clone());
+            names.insert(event.name.clone());
+        }
+    }
+    let mut scored: Vec<(f64, String)> = names.into_iter().map(|name| (likeness(&wanted, &name), name)).collect();
+    // The set was sorted by name and the sort is stable: equals stay in alphabetic order.
+    scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    scored.into_iter().take(NEAREST).map(|(_, name)| name).collect()
+}
+
+/// 1 for equal, 0 for nothing in common: the edit distance over the longer length; a name that holds the other one
+/// whole is at least half alike.
+fn likeness(wanted: &str, name: &str) -> f64 {
+    let edit = strsim::normalized_damerau_levenshtein(wanted, name);
+    let (shorter, longer) = if wanted.len() < name.len() { (wanted, name) } else { (name, wanted) };
+    if shorter.len() >= 3 && longer.contains(shorter) {
+        edit.max(0.5 + 0.5 * shorter.len() as f64 / longer.len() as f64)
+    } else {
+        edit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kernel() -> Vec<EventName> {
+        [
+            "sched:sched_switch",
+            "sched:sched_waking",
+            "sched:sched_wakeup",
+            "irq:irq_handler_entry",
+            "irq:irq_handler_exit",
+            "irq:softirq_entry",
+            "irq_vectors:local_timer_entry",
+            "ext4:ext4_da_write_begin",
+            "ext4:ext4_sync_fs",
+            "jbd2:jbd2_commit",
+            "syscalls:sys_enter_openat",
+            "syscalls:sys_exit_openat",
+            "tcp:tcp_probe",
+            "ras:mc_event",
+            "timer:timer_start",
+            "vmscan:timer",
+            "uprobes:p_sh_0x1",
+        ]
+        .iter()
+        .map(|name| name.parse().unwrap())
+        .collect()
+    }
+
+    fn selected(expressions: &[&str]) -> Vec<String> {
+        let selected = Selection::parse(expressions).unwrap().resolve(&kernel()).unwrap();
+        assert_eq!(selected.unmatched, [], "{expressions:?}");
+        selected.events.iter().map(EventName::to_string).collect()
+    }
+
+    #[test]
+    fn expressions_mean_what_the_table_says() {
+        let table: &[(&[&str], &[&str])] = &[
+            (&["irq"], &["irq:irq_handler_entry", "irq:irq_handler_exit", "irq:softirq_entry"]),
+            (&["sched_switch"], &["sched:sched_switch"]),
+            (&["sched:sched_switch"], &["sched:sched_switch"]),
+            (&["sched/sched_switch"], &["sched:sched_switch"]),
+            (&["ext4_*"], &["ext4:ext4_da_write_begin", "ext4:ext4_sync_fs"]),
+            (&["syscalls:sys_enter_*"], &["syscalls:sys_enter_openat"]),
+            (&["uprobes:*"], &["uprobes:p_sh_0x1"]),
+            (&["uprobes:"], &["uprobes:p_sh_0x1"]),
+            (&["*:timer*"], &["timer:timer_start", "vmscan:timer"]),
+            // A bare word means the group and every event of that name.
+            (&["timer"], &["timer:timer_start", "vmscan:timer"]),
+            (&["sched_wak?*"], &["sched:sched_waking", "sched:sched_wakeup"]),
+            (&["sched_wak[ei]*"], &["sched:sched_waking", "sched:sched_wakeup"]),
+            // In the kernel's order, each once, however often and in whichever order it is named.
+            (
+                &["tcp,sched_switch", " sched_switch", "sched:*"],
+                &["sched:sched_switch", "sched:sched_waking", "sched:sched_wakeup", "tcp:tcp_probe"],
+            ),
+            (&["sched", "!sched_wak*"], &["sched:sched_switch"]),
+            (&["!sched_waking,!sched:sched_wakeup", "sched"], &["sched:sched_switch"]),
+        ];
+        for (expressions, events) in table {
+            assert_eq!(selected(expressions), *events, "{expressions:?}");
+        }
+        assert_eq!(selected(&["*:*"]).len(), kernel().len());
+        assert_eq!(selected(&["*"]).len(), kernel().len());
+        assert_eq!(selected(&["!sched"]).len(), kernel().len() - 3);
+    }
+
+    #[test]
+    fn what_does_not_exist_is_named_with_the_nearest_that_do_and_the_rest_goes_on() {
+        let selection = Selection::parse(&["tcp", "shced_switch", "Irq", "jbd3", "syscalls:sys_enter_open"]).unwrap();
+        let selected = selection.resolve(&kernel()).unwrap();
+        assert_eq!(selected.events, ["tcp:tcp_probe".parse().unwrap()]);
+        let first = |n: usize| selected.unmatched[n].nearest[0].as_str();
+        assert_eq!(selected.unmatched.len(), 4);
+        assert_eq!(first(0), "sched_switch");
+        assert_eq!(first(1), "irq");
+        assert_eq!(first(2), "jbd2");
+        assert_eq!(first(3), "syscalls:sys_enter_openat");
+        let warning = selected.unmatched[0].to_string();
+        assert!(
+            warning.starts_with("no event or group of this kernel matches \"shced_switch\"; nearest: sched_switch")
+        );
+    }
+
+    #[test]
+    fn a_selection_of_nothing_is_an_error_of_usage() {
+        for (expressions, words) in [
+            (vec!["random"], "matches \"random\"; nearest: "),
+            (vec!["sched", "!sched"], "the exclusions leave nothing"),
+            (vec![], "name at least one with -e"),
+            (vec!["ftrace:print"], "records that the tracer writes by itself"),
+            (vec!["ftrace"], "records that the tracer writes by itself"),
+        ] {
+            let error = Selection::parse(&expressions).unwrap().resolve(&kernel()).unwrap_err();
+            assert!(matches!(error, TracefsError::NothingSelected(_)), "{expressions:?}");
+            assert!(error.is_usage());
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_refused() {
+        for expression in ["", "sched,", "!", "a[", "irq,,tcp", "***"] {
+            let error = Selection::parse(&[expression]).unwrap_err();
+            assert!(matches!(error, TracefsError::BadExpression { .. }), "{expression:?}: {error}");
+        }
+    }
+}

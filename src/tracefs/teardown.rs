@@ -1,0 +1,76 @@
+//! Removing an instance: the one way, used by its owner, by the guard and for stale ones.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::TracefsError;
+use super::control::write_control;
+
+/// All our instances are called `ftrace-live-<pid>`, or `ftrace-live-<pid>-<n>` from the second on. Nothing else is
+/// ever removed.
+pub(super) const PREFIX: &str = "ftrace-live-";
+
+/// The process that made the instance of this name; `None` where the name is none of ours.
+pub(super) fn owner(name: &str) -> Option<u32> {
+    let rest = name.strip_prefix(PREFIX)?;
+    let (pid, suffix) = rest.split_once('-').unwrap_or((rest, "0"));
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !all_digits(pid) || !all_digits(suffix) {
+        return None;
+    }
+    pid.parse().ok()
+}
+
+/// Where the instance of this name is.
+pub(super) fn instance_path(root: &Path, name: &str) -> PathBuf {
+    root.join("instances").join(name)
+}
+
+/// Stops and removes an instance; one that is gone already is fine. While anybody has one of its files open the kernel
+/// says EBUSY (`instance_rmdir`): tried again until `patience` is over.
+pub(super) fn remove_instance(path: &Path, patience: Duration) -> Result<(), TracefsError> {
+    let deadline = Instant::now() + patience;
+    // rmdir would do all of this by itself. Done before, so that an instance which somebody holds open is at least quiet.
+    for (file, text) in [("tracing_on", "0"), ("events/enable", "0"), ("current_tracer", "nop")] {
+        let _ = write_control(&path.join(file), text);
+    }
+    let mut pause = Duration::from_millis(1);
+    loop {
+        match fs::remove_dir(path) {
+            Ok(()) => return Ok(()),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(e) if e.raw_os_error() == Some(libc::EBUSY) && Instant::now() < deadline => {
+                sleep(pause);
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+            Err(e) => return Err(TracefsError::io("remove", path, e)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_our_own_have_an_owner() {
+        assert_eq!(owner("ftrace-live-12"), Some(12));
+        assert_eq!(owner("ftrace-live-12-3"), Some(12));
+        for name in [
+            "",
+            "ftrace-live-",
+            "ftrace-live",
+            "ftrace-live-x",
+            "ftrace-live-12-",
+            "ftrace-live-12-x",
+            "ftrace-live-1/../x",
+            "foo",
+            "ftrace-live-+1",
+        ] {
+            assert_eq!(owner(name), None, "{name}");
+        }
+    }
+}

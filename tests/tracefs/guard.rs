@@ -1,0 +1,145 @@
+//! The guard: whatever ends the owner, the instance goes away, and the guard holds nothing that others wait for.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use ftrace_live::tracefs::{Guard, Instance, Tracefs, TracefsError};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::{event, is_running, live, wait_until};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ftrace-live");
+
+/// Set for the process that [`owner`] starts.
+const OWNER: &str = "FTRACE_LIVE_TEST_OWNER";
+
+/// Not a test by itself: run by the tests below in a process of its own, which they kill.
+#[test]
+fn owner_process() {
+    if std::env::var_os(OWNER).is_none() {
+        return;
+    }
+    let tracefs = Tracefs::find().unwrap();
+    let guard = Guard::start_program(Path::new(PROGRAM), &tracefs).unwrap();
+    let instance = Instance::create(&tracefs, Some(&guard)).unwrap();
+    instance.enable(&[event("irq:softirq_entry")]).unwrap();
+    instance.start().unwrap();
+    let _raw = instance.open_raw().unwrap();
+    println!("\nowner: {} {}", guard.pid(), instance.path().display());
+    std::thread::sleep(Duration::from_secs(600));
+}
+
+struct Owner {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    guard: u32,
+    instance: PathBuf,
+}
+
+impl Owner {
+    fn start() -> Owner {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "guard::owner_process", "--nocapture"])
+            .env(OWNER, "1")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(process.stdout.take().unwrap());
+        let mut line = String::new();
+        while !line.starts_with("owner: ") {
+            line.clear();
+            assert_ne!(output.read_line(&mut line).unwrap(), 0, "the owner ended before it had an instance");
+        }
+        let mut words = line.split_whitespace().skip(1);
+        let guard = words.next().unwrap().parse().unwrap();
+        let instance = PathBuf::from(words.next().unwrap());
+        assert!(instance.is_dir());
+        Owner { process, output, guard, instance }
+    }
+
+    fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+fn send(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), signal).unwrap();
+}
+
+#[test]
+fn after_sigkill_the_instance_goes_away_and_so_does_the_guard() {
+    if live().is_none() {
+        return;
+    }
+    let mut owner = Owner::start();
+    assert!(is_running(owner.guard));
+    owner.kill();
+    wait_until("the instance is removed", || !owner.instance.exists());
+    wait_until("the guard ends", || !is_running(owner.guard));
+}
+
+#[test]
+fn the_guard_survives_the_signals_that_end_its_owner() {
+    if live().is_none() {
+        return;
+    }
+    let mut owner = Owner::start();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
+        send(owner.guard, signal);
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    assert!(is_running(owner.guard) && owner.instance.exists());
+    let session = rustix::process::getsid(Pid::from_raw(owner.guard as i32)).unwrap();
+    assert_eq!(session.as_raw_nonzero().get() as u32, owner.guard, "the guard is not in a session of its own");
+    owner.kill();
+    wait_until("the instance is removed", || !owner.instance.exists());
+}
+
+#[test]
+fn the_guard_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
+    let Some(tracefs) = live() else { return };
+    let mut owner = Owner::start();
+    // While somebody holds the ring open the guard cannot remove it, and lives on.
+    let held = std::fs::File::open(owner.instance.join("per_cpu/cpu0/trace_pipe_raw")).unwrap();
+    owner.kill();
+    let (ended, end) = mpsc::channel();
+    let mut output = owner.output;
+    std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        let _ = output.read_to_end(&mut rest);
+        let _ = ended.send(());
+    });
+    end.recv_timeout(Duration::from_secs(5)).expect("the output does not end: the guard holds it");
+    assert!(is_running(owner.guard) && owner.instance.exists(), "the guard did not wait: the test shows nothing");
+    assert_eq!(std::fs::read_to_string(owner.instance.join("tracing_on")).unwrap().trim(), "0");
+    drop(held);
+    wait_until("the instance is removed", || !owner.instance.exists());
+    drop(tracefs);
+}
+
+#[test]
+fn after_an_orderly_end_the_guard_ends_too() {
+    let Some(tracefs) = live() else { return };
+    let guard = Guard::start_program(Path::new(PROGRAM), &tracefs).unwrap();
+    let pid = guard.pid();
+    let instance = Instance::create(&tracefs, Some(&guard)).unwrap();
+    instance.exclude_ourselves().unwrap();
+    let kept_out = instance.read("set_event_notrace_pid").unwrap();
+    assert!(kept_out.lines().any(|line| line == pid.to_string()), "the guard is traced");
+    instance.close().unwrap();
+    drop(guard);
+    wait_until("the guard ends", || !is_running(pid));
+}
+
+#[test]
+fn a_program_that_is_no_guard_is_not_taken_for_one() {
+    let Some(tracefs) = live() else { return };
+    for program in ["/bin/true", "/bin/echo", "/no/such/program"] {
+        let error = Guard::start_program(Path::new(program), &tracefs).unwrap_err();
+        assert!(matches!(error, TracefsError::Guard(_)), "{program}: {error}");
+    }
+}

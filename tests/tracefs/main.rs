@@ -1,0 +1,51 @@
+//! The control files of the running kernel: instances come and go and leave nothing, whatever happens to their owner.
+//!
+//! All of it needs root and tracefs, and says so where it skips. Only instances of our own are written to.
+
+mod command;
+mod guard;
+mod instance;
+mod stale;
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ftrace_live::tracefs::{EventName, Tracefs};
+
+/// The running kernel's tracefs; where a test cannot have it, says why it skips.
+fn live() -> Option<Tracefs> {
+    match Tracefs::find() {
+        Ok(tracefs) if tracefs.root().join("instances").is_dir() && is_root() => Some(tracefs),
+        Ok(_) => {
+            eprintln!("SKIPPED: making trace instances needs root");
+            None
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+    }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+fn event(name: &str) -> EventName {
+    name.parse().unwrap()
+}
+
+/// Waits until `condition` holds; a test that waits in vain fails with `what`. How long it took is nobody's concern.
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(30);
+    while !condition() {
+        assert!(Instant::now() < give_up, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Whether a process is there and no zombie.
+fn is_running(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
+    stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))
+}
