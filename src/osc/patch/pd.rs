@@ -65,21 +65,17 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     let load = main.object("loadbang");
     let on = main.message("; pd dsp 1");
     main.wire(load, 0, on, 0);
-    let dac = {
-        let sides = ["left", "right"].map(|side| {
-            let catch = main.object(&format!("catch~ $0-{side}"));
-            let high_pass = main.object("hip~ 5");
-            let clip = main.object("clip~ -1 1");
-            main.wire(catch, 0, high_pass, 0);
-            main.wire(high_pass, 0, clip, 0);
-            clip
-        });
-        let dac = main.object("dac~");
-        main.wire(sides[0], 0, dac, 0);
-        main.wire(sides[1], 0, dac, 1);
-        dac
-    };
-    debug_assert!(dac > 0);
+    let sides = ["left", "right"].map(|side| {
+        let catch = main.object(&format!("catch~ $0-{side}"));
+        let high_pass = main.object("hip~ 5");
+        let clip = main.object("clip~ -1 1");
+        main.wire(catch, 0, high_pass, 0);
+        main.wire(high_pass, 0, clip, 0);
+        clip
+    });
+    let dac = main.object("dac~");
+    main.wire(sides[0], 0, dac, 0);
+    main.wire(sides[1], 0, dac, 1);
     main.file()
 }
 
@@ -124,7 +120,7 @@ fn player(schema: &Schema, position: usize) -> Canvas {
             &format!("+ {LOWEST_NOTE}"),
         ],
     );
-    c.comment(300, "dt: what is rare rings\\, what is dense becomes grain".replace('\\', "").as_str());
+    c.comment(300, "dt: what is rare rings, what is dense becomes grain");
     let length = c.chain(unpack, voice.dt, &["max 20", "min 600", "t f f"]);
     let loudness = c.chain(length, 0, &["* 0.00027", "+ 0.035"]);
     let pan = c.chain(unpack, voice.cpu, &["* 0.618", "wrap"]);
@@ -144,8 +140,9 @@ fn player(schema: &Schema, position: usize) -> Canvas {
 /// Prints what is said about the stream itself.
 fn stream() -> Canvas {
     let mut c = Canvas::default();
-    c.comment(20, "start: host\\, CPUs; stat: read sent thinned kernel_lost malformed receiver_drops window_s; stop");
-    let [start, stat, stop] = [0; 3].map(|_| c.object("inlet"));
+    c.comment(20, "start: host, CPUs; stat: read sent thinned kernel_lost malformed receiver_drops window_s; stop");
+    // A sub-patch's inlets are numbered by their place from left to right.
+    let [start, stat, stop] = [20, 160, 300].map(|x| c.object_at(x, "inlet"));
     let print = c.object("print ftrace-start");
     c.wire(start, 0, print, 0);
     let unpack = c.object("unpack f f f f f f f");
@@ -165,7 +162,7 @@ fn stream() -> Canvas {
 /// The pool: hits go to the voices in turn, so that the oldest gives way.
 fn voices() -> Canvas {
     let mut c = Canvas::default();
-    c.comment(20, "a hit: timbre\\, note\\, loudness\\, length in ms\\, pan. Send your own to ftrace-hit");
+    c.comment(20, "a hit: timbre, note, loudness, length in ms, pan. Send your own to ftrace-hit");
     let receive = c.object("r ftrace-hit");
     let trigger = c.object("t l b");
     let count = c.object("f");
@@ -200,7 +197,7 @@ fn voice() -> Canvas {
     let envelope = c.object("pack f f");
     c.wire(unpack, 2, envelope, 0);
     c.wire(unpack, 3, envelope, 1);
-    let shape = c.message("$1 2, 0 $2 2");
+    let shape = c.message("$1 2 , 0 $2 2");
     c.wire(envelope, 0, shape, 0);
     let line = c.object("vline~");
     c.wire(shape, 0, line, 0);
@@ -239,8 +236,13 @@ impl Canvas {
 
     /// Puts `[text]`; its number for [`Canvas::wire`].
     fn object(&mut self, text: &str) -> usize {
+        self.object_at(20, text)
+    }
+
+    /// Puts `[text]` at column `x`.
+    fn object_at(&mut self, x: usize, text: &str) -> usize {
         let y = self.y + 20;
-        self.put(format!("#X obj 20 {y} {};\n", escaped(text)))
+        self.put(format!("#X obj {x} {y} {};\n", escaped(text)))
     }
 
     /// Puts a message box.
@@ -252,8 +254,7 @@ impl Canvas {
     /// Puts a comment.
     fn comment(&mut self, x: usize, text: &str) -> usize {
         let y = self.y + 20;
-        let text = text.replace('\\', "");
-        self.put(format!("#X text {x} {y} {};\n", escaped(&text)))
+        self.put(format!("#X text {x} {y} {};\n", escaped(text)))
     }
 
     /// Puts `canvas` as the sub-patch `[pd name]`.
@@ -292,13 +293,13 @@ impl Canvas {
     }
 }
 
-/// Text with Pd's own signs escaped: a semicolon ends a statement, a comma a message, a dollar sign is an argument.
+/// Text with Pd's own signs escaped: a semicolon ends a statement, a comma a message, a dollar sign is an argument. In a
+/// message box a comma only parts messages where it is a word of its own.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in plain(text).chars() {
         match c {
             ';' | ',' | '$' => {
-                // Pd wants these as words of their own, but for the dollar sign.
                 out.push('\\');
                 out.push(c);
             }

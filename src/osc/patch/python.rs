@@ -46,8 +46,10 @@ def event(address, *arguments):
 
 
 def show(value):
-    """A timetag comes as a pair, a datetime and a fraction."""
-    return value[0].isoformat() if isinstance(value, tuple) else repr(value)
+    """A timetag comes as a pair: a datetime in UTC and the fraction of the second, in 2**-32 s."""
+    if isinstance(value, tuple):
+        return f"{{value[0].isoformat()}}.{{value[1] * 10**9 >> 32:09}}"
+    return repr(value)
 
 
 def start(address, host, cpus, *_):
