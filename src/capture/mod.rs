@@ -1,12 +1,14 @@
 //! Frozen rings: what a capture holds, whatever container it is kept in.
 //!
 //! A [`Capture`] is the description of a traced kernel (sub-buffer layout, byte order, event formats, clock) together with
-//! one feed of sub-buffers per CPU. [`folder`] reads it from a folder that mirrors tracefs.
+//! one feed of sub-buffers per CPU. [`folder`] reads it from a folder that mirrors tracefs, [`trace_dat`] from a file of
+//! trace-cmd's; [`open`] tells them apart.
 
 pub mod folder;
+pub mod trace_dat;
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::format::{Endian, EventFormat, FormatError, HeaderPage};
 use crate::ring::{Feed, Merge};
@@ -48,6 +50,15 @@ impl Capture {
     }
 }
 
+/// Opens the capture at `path`: a folder that mirrors tracefs, or a `trace.dat`, all of whose buffers are read as one.
+pub fn open(path: &Path, how: trace_dat::Open) -> Result<Capture, CaptureError> {
+    if path.is_dir() {
+        return folder::open(path);
+    }
+    let dat = trace_dat::TraceDat::open(path, how).map_err(|source| CaptureError::dat(path, source))?;
+    dat.capture(None).map_err(|source| CaptureError::dat(path, source))
+}
+
 /// Why a capture cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -76,4 +87,18 @@ pub enum CaptureError {
         /// What a capture has.
         missing: &'static str,
     },
+    /// It is a file, but not a `trace.dat` that can be read.
+    #[error("{path}: {source}")]
+    TraceDat {
+        /// Which file.
+        path: PathBuf,
+        /// Where, and what is wrong there.
+        source: Box<trace_dat::DatError>,
+    },
+}
+
+impl CaptureError {
+    fn dat(path: &Path, source: trace_dat::DatError) -> CaptureError {
+        CaptureError::TraceDat { path: path.to_owned(), source: Box::new(source) }
+    }
 }

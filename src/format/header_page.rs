@@ -90,6 +90,19 @@ impl HeaderPage {
         })
     }
 
+    /// The same layout for sub-buffers of another size, as another instance of the same kernel may have them.
+    pub fn with_sub_buffer_size(&self, size: usize) -> Result<HeaderPage, FormatError> {
+        let room = size.checked_sub(self.data_offset).and_then(|room| u32::try_from(room).ok());
+        let room = room.filter(|&room| room >= 8 && size <= MAX_SUB_BUFFER as usize);
+        let room = room.ok_or(FormatError::HeaderField("data"))?;
+        let mut other = self.clone();
+        other.data_size = room as usize;
+        for field in other.fields.iter_mut().filter(|field| field.offset as usize == self.data_offset) {
+            field.size = room;
+        }
+        Ok(other)
+    }
+
     /// The lines of the file.
     pub fn fields(&self) -> &[HeaderField] {
         &self.fields
@@ -171,6 +184,16 @@ mod tests {
         assert_eq!(header.data_offset(), 12);
         assert_eq!(header.sub_buffer_size(), 4096);
         assert_eq!(header.to_string(), ARM);
+    }
+
+    #[test]
+    fn another_size_changes_the_data_and_nothing_else() {
+        let header = HeaderPage::parse(ARM).unwrap();
+        let larger = header.with_sub_buffer_size(65536).unwrap();
+        assert_eq!(larger.to_string(), ARM.replace("size:4084", "size:65524"));
+        assert_eq!(HeaderPage::parse(&larger.to_string()), Ok(larger));
+        assert!(header.with_sub_buffer_size(12).is_err());
+        assert!(header.with_sub_buffer_size(usize::MAX).is_err());
     }
 
     #[test]

@@ -1,0 +1,74 @@
+//! A `trace.dat` as a [`Capture`]: the same thing that a capture folder is read as.
+
+use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
+use crate::{
+    capture::{Capture, CpuRing},
+    format::{EventFormat, HeaderPage},
+};
+
+/// The clock of a recording that states none: what the kernel starts with.
+const DEFAULT_CLOCK: &str = "local";
+
+impl TraceDat {
+    /// The capture that this file holds: one buffer by its name (`""` is the top-level one), or all buffers as one.
+    ///
+    /// Buffers can differ in sub-buffer size and clock. The layout is that of the largest sub-buffers, which reads the
+    /// smaller ones as well; buffers whose clock differs from the first one's are left out, for their times mean nothing
+    /// beside the others.
+    pub fn capture(&self, name: Option<&str>) -> Result<Capture, DatError> {
+        let failed = |part, problem| DatError { offset: 0, part, problem };
+        let layout = HeaderPage::parse(&self.metadata.header_page);
+        let layout = layout.map_err(|error| failed(Part::HeaderPage, error.into()))?;
+        let buffers = self.chosen(name)?;
+        let first = buffers.first().ok_or_else(|| failed(Part::Buffer, Problem::Missing))?;
+        let clock = first.clock.as_deref().or(self.options.clock()).unwrap_or(DEFAULT_CLOCK);
+        let size = buffers.iter().map(|buffer| buffer.sub_buffer_size).max().unwrap_or_default();
+        let header = layout.with_sub_buffer_size(size).map_err(|error| failed(Part::HeaderPage, error.into()))?;
+        let mut rings = Vec::new();
+        for buffer in &buffers {
+            let stats = self.cpu_stats(buffer);
+            for (cpu, feed) in self.feeds(buffer) {
+                let stats = stats.iter().find(|(other, _)| *other == cpu).map(|(_, text)| (*text).to_owned());
+                rings.push(CpuRing { cpu, feed: Box::new(feed), stats });
+            }
+        }
+        let (events, broken) = self.events(&header);
+        Ok(Capture { header, endian: self.endian, events, broken, clock: clock.to_owned(), rings })
+    }
+
+    /// The buffers that a capture of `name` has, of one clock.
+    fn chosen(&self, name: Option<&str>) -> Result<Vec<&Buffer>, DatError> {
+        let failed = |problem| DatError { offset: 0, part: Part::Buffer, problem };
+        let named = |buffer: &&Buffer| name.is_none_or(|name| buffer.name == name);
+        let mut chosen: Vec<&Buffer> = self.buffers.iter().filter(named).collect();
+        if let (Some(name), true) = (name, chosen.is_empty()) {
+            let known: Vec<_> = self.buffers.iter().map(|buffer| format!("{:?}", buffer.name)).collect();
+            return Err(failed(Problem::NoBuffer { name: name.to_owned(), known: known.join(", ") }));
+        }
+        let any = !chosen.is_empty();
+        chosen.retain(|buffer| matches!(buffer.data, BufferData::Cpus(_)));
+        if any && chosen.is_empty() {
+            return Err(failed(Problem::TextOnly));
+        }
+        let clock = chosen.first().and_then(|first| first.clock.clone());
+        chosen.retain(|buffer| buffer.clock == clock);
+        Ok(chosen)
+    }
+
+    /// The formats, sorted by id, and those that could not be read.
+    fn events(&self, header: &HeaderPage) -> (Vec<EventFormat>, Vec<(String, crate::format::FormatError)>) {
+        let (mut events, mut broken) = (Vec::new(), Vec::new());
+        for format in &self.metadata.formats {
+            match EventFormat::parse(&format.system, &format.text, header.long_size()) {
+                Ok(event) => events.push(event),
+                Err(error) => {
+                    let name = format.text.lines().next().unwrap_or_default();
+                    let name = name.strip_prefix("name: ").unwrap_or(name);
+                    broken.push((format!("{}:{}", format.system, name.chars().take(64).collect::<String>()), error));
+                }
+            }
+        }
+        events.sort_by_key(|event| event.id);
+        (events, broken)
+    }
+}

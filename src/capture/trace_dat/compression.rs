@@ -1,0 +1,131 @@
+//! zlib and zstd, as trace-cmd uses them for version 7: whole pieces of known size, each within a limit.
+
+use std::{
+    fmt,
+    io::Read,
+    sync::{Mutex, PoisonError},
+};
+
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+
+use super::{DatError, Part, Problem, source::Source};
+
+/// The compression a version 7 file names in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Sections and data are stored as they are.
+    None,
+    /// The zlib format (RFC 1950).
+    Zlib,
+    /// Zstandard frames (RFC 8878).
+    Zstd,
+}
+
+/// What a Zstandard frame begins with. libzstd can leave it off ("magicless" frames); both are read.
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// The largest window that a zstd frame may ask for. The default level uses 2 MiB, the highest ordinary one 8 MiB.
+const MAX_ZSTD_WINDOW: u64 = 16 << 20;
+
+impl Compression {
+    /// From the algorithm's name in the file's header.
+    pub(super) fn by_name(name: &str) -> Result<Compression, Problem> {
+        match name {
+            "none" => Ok(Compression::None),
+            "zlib" => Ok(Compression::Zlib),
+            "zstd" => Ok(Compression::Zstd),
+            _ => Err(Problem::Compression(name.chars().take(32).collect())),
+        }
+    }
+
+    /// The name in the file's header.
+    pub fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Zlib => "zlib",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
+/// Decompresses pieces one at a time. All CPUs of a file share one, so that its tables and window exist once.
+pub(super) struct Decompressor {
+    pub(super) algorithm: Compression,
+    state: Mutex<State>,
+}
+
+/// What is kept from piece to piece.
+struct State {
+    zstd: FrameDecoder,
+    /// The compressed piece.
+    piece: Vec<u8>,
+}
+
+impl Decompressor {
+    /// A decompressor for pieces compressed with `algorithm`.
+    pub(super) fn new(algorithm: Compression) -> Decompressor {
+        let mut zstd = FrameDecoder::new();
+        zstd.set_max_window_size(MAX_ZSTD_WINDOW);
+        Decompressor { algorithm, state: Mutex::new(State { zstd, piece: Vec::new() }) }
+    }
+
+    /// Decompresses the `stored` bytes at `offset` into `out`, whose length is the announced size. The caller has checked
+    /// both sizes. More or fewer bytes than announced are an error.
+    pub(super) fn read(
+        &self,
+        source: &Source,
+        offset: u64,
+        stored: u64,
+        out: &mut [u8],
+        part: Part,
+    ) -> Result<(), DatError> {
+        // No algorithm makes bytes that cannot be compressed much longer.
+        let limit = out.len() as u64 + out.len() as u64 / 8 + 1024;
+        let failed = |problem| DatError { offset, part, problem };
+        if stored > limit {
+            return Err(failed(Problem::TooLarge { size: stored, limit }));
+        }
+        // A decoder that an earlier piece left in the middle starts anew with each frame.
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { zstd, piece } = &mut *state;
+        piece.resize(stored as usize, 0);
+        source.read(offset, piece, part)?;
+        decompress(self.algorithm, zstd, piece, out).map_err(failed)
+    }
+}
+
+fn decompress(algorithm: Compression, zstd: &mut FrameDecoder, piece: &[u8], out: &mut [u8]) -> Result<(), Problem> {
+    match algorithm {
+        Compression::None if piece.len() == out.len() => out.copy_from_slice(piece),
+        Compression::None => return Err(corrupt("its stored size differs from the announced one")),
+        Compression::Zlib => exactly(flate2::read::ZlibDecoder::new(piece), out)?,
+        Compression::Zstd => {
+            let magic = if piece.starts_with(&ZSTD_MAGIC) { &[][..] } else { &ZSTD_MAGIC };
+            exactly(StreamingDecoder::new_with_decoder(magic.chain(piece), &mut *zstd).map_err(corrupt)?, out)?;
+            let stored = zstd.get_checksum_from_data();
+            if stored.is_some() && stored != zstd.get_calculated_checksum() {
+                return Err(corrupt("the checksum does not match"));
+            }
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Debug for Decompressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Decompressor").field(&self.algorithm).finish()
+    }
+}
+
+/// Reads until `out` is full and makes sure that nothing follows.
+fn exactly(mut decoder: impl Read, out: &mut [u8]) -> Result<(), Problem> {
+    decoder.read_exact(out).map_err(corrupt)?;
+    match decoder.read(&mut [0]).map_err(corrupt)? {
+        0 => Ok(()),
+        _ => Err(corrupt(format_args!("more than the announced {} bytes", out.len()))),
+    }
+}
+
+fn corrupt(error: impl fmt::Display) -> Problem {
+    Problem::Corrupt(error.to_string())
+}

@@ -1,0 +1,341 @@
+//! The ring data: one CPU's sub-buffers, read through a window and decompressed piece by piece.
+//!
+//! Nothing is mapped and nothing is read ahead beyond one window or one compressed chunk per CPU, so a file of any size
+//! replays in the same memory. What all CPUs together hold decompressed is bounded too: a chunk states its own size,
+//! and a hostile one states a large one.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use super::{Compression, DatError, Part, Problem, compression::Decompressor, source::Source};
+use crate::{format::Endian, ring::Feed};
+
+/// Bytes of uncompressed data read at once, per CPU.
+const WINDOW: u64 = 128 << 10;
+
+/// What the readers of one file share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) source: Arc<Source>,
+    pub(super) endian: Endian,
+    pub(super) decompressor: Decompressor,
+    /// Decompressed bytes that all readers hold.
+    held: AtomicU64,
+    /// The most they may.
+    limit: u64,
+    /// Whether damaged pieces are passed over.
+    salvage: bool,
+}
+
+/// Decompressed bytes that all CPUs together may hold. trace-cmd's chunks are ten pages.
+const HELD: u64 = 64 << 20;
+/// What each CPU may hold in any case, so that a machine of thousands of CPUs can be read.
+const HELD_PER_CPU: u64 = 64 << 10;
+
+/// The two sizes that a chunk begins with: compressed and decompressed.
+const CHUNK_HEAD: u64 = 8;
+/// The most that a CPU's data may expand to, times its size in the file. Sub-buffers of 64 KiB with a few events each
+/// are nearly all zeros and do expand a thousandfold.
+const MAX_EXPANSION: u64 = 4096;
+
+impl Shared {
+    /// The shared part of a file with `cpus` CPUs.
+    pub(super) fn new(
+        source: Arc<Source>,
+        endian: Endian,
+        compression: Compression,
+        cpus: usize,
+        salvage: bool,
+    ) -> Shared {
+        let limit = HELD.max(HELD_PER_CPU * cpus as u64);
+        Shared { source, endian, decompressor: Decompressor::new(compression), held: AtomicU64::new(0), limit, salvage }
+    }
+
+    fn u32_at(&self, offset: u64, part: Part) -> Result<u32, DatError> {
+        let mut bytes = [0; 4];
+        self.source.read(offset, &mut bytes, part)?;
+        Ok(if self.endian == Endian::Big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+}
+
+/// Where one CPU's data lie in the file.
+#[derive(Debug, Clone)]
+pub struct CpuData {
+    /// The CPU.
+    pub cpu: u32,
+    /// Offset in the file, bytes.
+    pub offset: u64,
+    /// Size in the file, bytes; compressed if the file is.
+    pub size: u64,
+    pub(super) compressed: bool,
+}
+
+impl CpuData {
+    /// The end in the file. trace-cmd leaves the four bytes of the chunk count out of the size of compressed data
+    /// (bug 217367 of the kernel's bug tracker), so they are allowed for.
+    pub(super) fn end(&self, file_len: u64) -> u64 {
+        let slack = if self.compressed { 4 } else { 0 };
+        self.offset.saturating_add(self.size).saturating_add(slack).min(file_len)
+    }
+}
+
+/// A run of bytes of the file, in order: through a window, or one decompressed chunk after another.
+#[derive(Debug)]
+struct Bytes {
+    shared: Arc<Shared>,
+    part: Part,
+    /// The bytes at hand.
+    piece: Vec<u8>,
+    /// Next byte of `piece`.
+    at: usize,
+    /// File offset of what follows.
+    next: u64,
+    /// File offset where the run must have ended.
+    end: u64,
+    compressed: bool,
+    /// Chunks left, in a compressed run; `None` before their count was read.
+    chunks: Option<u32>,
+    /// Bytes that decompression may still yield.
+    allowance: u64,
+    /// Bytes counted in [`Shared::held`].
+    held: u64,
+    /// Damaged pieces passed over.
+    skipped: u64,
+    first_skipped: Option<DatError>,
+}
+
+impl Bytes {
+    fn new(shared: Arc<Shared>, data: &CpuData, part: Part) -> Bytes {
+        let end = data.end(shared.source.len);
+        Bytes {
+            part,
+            piece: Vec::new(),
+            at: 0,
+            next: data.offset,
+            end,
+            compressed: data.compressed,
+            chunks: None,
+            allowance: HELD.saturating_add(end.saturating_sub(data.offset).saturating_mul(MAX_EXPANSION)),
+            held: 0,
+            skipped: 0,
+            first_skipped: None,
+            shared,
+        }
+    }
+
+    fn error(&self, problem: Problem) -> DatError {
+        DatError { offset: self.next, part: self.part, problem }
+    }
+
+    fn left(&self) -> u64 {
+        self.end.saturating_sub(self.next)
+    }
+
+    /// What is at hand and not yet taken.
+    fn rest(&self) -> &[u8] {
+        self.piece.get(self.at..).unwrap_or_default()
+    }
+
+    /// Loads the next piece; `false` at the end. Windows are a multiple of `unit`.
+    #[cold]
+    fn load(&mut self, unit: u64) -> Result<bool, DatError> {
+        self.at = 0;
+        self.piece.clear();
+        let loaded = if self.compressed { self.load_chunk() } else { self.load_window(unit) };
+        if !matches!(loaded, Ok(true)) {
+            self.release();
+        }
+        loaded
+    }
+
+    fn load_window(&mut self, unit: u64) -> Result<bool, DatError> {
+        let unit = unit.max(1);
+        let size = self.left().min((WINDOW / unit * unit).max(unit));
+        self.piece.resize(size as usize, 0);
+        let read = self.shared.source.read(self.next, &mut self.piece, self.part);
+        // After an error this CPU is at its end: no caller can be caught in a loop of errors.
+        self.next = if read.is_ok() { self.next + size } else { self.end };
+        read.map(|()| size > 0)
+    }
+
+    fn load_chunk(&mut self) -> Result<bool, DatError> {
+        loop {
+            let chunks = match self.chunks {
+                Some(chunks) => chunks,
+                None => self.chunk_count()?,
+            };
+            if chunks == 0 {
+                return Ok(false);
+            }
+            self.chunks = Some(chunks - 1);
+            match self.decompress_chunk() {
+                Ok(()) if self.piece.is_empty() => {}
+                Ok(()) => return Ok(true),
+                Err(error) if self.shared.salvage => {
+                    self.skipped += 1;
+                    self.first_skipped.get_or_insert(error);
+                }
+                Err(error) => {
+                    self.chunks = Some(0);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// The count that compressed data begin with.
+    fn chunk_count(&mut self) -> Result<u32, DatError> {
+        self.chunks = Some(0);
+        if self.left() == 0 {
+            return Ok(0);
+        }
+        if self.left() < 4 {
+            return Err(self.error(Problem::Truncated { needed: 4, left: self.left() }));
+        }
+        let count = self.shared.u32_at(self.next, self.part)?;
+        self.next += 4;
+        let needed = u64::from(count) * CHUNK_HEAD;
+        if needed > self.left() && !self.shared.salvage {
+            return Err(self.error(Problem::Truncated { needed, left: self.left() }));
+        }
+        Ok(count)
+    }
+
+    /// Decompresses the chunk at `next` into `piece` and steps beyond it, also if it is damaged.
+    fn decompress_chunk(&mut self) -> Result<(), DatError> {
+        if self.left() < CHUNK_HEAD {
+            let error = self.error(Problem::Truncated { needed: CHUNK_HEAD, left: self.left() });
+            self.chunks = Some(0);
+            return Err(error);
+        }
+        let head = self.next;
+        let stored = u64::from(self.shared.u32_at(head, self.part)?);
+        let size = u64::from(self.shared.u32_at(head + 4, self.part)?);
+        if stored > self.left() - CHUNK_HEAD {
+            let error = self.error(Problem::Truncated { needed: stored, left: self.left() - CHUNK_HEAD });
+            self.chunks = Some(0);
+            return Err(error);
+        }
+        self.next = head + CHUNK_HEAD + stored;
+        let part = self.part;
+        let at_head = |problem| DatError { offset: head, part, problem };
+        if size > self.allowance {
+            let limit = self.allowance;
+            self.chunks = Some(0);
+            return Err(at_head(Problem::TooLarge { size, limit }));
+        }
+        self.hold(size).map_err(at_head)?;
+        self.allowance -= size;
+        self.piece.reserve_exact(size as usize);
+        self.piece.resize(size as usize, 0);
+        let shared = &self.shared;
+        let done = shared.decompressor.read(&shared.source, head + CHUNK_HEAD, stored, &mut self.piece, self.part);
+        if done.is_err() {
+            self.piece.clear();
+        }
+        done
+    }
+
+    /// Counts `size` bytes as held instead of what is counted now.
+    fn hold(&mut self, size: u64) -> Result<(), Problem> {
+        // The capacity of `piece` only grows.
+        if size <= self.held {
+            return Ok(());
+        }
+        let more = size - self.held;
+        let others = self.shared.held.fetch_add(more, Ordering::Relaxed);
+        if others.saturating_add(more) > self.shared.limit {
+            self.shared.held.fetch_sub(more, Ordering::Relaxed);
+            return Err(Problem::TooLarge { size, limit: self.shared.limit.saturating_sub(others) });
+        }
+        self.held = size;
+        Ok(())
+    }
+
+    /// Gives the memory back.
+    fn release(&mut self) {
+        self.piece = Vec::new();
+        self.shared.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
+    }
+}
+
+impl Drop for Bytes {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// One CPU's sub-buffers, one after the other.
+///
+/// A last piece that is shorter than a sub-buffer is given as it is: the walk over it tells what is missing.
+#[derive(Debug)]
+pub struct SubBuffers {
+    bytes: Bytes,
+    sub_buffer_size: usize,
+}
+
+impl SubBuffers {
+    pub(super) fn new(shared: Arc<Shared>, data: &CpuData, sub_buffer_size: usize) -> SubBuffers {
+        SubBuffers { bytes: Bytes::new(shared, data, Part::Data { cpu: data.cpu }), sub_buffer_size }
+    }
+
+    /// Puts the next sub-buffer into `page`; `false` at the end.
+    pub fn next_into(&mut self, page: &mut Vec<u8>) -> Result<bool, DatError> {
+        if self.bytes.rest().is_empty() && !self.bytes.load(self.sub_buffer_size as u64)? {
+            return Ok(false);
+        }
+        let rest = self.bytes.rest();
+        let taken = rest.get(..self.sub_buffer_size).unwrap_or(rest);
+        page.clear();
+        page.extend_from_slice(taken);
+        self.bytes.at += page.len();
+        Ok(true)
+    }
+
+    /// Damaged chunks that were passed over (when salvaging), and what was wrong with the first of them.
+    pub fn skipped(&self) -> (u64, Option<&DatError>) {
+        (self.bytes.skipped, self.bytes.first_skipped.as_ref())
+    }
+
+    /// How far reading has come in the file: (bytes done, bytes in all).
+    pub fn progress(&self, data: &CpuData) -> (u64, u64) {
+        (self.bytes.next.saturating_sub(data.offset), self.bytes.end.saturating_sub(data.offset))
+    }
+}
+
+impl Feed for SubBuffers {
+    fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+        self.next_into(page).map_err(io::Error::other)
+    }
+}
+
+/// The text of a latency tracer's file, as a [`Read`](io::Read).
+#[derive(Debug)]
+pub struct TextData {
+    bytes: Bytes,
+}
+
+impl TextData {
+    pub(super) fn new(shared: Arc<Shared>, data: &CpuData) -> TextData {
+        TextData { bytes: Bytes::new(shared, data, Part::Text) }
+    }
+}
+
+impl io::Read for TextData {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.bytes.rest().is_empty() && !self.bytes.load(1).map_err(io::Error::other)? {
+            return Ok(0);
+        }
+        let size = self.bytes.rest().len().min(out.len());
+        if let (Some(out), Some(rest)) = (out.get_mut(..size), self.bytes.rest().get(..size)) {
+            out.copy_from_slice(rest);
+        }
+        self.bytes.at += size;
+        Ok(size)
+    }
+}

@@ -1,0 +1,107 @@
+//! The descriptive part of a `trace.dat`, which both versions store alike: the kernel's own description files.
+
+use super::{DatError, Part, Problem, source::Cursor};
+
+/// The longest single description file; the kernel's longest is some 16 KiB.
+const MAX_FILE: u64 = 1 << 20;
+/// All event formats together; a kernel with every driver has some 4 MiB.
+const MAX_FORMATS: u64 = 64 << 20;
+/// kallsyms, printk_formats or saved_cmdlines; kallsyms of a large kernel is 10 to 20 MiB.
+pub(super) const MAX_TEXT: u64 = 128 << 20;
+/// A system's name: a folder name.
+const MAX_NAME: u64 = 255;
+
+/// One event's `format` file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventText {
+    /// The system (folder) the event belongs to.
+    pub system: String,
+    /// The file's text.
+    pub text: String,
+}
+
+/// The kernel's description files, as the recording program copied them.
+#[derive(Debug, Clone, Default)]
+pub struct Metadata {
+    /// `events/header_page`.
+    pub header_page: String,
+    /// `events/header_event`.
+    pub header_event: String,
+    /// The formats of the `ftrace` system, then those of the others.
+    pub formats: Vec<EventText>,
+    /// `printk_formats`.
+    pub printk_formats: String,
+    /// `saved_cmdlines`.
+    pub saved_cmdlines: String,
+    /// Bytes of all formats.
+    formats_size: u64,
+}
+
+impl Metadata {
+    /// `header_page` and `header_event`.
+    pub(super) fn read_header_info(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+        cursor.enter(Part::HeaderPage);
+        cursor.expect("header_page\0")?;
+        self.header_page = long_text(cursor, MAX_FILE)?;
+        cursor.enter(Part::HeaderEvent);
+        cursor.expect("header_event\0")?;
+        self.header_event = long_text(cursor, MAX_FILE)?;
+        Ok(())
+    }
+
+    /// The formats of the `ftrace` system.
+    pub(super) fn read_ftrace_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+        cursor.enter(Part::FtraceFormats);
+        self.read_system("ftrace", cursor)
+    }
+
+    /// The formats of all other systems.
+    pub(super) fn read_event_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+        cursor.enter(Part::EventFormats);
+        for _ in 0..cursor.u32()? {
+            let system = cursor.cstr(MAX_NAME)?;
+            self.read_system(&system, cursor)?;
+        }
+        Ok(())
+    }
+
+    /// A count, then as many files. The count is not trusted: reading stops where the bytes do.
+    fn read_system(&mut self, system: &str, cursor: &mut Cursor) -> Result<(), DatError> {
+        for _ in 0..cursor.u32()? {
+            let text = long_text(cursor, MAX_FILE)?;
+            // An empty text costs its length word, so that a count cannot make many out of nothing.
+            self.formats_size += (text.len() + system.len() + 8) as u64;
+            if self.formats_size > MAX_FORMATS {
+                return Err(cursor.error(Problem::TooLarge { size: self.formats_size, limit: MAX_FORMATS }));
+            }
+            self.formats.push(EventText { system: system.to_owned(), text });
+        }
+        Ok(())
+    }
+
+    /// `printk_formats`, whose length has four bytes.
+    pub(super) fn read_printk(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+        cursor.enter(Part::Printk);
+        let size = u64::from(cursor.u32()?);
+        self.printk_formats = lossy(cursor.bytes(size, MAX_TEXT)?);
+        Ok(())
+    }
+
+    /// `saved_cmdlines`, whose length has eight bytes.
+    pub(super) fn read_cmdlines(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+        cursor.enter(Part::Cmdlines);
+        self.saved_cmdlines = long_text(cursor, MAX_TEXT)?;
+        Ok(())
+    }
+}
+
+/// Eight bytes of length, then the text.
+fn long_text(cursor: &mut Cursor, limit: u64) -> Result<String, DatError> {
+    let size = cursor.u64()?;
+    Ok(lossy(cursor.bytes(size, limit)?))
+}
+
+/// Text from outside: what is no UTF-8 becomes U+FFFD. (Names of tasks can be any bytes.)
+pub(super) fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}

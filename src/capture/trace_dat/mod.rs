@@ -1,0 +1,92 @@
+//! `trace.dat`: the file of trace-cmd, read in versions 6 and 7, written in version 6.
+//!
+//! Both versions hold the kernel's description files as text, a list of options, and per CPU the raw sub-buffers as the
+//! kernel gave them. Version 6 has everything in a fixed order; version 7 has sections, found through options, and may
+//! compress them. All numbers are in the byte order of the traced machine, which the file states.
+//!
+//! * [`TraceDat`] opens a file and holds what describes the recording; the ring data stay in the file.
+//! * [`SubBuffers`] reads one CPU's sub-buffers through a window, so that a file of any size costs little memory.
+//! * [`DatError`] says what is wrong, in which part, at which byte.
+//!
+//! The facts are those of the manual pages trace-cmd.dat.v6(5) and trace-cmd.dat.v7(5), and of files that trace-cmd wrote.
+
+use std::fmt;
+
+mod capture;
+mod compression;
+mod data;
+mod error;
+mod metadata;
+mod options;
+mod read;
+mod source;
+
+pub use compression::Compression;
+pub use data::{CpuData, SubBuffers, TextData};
+pub use error::{DatError, Problem};
+pub use metadata::{EventText, Metadata};
+pub use options::{Guest, Options, ShiftSample, TimeShift, Tsc2Nsec};
+pub use read::{Buffer, BufferData, Open, TraceDat};
+
+/// What every trace.dat begins with.
+const MAGIC: [u8; 10] = *b"\x17\x08\x44tracing";
+
+/// A version of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Version {
+    /// Everything in a fixed order, uncompressed.
+    V6,
+    /// Sections and options, possibly compressed.
+    V7,
+}
+
+/// A part of the file, as errors name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// Magic, version, byte order, long size, page size, compression.
+    FileHeader,
+    /// `header_page`.
+    HeaderPage,
+    /// `header_event`.
+    HeaderEvent,
+    /// The formats of the `ftrace` system.
+    FtraceFormats,
+    /// The formats of all other systems.
+    EventFormats,
+    /// `kallsyms`.
+    Kallsyms,
+    /// `printk_formats`.
+    Printk,
+    /// `saved_cmdlines`.
+    Cmdlines,
+    /// The options.
+    Options,
+    /// The description of a buffer: where each CPU's data lie.
+    Buffer,
+    /// A CPU's sub-buffers.
+    Data {
+        /// The CPU.
+        cpu: u32,
+    },
+    /// The text of a latency tracer.
+    Text,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::FileHeader => "the file header",
+            Part::HeaderPage => "header_page",
+            Part::HeaderEvent => "header_event",
+            Part::FtraceFormats => "the ftrace formats",
+            Part::EventFormats => "the event formats",
+            Part::Kallsyms => "kallsyms",
+            Part::Printk => "printk_formats",
+            Part::Cmdlines => "saved_cmdlines",
+            Part::Options => "the options",
+            Part::Buffer => "the table of CPU data",
+            Part::Data { cpu } => return write!(f, "the data of CPU {cpu}"),
+            Part::Text => "the trace text",
+        })
+    }
+}

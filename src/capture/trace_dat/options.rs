@@ -1,0 +1,262 @@
+//! The options of a `trace.dat`: small facts about the machine, its clock and the recording.
+
+use super::{DatError, Problem, Version, source::Cursor};
+
+/// Option numbers of the format.
+pub(super) mod id {
+    pub const DONE: u16 = 0;
+    pub const DATE: u16 = 1;
+    pub const CPUSTAT: u16 = 2;
+    pub const BUFFER: u16 = 3;
+    pub const TRACECLOCK: u16 = 4;
+    pub const UNAME: u16 = 5;
+    pub const HOOK: u16 = 6;
+    pub const OFFSET: u16 = 7;
+    pub const CPUCOUNT: u16 = 8;
+    pub const VERSION: u16 = 9;
+    pub const PROCMAPS: u16 = 10;
+    pub const TRACEID: u16 = 11;
+    pub const TIME_SHIFT: u16 = 12;
+    pub const GUEST: u16 = 13;
+    pub const TSC2NSEC: u16 = 14;
+    pub const STRINGS: u16 = 15;
+    pub const HEADER_INFO: u16 = 16;
+    pub const FTRACE_EVENTS: u16 = 17;
+    pub const EVENT_FORMATS: u16 = 18;
+    pub const KALLSYMS: u16 = 19;
+    pub const PRINTK: u16 = 20;
+    pub const CMDLINES: u16 = 21;
+    pub const BUFFER_TEXT: u16 = 22;
+}
+
+/// The largest option: PROCMAPS can be long, all others are short.
+const MAX_OPTION: u64 = 16 << 20;
+/// Options of one kind that are kept; a file with more is not a recording.
+const MAX_REPEATED: usize = 1 << 16;
+
+/// How to turn time stamp counter ticks into nanoseconds: `(ticks * multiplier >> shift) + offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tsc2Nsec {
+    /// Multiplier.
+    pub multiplier: u32,
+    /// Right shift after the multiplication.
+    pub shift: u32,
+    /// Added, ns.
+    pub offset: u64,
+}
+
+/// One correction of a guest's clock against its peer's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShiftSample {
+    /// When it was measured, ns of the guest's clock.
+    pub time: u64,
+    /// To be added from then on, ns.
+    pub offset: i64,
+    /// Scaling ratio.
+    pub scaling: u64,
+}
+
+/// Clock corrections between a guest and its host (option TIME_SHIFT).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TimeShift {
+    /// Trace id of the peer's file.
+    pub peer: u64,
+    /// Flags of the synchronisation protocol.
+    pub flags: u32,
+    /// The samples, by CPU.
+    pub cpus: Vec<Vec<ShiftSample>>,
+}
+
+/// A guest traced in the same session (option GUEST).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guest {
+    /// Its name.
+    pub name: String,
+    /// Trace id of its file.
+    pub trace_id: u64,
+    /// Its CPUs: (CPU, pid of the host task that runs it).
+    pub cpus: Vec<(u32, u32)>,
+}
+
+/// What the options of a file say.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// DATE: microseconds from trace time to the time of day, as a number in text (`0x…`).
+    pub date: Option<String>,
+    /// OFFSET: nanoseconds to be added to each time, as a number in text.
+    pub offset: Option<String>,
+    /// TRACECLOCK: the `trace_clock` file, the clock in use in brackets.
+    pub trace_clock: Option<String>,
+    /// UNAME: `Linux host 6.1.0 x86_64`.
+    pub uname: Option<String>,
+    /// VERSION: of the program that wrote the file.
+    pub version: Option<String>,
+    /// CPUCOUNT: CPUs of the machine.
+    pub cpu_count: Option<u32>,
+    /// TRACEID: number of the tracing session.
+    pub trace_id: Option<u64>,
+    /// TSC2NSEC.
+    pub tsc2nsec: Option<Tsc2Nsec>,
+    /// CPUSTAT: the `per_cpu/cpuN/stats` texts. A text `Buffer: NAME` stands before those of a further buffer.
+    pub cpustat: Vec<String>,
+    /// HOOK: pairs of events to connect.
+    pub hooks: Vec<String>,
+    /// PROCMAPS: memory maps of the traced processes.
+    pub procmaps: Vec<String>,
+    /// TIME_SHIFT.
+    pub time_shifts: Vec<TimeShift>,
+    /// GUEST.
+    pub guests: Vec<Guest>,
+    /// Options of other numbers: (number, bytes). They are passed over.
+    pub unknown: Vec<(u16, u32)>,
+}
+
+impl Options {
+    /// Nanoseconds to add to a time to get the time of day or whatever the recording's options ask for: DATE (which is in
+    /// microseconds) and OFFSET, both of which trace-cmd adds.
+    pub fn time_offset(&self) -> Option<i128> {
+        let date = self.date.as_deref().and_then(number).map(|microseconds| microseconds * 1000);
+        let offset = self.offset.as_deref().and_then(number);
+        (date.is_some() || offset.is_some()).then(|| date.unwrap_or(0) + offset.unwrap_or(0))
+    }
+
+    /// The clock in use: the bracketed word of `trace_clock`.
+    pub fn clock(&self) -> Option<&str> {
+        clock_in_use(self.trace_clock.as_deref()?)
+    }
+}
+
+/// The bracketed word of a `trace_clock` text; a text without brackets is a clock's name itself.
+pub(super) fn clock_in_use(text: &str) -> Option<&str> {
+    let name = match text.split_once('[') {
+        Some((_, rest)) => rest.split_once(']')?.0,
+        None => text.trim(),
+    };
+    (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
+}
+
+/// A number as `strtoll` with base 0 reads it; sums of two stay far inside an `i128`.
+fn number(text: &str) -> Option<i128> {
+    let text = text.trim();
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let value = match digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
+        Some(hex) => u64::from_str_radix(hex, 16).ok()?.cast_signed(),
+        None => digits.parse::<i64>().ok()?,
+    };
+    Some(if negative { -i128::from(value) } else { i128::from(value) })
+}
+
+/// One option before it is interpreted.
+pub(super) struct RawOption {
+    pub(super) number: u16,
+    pub(super) size: u32,
+}
+
+/// The next option: its head, and a cursor over its bytes.
+pub(super) fn next_option(cursor: &mut Cursor, version: Version) -> Result<(RawOption, Cursor), DatError> {
+    let number = cursor.u16()?;
+    // Version 6 ends its options with a bare zero.
+    let size = if number == id::DONE && version == Version::V6 { 0 } else { cursor.u32()? };
+    let body = cursor.part_of(u64::from(size), MAX_OPTION)?;
+    Ok((RawOption { number, size }, body))
+}
+
+impl Options {
+    /// Takes in one option that is not a pointer to a section; `body` holds its bytes and nothing else.
+    pub(super) fn take(&mut self, option: &RawOption, body: &mut Cursor) -> Result<(), DatError> {
+        match option.number {
+            id::DATE => self.date = Some(text(body)?),
+            id::CPUSTAT => push(&mut self.cpustat, text(body)?, body)?,
+            id::TRACECLOCK => self.trace_clock = Some(text(body)?),
+            id::UNAME => self.uname = Some(text(body)?),
+            id::HOOK => push(&mut self.hooks, text(body)?, body)?,
+            id::OFFSET => self.offset = Some(text(body)?),
+            id::CPUCOUNT => self.cpu_count = Some(body.u32()?),
+            id::VERSION => self.version = Some(text(body)?),
+            id::PROCMAPS => push(&mut self.procmaps, text(body)?, body)?,
+            id::TRACEID => self.trace_id = Some(body.u64()?),
+            id::TIME_SHIFT => push(&mut self.time_shifts, time_shift(body)?, body)?,
+            id::GUEST => push(&mut self.guests, guest(body)?, body)?,
+            id::TSC2NSEC => {
+                let (multiplier, shift, offset) = (body.u32()?, body.u32()?, body.u64()?);
+                self.tsc2nsec = Some(Tsc2Nsec { multiplier, shift, offset });
+            }
+            // The section names in a STRINGS section describe what the section numbers say already.
+            id::STRINGS => {}
+            other => push(&mut self.unknown, (other, option.size), body)?,
+        }
+        Ok(())
+    }
+}
+
+fn push<T>(list: &mut Vec<T>, item: T, body: &Cursor) -> Result<(), DatError> {
+    if list.len() >= MAX_REPEATED {
+        return Err(body.error(Problem::TooLarge { size: list.len() as u64 + 1, limit: MAX_REPEATED as u64 }));
+    }
+    list.push(item);
+    Ok(())
+}
+
+/// All that is left, as text without the NUL that ends it.
+fn text(body: &mut Cursor) -> Result<String, DatError> {
+    let bytes = body.bytes(body.left(), MAX_OPTION)?;
+    let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
+    Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
+}
+
+/// A count of items that each take at least `size` bytes of what is left.
+fn count(body: &mut Cursor, size: u64) -> Result<usize, DatError> {
+    let count = u64::from(body.u32()?);
+    let needed = count * size;
+    if needed > body.left() {
+        return Err(body.error(Problem::Truncated { needed, left: body.left() }));
+    }
+    Ok(count as usize)
+}
+
+fn time_shift(body: &mut Cursor) -> Result<TimeShift, DatError> {
+    let (peer, flags) = (body.u64()?, body.u32()?);
+    let mut cpus = Vec::new();
+    for _ in 0..count(body, 4)? {
+        let samples = count(body, 24)?;
+        let column = |body: &mut Cursor| (0..samples).map(|_| body.u64()).collect::<Result<Vec<_>, _>>();
+        let (times, offsets, scalings) = (column(body)?, column(body)?, column(body)?);
+        let rows = times.into_iter().zip(offsets).zip(scalings);
+        cpus.push(rows.map(|((time, o), scaling)| ShiftSample { time, offset: o as i64, scaling }).collect());
+    }
+    Ok(TimeShift { peer, flags, cpus })
+}
+
+fn guest(body: &mut Cursor) -> Result<Guest, DatError> {
+    let name = body.cstr(MAX_OPTION)?;
+    let trace_id = body.u64()?;
+    let cpus = (0..count(body, 8)?).map(|_| Ok((body.u32()?, body.u32()?))).collect::<Result<_, DatError>>()?;
+    Ok(Guest { name, trace_id, cpus })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn date_counts_in_microseconds_and_offset_in_nanoseconds() {
+        let mut options = Options { date: Some("0x10".into()), ..Options::default() };
+        assert_eq!(options.time_offset(), Some(16_000));
+        options.offset = Some("-17".into());
+        assert_eq!(options.time_offset(), Some(15_983));
+        assert_eq!(Options::default().time_offset(), None);
+        assert_eq!(Options { offset: Some("soon".into()), ..Options::default() }.time_offset(), None);
+    }
+
+    #[test]
+    fn the_clock_in_use_stands_in_brackets() {
+        let clock = |text: &str| clock_in_use(text).map(str::to_owned);
+        assert_eq!(clock("local global [mono] boot\n").as_deref(), Some("mono"));
+        assert_eq!(clock("mono").as_deref(), Some("mono"));
+        assert_eq!(clock("local global"), None);
+        assert_eq!(clock(""), None);
+    }
+}

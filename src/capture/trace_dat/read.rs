@@ -1,0 +1,687 @@
+//! Opening a `trace.dat`: the header, the options, the description files, and where each CPU's data lie.
+
+use std::{collections::HashSet, fs::File, io, path::Path, sync::Arc};
+
+use super::{
+    Compression, CpuData, DatError, MAGIC, Metadata, Options, Part, Problem, SubBuffers, TextData, Version,
+    data::Shared,
+    metadata::{MAX_TEXT, lossy},
+    options::{clock_in_use, id, next_option},
+    source::{Cursor, Source},
+};
+use crate::format::{Endian, LongSize};
+
+/// How to open a file.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Open {
+    /// Read whatever still can be read of a damaged file. What is wrong is collected in [`TraceDat::problems`] instead of
+    /// ending the reading.
+    pub salvage: bool,
+}
+
+/// One ring buffer of the recording: the top-level one or an instance's.
+#[derive(Debug, Clone)]
+pub struct Buffer {
+    /// The instance's name; empty for the top-level buffer.
+    pub name: String,
+    /// The clock of its times.
+    pub clock: Option<String>,
+    /// Bytes of one sub-buffer.
+    pub sub_buffer_size: usize,
+    /// What it holds.
+    pub data: BufferData,
+}
+
+/// What a buffer holds.
+#[derive(Debug, Clone)]
+pub enum BufferData {
+    /// Raw sub-buffers by CPU ("flyrecord").
+    Cpus(Vec<CpuData>),
+    /// The text that the kernel printed ("latency"); such a file has no raw data.
+    Text(CpuData),
+}
+
+/// An open `trace.dat`.
+///
+/// ```no_run
+/// use ftrace_live::capture::trace_dat::{Open, TraceDat};
+/// let dat = TraceDat::open("trace.dat".as_ref(), Open::default())?;
+/// println!("{} formats, {} buffers", dat.metadata.formats.len(), dat.buffers.len());
+/// let mut page = Vec::new();
+/// for (cpu, mut sub_buffers) in dat.feeds(&dat.buffers[0]) {
+///     while sub_buffers.next_into(&mut page)? {
+///         println!("CPU {cpu}: {} bytes", page.len());
+///     }
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct TraceDat {
+    /// Version of the format.
+    pub version: Version,
+    /// Byte order of the traced machine.
+    pub endian: Endian,
+    /// `long` of the traced machine's user space; the kernel's stands in `header_page`.
+    pub user_long_size: LongSize,
+    /// Page size the header states, bytes.
+    pub page_size: u32,
+    /// Compression of a version 7 file.
+    pub compression: Compression,
+    /// The kernel's description files.
+    pub metadata: Metadata,
+    /// The options.
+    pub options: Options,
+    /// The buffers, the top-level one first.
+    pub buffers: Vec<Buffer>,
+    /// What is wrong with the file; only when salvaging, else the first of them is an error.
+    pub problems: Vec<DatError>,
+    kallsyms: Option<TextAt>,
+    shared: Arc<Shared>,
+}
+
+/// Where a text lies that is only read when asked for.
+#[derive(Debug, Clone, Copy)]
+enum TextAt {
+    /// The four bytes of its length lie at this offset of the file.
+    File(u64),
+    /// In the section at this offset.
+    Section(u64),
+}
+
+/// The most problems collected.
+const MAX_PROBLEMS: usize = 1000;
+/// The largest sub-buffer; the commit word has 27 bits for its length.
+const MAX_SUB_BUFFER: u32 = 1 << 27;
+/// The most CPUs a Linux kernel can be built for is 8192.
+const MAX_CPUS: u32 = 1 << 16;
+/// Instances; thousands would be remarkable.
+const MAX_BUFFERS: usize = 1 << 12;
+/// Sections of options in one chain. trace-cmd writes two or three.
+const MAX_OPTION_SECTIONS: usize = 1 << 10;
+/// Sections of one kind of description.
+const MAX_SECTIONS: usize = 64;
+/// Names in headers and buffer descriptions.
+const MAX_NAME: u64 = 4096;
+/// Where, at most, salvaging looks for the end of damaged descriptions in a version 6 file.
+const MAX_SEARCH: u64 = 256 << 20;
+
+impl TraceDat {
+    /// Opens the file at `path`.
+    pub fn open(path: &Path, how: Open) -> Result<TraceDat, DatError> {
+        let failed = |error| DatError { offset: 0, part: Part::FileHeader, problem: Problem::Io(error) };
+        TraceDat::from_file(File::open(path).map_err(failed)?, how)
+    }
+
+    /// Reads an open file.
+    pub fn from_file(file: File, how: Open) -> Result<TraceDat, DatError> {
+        let failed = |error| DatError { offset: 0, part: Part::FileHeader, problem: Problem::Io(error) };
+        let source = Arc::new(Source::new(file).map_err(failed)?);
+        let mut cursor = Cursor::over_file(source.clone(), Endian::Little, Part::FileHeader, 0, source.len);
+        let header = FileHeader::read(&mut cursor)?;
+        let mut reader = Reader {
+            salvage: how.salvage,
+            source,
+            endian: header.endian,
+            page_size: header.page_size,
+            compression: header.compression,
+            metadata: Metadata::default(),
+            options: Options::default(),
+            buffers: Vec::new(),
+            problems: Vec::new(),
+            kallsyms: None,
+        };
+        match header.version {
+            Version::V6 => reader.version_6(cursor)?,
+            Version::V7 => reader.version_7(cursor)?,
+        }
+        reader.finish(header)
+    }
+
+    /// Whether `file` begins as a trace.dat does, whatever follows.
+    pub fn is_trace_dat(path: &Path) -> io::Result<bool> {
+        use std::os::unix::fs::FileExt;
+        let mut magic = [0; MAGIC.len()];
+        match File::open(path)?.read_exact_at(&mut magic, 0) {
+            Ok(()) => Ok(magic == MAGIC),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The `kallsyms` text, read now; empty if the file has none.
+    pub fn kallsyms(&self) -> Result<String, DatError> {
+        let Some(at) = self.kallsyms else { return Ok(String::new()) };
+        let source = &self.shared.source;
+        let mut cursor = match at {
+            TextAt::File(offset) => Cursor::over_file(source.clone(), self.endian, Part::Kallsyms, offset, source.len),
+            TextAt::Section(offset) => {
+                open_section(source, self.endian, self.compression, offset, id::KALLSYMS, Part::Kallsyms)?
+            }
+        };
+        let size = u64::from(cursor.u32()?);
+        Ok(lossy(cursor.bytes(size, MAX_TEXT)?))
+    }
+
+    /// A reader for each CPU of `buffer`, with the CPU's number. A latency text has none.
+    pub fn feeds(&self, buffer: &Buffer) -> Vec<(u32, SubBuffers)> {
+        let BufferData::Cpus(cpus) = &buffer.data else { return Vec::new() };
+        let feed = |data: &CpuData| (data.cpu, SubBuffers::new(self.shared.clone(), data, buffer.sub_buffer_size));
+        cpus.iter().map(feed).collect()
+    }
+
+    /// The text of `buffer`, if that is what it holds.
+    pub fn text(&self, buffer: &Buffer) -> Option<TextData> {
+        match &buffer.data {
+            BufferData::Text(data) => Some(TextData::new(self.shared.clone(), data)),
+            BufferData::Cpus(_) => None,
+        }
+    }
+
+    /// The `per_cpu/cpuN/stats` texts of a buffer, by CPU.
+    pub fn cpu_stats(&self, buffer: &Buffer) -> Vec<(u32, &str)> {
+        let mut owner = "";
+        let mut stats = Vec::new();
+        for text in &self.options.cpustat {
+            let text = text.trim();
+            if let Some(name) = text.strip_prefix("Buffer: ") {
+                owner = name;
+            } else if owner == buffer.name
+                && let Some(cpu) = text.strip_prefix("CPU: ").and_then(|rest| rest.lines().next()?.trim().parse().ok())
+            {
+                stats.push((cpu, text));
+            }
+        }
+        stats
+    }
+
+    /// Length of the file, bytes.
+    pub fn len(&self) -> u64 {
+        self.shared.source.len
+    }
+
+    /// Whether the file holds no byte of ring data.
+    pub fn is_empty(&self) -> bool {
+        self.buffers.iter().all(|buffer| match &buffer.data {
+            BufferData::Cpus(cpus) => cpus.iter().all(|data| data.size == 0),
+            BufferData::Text(data) => data.size == 0,
+        })
+    }
+}
+
+/// The first bytes of the file.
+struct FileHeader {
+    version: Version,
+    endian: Endian,
+    user_long_size: LongSize,
+    page_size: u32,
+    compression: Compression,
+}
+
+impl FileHeader {
+    fn read(cursor: &mut Cursor) -> Result<FileHeader, DatError> {
+        let magic = cursor.bytes(MAGIC.len() as u64, MAGIC.len() as u64);
+        if !magic.is_ok_and(|magic| magic == MAGIC) {
+            return Err(DatError { offset: 0, part: Part::FileHeader, problem: Problem::NotTraceDat });
+        }
+        let version = match cursor.cstr(8)?.as_str() {
+            "6" => Version::V6,
+            "7" => Version::V7,
+            other => return Err(cursor.error(Problem::Version(other.to_owned()))),
+        };
+        let endian = match cursor.u8()? {
+            0 => Endian::Little,
+            1 => Endian::Big,
+            other => return Err(cursor.error(Problem::Value { what: "the byte order", value: other.into() })),
+        };
+        cursor.set_endian(endian);
+        let user_long_size = match cursor.u8()? {
+            4 => LongSize::Four,
+            8 => LongSize::Eight,
+            other => return Err(cursor.error(Problem::Value { what: "the size of a long", value: other.into() })),
+        };
+        let page_size = cursor.u32()?;
+        check_sub_buffer(cursor, page_size)?;
+        let compression = match version {
+            Version::V6 => Compression::None,
+            Version::V7 => {
+                let compression = Compression::by_name(&cursor.cstr(MAX_NAME)?).map_err(|p| cursor.error(p))?;
+                // The library's version, of no interest: the formats are stable.
+                cursor.cstr(MAX_NAME)?;
+                compression
+            }
+        };
+        Ok(FileHeader { version, endian, user_long_size, page_size, compression })
+    }
+}
+
+fn check_sub_buffer(cursor: &Cursor, size: u32) -> Result<(), DatError> {
+    match size {
+        64..=MAX_SUB_BUFFER => Ok(()),
+        _ => Err(cursor.error(Problem::Value { what: "the size of a sub-buffer", value: size.into() })),
+    }
+}
+
+/// Reading, with what was read so far.
+struct Reader {
+    salvage: bool,
+    source: Arc<Source>,
+    endian: Endian,
+    page_size: u32,
+    compression: Compression,
+    metadata: Metadata,
+    options: Options,
+    buffers: Vec<Buffer>,
+    problems: Vec<DatError>,
+    kallsyms: Option<TextAt>,
+}
+
+/// A description of a buffer that was found in the options and is read after them.
+struct BufferOption {
+    name: String,
+    offset: u64,
+    cpus: Option<u32>,
+}
+
+impl Reader {
+    /// Ends the reading with an error, or notes it when salvaging.
+    fn fault(&mut self, error: DatError) -> Result<(), DatError> {
+        if !self.salvage {
+            return Err(error);
+        }
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems.push(error);
+        }
+        Ok(())
+    }
+
+    fn check(&mut self, result: Result<(), DatError>) -> Result<(), DatError> {
+        result.or_else(|error| self.fault(error))
+    }
+
+    fn cursor(&self, part: Part, offset: u64) -> Cursor {
+        Cursor::over_file(self.source.clone(), self.endian, part, offset, self.source.len)
+    }
+
+    // Version 6: everything in a fixed order.
+
+    fn version_6(&mut self, mut cursor: Cursor) -> Result<(), DatError> {
+        let described = self.descriptions_6(&mut cursor);
+        let cpus = match described {
+            Ok(()) => {
+                cursor.enter(Part::Buffer);
+                cursor.u32()
+            }
+            Err(error) => {
+                let damaged = cursor.offset();
+                self.fault(error)?;
+                self.find_cpu_count(damaged, &mut cursor)
+            }
+        };
+        let cpus = match cpus {
+            Ok(cpus) => cpus,
+            Err(error) => return self.fault(error),
+        };
+        let mut instances = Vec::new();
+        let top = self.rest_6(&mut cursor, cpus, &mut instances);
+        self.check(top)?;
+        for BufferOption { name, offset, cpus: own } in instances {
+            let mut cursor = self.cursor(Part::Buffer, offset);
+            let table = self.content_6(&mut cursor, own.unwrap_or(cpus), name);
+            self.check(table)?;
+        }
+        Ok(())
+    }
+
+    fn descriptions_6(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+        self.metadata.read_header_info(cursor)?;
+        self.metadata.read_ftrace_formats(cursor)?;
+        self.metadata.read_event_formats(cursor)?;
+        cursor.enter(Part::Kallsyms);
+        self.kallsyms = Some(TextAt::File(cursor.offset()));
+        let size = cursor.u32()?;
+        cursor.skip(size.into())?;
+        self.metadata.read_printk(cursor)?;
+        self.metadata.read_cmdlines(cursor)
+    }
+
+    /// Salvaging: finds the words that follow the CPU count, and places the cursor on them.
+    fn find_cpu_count(&self, from: u64, cursor: &mut Cursor) -> Result<u32, DatError> {
+        const WINDOW: u64 = 1 << 20;
+        const WORD: u64 = 10;
+        let end = self.source.len.min(from.saturating_add(MAX_SEARCH));
+        let mut start = from;
+        let mut window = Vec::new();
+        while start + WORD + 4 <= end {
+            let size = (end - start).min(WINDOW);
+            window.resize(size as usize, 0);
+            self.source.read(start, &mut window, Part::Buffer)?;
+            let found = [b"options  \0", b"flyrecord\0"].iter().filter_map(|word| memchr::memmem::find(&window, *word));
+            if let Some(at) = found.filter(|&at| at >= 4).min() {
+                *cursor = self.cursor(Part::Buffer, start + at as u64 - 4);
+                return cursor.u32();
+            }
+            // The windows overlap by a word and the count before it.
+            start += size - (WORD + 4).min(size - 1);
+            if size < WINDOW {
+                break;
+            }
+        }
+        Err(DatError { offset: from, part: Part::Buffer, problem: Problem::Missing })
+    }
+
+    /// From the CPU count on: the options, then the top-level buffer.
+    fn rest_6(&mut self, cursor: &mut Cursor, cpus: u32, instances: &mut Vec<BufferOption>) -> Result<(), DatError> {
+        if cpus > MAX_CPUS {
+            return Err(cursor.error(Problem::Value { what: "the number of CPUs", value: cpus.into() }));
+        }
+        if cursor.expect("options  \0").is_ok() {
+            cursor.enter(Part::Options);
+            loop {
+                let (option, mut body) = next_option(cursor, Version::V6)?;
+                let taken = match option.number {
+                    id::DONE => break,
+                    id::BUFFER => buffer_option_6(&mut body, instances),
+                    _ => self.options.take(&option, &mut body),
+                };
+                self.check(taken)?;
+            }
+        }
+        self.content_6(cursor, cpus, String::new())
+    }
+
+    /// The word that says what a buffer holds, then the table of its CPUs, or its text up to the end of the file.
+    fn content_6(&mut self, cursor: &mut Cursor, cpus: u32, name: String) -> Result<(), DatError> {
+        cursor.enter(Part::Buffer);
+        let mut clock = self.options.clock().map(str::to_owned);
+        let data = if cursor.expect("latency  \0").is_ok() {
+            let (offset, size) = (cursor.offset(), cursor.left());
+            BufferData::Text(CpuData { cpu: 0, offset, size, compressed: false })
+        } else {
+            cursor.expect("flyrecord\0")?;
+            let table = u64::from(cpus) * 16;
+            if table > cursor.left() && !self.salvage {
+                return Err(cursor.error(Problem::Truncated { needed: table, left: cursor.left() }));
+            }
+            let mut data = Vec::new();
+            for cpu in 0..cpus.min((cursor.left() / 16) as u32) {
+                data.push(CpuData { cpu, offset: cursor.u64()?, size: cursor.u64()?, compressed: false });
+            }
+            // With the option TRACECLOCK, the clock of this buffer follows its table.
+            if self.options.trace_clock.is_some()
+                && let Ok(size) = cursor.u64()
+                && let Ok(text) = cursor.bytes(size, MAX_NAME)
+                && let Some(own) = clock_in_use(&lossy(text))
+            {
+                clock = Some(own.to_owned());
+            }
+            BufferData::Cpus(data)
+        };
+        self.buffers.push(Buffer { name, clock, sub_buffer_size: self.page_size as usize, data });
+        Ok(())
+    }
+
+    // Version 7: sections, found through options.
+
+    fn version_7(&mut self, mut cursor: Cursor) -> Result<(), DatError> {
+        let mut offset = cursor.u64()?;
+        let mut visited = HashSet::new();
+        let mut sections = Vec::new();
+        while offset != 0 {
+            if !visited.insert(offset) || visited.len() > MAX_OPTION_SECTIONS {
+                let circle = DatError { offset, part: Part::Options, problem: Problem::Loop };
+                self.fault(circle)?;
+                break;
+            }
+            offset = match self.option_section(offset, &mut sections) {
+                Ok(next) => next,
+                Err(error) => {
+                    self.fault(error)?;
+                    break;
+                }
+            };
+        }
+        for (number, offset) in sections {
+            let read = self.description_section(number, offset);
+            self.check(read)?;
+        }
+        if visited.is_empty() {
+            // The offset is filled in when a recording ends.
+            self.fault(DatError { offset: cursor.offset(), part: Part::Options, problem: Problem::Missing })?;
+        }
+        Ok(())
+    }
+
+    /// One section of options; the offset of the next one, or 0.
+    fn option_section(&mut self, offset: u64, sections: &mut Vec<(u16, u64)>) -> Result<u64, DatError> {
+        let mut cursor = self.section(offset, id::DONE, Part::Options)?;
+        while cursor.left() > 0 {
+            let (option, mut body) = next_option(&mut cursor, Version::V7)?;
+            let taken = match option.number {
+                id::DONE => return body.u64(),
+                id::BUFFER => self.buffer_option_7(&mut body),
+                id::BUFFER_TEXT => self.text_option_7(&mut body),
+                id::HEADER_INFO..=id::CMDLINES => body.u64().and_then(|offset| {
+                    if sections.iter().filter(|(number, _)| *number == option.number).count() >= MAX_SECTIONS {
+                        return Err(
+                            body.error(Problem::TooLarge { size: sections.len() as u64, limit: MAX_SECTIONS as u64 })
+                        );
+                    }
+                    if !sections.contains(&(option.number, offset)) {
+                        sections.push((option.number, offset));
+                    }
+                    Ok(())
+                }),
+                _ => self.options.take(&option, &mut body),
+            };
+            self.check(taken)?;
+        }
+        Ok(0)
+    }
+
+    fn section(&self, offset: u64, expected: u16, part: Part) -> Result<Cursor, DatError> {
+        open_section(&self.source, self.endian, self.compression, offset, expected, part)
+    }
+
+    /// One section of description files.
+    fn description_section(&mut self, number: u16, offset: u64) -> Result<(), DatError> {
+        let part = match number {
+            id::HEADER_INFO => Part::HeaderPage,
+            id::FTRACE_EVENTS => Part::FtraceFormats,
+            id::EVENT_FORMATS => Part::EventFormats,
+            id::KALLSYMS => {
+                self.kallsyms = Some(TextAt::Section(offset));
+                return Ok(());
+            }
+            id::PRINTK => Part::Printk,
+            _ => Part::Cmdlines,
+        };
+        let mut cursor = self.section(offset, number, part)?;
+        match number {
+            id::HEADER_INFO => self.metadata.read_header_info(&mut cursor),
+            id::FTRACE_EVENTS => self.metadata.read_ftrace_formats(&mut cursor),
+            id::EVENT_FORMATS => self.metadata.read_event_formats(&mut cursor),
+            id::PRINTK => self.metadata.read_printk(&mut cursor),
+            _ => self.metadata.read_cmdlines(&mut cursor),
+        }
+    }
+
+    /// A buffer of raw data: its section, and where each CPU's data lie.
+    fn buffer_option_7(&mut self, body: &mut Cursor) -> Result<(), DatError> {
+        body.enter(Part::Buffer);
+        let section = body.u64()?;
+        let (name, clock) = (body.cstr(MAX_NAME)?, body.cstr(MAX_NAME)?);
+        let sub_buffer_size = body.u32()?;
+        check_sub_buffer(body, sub_buffer_size)?;
+        let cpus = body.u32()?;
+        if u64::from(cpus) * 20 > body.left() {
+            return Err(body.error(Problem::Truncated { needed: u64::from(cpus) * 20, left: body.left() }));
+        }
+        let compressed = self.section_head(section, id::BUFFER, Part::Buffer)?.compressed;
+        let mut data = Vec::new();
+        for _ in 0..cpus {
+            data.push(CpuData { cpu: body.u32()?, offset: body.u64()?, size: body.u64()?, compressed });
+        }
+        let data = BufferData::Cpus(data);
+        let clock = clock_in_use(&clock).map(str::to_owned);
+        self.push_buffer(Buffer { name, clock, sub_buffer_size: sub_buffer_size as usize, data }, body)
+    }
+
+    /// A latency tracer's text.
+    fn text_option_7(&mut self, body: &mut Cursor) -> Result<(), DatError> {
+        body.enter(Part::Text);
+        let section = body.u64()?;
+        let (name, clock) = (body.cstr(MAX_NAME)?, body.cstr(MAX_NAME)?);
+        let SectionHead { offset, size, compressed } = self.section_head(section, id::BUFFER_TEXT, Part::Text)?;
+        let data = BufferData::Text(CpuData { cpu: 0, offset, size, compressed });
+        let clock = clock_in_use(&clock).map(str::to_owned);
+        self.push_buffer(Buffer { name, clock, sub_buffer_size: self.page_size as usize, data }, body)
+    }
+
+    fn push_buffer(&mut self, buffer: Buffer, body: &Cursor) -> Result<(), DatError> {
+        if self.buffers.len() >= MAX_BUFFERS {
+            let size = self.buffers.len() as u64 + 1;
+            return Err(body.error(Problem::TooLarge { size, limit: MAX_BUFFERS as u64 }));
+        }
+        self.buffers.push(buffer);
+        Ok(())
+    }
+
+    fn section_head(&self, offset: u64, expected: u16, part: Part) -> Result<SectionHead, DatError> {
+        SectionHead::read(&mut self.cursor(part, offset), expected)
+    }
+
+    /// Checks what was read as a whole.
+    fn finish(mut self, header: FileHeader) -> Result<TraceDat, DatError> {
+        if self.metadata.header_page.is_empty() {
+            self.fault(DatError { offset: 0, part: Part::HeaderPage, problem: Problem::Missing })?;
+        }
+        let faults = check_ranges(&mut self.buffers, self.source.len);
+        for fault in faults {
+            self.fault(fault)?;
+        }
+        let cpus = self.buffers.iter().map(|buffer| match &buffer.data {
+            BufferData::Cpus(cpus) => cpus.len(),
+            BufferData::Text(_) => 1,
+        });
+        let shared = Shared::new(self.source, self.endian, self.compression, cpus.sum(), self.salvage);
+        Ok(TraceDat {
+            version: header.version,
+            endian: header.endian,
+            user_long_size: header.user_long_size,
+            page_size: header.page_size,
+            compression: header.compression,
+            metadata: self.metadata,
+            options: self.options,
+            buffers: self.buffers,
+            problems: self.problems,
+            kallsyms: self.kallsyms,
+            shared: Arc::new(shared),
+        })
+    }
+}
+
+/// A buffer option of version 6: the offset of its table, its name, and in some versions its number of CPUs.
+fn buffer_option_6(body: &mut Cursor, instances: &mut Vec<BufferOption>) -> Result<(), DatError> {
+    body.enter(Part::Buffer);
+    let offset = body.u64()?;
+    let name = body.cstr(MAX_NAME)?;
+    let cpus = if body.left() >= 4 { Some(body.u32()?).filter(|&cpus| cpus <= MAX_CPUS) } else { None };
+    if instances.len() >= MAX_BUFFERS {
+        return Err(body.error(Problem::TooLarge { size: instances.len() as u64 + 1, limit: MAX_BUFFERS as u64 }));
+    }
+    instances.push(BufferOption { name, offset, cpus });
+    Ok(())
+}
+
+/// The head of a version 7 section.
+struct SectionHead {
+    /// Offset of what follows the head.
+    offset: u64,
+    /// Size in the file of what follows the head.
+    size: u64,
+    compressed: bool,
+}
+
+impl SectionHead {
+    fn read(cursor: &mut Cursor, expected: u16) -> Result<SectionHead, DatError> {
+        let (found, flags) = (cursor.u16()?, cursor.u16()?);
+        if found != expected {
+            return Err(cursor.error(Problem::Section { expected, found }));
+        }
+        // An index into the section names: the number says the same.
+        cursor.u32()?;
+        let size = cursor.u64()?;
+        if size > cursor.left() {
+            return Err(cursor.error(Problem::Truncated { needed: size, left: cursor.left() }));
+        }
+        Ok(SectionHead { offset: cursor.offset(), size, compressed: flags & 1 != 0 })
+    }
+}
+
+/// A cursor over the section at `offset`, decompressed if need be.
+fn open_section(
+    source: &Arc<Source>,
+    endian: Endian,
+    compression: Compression,
+    offset: u64,
+    expected: u16,
+    part: Part,
+) -> Result<Cursor, DatError> {
+    let mut cursor = Cursor::over_file(source.clone(), endian, part, offset, source.len);
+    let head = SectionHead::read(&mut cursor, expected)?;
+    let mut cursor =
+        Cursor::over_file(source.clone(), endian, part, head.offset, head.offset.saturating_add(head.size));
+    if !head.compressed {
+        return Ok(cursor);
+    }
+    let (stored, size) = (u64::from(cursor.u32()?), u64::from(cursor.u32()?));
+    if stored > cursor.left() {
+        return Err(cursor.error(Problem::Truncated { needed: stored, left: cursor.left() }));
+    }
+    if size > MAX_TEXT {
+        return Err(cursor.error(Problem::TooLarge { size, limit: MAX_TEXT }));
+    }
+    let mut bytes = vec![0; size as usize];
+    let decompressor = super::compression::Decompressor::new(compression);
+    decompressor.read(source, cursor.offset(), stored, &mut bytes, part)?;
+    Ok(Cursor::over_bytes(source.clone(), endian, part, offset, bytes))
+}
+
+/// Cuts data that reach beyond the end of the file and drops data that overlap other data; says so for each.
+fn check_ranges(buffers: &mut [Buffer], file_len: u64) -> Vec<DatError> {
+    let mut faults = Vec::new();
+    let mut ranges: Vec<(u64, u64, u32, usize)> = Vec::new();
+    for (index, buffer) in buffers.iter_mut().enumerate() {
+        let all = match &mut buffer.data {
+            BufferData::Cpus(cpus) => cpus.as_mut_slice(),
+            BufferData::Text(data) => std::slice::from_mut(data),
+        };
+        for data in all.iter_mut().filter(|data| data.size > 0) {
+            let part = Part::Data { cpu: data.cpu };
+            let left = file_len.saturating_sub(data.offset);
+            if data.size > left {
+                let problem = Problem::Truncated { needed: data.size, left };
+                faults.push(DatError { offset: data.offset, part, problem });
+                data.size = left;
+            }
+            ranges.push((data.offset, data.offset + data.size, data.cpu, index));
+        }
+    }
+    ranges.sort_unstable();
+    let mut furthest: Option<(u64, u32, usize)> = None;
+    for (start, end, cpu, index) in ranges {
+        if let Some((other_end, other_cpu, other_index)) = furthest
+            && start < other_end
+        {
+            let name = buffers.get(other_index).map_or("", |buffer| buffer.name.as_str());
+            let other = format!("CPU {other_cpu} of buffer {name:?}");
+            faults.push(DatError { offset: start, part: Part::Data { cpu }, problem: Problem::Overlap { other } });
+            if let Some(Buffer { data: BufferData::Cpus(cpus), .. }) = buffers.get_mut(index) {
+                cpus.retain(|data| data.cpu != cpu || data.offset != start);
+            }
+            continue;
+        }
+        furthest = Some((end, cpu, index));
+    }
+    faults
+}

@@ -1,0 +1,224 @@
+//! Bounded reading: positioned reads of the file, and a cursor for the numbers and texts in its metadata.
+//!
+//! Every length comes from the file and is checked twice before it is used: against what is left of the section (or of
+//! the file), and against a limit for that kind of part. So nothing is allocated that the file does not hold.
+
+use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+
+use super::{DatError, Part, Problem};
+use crate::format::Endian;
+
+/// Bytes the cursor reads ahead.
+const READ_AHEAD: u64 = 64 << 10;
+
+/// An open file and its length at the time of opening.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) file: File,
+    pub(super) len: u64,
+}
+
+impl Source {
+    /// Takes over an open file.
+    pub(super) fn new(file: File) -> io::Result<Source> {
+        let len = file.metadata()?.len();
+        Ok(Source { file, len })
+    }
+
+    /// Fills `out` from `offset`; the caller has checked the range against [`Source::len`], but a file can shrink.
+    pub(super) fn read(&self, offset: u64, out: &mut [u8], part: Part) -> Result<(), DatError> {
+        self.file.read_exact_at(out, offset).map_err(|error| {
+            let problem = match error.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    Problem::Truncated { needed: out.len() as u64, left: self.len.saturating_sub(offset) }
+                }
+                _ => Problem::Io(error),
+            };
+            DatError { offset, part, problem }
+        })
+    }
+}
+
+/// Reads numbers and texts one after another, from a range of the file or from a decompressed section.
+#[derive(Debug)]
+pub(super) struct Cursor {
+    source: Arc<Source>,
+    endian: Endian,
+    part: Part,
+    /// The bytes at hand; in a decompressed section all there are.
+    buffer: Vec<u8>,
+    /// Next byte of `buffer`.
+    at: usize,
+    /// File offset of the byte after `buffer`.
+    after: u64,
+    /// File offset where the part must have ended.
+    end: u64,
+    /// `Some` in a decompressed section: its offset in the file, which is what errors state.
+    section: Option<u64>,
+}
+
+impl Cursor {
+    /// A cursor over the file from `offset` to `end`, which is cut to the file's length.
+    pub(super) fn over_file(source: Arc<Source>, endian: Endian, part: Part, offset: u64, end: u64) -> Cursor {
+        let end = end.min(source.len);
+        Cursor { source, endian, part, buffer: Vec::new(), at: 0, after: offset, end, section: None }
+    }
+
+    /// A cursor over a decompressed section that lies at `offset` in the file.
+    pub(super) fn over_bytes(source: Arc<Source>, endian: Endian, part: Part, offset: u64, bytes: Vec<u8>) -> Cursor {
+        Cursor { source, endian, part, buffer: bytes, at: 0, after: offset, end: offset, section: Some(offset) }
+    }
+
+    /// Names the part that is read from here on, for errors.
+    pub(super) fn enter(&mut self, part: Part) {
+        self.part = part;
+    }
+
+    /// Sets the byte order, once it is known.
+    pub(super) fn set_endian(&mut self, endian: Endian) {
+        self.endian = endian;
+    }
+
+    /// Where the next byte lies in the file (in a decompressed section: where that section lies).
+    pub(super) fn offset(&self) -> u64 {
+        self.section.unwrap_or(self.after - (self.buffer.len() - self.at) as u64)
+    }
+
+    /// Bytes left before the end of the part.
+    pub(super) fn left(&self) -> u64 {
+        (self.buffer.len() - self.at) as u64 + self.end.saturating_sub(self.after)
+    }
+
+    /// An error here.
+    pub(super) fn error(&self, problem: Problem) -> DatError {
+        DatError { offset: self.offset(), part: self.part, problem }
+    }
+
+    /// Makes sure that `needed` bytes are in the buffer.
+    fn fill(&mut self, needed: usize) -> Result<(), DatError> {
+        let at_hand = self.buffer.len() - self.at;
+        if at_hand >= needed {
+            return Ok(());
+        }
+        if self.left() < needed as u64 {
+            return Err(self.error(Problem::Truncated { needed: needed as u64, left: self.left() }));
+        }
+        let more = ((needed - at_hand) as u64).max(READ_AHEAD.min(self.end - self.after));
+        self.buffer.drain(..self.at);
+        self.at = 0;
+        self.buffer.resize(at_hand + more as usize, 0);
+        let read = self.source.read(self.after, &mut self.buffer[at_hand..], self.part);
+        if read.is_err() {
+            self.buffer.truncate(at_hand);
+        } else {
+            self.after += more;
+        }
+        read
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], DatError> {
+        self.fill(N)?;
+        let mut out = [0; N];
+        out.copy_from_slice(&self.buffer[self.at..self.at + N]);
+        self.at += N;
+        Ok(out)
+    }
+
+    /// One byte.
+    pub(super) fn u8(&mut self) -> Result<u8, DatError> {
+        Ok(self.array::<1>()?[0])
+    }
+
+    /// Two bytes in the file's order.
+    pub(super) fn u16(&mut self) -> Result<u16, DatError> {
+        let bytes = self.array()?;
+        Ok(if self.endian == Endian::Big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
+    }
+
+    /// Four bytes in the file's order.
+    pub(super) fn u32(&mut self) -> Result<u32, DatError> {
+        let bytes = self.array()?;
+        Ok(if self.endian == Endian::Big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+    }
+
+    /// Eight bytes in the file's order.
+    pub(super) fn u64(&mut self) -> Result<u64, DatError> {
+        let bytes = self.array()?;
+        Ok(if self.endian == Endian::Big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
+    }
+
+    /// The next `size` bytes, which may be at most `limit`.
+    pub(super) fn bytes(&mut self, size: u64, limit: u64) -> Result<Vec<u8>, DatError> {
+        if size > self.left() {
+            return Err(self.error(Problem::Truncated { needed: size, left: self.left() }));
+        }
+        if size > limit {
+            return Err(self.error(Problem::TooLarge { size, limit }));
+        }
+        let size = size as usize;
+        let at_hand = (self.buffer.len() - self.at).min(size);
+        let mut out = Vec::with_capacity(size);
+        out.extend_from_slice(&self.buffer[self.at..self.at + at_hand]);
+        out.resize(size, 0);
+        // Long texts (kallsyms: megabytes) go straight to their place, not through the buffer.
+        if at_hand < size {
+            self.source.read(self.after, &mut out[at_hand..], self.part)?;
+            self.after += (size - at_hand) as u64;
+        }
+        self.at += at_hand;
+        Ok(out)
+    }
+
+    /// A cursor over the next `size` bytes and nothing else.
+    pub(super) fn part_of(&mut self, size: u64, limit: u64) -> Result<Cursor, DatError> {
+        let offset = self.offset();
+        let bytes = self.bytes(size, limit)?;
+        Ok(Cursor::over_bytes(self.source.clone(), self.endian, self.part, offset, bytes))
+    }
+
+    /// Passes over `size` bytes.
+    pub(super) fn skip(&mut self, size: u64) -> Result<(), DatError> {
+        if size > self.left() {
+            return Err(self.error(Problem::Truncated { needed: size, left: self.left() }));
+        }
+        let at_hand = ((self.buffer.len() - self.at) as u64).min(size);
+        self.at += at_hand as usize;
+        self.after += size - at_hand;
+        Ok(())
+    }
+
+    /// Text up to a NUL byte, which is consumed; at most `limit` bytes of it.
+    pub(super) fn cstr(&mut self, limit: u64) -> Result<String, DatError> {
+        let mut wanted = 32usize;
+        loop {
+            let wanted_now = (wanted as u64).min(self.left()).min(limit + 1) as usize;
+            self.fill(wanted_now)?;
+            let seen = &self.buffer[self.at..self.at + wanted_now];
+            if let Some(length) = memchr::memchr(0, seen) {
+                let text = String::from_utf8_lossy(&seen[..length]).into_owned();
+                self.at += length + 1;
+                return Ok(text);
+            }
+            if wanted_now as u64 == self.left() {
+                return Err(self.error(Problem::Truncated { needed: self.left() + 1, left: self.left() }));
+            }
+            if wanted_now as u64 > limit {
+                return Err(self.error(Problem::TooLarge { size: wanted_now as u64, limit }));
+            }
+            wanted *= 2;
+        }
+    }
+
+    /// A fixed word of the format; not consumed where something else stands.
+    pub(super) fn expect(&mut self, expected: &'static str) -> Result<(), DatError> {
+        let len = expected.len();
+        self.fill(len)?;
+        let found = &self.buffer[self.at..self.at + len];
+        if found != expected.as_bytes() {
+            let found = String::from_utf8_lossy(found).into_owned();
+            return Err(self.error(Problem::Expected { expected, found }));
+        }
+        self.at += len;
+        Ok(())
+    }
+}
