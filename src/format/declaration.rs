@@ -318,8 +318,9 @@ mod tests {
     fn every_declaration_form_of_real_format_files() {
         use Base::*;
         use Place::*;
+        type Row = (&'static str, u32, bool, &'static str, &'static str, Base, u32, Place);
         #[rustfmt::skip]
-        let table: &[(&str, u32, bool, &str, &str, Base, u32, Place)] = &[
+        let table: &[Row] = &[
             ("int prev_prio", 4, true, "prev_prio", "int", int(true, 32), 4, Scalar),
             ("unsigned flags", 4, false, "flags", "unsigned", int(false, 32), 4, Scalar),
             ("long unsigned int x", 8, false, "x", "long unsigned int", int(false, 64), 8, Scalar),

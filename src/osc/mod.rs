@@ -1,9 +1,25 @@
 //! Events as Open Sound Control: what goes over the wire, to whom, and help for the person at the other end.
+//!
+//! [`plan`] makes a message of a record, [`datagram`] packs messages into bundles, [`transport`] sends these;
+//! [`stream`] is the three together for one kind of receiver. [`schema`](Schema) describes a message, [`about`] tells the
+//! receiver of the stream itself.
 
-pub mod patch;
+pub mod about;
+mod comms;
+pub mod datagram;
+pub mod plan;
 pub mod preset;
 mod schema;
+pub mod stream;
+mod text;
+mod thin;
+pub mod timetag;
+pub mod transport;
 mod types;
+mod write;
 
+pub use comms::{Comm, Comms};
+pub use plan::{EncodeError, Head, MessageOptions, MessagePlan, Strings};
 pub use schema::{Argument, Omitted, Schema};
 pub use types::Types;
+pub use write::{Full, Writer};

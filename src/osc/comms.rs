@@ -1,0 +1,137 @@
+//! Task names by pid, ready to be sent.
+//!
+//! The ring holds pids only. Looking a name up must cost next to nothing, so the table is indexed by pid directly, a page
+//! of it at a time, and holds names as they go over the wire.
+
+use super::text;
+
+/// A task's name as an OSC string: repaired, NUL-terminated, padded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comm {
+    bytes: [u8; 16],
+    /// Bytes of `bytes` that make the OSC string: 4, 8, 12 or 16; 0 in a table where there is no name.
+    padded: u32,
+}
+
+const NO_COMM: Comm = Comm { bytes: [0; 16], padded: 0 };
+
+impl Comm {
+    /// The empty name.
+    pub const EMPTY: Comm = Comm { bytes: [0; 16], padded: 4 };
+
+    /// A name of at most 15 bytes (`TASK_COMM_LEN` less its NUL); what is longer is cut.
+    pub fn new(name: &[u8]) -> Comm {
+        let name = text::repaired(crate::decode::until_nul(name), 15);
+        let mut comm = Comm { bytes: [0; 16], padded: text::padded(name.len()) as u32 };
+        comm.bytes[..name.len()].copy_from_slice(name.as_bytes());
+        comm
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(crate::decode::until_nul(&self.bytes)).unwrap_or("")
+    }
+
+    /// The OSC string in the first [`padded`](Comm::padded) bytes; the rest is zero.
+    #[inline]
+    pub(super) fn bytes(&self) -> &[u8; 16] {
+        &self.bytes
+    }
+
+    /// Length of the OSC string.
+    #[inline]
+    pub(super) fn padded(&self) -> usize {
+        self.padded as usize
+    }
+}
+
+const PAGE: usize = 1024;
+/// `PID_MAX_LIMIT` of a 64-bit kernel: no pid is larger.
+const PID_LIMIT: usize = 1 << 22;
+
+/// Task names by pid.
+#[derive(Debug, Default)]
+pub struct Comms {
+    pages: Vec<Option<Box<[Comm; PAGE]>>>,
+}
+
+/// The name the kernel prints where it has none.
+const UNKNOWN: &[u8] = b"<...>";
+
+impl Comms {
+    /// A table that knows pid 0, which the kernel calls `<idle>`.
+    pub fn new() -> Comms {
+        let mut comms = Comms::default();
+        comms.set(0, b"<idle>");
+        comms
+    }
+
+    /// Remembers the name of `pid`.
+    pub fn set(&mut self, pid: i32, name: &[u8]) {
+        if let Some(slot) = self.slot(pid) {
+            *slot = Comm::new(name);
+        }
+    }
+
+    fn slot(&mut self, pid: i32) -> Option<&mut Comm> {
+        let pid = usize::try_from(pid).ok().filter(|&pid| pid < PID_LIMIT)?;
+        if self.pages.len() <= pid / PAGE {
+            self.pages.resize_with(pid / PAGE + 1, || None);
+        }
+        let page = self.pages[pid / PAGE].get_or_insert_with(|| Box::new([NO_COMM; PAGE]));
+        page.get_mut(pid % PAGE)
+    }
+
+    /// The name of `pid`, if it is known.
+    #[inline]
+    pub fn get(&self, pid: i32) -> Option<&Comm> {
+        let pid = pid as usize;
+        let comm = self.pages.get(pid / PAGE)?.as_ref()?.get(pid % PAGE)?;
+        (comm.padded != 0).then_some(comm)
+    }
+
+    /// The name of `pid`; where it is not known, what `ask` says, or `<...>`. Either is remembered.
+    #[inline]
+    pub fn get_or_ask(&mut self, pid: i32, ask: impl FnOnce(i32) -> Option<Vec<u8>>) -> Comm {
+        if let Some(comm) = self.get(pid) {
+            return *comm;
+        }
+        let name = ask(pid).unwrap_or_else(|| UNKNOWN.to_vec());
+        self.set(pid, &name);
+        Comm::new(&name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_kept_by_pid_and_asked_for_once() {
+        let mut comms = Comms::new();
+        assert_eq!(comms.get(0).unwrap().as_str(), "<idle>");
+        assert!(comms.get(77).is_none());
+        assert_eq!(comms.get_or_ask(77, |_| Some(b"cat\n"[..3].to_vec())).as_str(), "cat");
+        assert_eq!(comms.get_or_ask(77, |_| unreachable!()).as_str(), "cat");
+        assert_eq!(comms.get_or_ask(78, |_| None).as_str(), "<...>");
+        comms.set(77, b"a name that is too long");
+        assert_eq!(comms.get(77).unwrap().as_str(), "a name that is ");
+    }
+
+    #[test]
+    fn a_pid_that_cannot_be_is_never_kept() {
+        let mut comms = Comms::new();
+        for pid in [-1, i32::MIN, i32::MAX] {
+            comms.set(pid, b"x");
+            assert!(comms.get(pid).is_none());
+            assert_eq!(comms.get_or_ask(pid, |_| Some(b"y".to_vec())).as_str(), "y");
+        }
+    }
+
+    #[test]
+    fn an_empty_name_is_a_name() {
+        let mut comms = Comms::new();
+        comms.set(5, b"");
+        assert_eq!(comms.get(5), Some(&Comm::EMPTY));
+    }
+}

@@ -1,0 +1,241 @@
+//! The typed stream to receivers of one kind: messages, the rate cap, datagrams, sockets.
+
+use byteorder::ByteOrder;
+use rosc::{OscMessage, OscPacket};
+
+use super::about::{self, Stat};
+use super::datagram::{Packer, Tag};
+use super::plan::{EncodeError, Head, MessageOptions, MessagePlan};
+use super::schema::Schema;
+use super::thin::Thinner;
+use super::transport::{SendCounts, Transport};
+use super::types::Types;
+use super::{Comm, timetag};
+use crate::format::{EventFormat, EventId};
+
+/// The messages of all events, by event id.
+#[derive(Debug)]
+pub struct Messages {
+    options: MessageOptions,
+    by_id: Vec<Option<Box<(MessagePlan, Schema)>>>,
+}
+
+impl Messages {
+    /// No events yet; messages will have the form that `options` say.
+    pub fn new(options: MessageOptions) -> Messages {
+        Messages { options, by_id: vec![] }
+    }
+
+    /// Adds an event, or replaces the one of its id.
+    pub fn add(&mut self, format: &EventFormat) -> &Schema {
+        let index = format.id.index();
+        if self.by_id.len() <= index {
+            self.by_id.resize_with(index + 1, || None);
+        }
+        let message = Box::new(MessagePlan::compile(format, &self.options));
+        &self.by_id[index].insert(message).1
+    }
+
+    /// The plan for records marked `id`.
+    #[inline]
+    pub fn plan(&self, id: EventId) -> Option<&MessagePlan> {
+        self.by_id.get(id.index())?.as_ref().map(|message| &message.0)
+    }
+
+    /// The signatures of all events.
+    pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
+        self.by_id.iter().flatten().map(|message| &message.1)
+    }
+
+    /// The form of the messages.
+    pub fn options(&self) -> &MessageOptions {
+        &self.options
+    }
+}
+
+/// When and where an event happened, as its message says it.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// When the event happened, ns since 1970: the message's `time`.
+    pub event_ns: u64,
+    /// When it is heard: the bundle's timetag, and the clock of the rate cap. Live, and in a replay as fast as possible,
+    /// this is `event_ns`.
+    pub play_ns: u64,
+    /// ms since the event's last occurrence.
+    pub dt: f32,
+    /// The CPU.
+    pub cpu: u32,
+    /// The running thread.
+    pub pid: i32,
+    /// Its name.
+    pub comm: Comm,
+}
+
+impl Moment {
+    /// The message's first arguments.
+    #[inline]
+    pub fn head(&self, types: Types) -> Head {
+        let time = match types {
+            Types::Full | Types::Double => timetag::from_unix_ns(self.event_ns),
+            Types::Portable => ((self.event_ns / 1_000_000_000) << 32) | (self.event_ns % 1_000_000_000 / 1000),
+        };
+        Head { time, dt: self.dt, cpu: self.cpu, pid: self.pid, comm: self.comm }
+    }
+}
+
+/// What decides how a stream is sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StreamOptions {
+    /// The form of its messages.
+    pub message: MessageOptions,
+    /// The longest datagram, bytes.
+    pub mtu: usize,
+    /// What a bundle's timetag says.
+    pub tag: Tag,
+    /// Messages a second at most.
+    pub max_rate: Option<u32>,
+}
+
+/// A stream and those who receive it.
+#[derive(Debug)]
+pub struct Stream {
+    messages: Messages,
+    packer: Packer,
+    thinner: Option<Thinner>,
+    transports: Vec<Transport>,
+    /// Messages too long for a datagram, and the addresses that this was said of.
+    too_long: u64,
+    too_long_events: Vec<EventId>,
+}
+
+impl Stream {
+    /// A stream to `transports`.
+    pub fn new(options: StreamOptions, transports: Vec<Transport>) -> Stream {
+        Stream {
+            messages: Messages::new(options.message),
+            packer: Packer::new(options.mtu, options.tag),
+            thinner: options.max_rate.map(Thinner::new),
+            transports,
+            too_long: 0,
+            too_long_events: vec![],
+        }
+    }
+
+    /// The messages it sends.
+    pub fn messages(&self) -> &Messages {
+        &self.messages
+    }
+
+    /// Adds an event.
+    pub fn add(&mut self, format: &EventFormat) {
+        self.messages.add(format);
+    }
+
+    /// Sends the event `id` as `record`, now or with the next flush.
+    ///
+    /// # Errors
+    /// If the record is not what its format says. An event without a plan, or beyond the rate cap, is no error.
+    #[inline]
+    pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: &Moment) -> Result<(), EncodeError> {
+        let Some(plan) = self.messages.plan(id) else { return Ok(()) };
+        if let Some(thinner) = &mut self.thinner
+            && !thinner.admit(id.index(), moment.play_ns)
+        {
+            return Ok(());
+        }
+        let head = moment.head(self.messages.options.types);
+        match self.packer.push(moment.play_ns, |out| plan.encode::<E>(record, &head, out)) {
+            Ok(()) => {}
+            Err(EncodeError::Full) => self.name_too_long(id),
+            Err(error) => return Err(error),
+        }
+        if self.packer.is_full() {
+            self.flush();
+        }
+        Ok(())
+    }
+
+    #[cold]
+    fn name_too_long(&mut self, id: EventId) {
+        self.too_long += 1;
+        if !self.too_long_events.contains(&id) {
+            self.too_long_events.push(id);
+        }
+    }
+
+    /// Sends a message about the stream, with the next flush.
+    pub fn about(&mut self, message: OscMessage) {
+        let Ok(bytes) = rosc::encoder::encode(&OscPacket::Message(message)) else { return };
+        if self.packer.push(timetag::unix_now_ns(), |out| Ok(out.put_slice(&bytes)?)).is_err() {
+            self.too_long += 1;
+        }
+        if self.packer.is_full() {
+            self.flush();
+        }
+    }
+
+    /// Announces every address.
+    pub fn announce(&mut self) {
+        let prefix = &self.messages.options.prefix;
+        let schemas: Vec<_> = self.messages.schemas().map(|schema| about::schema(prefix, schema)).collect();
+        for schema in schemas {
+            self.about(schema);
+        }
+    }
+
+    /// Announces the beginning.
+    pub fn start(&mut self, host: &str, cpus: usize, unix_ns: u64) {
+        let MessageOptions { prefix, types, .. } = &self.messages.options;
+        self.about(about::start(prefix, *types, host, cpus, unix_ns));
+        self.announce();
+    }
+
+    /// Says what became of the stream in the last window.
+    pub fn stat(&mut self, stat: &Stat) {
+        self.about(about::stat(&self.messages.options.prefix, stat));
+    }
+
+    /// Announces the end and sends what is left.
+    pub fn stop(&mut self) {
+        self.about(about::stop(&self.messages.options.prefix));
+        self.flush();
+    }
+
+    /// Sends what is packed.
+    pub fn flush(&mut self) {
+        let datagrams = self.packer.take();
+        for transport in &mut self.transports {
+            transport.send(datagrams.clone());
+        }
+    }
+
+    /// Those who receive it.
+    pub fn transports(&self) -> &[Transport] {
+        &self.transports
+    }
+
+    /// What became of everything sent, over all receivers.
+    pub fn counts(&self) -> SendCounts {
+        self.transports.iter().map(Transport::counts).fold(SendCounts::default(), |sum, counts| SendCounts {
+            sent: sum.sent + counts.sent,
+            datagrams: sum.datagrams + counts.datagrams,
+            unsent: sum.unsent + counts.unsent,
+            refused: sum.refused + counts.refused,
+        })
+    }
+
+    /// Events left out to keep below the rate cap.
+    pub fn thinned(&self) -> u64 {
+        self.thinner.as_ref().map_or(0, Thinner::thinned)
+    }
+
+    /// Messages that were too long for a datagram.
+    pub fn too_long(&self) -> u64 {
+        self.too_long
+    }
+
+    /// The events whose messages were too long.
+    pub fn too_long_events(&self) -> &[EventId] {
+        &self.too_long_events
+    }
+}

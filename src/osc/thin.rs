@@ -1,0 +1,157 @@
+//! The rate cap: fewer messages of a flood, all messages of a trickle.
+//!
+//! Each address keeps every Nth of its own messages. N follows from the last window: the cap is shared out evenly, what a
+//! rare event does not need of its share goes to the others (water-filling), and N is how often a flood exceeds what is
+//! left for it. A burst in its first window, when nothing is known of it yet, may use what the window has; every address
+//! has its even share reserved, so that a rare event is never starved by a common one.
+
+/// The time over which rates are taken, ns. At 20 windows a second a flood is thinned before it is heard as one.
+const WINDOW_NS: u64 = 50_000_000;
+
+/// One address's share.
+#[derive(Debug, Clone, Copy, Default)]
+struct Share {
+    /// Occurrences in this window.
+    seen: u32,
+    /// Of these, how many were let through.
+    passed: u32,
+    /// Keep every Nth; 0 and 1 keep all.
+    every: u32,
+    /// Occurrences since one was kept.
+    skipped: u32,
+}
+
+/// Decides which events are sent.
+#[derive(Debug)]
+pub struct Thinner {
+    /// Messages in a window.
+    budget: u32,
+    window_start: u64,
+    passed: u32,
+    /// What each address is sure of in this window.
+    reserved: u32,
+    shares: Vec<Share>,
+    thinned: u64,
+    demands: Vec<u32>,
+}
+
+impl Thinner {
+    /// At most `max_rate` messages a second.
+    pub fn new(max_rate: u32) -> Thinner {
+        let budget = (u64::from(max_rate) * WINDOW_NS / 1_000_000_000).max(1) as u32;
+        Thinner { budget, window_start: 0, passed: 0, reserved: budget, shares: vec![], thinned: 0, demands: vec![] }
+    }
+
+    /// Whether the event of address number `index` at `now` (ns, of any clock that goes on) is to be sent.
+    #[inline]
+    pub fn admit(&mut self, index: usize, now: u64) -> bool {
+        if now.wrapping_sub(self.window_start) >= WINDOW_NS {
+            self.next_window(now);
+        }
+        if self.shares.len() <= index {
+            self.shares.resize(index + 1, Share::default());
+        }
+        let share = &mut self.shares[index];
+        share.seen = share.seen.saturating_add(1);
+        share.skipped += 1;
+        let turn = share.skipped >= share.every;
+        if turn && (self.passed < self.budget || share.passed < self.reserved) {
+            share.skipped = 0;
+            share.passed += 1;
+            self.passed += 1;
+            return true;
+        }
+        self.thinned += 1;
+        false
+    }
+
+    /// Events not sent so far.
+    pub fn thinned(&self) -> u64 {
+        self.thinned
+    }
+
+    #[cold]
+    fn next_window(&mut self, now: u64) {
+        // A window in which nothing came says nothing about a flood that begins now.
+        let elapsed = now.wrapping_sub(self.window_start) / WINDOW_NS;
+        // What the last window let through beyond its budget is taken from this one.
+        let debt = self.passed.saturating_sub(self.budget).min(self.budget / 2);
+        self.window_start = if elapsed == 1 { self.window_start + WINDOW_NS } else { now };
+        let available = if elapsed == 1 { self.budget - debt } else { self.budget };
+        self.demands.clear();
+        self.demands.extend(self.shares.iter().map(|s| s.seen).filter(|&seen| seen > 0));
+        let level = water_level(&mut self.demands, available);
+        for share in &mut self.shares {
+            share.every = if elapsed == 1 { share.seen.div_ceil(level.max(1)) } else { 1 };
+            (share.seen, share.passed) = (0, 0);
+        }
+        self.passed = self.budget - available;
+        self.reserved = (available / (self.demands.len() as u32 + 1)).max(1);
+    }
+}
+
+/// The most that each of `demands` may have, so that all together have at most `budget`.
+fn water_level(demands: &mut [u32], budget: u32) -> u32 {
+    demands.sort_unstable();
+    let mut left = budget;
+    for (index, &demand) in demands.iter().enumerate() {
+        let even = left / (demands.len() - index) as u32;
+        if demand > even {
+            return even;
+        }
+        left -= demand;
+    }
+    u32::MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds events of (address, period in ns) for `seconds` and returns how many of each were sent and seen.
+    fn run(max_rate: u32, seconds: u64, periods: &[u64]) -> (Vec<(u64, u64)>, u64) {
+        let mut thinner = Thinner::new(max_rate);
+        let mut counts = vec![(0, 0); periods.len()];
+        let mut next: Vec<u64> = periods.to_vec();
+        loop {
+            let (index, &time) = next.iter().enumerate().min_by_key(|(_, t)| **t).unwrap();
+            if time > seconds * 1_000_000_000 {
+                return (counts, thinner.thinned());
+            }
+            counts[index].0 += u64::from(thinner.admit(index, time));
+            counts[index].1 += 1;
+            next[index] += periods[index];
+        }
+    }
+
+    #[test]
+    fn below_the_cap_everything_passes() {
+        let (counts, thinned) = run(1000, 3, &[2_000_000, 3_000_000]);
+        assert!(counts.iter().all(|(sent, seen)| sent == seen), "{counts:?}");
+        assert_eq!(thinned, 0);
+    }
+
+    #[test]
+    fn a_flood_is_thinned_to_the_cap_and_the_five_interrupts_a_second_beside_it_all_pass() {
+        // 200 000 page faults a second, 5 interrupts a second.
+        let (counts, thinned) = run(5000, 4, &[5_000, 200_000_001]);
+        let [(faults, seen), (interrupts, all)] = counts[..] else { panic!() };
+        assert_eq!(interrupts, all);
+        assert!((14_000..=20_500).contains(&faults), "{faults} faults in 4 s at a cap of 5000/s");
+        assert_eq!(thinned, seen - faults);
+    }
+
+    #[test]
+    fn two_floods_share_the_cap_evenly() {
+        let (counts, _) = run(2000, 5, &[10_000, 40_000]);
+        let [(a, _), (b, _)] = counts[..] else { panic!() };
+        assert!(a + b <= 10_200 && a.abs_diff(b) <= 600, "{counts:?}");
+    }
+
+    #[test]
+    fn the_water_level_leaves_small_demands_whole() {
+        assert_eq!(water_level(&mut [5, 1000, 3000], 1005), 500);
+        assert_eq!(water_level(&mut [5, 10], 100), u32::MAX);
+        assert_eq!(water_level(&mut [], 100), u32::MAX);
+    }
+}

@@ -1,0 +1,173 @@
+//! Datagrams → a receiver, over UDP.
+//!
+//! The reader never waits for a receiver: the socket does not block, and what cannot be sent is counted and left.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+/// What became of the datagrams sent to one receiver.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct SendCounts {
+    /// Messages handed to the network.
+    pub sent: u64,
+    /// Datagrams handed to the network.
+    pub datagrams: u64,
+    /// Messages that could not be sent.
+    pub unsent: u64,
+    /// How often the receiver's machine said that nobody listens on the port.
+    pub refused: u64,
+}
+
+/// A socket connected to one receiver.
+#[derive(Debug)]
+pub struct Transport {
+    socket: UdpSocket,
+    target: SocketAddr,
+    counts: SendCounts,
+    last_error: Option<io::ErrorKind>,
+}
+
+/// Asked for as the socket's send buffer, bytes: a burst of datagrams to a slow link waits there.
+const SEND_BUFFER: usize = 1 << 20;
+/// Datagrams in one `sendmmsg`.
+const BATCH: usize = 32;
+
+impl Transport {
+    /// A socket to `target`, from `source_port` (0: any). Broadcast addresses are allowed.
+    pub fn connect(target: SocketAddr, source_port: u16) -> io::Result<Transport> {
+        let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_broadcast(true)?;
+        // A smaller buffer than asked for is no reason to give up.
+        let _ = socket.set_send_buffer_size(SEND_BUFFER);
+        if source_port != 0 {
+            socket.set_reuse_address(true)?;
+        }
+        let any: SocketAddr = match target {
+            SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, source_port).into(),
+            SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, source_port).into(),
+        };
+        socket.bind(&SockAddr::from(any))?;
+        socket.connect(&SockAddr::from(target))?;
+        socket.set_nonblocking(true)?;
+        Ok(Transport { socket: socket.into(), target, counts: SendCounts::default(), last_error: None })
+    }
+
+    /// Whom it sends to.
+    pub fn target(&self) -> SocketAddr {
+        self.target
+    }
+
+    /// What became of everything sent so far.
+    pub fn counts(&self) -> SendCounts {
+        self.counts
+    }
+
+    /// Why the last unsent datagram was not sent.
+    pub fn last_error(&self) -> Option<io::ErrorKind> {
+        self.last_error
+    }
+
+    /// Sends datagrams, each given with its number of messages.
+    pub fn send<'d>(&mut self, datagrams: impl Iterator<Item = (&'d [u8], u64)>) {
+        let (mut batch, mut messages, mut len) = ([&[][..]; BATCH], [0; BATCH], 0);
+        for (datagram, count) in datagrams {
+            (batch[len], messages[len]) = (datagram, count);
+            len += 1;
+            if len == BATCH {
+                self.send_batch(&batch, &messages);
+                len = 0;
+            }
+        }
+        self.send_batch(&batch[..len], &messages[..len]);
+    }
+
+    fn send_batch(&mut self, mut batch: &[&[u8]], mut messages: &[u64]) {
+        // A refusal is that of an earlier datagram and is reported once; the datagram at hand deserves its own try.
+        let mut tries = 0;
+        while let Some((first, _)) = batch.split_first() {
+            let result = match batch {
+                [_] => self.socket.send(first).map(|_| 1),
+                _ => send_many(&self.socket, batch),
+            };
+            let taken = match result {
+                Ok(n) => {
+                    tries = 0;
+                    self.counts.datagrams += n as u64;
+                    self.counts.sent += messages[..n].iter().sum::<u64>();
+                    n
+                }
+                Err(error) => {
+                    let refused = error.kind() == io::ErrorKind::ConnectionRefused;
+                    self.counts.refused += u64::from(refused);
+                    tries += 1;
+                    if (refused || error.kind() == io::ErrorKind::Interrupted) && tries < 3 {
+                        continue;
+                    }
+                    tries = 0;
+                    self.last_error = Some(error.kind());
+                    self.counts.unsent += messages[0];
+                    1
+                }
+            };
+            (batch, messages) = (&batch[taken..], &messages[taken..]);
+        }
+    }
+}
+
+/// Sends up to [`BATCH`] datagrams with one system call; returns how many went, at least one.
+fn send_many(socket: &UdpSocket, datagrams: &[&[u8]]) -> io::Result<usize> {
+    let len = datagrams.len().min(BATCH);
+    // SAFETY: `iovec` and `mmsghdr` are plain C structures, for which all zeros is a valid value.
+    let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { std::mem::zeroed() };
+    for ((datagram, part), header) in datagrams.iter().zip(&mut parts).zip(&mut headers) {
+        part.iov_base = datagram.as_ptr().cast_mut().cast();
+        part.iov_len = datagram.len();
+        header.msg_hdr.msg_iov = part;
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    // SAFETY: the first `len` headers each name one part, and each part a datagram; all live until the call returns, which
+    // only reads the datagrams. The socket is connected, so that no address is needed.
+    let sent = unsafe {
+        libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), len as libc::c_uint, libc::MSG_DONTWAIT as _)
+    };
+    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datagrams_arrive_whole_and_in_order() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let mut transport = Transport::connect(receiver.local_addr().unwrap(), 0).unwrap();
+        let datagrams: Vec<Vec<u8>> = (0..70).map(|n| vec![n; 4 * n as usize + 4]).collect();
+        transport.send(datagrams.iter().map(|d| (d.as_slice(), 2)));
+        for want in &datagrams {
+            let mut got = [0; 512];
+            let len = receiver.recv(&mut got).unwrap();
+            assert_eq!(&got[..len], want);
+        }
+        assert_eq!(transport.counts(), SendCounts { sent: 140, datagrams: 70, unsent: 0, refused: 0 });
+    }
+
+    #[test]
+    fn nobody_listening_is_counted_and_a_receiver_that_comes_back_is_used_again() {
+        let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = receiver.local_addr().unwrap();
+        drop(receiver);
+        let mut transport = Transport::connect(address, 0).unwrap();
+        for _ in 0..10 {
+            transport.send([(&b"/x\0\0,\0\0\0"[..], 1)].into_iter());
+        }
+        assert!(transport.counts().refused >= 5, "{:?}", transport.counts());
+        let receiver = UdpSocket::bind(address).unwrap();
+        transport.send([(&b"/y\0\0,\0\0\0"[..], 1)].into_iter());
+        let mut got = [0; 16];
+        assert_eq!(receiver.recv(&mut got).unwrap(), 8);
+        assert_eq!(&got[..2], b"/y");
+    }
+}
