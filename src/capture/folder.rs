@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::format::{Endian, EventFormat, HeaderPage};
 use crate::ring::{Feed, detect_byte_order};
 
+use super::clock_file::ClockFile;
 use super::{Capture, CaptureError, CpuRing};
 
 /// Bytes read from a ring file at a time: large enough that the system call does not show, small beside any cache.
@@ -28,7 +29,7 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     if files.is_empty() {
         return Err(CaptureError::NotACapture { path: folder.to_owned(), missing: "per_cpu/cpu0/trace_pipe_raw" });
     }
-    let endian = byte_order(&header, &files)?;
+    let endian = byte_order(folder, &header, &files)?;
     let (events, broken) = formats(folder, &header)?;
     let clock = fs::read_to_string(folder.join("trace_clock")).map_or("local".to_owned(), |text| current_clock(&text));
     let rings = files
@@ -70,8 +71,9 @@ fn ring_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>, CaptureError> {
     Ok(files)
 }
 
-/// The byte order, from the commit words of the rings. A capture without a single event could be of either.
-fn byte_order(header: &HeaderPage, files: &[(u32, PathBuf)]) -> Result<Endian, CaptureError> {
+/// The byte order, from the commit words of the rings. A capture without a single event could be of either: then what
+/// its `clock` file says.
+fn byte_order(folder: &Path, header: &HeaderPage, files: &[(u32, PathBuf)]) -> Result<Endian, CaptureError> {
     for (_, path) in files {
         let mut ring = File::open(path)
             .map(|file| RingFile::new(file, header.sub_buffer_size()))
@@ -83,7 +85,7 @@ fn byte_order(header: &HeaderPage, files: &[(u32, PathBuf)]) -> Result<Endian, C
             }
         }
     }
-    Ok(Endian::NATIVE)
+    Ok(ClockFile::load(folder).map_or(Endian::NATIVE, |file| file.endian))
 }
 
 type Formats = (Vec<EventFormat>, Vec<(String, crate::format::FormatError)>);

@@ -4,8 +4,13 @@
 //! one feed of sub-buffers per CPU. [`folder`] reads it from a folder that mirrors tracefs, [`trace_dat`] from a file of
 //! trace-cmd's; [`open`] tells them apart.
 
+pub mod clock_file;
 pub mod folder;
+mod freeze;
+mod new_folder;
 pub mod trace_dat;
+
+pub use freeze::{CaptureOptions, CommandEnd, FreezeError, Frozen, capture};
 
 use std::io;
 use std::path::{Path, PathBuf};

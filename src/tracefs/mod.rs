@@ -25,6 +25,7 @@ mod instance;
 mod mount;
 mod raw;
 mod select;
+mod setup;
 mod stale;
 mod teardown;
 
@@ -38,4 +39,5 @@ pub use instance::{EnableFailure, Enabled, EventFilter, Instance};
 pub use mount::{Kind, Tracefs};
 pub use raw::{CpuStats, RawBuffer, RawRead};
 pub use select::{Selected, Selection, Unmatched};
+pub use setup::Setup;
 pub use stale::{Stale, remove_stale};

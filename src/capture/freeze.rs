@@ -1,0 +1,351 @@
+//! `capture`: records into a private instance, stops, and writes the frozen ring to a folder that mirrors tracefs.
+//!
+//! | file | what |
+//! |---|---|
+//! | `events/header_page`, `events/header_event` | the layout of sub-buffers and records, of the instance |
+//! | `events/SYSTEM/EVENT/format` | of each enabled event, and of `ftrace/*` |
+//! | `per_cpu/cpuN/trace_pipe_raw`, `per_cpu/cpuN/stats` | the sub-buffers; the counts before they were read |
+//! | `trace` | the kernel's own text of the same records |
+//! | `trace_clock`, `trace_options`, `current_tracer`, `buffer_size_kb`, … | the instance's settings |
+//! | `saved_cmdlines`, `saved_tgids`, `printk_formats`, `kallsyms` (if asked) | names for numbers |
+//! | `constants` | the enum constants that the formats mention, from BTF |
+//! | `clock` | the trace clock and the time of day: see [`clock_file`](super::clock_file) |
+//! | `uname` | the kernel's name, release, version and machine |
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::format::btf::Btf;
+use crate::format::{Endian, EventFormat, FormatError, HeaderPage, LongSize};
+use crate::names::Enums;
+use crate::tracefs::{
+    ClockPair, CpuStats, EnableFailure, EventName, Guard, Instance, RawRead, Setup, StoppedCommand, TraceClock,
+    TraceClocks, Tracefs, TracefsError,
+};
+
+use super::clock_file::{CLOCK_FILE, ClockFile};
+use super::new_folder::NewFolder;
+
+/// How often the end of a recording is looked for. Our own wakes are kept out of the trace.
+const TICK: Duration = Duration::from_millis(10);
+
+/// What to capture, for how long, and where to.
+#[derive(Debug, Default)]
+pub struct CaptureOptions {
+    /// Where to: a folder that is not there yet, or empty.
+    pub folder: PathBuf,
+    /// What to trace and how.
+    pub setup: Setup,
+    /// A command to run; it and its children are then the only processes traced. The capture ends when it ends.
+    pub command: Vec<OsString>,
+    /// How long at most; without it, and without a command, until told to stop.
+    pub duration: Option<Duration>,
+    /// Whether to keep `kallsyms` (about 10 MB), which names the functions of `%pS`.
+    pub kallsyms: bool,
+}
+
+/// What became of the command.
+#[derive(Debug)]
+pub enum CommandEnd {
+    /// There was none.
+    None,
+    /// It ended.
+    Ended(ExitStatus),
+    /// It runs on: the capture was ended by time, or told to stop.
+    Running(Child),
+}
+
+/// What was captured.
+#[derive(Debug)]
+pub struct Frozen {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The events that were recorded.
+    pub events: Vec<EventName>,
+    /// Those that could not be enabled.
+    pub failures: Vec<EnableFailure>,
+    /// Each CPU's counts when the ring was frozen.
+    pub stats: Vec<(u32, CpuStats)>,
+    /// Bytes of sub-buffers.
+    pub bytes: u64,
+    /// Files of lesser use that could not be had, to be told to the user.
+    pub warnings: Vec<String>,
+    /// The command's end.
+    pub command: CommandEnd,
+}
+
+/// Why nothing, or not all, was captured.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FreezeError {
+    /// The control files refused.
+    #[error(transparent)]
+    Tracefs(#[from] TracefsError),
+    /// The folder holds something already.
+    #[error("{} is there already and not empty: name a new folder, nothing is written over", .0.display())]
+    NotEmpty(PathBuf),
+    /// A file of the capture cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A ring cannot be read.
+    #[error("cannot read the ring of CPU {cpu}: {source}")]
+    Ring {
+        /// Whose.
+        cpu: u32,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The kernel's `header_page` is not understood.
+    #[error("events/header_page of this kernel is not understood: {0}")]
+    HeaderPage(#[from] FormatError),
+}
+
+impl FreezeError {
+    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            FreezeError::Tracefs(error) => error.is_usage(),
+            FreezeError::NotEmpty(_) => true,
+            _ => false,
+        }
+    }
+}
+
+/// Records as `options` say until the command ends, the time is over, or `stop` is set; then freezes the ring into the
+/// folder. The instance is gone when this returns, whatever it returns.
+///
+/// # Errors
+/// Nothing was captured; or not all of it, and then what was written so far stays.
+pub fn capture(
+    tracefs: &Tracefs,
+    guard: Option<&Arc<Guard>>,
+    options: CaptureOptions,
+    stop: &AtomicBool,
+) -> Result<Frozen, FreezeError> {
+    let CaptureOptions { folder, mut setup, command, duration, kallsyms } = options;
+    let mut folder = NewFolder::create(&folder)?;
+    let recorded = (|| {
+        // Before our threads are kept out: see StoppedCommand.
+        let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
+        let instance = Instance::create(tracefs, guard)?;
+        setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
+        let enabled = setup.apply(&instance)?;
+        instance.start()?;
+        let end = record(command, duration, stop)?;
+        instance.stop()?;
+        Ok::<_, FreezeError>((instance, enabled, end))
+    })();
+    let (instance, enabled, command) = match recorded {
+        Ok(recorded) => recorded,
+        Err(error) => {
+            folder.take_back();
+            return Err(error);
+        }
+    };
+    let Contents { stats, bytes, warnings } = freeze(tracefs, &instance, &enabled.events, kallsyms, &mut folder)?;
+    instance.close()?;
+    let folder = folder.path().to_path_buf();
+    Ok(Frozen { folder, events: enabled.events, failures: enabled.failures, stats, bytes, warnings, command })
+}
+
+/// Lets the command go and waits for the end.
+fn record(
+    command: Option<StoppedCommand>,
+    duration: Option<Duration>,
+    stop: &AtomicBool,
+) -> Result<CommandEnd, TracefsError> {
+    // A duration beyond what the clock can hold is for ever.
+    let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
+    let mut child = command.map(StoppedCommand::release).transpose()?;
+    loop {
+        // A child that cannot be waited for is as good as ended.
+        if let Some(status) = child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
+            return Ok(CommandEnd::Ended(status));
+        }
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        if stop.load(Ordering::Relaxed) || left == Some(Duration::ZERO) {
+            return Ok(child.map_or(CommandEnd::None, CommandEnd::Running));
+        }
+        sleep(left.map_or(TICK, |left| left.min(TICK)));
+    }
+}
+
+struct Contents {
+    stats: Vec<(u32, CpuStats)>,
+    bytes: u64,
+    warnings: Vec<String>,
+}
+
+/// Writes the frozen ring of an instance that does not record, and all that is needed to read it elsewhere.
+fn freeze(
+    tracefs: &Tracefs,
+    instance: &Instance,
+    events: &[EventName],
+    kallsyms: bool,
+    folder: &mut NewFolder,
+) -> Result<Contents, FreezeError> {
+    let mut warnings = Vec::new();
+    let clock = TraceClocks::parse(&instance.read("trace_clock")?);
+    let clock = clock.map_or(TraceClock::Other("unknown".to_string()), |clocks| clocks.current);
+    let pair = ClockPair::take(&clock);
+    let stats = at_rest(instance)?;
+
+    // The text first: reading it takes nothing out of the ring, reading the raw sub-buffers does.
+    copy(&instance.path().join("trace"), folder, "trace")?;
+    // At once behind the text, which took the names of tasks from there.
+    for file in ["saved_cmdlines", "saved_tgids"] {
+        optional(tracefs.read_bytes(file), file, folder, &mut warnings)?;
+    }
+    let header_text = instance.header_page()?;
+    let header = HeaderPage::parse(&header_text)?;
+    folder.write("events/header_page", header_text.as_bytes())?;
+    let bytes = drain(instance, header.sub_buffer_size(), folder)?;
+
+    let settings =
+        ["trace_clock", "trace_options", "current_tracer", "buffer_size_kb", "buffer_subbuf_size_kb", "timestamp_mode"];
+    for file in settings {
+        optional(instance.read_bytes(file), file, folder, &mut warnings)?;
+    }
+    optional(tracefs.read_bytes("events/header_event"), "events/header_event", folder, &mut warnings)?;
+    optional(tracefs.read_bytes("printk_formats"), "printk_formats", folder, &mut warnings)?;
+    if kallsyms {
+        copy(Path::new("/proc/kallsyms"), folder, "kallsyms")?;
+    }
+
+    let mut formats = Vec::new();
+    for event in tracefs.tracer_records()?.iter().chain(events) {
+        let text = match tracefs.format(event) {
+            Ok(text) => text,
+            Err(error) => {
+                // A dynamic event may have gone since.
+                warnings.push(error.to_string());
+                continue;
+            }
+        };
+        folder.write(event.folder().join("format"), text.as_bytes())?;
+        formats.extend(EventFormat::parse(&event.system, &text, header.long_size()));
+    }
+    match constants(&formats) {
+        Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
+        Ok(_) => {}
+        Err(error) => {
+            warnings.push(format!("enum constants stay numbers in a replay: /sys/kernel/btf/vmlinux: {error}"))
+        }
+    }
+    folder.write(CLOCK_FILE, clock_file(clock, pair, header.long_size()).to_string().as_bytes())?;
+    folder.write("uname", uname().as_bytes())?;
+    Ok(Contents { stats, bytes, warnings })
+}
+
+/// The counts of each CPU, once they stand still: a writer that was in the middle of an event when recording stopped
+/// finishes it.
+fn at_rest(instance: &Instance) -> Result<Vec<(u32, CpuStats)>, TracefsError> {
+    let counts = || instance.cpus().iter().map(|cpu| Ok((*cpu, instance.stats(*cpu)?))).collect::<Result<Vec<_>, _>>();
+    let mut before = counts()?;
+    for _ in 0..100 {
+        sleep(Duration::from_millis(1));
+        let now = counts()?;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    Ok(before)
+}
+
+/// Reads every ring to its end, after its counts.
+fn drain(instance: &Instance, sub_buffer: usize, folder: &mut NewFolder) -> Result<u64, FreezeError> {
+    /// Reads in a row that may bring nothing without saying EAGAIN. Nobody writes, so it should be none.
+    const NOTHINGS: u32 = 100;
+
+    let mut page = vec![0; sub_buffer];
+    let mut bytes = 0u64;
+    for raw in instance.open_raw()? {
+        let cpu = raw.cpu();
+        let dir = PathBuf::from(format!("per_cpu/cpu{cpu}"));
+        folder.write(dir.join("stats"), &instance.read_bytes(dir.join("stats"))?)?;
+        let (path, out) = folder.file(dir.join("trace_pipe_raw"))?;
+        let mut out = io::BufWriter::with_capacity(1 << 18, out);
+        let mut nothings = 0;
+        loop {
+            match raw.read(&mut page).map_err(|source| FreezeError::Ring { cpu, source })? {
+                RawRead::SubBuffer(length) => {
+                    let page = page.get(..length).unwrap_or(&page);
+                    out.write_all(page).map_err(|source| FreezeError::Write { path: path.clone(), source })?;
+                    bytes += length as u64;
+                    nothings = 0;
+                }
+                RawRead::Nothing if nothings < NOTHINGS => nothings += 1,
+                RawRead::Nothing | RawRead::Empty | RawRead::Gone => break,
+            }
+        }
+        out.flush().map_err(|source| FreezeError::Write { path, source })?;
+    }
+    Ok(bytes)
+}
+
+/// Copies a file of any length. Not `std::io::copy`: its copy_file_range(2) is not for files that the kernel makes up as
+/// they are read.
+fn copy(from: &Path, folder: &mut NewFolder, to: &str) -> Result<(), FreezeError> {
+    let unreadable = |source| TracefsError::Io { action: "read", path: from.to_path_buf(), source };
+    let mut input = File::open(from).map_err(unreadable)?;
+    let (path, mut out) = folder.file(to)?;
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        let length = match input.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(length) => length,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+            Err(e) => return Err(unreadable(e).into()),
+        };
+        let chunk = buffer.get(..length).unwrap_or_default();
+        out.write_all(chunk).map_err(|source| FreezeError::Write { path: path.clone(), source })?;
+    }
+}
+
+/// Writes a file that older kernels do not have, or whose absence only costs names.
+fn optional(
+    read: Result<Vec<u8>, TracefsError>,
+    file: &str,
+    folder: &mut NewFolder,
+    warnings: &mut Vec<String>,
+) -> Result<(), FreezeError> {
+    match read {
+        Ok(bytes) => folder.write(file, &bytes),
+        Err(TracefsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            warnings.push(error.to_string());
+            Ok(())
+        }
+    }
+}
+
+/// The text of the `constants` file for these formats.
+fn constants(formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
+    let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
+    Ok(Enums::from(btf).text_for(formats))
+}
+
+fn clock_file(clock: TraceClock, pair: Option<ClockPair>, long_size: LongSize) -> ClockFile {
+    ClockFile { clock, pair, endian: Endian::NATIVE, long_size }
+}
+
+/// As `uname -srvm`. The machine's own name is nobody's business.
+fn uname() -> String {
+    let uname = rustix::system::uname();
+    let words = [uname.sysname(), uname.release(), uname.version(), uname.machine()];
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    format!("{}\n", words.join(" "))
+}

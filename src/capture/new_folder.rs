@@ -1,0 +1,161 @@
+//! A folder that is being written: new or empty, never over anything, and the user's own even under sudo.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{chown, fchown};
+use std::path::{Path, PathBuf};
+
+use super::FreezeError;
+
+/// A folder that was not there, or was empty, when we began.
+#[derive(Debug)]
+pub(super) struct NewFolder {
+    path: PathBuf,
+    /// The user and group behind sudo: files that root makes for them are theirs.
+    owner: Option<(u32, u32)>,
+    /// The folders that were made for it, the outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl NewFolder {
+    /// Makes the folder, with those above it that are missing.
+    ///
+    /// # Errors
+    /// [`FreezeError::NotEmpty`], or it cannot be made.
+    pub(super) fn create(path: &Path) -> Result<NewFolder, FreezeError> {
+        let mut folder = NewFolder { path: path.to_path_buf(), owner: behind_sudo(), made: Vec::new() };
+        match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
+            Ok(true) => {}
+            Ok(false) => return Err(FreezeError::NotEmpty(path.to_path_buf())),
+            Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
+                return Err(FreezeError::NotEmpty(path.to_path_buf()));
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                let made = folder.create_folders(path);
+                made.map_err(|source| FreezeError::Write { path: path.to_path_buf(), source })?;
+            }
+            Err(source) => return Err(FreezeError::Write { path: path.to_path_buf(), source }),
+        }
+        Ok(folder)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes back the folders that were made, as long as nothing was written into them.
+    pub(super) fn take_back(self) {
+        for path in self.made.iter().rev() {
+            // Fails, and should, where something is in it.
+            if fs::remove_dir(path).is_err() {
+                break;
+            }
+        }
+    }
+
+    /// Writes a file.
+    pub(super) fn write(&mut self, file: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FreezeError> {
+        let (path, mut out) = self.file(file)?;
+        out.write_all(bytes).map_err(|source| FreezeError::Write { path, source })
+    }
+
+    /// A new file, and its whole path for the sake of errors.
+    pub(super) fn file(&mut self, file: impl AsRef<Path>) -> Result<(PathBuf, File), FreezeError> {
+        let path = self.path.join(file);
+        let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        let opened = self.create_folders(&parent).and_then(|()| {
+            // Never over a file that is there, and never through a link.
+            let out = OpenOptions::new().write(true).create_new(true).open(&path)?;
+            if let Some((user, group)) = self.owner {
+                fchown(&out, Some(user), Some(group))?;
+            }
+            Ok(out)
+        });
+        match opened {
+            Ok(out) => Ok((path, out)),
+            Err(source) => Err(FreezeError::Write { path, source }),
+        }
+    }
+
+    /// `create_dir_all` that remembers what it made, and gives it to the owner.
+    fn create_folders(&mut self, path: &Path) -> io::Result<()> {
+        if path.as_os_str().is_empty() || path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.create_folders(parent)?;
+        }
+        fs::create_dir(path)?;
+        self.made.push(path.to_path_buf());
+        match self.owner {
+            Some((user, group)) => chown(path, Some(user), Some(group)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The user and group that called sudo, where we are root on their behalf.
+fn behind_sudo() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let number = |name| std::env::var(name).ok()?.parse().ok();
+    Some((number("SUDO_UID")?, number("SUDO_GID")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_holds_anything_or_is_a_file_is_refused_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let theirs = dir.path().join("theirs");
+        fs::write(&theirs, "precious").unwrap();
+        for path in [dir.path(), &theirs] {
+            let error = NewFolder::create(path).unwrap_err();
+            assert!(matches!(error, FreezeError::NotEmpty(_)), "{error}");
+        }
+        assert_eq!(fs::read_to_string(theirs).unwrap(), "precious");
+    }
+
+    #[test]
+    fn missing_folders_are_made_and_taken_back_while_they_are_empty() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c");
+        NewFolder::create(&path).unwrap().take_back();
+        assert!(!dir.path().join("a").exists() && dir.path().exists());
+
+        let mut folder = NewFolder::create(&path).unwrap();
+        folder.write("d/e", b"text").unwrap();
+        folder.take_back();
+        assert_eq!(fs::read(path.join("d/e")).unwrap(), b"text");
+    }
+
+    #[test]
+    fn under_sudo_all_that_is_made_belongs_to_the_user() {
+        use std::os::unix::fs::MetadataExt;
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED: only root can give files away");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut folder = NewFolder { path: path.clone(), owner: Some((1234, 567)), made: Vec::new() };
+        folder.write("b/c", b"").unwrap();
+        for made in [path.clone(), path.join("b"), path.join("b/c")] {
+            let metadata = fs::metadata(&made).unwrap();
+            assert_eq!((metadata.uid(), metadata.gid()), (1234, 567), "{}", made.display());
+        }
+        assert_ne!(fs::metadata(dir.path()).unwrap().uid(), 1234);
+    }
+
+    #[test]
+    fn an_empty_folder_is_taken_and_nothing_in_it_is_written_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut folder = NewFolder::create(dir.path()).unwrap();
+        folder.write("trace", b"one").unwrap();
+        assert!(folder.write("trace", b"two").is_err());
+        assert_eq!(fs::read(dir.path().join("trace")).unwrap(), b"one");
+    }
+}

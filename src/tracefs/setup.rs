@@ -1,0 +1,88 @@
+//! All settings of an instance in one place, and the one order in which they may be made.
+
+use super::{CpuList, Enabled, EventFilter, EventName, Instance, TraceClock, TracefsError};
+
+/// What to trace and how. [`apply`](Setup::apply) brings an instance there, ready for
+/// [`open_raw`](Instance::open_raw) and [`start`](Instance::start).
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// The clock; `mono` by default.
+    pub clock: TraceClock,
+    /// KiB of ring per CPU; the kernel's default (about 1.4 MiB) where `None`.
+    pub buffer_kib: Option<u64>,
+    /// KiB per sub-buffer; one page where `None`.
+    pub sub_buffer_kib: Option<u32>,
+    /// Options of `trace_options`, switched on or off.
+    pub options: Vec<(String, bool)>,
+    /// A tracer (`function`, …).
+    pub tracer: Option<String>,
+    /// The functions it is kept to, as globs; all where empty.
+    pub functions: Vec<String>,
+    /// The CPUs to record on; all where `None`.
+    pub cpus: Option<CpuList>,
+    /// The processes to record, with what they start; all where empty.
+    pub processes: Vec<u32>,
+    /// Tasks to keep out besides ourselves and the guard, by thread id.
+    pub excluded: Vec<u32>,
+    /// Filters on the events.
+    pub filters: Vec<EventFilter>,
+    /// The events to enable.
+    pub events: Vec<EventName>,
+}
+
+impl Default for Setup {
+    fn default() -> Setup {
+        Setup {
+            clock: TraceClock::Mono,
+            buffer_kib: None,
+            sub_buffer_kib: None,
+            options: Vec::new(),
+            tracer: None,
+            functions: Vec::new(),
+            cpus: None,
+            processes: Vec::new(),
+            excluded: Vec::new(),
+            filters: Vec::new(),
+            events: Vec::new(),
+        }
+    }
+}
+
+impl Setup {
+    /// Sets everything, in the order that the kernel needs: what empties or rebuilds the ring first, then who and what is
+    /// let in, the events last. Threads that we start afterwards are kept out as well where
+    /// [`processes`](Setup::processes) is not empty, and must be told of ([`Instance::exclude_ourselves`]) where it is.
+    ///
+    /// # Errors
+    /// The first setting that is refused. Refusals of single events are in the result.
+    pub fn apply(&self, instance: &Instance) -> Result<Enabled, TracefsError> {
+        instance.set_clock(&self.clock)?;
+        instance.set_buffer_percent(0)?;
+        if let Some(kib) = self.sub_buffer_kib {
+            instance.set_sub_buffer_kib(kib)?;
+        }
+        if let Some(kib) = self.buffer_kib {
+            instance.set_buffer_kib(kib)?;
+        }
+        for (option, on) in &self.options {
+            instance.set_option(option, *on)?;
+        }
+        if let Some(cpus) = &self.cpus {
+            instance.set_cpus(cpus)?;
+        }
+        if !self.processes.is_empty() {
+            instance.only_processes(&self.processes)?;
+            instance.follow_forks()?;
+        }
+        instance.exclude_ourselves()?;
+        instance.exclude_tasks(self.excluded.iter().copied())?;
+        if let Some(tracer) = &self.tracer {
+            instance.set_tracer(tracer, &self.functions)?;
+        }
+        // Before the events: not one of them escapes its filter.
+        for filter in &self.filters {
+            instance.set_filter(filter, &self.events)?;
+        }
+        instance.enable(&self.events)
+    }
+}
