@@ -5,5 +5,7 @@ pub mod decode;
 pub mod format;
 pub mod names;
 pub mod osc;
+pub mod outputs;
+pub mod pipeline;
 pub mod ring;
 pub mod tracefs;

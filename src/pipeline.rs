@@ -1,0 +1,256 @@
+//! The one way of a record: source → record → plan → message → datagram.
+//!
+//! [`Pipeline::record`] is what the [live](crate::live) and the [replay](crate::replay) loop call for each record; from
+//! there on they are the same. It finds the event by its id, works out when it happened and who was running, and hands it
+//! to every [`Output`].
+
+use std::sync::Arc;
+
+use byteorder::ByteOrder;
+
+use crate::decode::{EventTable, Plan};
+use crate::format::{EventFormat, EventId};
+use crate::osc::stream::{Moment, Stream};
+use crate::osc::{Comms, EncodeError};
+use crate::ring::Record;
+
+/// What a record becomes.
+pub trait Output {
+    /// Takes up an event, or another event of the same id.
+    fn add(&mut self, format: &Arc<EventFormat>);
+
+    /// One event.
+    ///
+    /// # Errors
+    /// If the record is not what its format says.
+    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError>;
+
+    /// The end of a turn: what waits to be sent is sent.
+    fn flush(&mut self);
+}
+
+/// One event, as it goes to the outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// Its id.
+    pub id: EventId,
+    /// Its record: CPU, time of the trace clock, bytes.
+    pub record: Record<'a>,
+    /// When it happened in the time of day, and who was running.
+    pub moment: Moment,
+}
+
+impl Output for Stream {
+    fn add(&mut self, format: &Arc<EventFormat>) {
+        Stream::add(self, format);
+    }
+
+    #[inline]
+    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
+        Stream::event::<E>(self, event.id, event.record.bytes, &event.moment)
+    }
+
+    fn flush(&mut self) {
+        Stream::flush(self);
+    }
+}
+
+/// Counts over all records.
+#[derive(Debug, Clone, Default)]
+pub struct Counts {
+    /// Records read.
+    pub read: u64,
+    /// Records that are not what their format says.
+    pub malformed: u64,
+    /// The first such record's error, with its event.
+    pub first_error: Option<(String, EncodeError)>,
+    /// Records of an id that no format describes.
+    pub unknown: u64,
+}
+
+/// What became of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It was taken, or counted as malformed.
+    Done,
+    /// No format describes it: the caller may read the formats again, [add](Pipeline::add) the event and offer the
+    /// record once more.
+    Unknown(EventId),
+}
+
+/// Finds a task's name by pid, when the pid is first met.
+pub type AskComm = Box<dyn FnMut(i32) -> Option<Vec<u8>> + Send>;
+
+struct EventState {
+    format: Arc<EventFormat>,
+    plan: Plan,
+    /// When it last occurred, trace clock; before the first time: none.
+    last: Option<u64>,
+    count: u64,
+    /// Asked for by nobody: it only tells of task names.
+    hidden: bool,
+    task: Option<TaskEvent>,
+}
+
+/// The events that tell of task names, and where in their records the names stand.
+#[derive(Clone, Copy)]
+struct TaskEvent {
+    pid: usize,
+    comm: usize,
+}
+
+/// From record to outputs. See the [module](self).
+pub struct Pipeline<O> {
+    events: Vec<Option<Box<EventState>>>,
+    outputs: O,
+    comms: Comms,
+    ask: AskComm,
+    /// Added to a time of the trace clock, it gives ns since 1970.
+    wall_offset: u64,
+    counts: Counts,
+}
+
+/// `TASK_COMM_LEN`.
+const COMM_LEN: usize = 16;
+
+impl<O: Output> Pipeline<O> {
+    /// A pipeline to `outputs`. `ask` names tasks.
+    pub fn new(outputs: O, ask: AskComm) -> Pipeline<O> {
+        let (comms, counts) = (Comms::new(), Counts::default());
+        Pipeline { events: vec![], outputs, comms, ask, wall_offset: 0, counts }
+    }
+
+    /// Takes up all events of a table.
+    pub fn add_all(&mut self, table: &EventTable) {
+        table.iter().for_each(|format| self.add(format, false));
+    }
+
+    /// Takes up an event, or another event of the same id. A `hidden` one goes to no output; it is read for the task
+    /// names it tells of.
+    pub fn add(&mut self, format: &Arc<EventFormat>, hidden: bool) {
+        let index = format.id.index();
+        if self.events.len() <= index {
+            self.events.resize_with(index + 1, || None);
+        }
+        if !hidden {
+            self.outputs.add(format);
+        }
+        let state = EventState {
+            format: format.clone(),
+            plan: Plan::compile(format),
+            last: None,
+            count: 0,
+            hidden,
+            task: TaskEvent::of(format),
+        };
+        self.events[index] = Some(Box::new(state));
+    }
+
+    /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`.
+    pub fn pair_clocks(&mut self, trace_ns: u64, unix_ns: u64) {
+        self.wall_offset = unix_ns.wrapping_sub(trace_ns);
+    }
+
+    /// The time of day, ns since 1970, of a time of the trace clock.
+    #[inline]
+    pub fn unix_ns(&self, trace_ns: u64) -> u64 {
+        trace_ns.wrapping_add(self.wall_offset)
+    }
+
+    /// One record. `play_ns` is when it is heard, ns since 1970, where that is not the time it happened at.
+    #[inline]
+    pub fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) -> Outcome {
+        self.counts.read += 1;
+        let Some(id) = record.bytes.first_chunk::<2>().map(|b| EventId(E::read_u16(b))) else {
+            self.counts.malformed += 1;
+            return Outcome::Done;
+        };
+        let Some(Some(state)) = self.events.get_mut(id.index()) else {
+            self.counts.unknown += 1;
+            return Outcome::Unknown(id);
+        };
+        if let Some(task) = state.task {
+            task.learn::<E>(record.bytes, &mut self.comms);
+            if state.hidden {
+                self.counts.read -= 1;
+                return Outcome::Done;
+            }
+        }
+        state.count += 1;
+        let since = record.time.saturating_sub(state.last.replace(record.time).unwrap_or(record.time));
+        let event_ns = record.time.wrapping_add(self.wall_offset);
+        let pid = state.plan.pid::<E>(record.bytes);
+        let moment = Moment {
+            event_ns,
+            play_ns: play_ns.unwrap_or(event_ns),
+            dt: (since as f64 / 1e6) as f32,
+            cpu: record.cpu,
+            pid,
+            comm: self.comms.get_or_ask(pid, &mut self.ask),
+        };
+        if let Err(error) = self.outputs.event::<E>(&Event { id, record, moment }) {
+            self.malformed(id, error);
+        }
+        Outcome::Done
+    }
+
+    #[cold]
+    fn malformed(&mut self, id: EventId, error: EncodeError) {
+        self.counts.malformed += 1;
+        if self.counts.first_error.is_none() {
+            let name = self.events.get(id.index()).and_then(|s| s.as_ref()).map(|state| state.format.full_name());
+            self.counts.first_error = Some((name.unwrap_or_default(), error));
+        }
+    }
+
+    /// Takes back that a record of an unknown id was counted, since it is offered again.
+    pub fn offer_again(&mut self) {
+        self.counts.read -= 1;
+        self.counts.unknown -= 1;
+    }
+
+    /// Sends what waits.
+    pub fn flush(&mut self) {
+        self.outputs.flush();
+    }
+
+    /// Where events go.
+    pub fn outputs(&mut self) -> &mut O {
+        &mut self.outputs
+    }
+
+    /// The counts so far.
+    pub fn counts(&self) -> &Counts {
+        &self.counts
+    }
+
+    /// How often each event occurred, hidden ones left out.
+    pub fn event_counts(&self) -> impl Iterator<Item = (&Arc<EventFormat>, u64)> {
+        self.events.iter().flatten().filter(|state| !state.hidden).map(|state| (&state.format, state.count))
+    }
+}
+
+impl TaskEvent {
+    /// `task:task_rename` (at execve and prctl) and `task:task_newtask` tell every change of a task's name when it
+    /// happens (include/trace/events/task.h).
+    fn of(format: &EventFormat) -> Option<TaskEvent> {
+        let comm = match (format.system.as_str(), format.name.as_str()) {
+            ("task", "task_rename") => "newcomm",
+            ("task", "task_newtask") => "comm",
+            _ => return None,
+        };
+        // Since 6.17 `task_rename` has no pid field: the task renames itself.
+        let pid = format.field("pid").or_else(|| format.field("common_pid")).filter(|f| f.size == 4)?;
+        let comm = format.field(comm).filter(|f| f.size as usize == COMM_LEN)?;
+        Some(TaskEvent { pid: pid.offset as usize, comm: comm.offset as usize })
+    }
+
+    #[cold]
+    fn learn<E: ByteOrder>(&self, record: &[u8], comms: &mut Comms) {
+        let pid = record.get(self.pid..).and_then(|rest| rest.first_chunk::<4>());
+        let comm = record.get(self.comm..).and_then(|rest| rest.first_chunk::<COMM_LEN>());
+        if let (Some(pid), Some(comm)) = (pid, comm) {
+            comms.set(E::read_i32(pid), comm);
+        }
+    }
+}
