@@ -3,6 +3,7 @@
 pub mod capture;
 pub mod decode;
 pub mod format;
+pub mod listen;
 pub mod names;
 pub mod osc;
 pub mod outputs;

@@ -1,0 +1,250 @@
+//! What was heard: messages by address, the schemas they announced, and what was no OSC.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{self, Write},
+    time::Duration,
+};
+
+use rosc::{OscMessage, OscType};
+
+use crate::osc::{packet::take_apart, print};
+
+/// How many addresses are told apart; beyond that they are counted together. Anyone can send any address.
+const MOST_ADDRESSES: usize = 10_000;
+
+/// What came from one address.
+#[derive(Debug, Default)]
+struct Address {
+    /// Messages since the beginning.
+    messages: u64,
+    /// Of these, counted by the last table of rates.
+    shown: u64,
+    /// The type tags that its schema announced.
+    tags: Option<String>,
+    /// The arguments' names that its schema announced.
+    names: Vec<String>,
+}
+
+/// A line of the table of rates.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rate {
+    /// The address.
+    pub address: String,
+    /// Messages since the beginning.
+    pub messages: u64,
+    /// Messages a second since the last table.
+    pub per_second: f64,
+}
+
+/// Everything heard so far.
+#[derive(Debug, Default)]
+pub struct Heard {
+    datagrams: u64,
+    messages: u64,
+    addresses: BTreeMap<String, Address>,
+    /// Messages from addresses beyond the most that are told apart.
+    others: u64,
+    /// Messages whose type tags are not what their schema announced.
+    unlike_schema: u64,
+    nonsense: BTreeMap<&'static str, u64>,
+}
+
+impl Heard {
+    /// Nothing yet.
+    pub fn new() -> Heard {
+        Heard::default()
+    }
+
+    /// Messages decoded so far.
+    pub fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Takes in one datagram and writes a line for each of its messages.
+    pub fn datagram(&mut self, datagram: &[u8], lines: &mut dyn Write) -> io::Result<()> {
+        self.datagrams += 1;
+        let mut end = Ok(());
+        take_apart(datagram, &mut |part| {
+            let (message, time) = match part {
+                Ok(part) => part,
+                Err(nonsense) => {
+                    *self.nonsense.entry(nonsense.kind()).or_default() += 1;
+                    return;
+                }
+            };
+            let names = self.message(&message);
+            if end.is_ok() {
+                end = print::write_line(lines, &message, time, names);
+            }
+        });
+        end
+    }
+
+    /// Counts a message, learns from it if it is a schema; its arguments' names, where they are known.
+    fn message(&mut self, message: &OscMessage) -> &[String] {
+        self.messages += 1;
+        self.learn(message);
+        let room = self.addresses.len() < MOST_ADDRESSES;
+        if room && !self.addresses.contains_key(&message.addr) {
+            self.addresses.insert(message.addr.clone(), Address::default());
+        }
+        let Some(address) = self.addresses.get_mut(&message.addr) else {
+            self.others += 1;
+            return &[];
+        };
+        address.messages += 1;
+        match &address.tags {
+            Some(tags) if *tags != print::tags(&message.args) => {
+                self.unlike_schema += 1;
+                &[]
+            }
+            _ => &address.names,
+        }
+    }
+
+    /// `/ftrace/schema ,sss`: an address, its type tags, its arguments' names.
+    fn learn(&mut self, message: &OscMessage) {
+        let [OscType::String(address), OscType::String(tags), OscType::String(names)] = message.args.as_slice() else {
+            return;
+        };
+        if !message.addr.ends_with("/schema") || !address.starts_with('/') {
+            return;
+        }
+        if self.addresses.len() < MOST_ADDRESSES || self.addresses.contains_key(address) {
+            let address = self.addresses.entry(address.clone()).or_default();
+            // The same every ten seconds: nothing to do.
+            if address.tags.as_ref() != Some(tags) {
+                address.tags = Some(tags.clone());
+                address.names = names.split(' ').filter(|n| !n.is_empty()).map(str::to_owned).collect();
+            }
+        }
+    }
+
+    /// The rates since this was last asked, `over` ago; the highest first, what is silent too.
+    pub fn rates(&mut self, over: Duration) -> Vec<Rate> {
+        let seconds = over.as_secs_f64().max(f64::MIN_POSITIVE);
+        let mut rates: Vec<Rate> = self
+            .addresses
+            .iter_mut()
+            .map(|(name, address)| {
+                let new = address.messages - std::mem::replace(&mut address.shown, address.messages);
+                Rate { address: name.clone(), messages: address.messages, per_second: new as f64 / seconds }
+            })
+            .collect();
+        rates.sort_by(|a, b| b.per_second.total_cmp(&a.per_second).then_with(|| a.address.cmp(&b.address)));
+        rates
+    }
+
+    /// What was heard in `time`, and what was not: `drops` datagrams found the socket full.
+    pub fn summary(&self, time: Duration, drops: Option<u64>) -> String {
+        // Writing to a String cannot fail.
+        let mut out = String::new();
+        let seconds = time.as_secs_f64();
+        let _ = writeln!(
+            out,
+            "heard {} messages from {} addresses in {} datagrams in {seconds:.1} s",
+            self.messages,
+            self.addresses.values().filter(|a| a.messages > 0).count(),
+            self.datagrams
+        );
+        if self.others > 0 {
+            let _ = writeln!(out, "{} came from more addresses than are told apart ({MOST_ADDRESSES})", self.others);
+        }
+        if self.unlike_schema > 0 {
+            let _ = writeln!(out, "{} messages were unlike what their schema announced", self.unlike_schema);
+        }
+        for (kind, count) in &self.nonsense {
+            let _ = writeln!(out, "not understood: {count} × {kind}");
+        }
+        if let Some(drops @ 1..) = drops {
+            let _ = writeln!(
+                out,
+                "{drops} datagrams were lost here, at a full socket (sysctl net.core.rmem_max allows larger ones)"
+            );
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rosc::{OscPacket, encoder};
+
+    fn encoded(addr: &str, args: Vec<OscType>) -> Vec<u8> {
+        encoder::encode(&OscPacket::Message(OscMessage { addr: addr.into(), args })).unwrap()
+    }
+
+    fn strings(args: [&str; 3]) -> Vec<OscType> {
+        args.map(|s| OscType::String(s.into())).to_vec()
+    }
+
+    fn lines(heard: &mut Heard, datagram: &[u8]) -> String {
+        let mut out = Vec::new();
+        heard.datagram(datagram, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn arguments_are_named_once_the_schema_was_heard() {
+        let mut heard = Heard::new();
+        let event = encoded("/ftrace/a/b", vec![OscType::Int(3), OscType::Int(4)]);
+        assert_eq!(lines(&mut heard, &event), "- /ftrace/a/b ,ii 3 4\n");
+        lines(&mut heard, &encoded("/ftrace/schema", strings(["/ftrace/a/b", "ii", "cpu pid"])));
+        assert_eq!(lines(&mut heard, &event), "- /ftrace/a/b ,ii cpu=3 pid=4\n");
+    }
+
+    #[test]
+    fn a_message_unlike_its_schema_is_counted_and_keeps_no_names() {
+        let mut heard = Heard::new();
+        lines(&mut heard, &encoded("/ftrace/schema", strings(["/ftrace/a/b", "if", "cpu dt"])));
+        let event = encoded("/ftrace/a/b", vec![OscType::Int(3), OscType::Int(4)]);
+        assert_eq!(lines(&mut heard, &event), "- /ftrace/a/b ,ii 3 4\n");
+        let said = heard.summary(Duration::from_secs(1), None);
+        assert!(said.contains("1 messages were unlike what their schema announced"), "{said}");
+    }
+
+    #[test]
+    fn nonsense_is_counted_by_kind_and_the_rest_goes_on() {
+        let mut heard = Heard::new();
+        for junk in [b"".as_slice(), b"hello", b"HELLO", b"/x\0\0"] {
+            assert_eq!(lines(&mut heard, junk), "");
+        }
+        assert_eq!(lines(&mut heard, &encoded("/x", vec![])), "- /x ,\n");
+        let said = heard.summary(Duration::from_secs(2), Some(7));
+        assert_eq!(
+            said.lines().collect::<Vec<_>>(),
+            [
+                "heard 1 messages from 1 addresses in 5 datagrams in 2.0 s",
+                "not understood: 1 × empty packet",
+                "not understood: 1 × malformed message",
+                "not understood: 2 × neither a message nor a bundle",
+                "7 datagrams were lost here, at a full socket (sysctl net.core.rmem_max allows larger ones)",
+            ]
+        );
+    }
+
+    #[test]
+    fn rates_are_since_the_last_table_and_silence_stays_in_it() {
+        let mut heard = Heard::new();
+        for _ in 0..10 {
+            lines(&mut heard, &encoded("/a", vec![]));
+        }
+        lines(&mut heard, &encoded("/b", vec![]));
+        let rate = |address: &str, messages, per_second| Rate { address: address.into(), messages, per_second };
+        assert_eq!(heard.rates(Duration::from_secs(2)), [rate("/a", 10, 5.0), rate("/b", 1, 0.5)]);
+        lines(&mut heard, &encoded("/b", vec![]));
+        assert_eq!(heard.rates(Duration::from_secs(1)), [rate("/b", 2, 1.0), rate("/a", 10, 0.0)]);
+    }
+
+    #[test]
+    fn a_flood_of_addresses_takes_no_more_memory() {
+        let mut heard = Heard::new();
+        for n in 0..MOST_ADDRESSES + 5 {
+            lines(&mut heard, &encoded(&format!("/{n}"), vec![]));
+        }
+        assert_eq!((heard.addresses.len(), heard.others), (MOST_ADDRESSES, 5));
+    }
+}

@@ -1,0 +1,221 @@
+//! `listen`: prints what arrives, decoded with the schema it hears.
+//!
+//! A receiver to hold against one's own patch: if `listen` shows it, it arrived. One line a message
+//! ([`print`](crate::osc::print)), or a live table of rates; nonsense is counted and named, never fatal.
+
+mod heard;
+
+use std::{
+    fs::File,
+    io::{self, BufWriter, IsTerminal, Write},
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, net::UdpSocket};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use socket2::{Domain, Protocol, Socket, Type};
+
+pub use heard::{Heard, Rate};
+
+/// The receive buffer asked for, bytes. The kernel grants at most `net.core.rmem_max`.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// The largest UDP datagram, bytes.
+const LARGEST_DATAGRAM: usize = 65_535;
+
+/// How often the table of rates is drawn.
+const TABLE_EVERY: Duration = Duration::from_secs(1);
+
+/// What `listen` is to do.
+#[derive(Debug, Clone)]
+pub struct ListenOptions {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Show a table of rates in place of the messages.
+    pub rates: bool,
+    /// Write the messages to this file in place of the standard output.
+    pub write: Option<PathBuf>,
+    /// End after that many messages.
+    pub count: Option<u64>,
+}
+
+/// Why listening is not possible.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// Another program has the port.
+    #[error("another program listens on {0} already: name another port, or end that program (ss -lup shows it)")]
+    Taken(SocketAddr),
+    /// The socket could not be opened.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: SocketAddr,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The file could not be made.
+    #[error("cannot write to {path}: {source}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// Receiving or printing failed.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Listens until Ctrl-C (or `count` messages), then says on the standard error what was heard.
+pub fn run(options: &ListenOptions) -> Result<(), ListenError> {
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&ended))?;
+    }
+    let mut socket = open(options.address)?;
+    let mut out = Output::open(options)?;
+    let address = socket.local_addr()?;
+    eprintln!("listening on {address}; Ctrl-C ends");
+
+    let began = Instant::now();
+    let mut heard = Heard::new();
+    let end = listen(&mut socket, &mut heard, &mut out, options, &ended);
+    match end {
+        // Whoever read the lines has enough of them: `listen | head`.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        end => end?,
+    }
+    // A closed pipe has been dealt with above.
+    let _ = out.lines.flush();
+    let drops = drops(address);
+    eprint!("{}", heard.summary(began.elapsed(), drops));
+    Ok(())
+}
+
+/// The socket, bound and with as large a buffer as the kernel grants.
+fn open(address: SocketAddr) -> Result<UdpSocket, ListenError> {
+    let bind = || {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        // A smaller buffer than asked for is no error.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        Ok(UdpSocket::from_std(socket.into()))
+    };
+    bind().map_err(|source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => ListenError::Taken(address),
+        _ => ListenError::Bind { address, source },
+    })
+}
+
+/// Where lines and tables go.
+struct Output {
+    lines: Box<dyn Write>,
+    /// Whether messages are printed at all.
+    messages: bool,
+    /// Whether the table may be drawn over itself.
+    terminal: bool,
+}
+
+impl Output {
+    fn open(options: &ListenOptions) -> Result<Output, ListenError> {
+        let lines: Box<dyn Write> = match &options.write {
+            Some(path) => {
+                let file = File::create(path).map_err(|source| ListenError::File { path: path.clone(), source })?;
+                Box::new(BufWriter::new(file))
+            }
+            None if options.rates => Box::new(io::sink()),
+            None => Box::new(BufWriter::new(io::stdout())),
+        };
+        Ok(Output { lines, messages: options.write.is_some() || !options.rates, terminal: io::stdout().is_terminal() })
+    }
+}
+
+fn listen(
+    socket: &mut UdpSocket,
+    heard: &mut Heard,
+    out: &mut Output,
+    options: &ListenOptions,
+    ended: &AtomicBool,
+) -> io::Result<()> {
+    let mut poll = Poll::new()?;
+    let mut events = Events::with_capacity(4);
+    poll.registry().register(socket, Token(0), Interest::READABLE)?;
+    let mut datagram = vec![0; LARGEST_DATAGRAM];
+    let mut next_table = Instant::now() + TABLE_EVERY;
+    let mut sink = io::sink();
+    loop {
+        // mio tells of readiness once: read until there is nothing left.
+        loop {
+            let lines: &mut dyn Write = if out.messages { &mut out.lines } else { &mut sink };
+            match socket.recv(&mut datagram) {
+                Ok(length) => heard.datagram(&datagram[..length], lines)?,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            if options.count.is_some_and(|count| heard.messages() >= count) || ended.load(Ordering::Relaxed) {
+                return Ok(());
+            }
+            if options.rates && Instant::now() >= next_table {
+                break;
+            }
+        }
+        out.lines.flush()?;
+        if ended.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if options.rates && now >= next_table {
+            let over = now.saturating_duration_since(next_table) + TABLE_EVERY;
+            draw(heard, over, out.terminal)?;
+            next_table = now + TABLE_EVERY;
+            // There may be more to read, of which mio will not tell again.
+            continue;
+        }
+        // A signal that comes just before the wait is noticed after it.
+        let wait =
+            Duration::from_millis(200).min(next_table.saturating_duration_since(now).max(Duration::from_millis(1)));
+        match poll.poll(&mut events, Some(wait)) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
+            _ => {}
+        }
+    }
+}
+
+/// Draws the table of rates: over the last one on a terminal, else below it.
+fn draw(heard: &mut Heard, over: Duration, terminal: bool) -> io::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    if terminal {
+        // Cursor to the top left, erase from there.
+        out.write_all(b"\x1b[H\x1b[J")?;
+    }
+    let rates = heard.rates(over);
+    writeln!(out, "{:>10} {:>12}  address", "msg/s", "messages")?;
+    let shown = if terminal { 40 } else { rates.len() };
+    for rate in rates.iter().take(shown) {
+        writeln!(out, "{:>10.1} {:>12}  {}", rate.per_second, rate.messages, rate.address)?;
+    }
+    if rates.len() > shown {
+        writeln!(out, "{:>23}  and {} more", "", rates.len() - shown)?;
+    }
+    writeln!(out)?;
+    out.flush()
+}
+
+/// Datagrams the kernel had no room for at this port, where /proc tells.
+fn drops(address: SocketAddr) -> Option<u64> {
+    let table = if address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
+    let text = std::fs::read_to_string(table).ok()?;
+    let port = format!(":{:04X}", address.port());
+    // Columns as in Documentation/networking/proc_net_tcp.rst; the last is the number of drops.
+    let of_port = text.lines().filter(|l| l.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)));
+    of_port.filter_map(|l| l.split_whitespace().last()?.parse::<u64>().ok()).reduce(|a, b| a + b)
+}

@@ -1,0 +1,207 @@
+//! A datagram from outside, taken apart into its messages.
+//!
+//! rosc decodes the messages; bundles are opened here. rosc recurses into nested bundles and nested arrays without a
+//! limit, and drops the rest of a bundle in silence where one element is malformed: from the network neither will do.
+
+use rosc::{OscMessage, OscPacket, OscTime};
+
+/// Bundles within bundles, and arrays within arrays, at most.
+const MAX_DEPTH: usize = 16;
+
+/// Why a part of a datagram is no OSC.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Nonsense {
+    /// A datagram or bundle element without a byte.
+    #[error("empty packet")]
+    Empty,
+    /// It begins with neither `/` nor `#bundle`.
+    #[error("neither a message nor a bundle")]
+    NotOsc,
+    /// A bundle that ends before its timetag or within an element's size.
+    #[error("bundle cut short")]
+    Short,
+    /// An element's size points beyond the bundle's end or is no multiple of four.
+    #[error("bundle element of a size that cannot be")]
+    ElementSize,
+    /// More than 16 levels of bundles or arrays.
+    #[error("nested too deeply")]
+    Depth,
+    /// A message that rosc cannot decode.
+    #[error("malformed message")]
+    Message(String),
+    /// Bytes behind a message's last argument.
+    #[error("bytes behind the last argument")]
+    Trailing,
+}
+
+impl Nonsense {
+    /// What is wrong, in words that are the same for all of the kind: for counting.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Nonsense::Empty => "empty packet",
+            Nonsense::NotOsc => "neither a message nor a bundle",
+            Nonsense::Short => "bundle cut short",
+            Nonsense::ElementSize => "bundle element of a size that cannot be",
+            Nonsense::Depth => "nested too deeply",
+            Nonsense::Message(_) => "malformed message",
+            Nonsense::Trailing => "bytes behind the last argument",
+        }
+    }
+}
+
+/// A message with the timetag of the bundle it stands in, or what is wrong with what stands in its place.
+pub type Part = Result<(OscMessage, Option<OscTime>), Nonsense>;
+
+/// Hands every message of `datagram` to `each`, with the timetag of the bundle it stands in, and every part that is none
+/// with what is wrong with it. What can be read around a malformed part is read.
+pub fn take_apart(datagram: &[u8], each: &mut dyn FnMut(Part)) {
+    packet(datagram, None, 0, each);
+}
+
+fn packet(
+    bytes: &[u8],
+    time: Option<OscTime>,
+    depth: usize,
+    each: &mut dyn FnMut(Part),
+) {
+    match bytes.first() {
+        None => each(Err(Nonsense::Empty)),
+        Some(b'/') => each(message(bytes).map(|message| (message, time))),
+        Some(_) => match bytes.strip_prefix(b"#bundle\0") {
+            None => each(Err(Nonsense::NotOsc)),
+            Some(_) if depth == MAX_DEPTH => each(Err(Nonsense::Depth)),
+            Some(bundle) => elements(bundle, depth + 1, each),
+        },
+    }
+}
+
+/// The elements of a bundle: its timetag, then packets, each led by its size.
+fn elements(bundle: &[u8], depth: usize, each: &mut dyn FnMut(Part)) {
+    let Some((tag, mut rest)) = bundle.split_first_chunk::<8>() else {
+        return each(Err(Nonsense::Short));
+    };
+    let tag = u64::from_be_bytes(*tag);
+    let time = OscTime { seconds: (tag >> 32) as u32, fractional: tag as u32 };
+    while !rest.is_empty() {
+        let Some((size, behind)) = rest.split_first_chunk::<4>() else {
+            return each(Err(Nonsense::Short));
+        };
+        let size = u32::from_be_bytes(*size) as usize;
+        if !size.is_multiple_of(4) || size > behind.len() {
+            return each(Err(Nonsense::ElementSize));
+        }
+        let (element, behind) = behind.split_at(size);
+        packet(element, Some(time), depth, each);
+        rest = behind;
+    }
+}
+
+fn message(bytes: &[u8]) -> Result<OscMessage, Nonsense> {
+    if array_depth(bytes) > MAX_DEPTH {
+        return Err(Nonsense::Depth);
+    }
+    match rosc::decoder::decode_udp(bytes) {
+        Ok(([], OscPacket::Message(message))) => Ok(message),
+        Ok((_, OscPacket::Message(_))) => Err(Nonsense::Trailing),
+        Ok((_, OscPacket::Bundle(_))) => Err(Nonsense::NotOsc),
+        Err(error) => Err(Nonsense::Message(error.to_string())),
+    }
+}
+
+/// How deeply the type tags of a message nest arrays. A vector inside a vector, thousands deep, is dropped recursively.
+fn array_depth(message: &[u8]) -> usize {
+    let Some(end) = message.iter().position(|&b| b == 0) else { return 0 };
+    let tags = message.get((end / 4 + 1) * 4..).unwrap_or_default();
+    let mut depth = 0usize;
+    let mut deepest = 0;
+    for &tag in tags.iter().take_while(|&&b| b != 0) {
+        match tag {
+            b'[' => depth += 1,
+            b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rosc::{OscBundle, OscType, encoder};
+
+    fn taken(datagram: &[u8]) -> Vec<Result<(String, Option<u32>), &'static str>> {
+        let mut out = Vec::new();
+        take_apart(datagram, &mut |part| {
+            out.push(match part {
+                Ok((message, time)) => Ok((message.addr, time.map(|t| t.seconds))),
+                Err(nonsense) => Err(nonsense.kind()),
+            });
+        });
+        out
+    }
+
+    fn message(address: &str) -> OscPacket {
+        OscPacket::Message(OscMessage { addr: address.into(), args: vec![OscType::Int(1)] })
+    }
+
+    fn bundle(seconds: u32, content: Vec<OscPacket>) -> OscPacket {
+        OscPacket::Bundle(OscBundle { timetag: OscTime { seconds, fractional: 0 }, content })
+    }
+
+    #[test]
+    fn messages_come_with_their_own_bundles_time() {
+        let nested = bundle(5, vec![message("/a"), bundle(7, vec![message("/b")]), message("/c")]);
+        let bytes = encoder::encode(&nested).unwrap();
+        assert_eq!(taken(&bytes), [Ok(("/a".into(), Some(5))), Ok(("/b".into(), Some(7))), Ok(("/c".into(), Some(5)))]);
+        assert_eq!(taken(&encoder::encode(&message("/d")).unwrap()), [Ok(("/d".into(), None))]);
+    }
+
+    #[test]
+    fn a_malformed_element_does_not_take_the_rest_with_it() {
+        let mut bytes = encoder::encode(&bundle(5, vec![message("/a"), message("/b")])).unwrap();
+        let tag = bytes.iter().position(|&b| b == b'i').unwrap();
+        bytes[tag] = b'?';
+        assert_eq!(taken(&bytes), [Err("malformed message"), Ok(("/b".into(), Some(5)))]);
+    }
+
+    #[test]
+    fn every_nonsense_is_named() {
+        assert_eq!(taken(b""), [Err("empty packet")]);
+        assert_eq!(taken(b"GET / HTTP/1.1\r\n"), [Err("neither a message nor a bundle")]);
+        assert_eq!(taken(b"#bundle\0abc"), [Err("bundle cut short")]);
+        assert_eq!(
+            taken(b"#bundle\0\0\0\0\0\0\0\0\x02\0\0\0\x08/a\0\0"),
+            [Err("bundle element of a size that cannot be")]
+        );
+        assert_eq!(taken(b"/a\0\0"), [Err("malformed message")], "no type tags");
+        assert_eq!(taken(b"/a\0\0,\0\0\0\0\0\0\0"), [Err("bytes behind the last argument")]);
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        // As deep as a datagram allows: 65507 / 20 bundles, or 65 500 brackets.
+        let mut bytes = b"/a\0\0,i\0\0\0\0\0\x01".to_vec();
+        while bytes.len() < 65_000 {
+            let mut outer = b"#bundle\0\0\0\0\0\0\0\0\x02".to_vec();
+            outer.extend((bytes.len() as u32).to_be_bytes());
+            outer.extend(bytes);
+            bytes = outer;
+        }
+        assert_eq!(taken(&bytes), [Err("nested too deeply")]);
+        let brackets = [b"/a\0\0,".as_slice(), &[b'['; 32_001], &[b']'; 32_001], b"\0"].concat();
+        assert_eq!(brackets.len() % 4, 0);
+        assert_eq!(taken(&brackets), [Err("nested too deeply")]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_datagram_makes_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            taken(&bytes);
+            taken(&[b"#bundle\0\0\0\0\0\0\0\0\x02", bytes.as_slice()].concat());
+            taken(&[b"/a\0\0,", bytes.as_slice()].concat());
+        }
+    }
+}
