@@ -7,8 +7,11 @@
 pub mod about;
 mod comms;
 pub mod datagram;
+pub mod packet;
+pub mod patch;
 pub mod plan;
 pub mod preset;
+pub mod print;
 mod schema;
 pub mod stream;
 mod text;

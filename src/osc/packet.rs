@@ -59,12 +59,7 @@ pub fn take_apart(datagram: &[u8], each: &mut dyn FnMut(Part)) {
     packet(datagram, None, 0, each);
 }
 
-fn packet(
-    bytes: &[u8],
-    time: Option<OscTime>,
-    depth: usize,
-    each: &mut dyn FnMut(Part),
-) {
+fn packet(bytes: &[u8], time: Option<OscTime>, depth: usize, each: &mut dyn FnMut(Part)) {
     match bytes.first() {
         None => each(Err(Nonsense::Empty)),
         Some(b'/') => each(message(bytes).map(|message| (message, time))),
