@@ -7,6 +7,7 @@
 pub mod about;
 mod comms;
 pub mod datagram;
+pub mod oscquery;
 pub mod packet;
 pub mod patch;
 pub mod plan;
