@@ -8,5 +8,6 @@ pub mod names;
 pub mod osc;
 pub mod outputs;
 pub mod pipeline;
+pub mod render;
 pub mod ring;
 pub mod tracefs;

@@ -11,7 +11,7 @@ mod value;
 pub use plan::{Element, FieldPlan, Plan, Read};
 pub use table::EventTable;
 pub use value::{Array, DecodeError, Value};
-pub(crate) use value::{located, until_nul};
+pub(crate) use value::{located, unsigned, until_nul};
 
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,8 @@ pub struct Kallsyms {
     modules: Vec<String>,
     /// Where the kernel itself lies.
     kernel: Vec<std::ops::Range<u64>>,
+    /// Where the entries of interrupts lie.
+    irq_entry: Option<std::ops::Range<u64>>,
 }
 
 impl Kallsyms {
@@ -58,6 +60,11 @@ impl Kallsyms {
     /// Whether there are none: the file was empty, or held zeros only.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether `address` lies in the code that interrupts enter by (`__irqentry_text_start` to `__irqentry_text_end`).
+    pub fn is_irq_entry(&self, address: u64) -> bool {
+        self.irq_entry.as_ref().is_some_and(|range| range.contains(&address))
     }
 
     /// The symbol that `address` lies in.
@@ -119,6 +126,8 @@ struct Parser {
     end: Option<u64>,
     sinittext: Option<u64>,
     einittext: Option<u64>,
+    irq_start: Option<u64>,
+    irq_end: Option<u64>,
 }
 
 impl Parser {
@@ -163,6 +172,8 @@ impl Parser {
             "_end" => &mut self.end,
             "_sinittext" => &mut self.sinittext,
             "_einittext" => &mut self.einittext,
+            "__irqentry_text_start" => &mut self.irq_start,
+            "__irqentry_text_end" => &mut self.irq_end,
             _ => return,
         };
         *bound = Some(address);
@@ -197,6 +208,7 @@ impl Parser {
         if let ([], Some((first, _)), Some((last, _))) = (&out.kernel[..], core.first(), core.last()) {
             out.kernel.push(*first..last.saturating_add(1));
         }
+        out.irq_entry = range(self.irq_start, self.irq_end);
         out.first_module = core.len();
         (out.addresses, out.entries) = core.into_iter().chain(in_modules).unzip();
         out.text.shrink_to_fit();

@@ -1,0 +1,87 @@
+//! Events whose print format does not say what the kernel prints for them.
+//!
+//! Tracepoints print what their print format says. The events of tracers, system calls and probes have code of their
+//! own in the kernel (`trace_event_functions.trace`), and so they have here. Function-graph events are in
+//! [`graph`](super::graph).
+
+mod bprint;
+mod ftrace;
+mod number;
+mod probe;
+mod syscall;
+
+use byteorder::ByteOrder;
+
+pub(crate) use number::Number;
+
+use super::line::LineOptions;
+use crate::{
+    format::{EventFormat, LongSize},
+    names::Names,
+};
+
+/// What the text of an event depends on, apart from its record.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// Names for its numbers.
+    pub names: &'a Names,
+    /// What of the tracer's options changes it.
+    pub options: &'a LineOptions,
+    /// The width of an address.
+    pub long: LongSize,
+    /// The record's time.
+    pub time: u64,
+}
+
+#[derive(Debug, Clone)]
+enum Kind {
+    Ftrace(ftrace::Ftrace),
+    Syscall(syscall::Syscall),
+    /// With `name: ` before it.
+    Probe(String, probe::Probe),
+}
+
+/// The text of an event that the kernel prints with code of its own.
+#[derive(Debug, Clone)]
+pub struct Builtin(Kind);
+
+impl Builtin {
+    /// The text of `format` if it is such an event. `dynamic_events` is the text of that control file, or empty: it tells
+    /// what the formats of probes leave open.
+    pub fn compile(format: &EventFormat, dynamic_events: &str) -> Option<Builtin> {
+        let kind = match format.system.as_str() {
+            "ftrace" => Kind::Ftrace(ftrace::Ftrace::compile(format)?),
+            "syscalls" => Kind::Syscall(syscall::Syscall::compile(format)?),
+            _ => Kind::Probe(format!("{}: ", format.name), probe::Probe::compile(format, dynamic_events)?),
+        };
+        Some(Builtin(kind))
+    }
+
+    /// Appends the text behind the line's front, with its line break: the kernel's own, so that a marker that a NUL cuts
+    /// off has none.
+    #[inline]
+    pub fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], context: &Context<'_>) {
+        match &self.0 {
+            Kind::Ftrace(event) => event.write::<E>(out, record, context),
+            Kind::Syscall(call) => call.write::<E>(out, record, context.options.syscall_prefix),
+            Kind::Probe(name, probe) => {
+                out.extend_from_slice(name.as_bytes());
+                probe.write::<E>(out, record, context.names, context.options);
+                out.push(b'\n');
+            }
+        }
+    }
+
+    /// Appends the message of a marker alone, without the function that wrote it. False for other events.
+    pub(crate) fn write_message<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], names: &Names) -> bool {
+        match &self.0 {
+            Kind::Ftrace(event) => event.write_message::<E>(out, record, names),
+            _ => false,
+        }
+    }
+
+    /// Whether the graph tracer prints this event as a line and not as a comment: functions and stacks.
+    pub(crate) fn is_never_a_comment(&self) -> bool {
+        matches!(&self.0, Kind::Ftrace(ftrace::Ftrace::Function { .. } | ftrace::Ftrace::KernelStack { .. }))
+    }
+}

@@ -1,0 +1,60 @@
+//! System calls: `sys_openat(dfd: ffffff9c, filename: 7f…)` and `sys_openat -> 0x3` (`print_syscall_enter`,
+//! `print_syscall_exit`, kernel/trace/trace_syscalls.c), where the print formats say `dfd: 0x%08lx` without a name.
+
+use byteorder::ByteOrder;
+
+use super::number::Number;
+use crate::{format::EventFormat, render::line::write_hex};
+
+/// The text of one system call's entry or exit.
+#[derive(Debug, Clone)]
+pub(super) enum Syscall {
+    Enter {
+        /// `sys_openat(`, then `dfd: `, `, filename: ` …, each with the number that follows.
+        name: String,
+        arguments: Vec<(String, Number)>,
+    },
+    Exit {
+        /// `sys_openat -> 0x`.
+        name: String,
+        ret: Number,
+    },
+}
+
+impl Syscall {
+    pub(super) fn compile(format: &EventFormat) -> Option<Syscall> {
+        if let Some(name) = format.name.strip_prefix("sys_enter_") {
+            // The number of the call may be spelt `nr` (before 5.0) or `__syscall_nr`; it stands first.
+            let arguments = format.fields.get(1..)?.iter().enumerate().map(|(index, field)| {
+                let comma = if index == 0 { "" } else { ", " };
+                Some((format!("{comma}{}: ", field.name), Number::of(format, &field.name)?))
+            });
+            return Some(Syscall::Enter { name: format!("sys_{name}("), arguments: arguments.collect::<Option<_>>()? });
+        }
+        let name = format.name.strip_prefix("sys_exit_")?;
+        Some(Syscall::Exit { name: format!("sys_{name} -> 0x"), ret: Number::of(format, "ret")? })
+    }
+
+    /// Appends the text with its line break. `prefix`: the kernel writes `0x` before values above 9 (since 6.15).
+    pub(super) fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], prefix: bool) {
+        match self {
+            Syscall::Enter { name, arguments } => {
+                out.extend_from_slice(name.as_bytes());
+                for (name, argument) in arguments {
+                    out.extend_from_slice(name.as_bytes());
+                    let value = argument.unsigned::<E>(record);
+                    if prefix && value > 9 {
+                        out.extend_from_slice(b"0x");
+                    }
+                    write_hex(out, value, 1);
+                }
+                out.extend_from_slice(b")\n");
+            }
+            Syscall::Exit { name, ret } => {
+                out.extend_from_slice(name.as_bytes());
+                write_hex(out, ret.unsigned::<E>(record), 1);
+                out.push(b'\n');
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Record → the kernel's own line, as the file `trace` has it.
+
+use std::collections::HashSet;
+
+use byteorder::ByteOrder;
+
+use super::{
+    builtin::{Builtin, Context},
+    graph::{At, EntryFields, ExitFields, Graph, GraphOptions, With},
+    line::{self, Common, LineOptions, write_unsigned},
+};
+use crate::{
+    format::{EventFormat, EventId, LongSize},
+    names::Names,
+    ring::Record,
+};
+
+/// How one event is written.
+#[derive(Debug, Clone)]
+enum Event {
+    /// By code of its own.
+    Builtin(Builtin),
+    /// `ftrace:funcgraph_entry`.
+    Entry(EntryFields),
+    /// `ftrace:funcgraph_exit`.
+    Exit(ExitFields),
+    /// As its print format says, behind its name.
+    PrintFmt(String),
+}
+
+/// The text of a whole trace, line by line.
+///
+/// Lines are the kernel's, to the byte. Its header of `#` lines is left out.
+#[derive(Debug)]
+pub struct TraceText {
+    events: Vec<Option<Event>>,
+    options: LineOptions,
+    long: LongSize,
+    /// Set while the current tracer is function_graph.
+    graph: Option<Graph>,
+    /// CPUs that have had a line.
+    started: HashSet<u32>,
+    lines: u64,
+    overrun: bool,
+}
+
+impl TraceText {
+    /// The text of events of a kernel with longs of size `long`.
+    pub fn new(options: LineOptions, long: LongSize) -> TraceText {
+        TraceText { events: Vec::new(), options, long, graph: None, started: HashSet::new(), lines: 0, overrun: false }
+    }
+
+    /// Uses the layout of the tracer function_graph.
+    pub fn with_graph(mut self, options: GraphOptions) -> TraceText {
+        self.graph = Some(Graph::new(options));
+        self
+    }
+
+    /// Says that the ring lost events before its first: then the kernel tells where each CPU's begin.
+    pub fn with_overrun(mut self, overrun: bool) -> TraceText {
+        self.overrun = overrun;
+        self
+    }
+
+    /// Compiles the text of `format`, for records of its id. `dynamic_events` is the text of that control file, or empty.
+    pub fn insert(&mut self, format: &EventFormat, dynamic_events: &str) {
+        let ftrace = |name| format.system == "ftrace" && format.name == name;
+        let event = if ftrace("funcgraph_entry") {
+            EntryFields::compile(format).map(Event::Entry)
+        } else if ftrace("funcgraph_exit") {
+            ExitFields::compile(format).map(Event::Exit)
+        } else {
+            Builtin::compile(format, dynamic_events).map(Event::Builtin)
+        };
+        let event = event.unwrap_or_else(|| Event::PrintFmt(format!("{}: ", format.name)));
+        let index = format.id.index();
+        if self.events.len() <= index {
+            self.events.resize(index + 1, None);
+        }
+        self.events[index] = Some(event);
+    }
+
+    /// Appends the line or lines of `record`; with the graph tracer perhaps later ones' first.
+    pub fn write<E: ByteOrder>(&mut self, out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
+        let common = common::<E>(record.bytes);
+        let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
+        let event = self.events.get(id.index()).and_then(Option::as_ref);
+        let (options, long) = (&self.options, self.long);
+        let (at, with) = (At { cpu: record.cpu, time: record.time, common }, With { names, options });
+        self.lines += 1;
+        line::write_lost(out, record.cpu, record.lost);
+        let Some(graph) = &mut self.graph else {
+            if options.annotate && self.overrun && self.started.insert(record.cpu) && self.lines > 1 {
+                out.extend_from_slice(b"##### CPU ");
+                write_unsigned(out, record.cpu.into());
+                out.extend_from_slice(b" buffer started ####\n");
+            }
+            line::write_context(out, common, record.cpu, record.time, names, options);
+            write_event::<E>(out, event, id, record, with, long);
+            return;
+        };
+        match event {
+            Some(Event::Entry(fields)) => graph.entry(out, at, fields.read::<E>(record.bytes), with),
+            Some(Event::Exit(fields)) => graph.exit(out, at, fields.read::<E>(record.bytes), with),
+            Some(Event::Builtin(builtin)) if builtin.is_never_a_comment() => {
+                graph.plain(out, record.cpu, with, |out| {
+                    line::write_context(out, common, record.cpu, record.time, names, options);
+                    write_event::<E>(out, event, id, record, with, long);
+                })
+            }
+            _ => graph.comment(out, at, with, |out| match event {
+                Some(Event::Builtin(b)) if b.write_message::<E>(out, record.bytes, names) => {}
+                _ => write_event::<E>(out, event, id, record, with, long),
+            }),
+        }
+    }
+
+    /// Appends what was held back: no more records come.
+    pub fn finish(&mut self, out: &mut Vec<u8>, names: &Names) {
+        if let Some(graph) = &mut self.graph {
+            graph.finish(out, With { names, options: &self.options });
+        }
+    }
+}
+
+/// Appends the event's name and text, with its line break.
+fn write_event<E: ByteOrder>(
+    out: &mut Vec<u8>,
+    event: Option<&Event>,
+    id: EventId,
+    record: &Record<'_>,
+    with: With<'_>,
+    long: LongSize,
+) {
+    match event {
+        Some(Event::Builtin(builtin)) => {
+            let context = Context { names: with.names, options: with.options, long, time: record.time };
+            builtin.write::<E>(out, record.bytes, &context);
+        }
+        Some(Event::PrintFmt(name)) => {
+            out.extend_from_slice(name.as_bytes());
+            out.push(b'\n');
+        }
+        // Without their tracer the kernel prints these as the tracer would, behind the ordinary front.
+        Some(Event::Entry(fields)) => {
+            let entry = fields.read::<E>(record.bytes);
+            let mut graph = Graph::new(GraphOptions::default());
+            let at = At { cpu: record.cpu, time: record.time, common: common::<E>(record.bytes) };
+            graph.entry(out, at, entry, with);
+            graph.finish(out, with);
+        }
+        Some(Event::Exit(fields)) => {
+            let exit = fields.read::<E>(record.bytes);
+            let mut graph = Graph::new(GraphOptions::default());
+            let at = At { cpu: record.cpu, time: record.time, common: common::<E>(record.bytes) };
+            graph.exit(out, at, exit, with);
+        }
+        None => {
+            out.extend_from_slice(b"Unknown type ");
+            write_unsigned(out, id.0.into());
+            out.push(b'\n');
+        }
+    }
+}
+
+/// What every record begins with: the same on all kernels since 2.6.30 (`struct trace_entry`).
+#[inline]
+fn common<E: ByteOrder>(record: &[u8]) -> Common {
+    match record.first_chunk::<8>() {
+        Some(head) => Common { flags: head[2], preempt_count: head[3], pid: E::read_i32(&head[4..]) },
+        None => Common { flags: 0, preempt_count: 0, pid: 0 },
+    }
+}
