@@ -171,7 +171,8 @@ fn other_sub_buffer_sizes_and_clocks_are_captured_as_they_are() {
     }
     for clock in ["mono", "boot", "tai", "mono_raw", "local", "global"] {
         let dir = tempfile::tempdir().unwrap();
-        let mut options = options(&tracefs, dir.path(), &["syscalls"], &["sh", "-c", "ls /usr/bin > /dev/null"]);
+        let mut options =
+            options(&tracefs, dir.path(), &["raw_syscalls", "sched"], &["sh", "-c", "ls /usr/bin > /dev/null"]);
         options.setup.sub_buffer_kib = Some(16);
         options.setup.clock = TraceClock::from_name(clock);
         let frozen = run(&tracefs, options).unwrap();

@@ -365,8 +365,7 @@ impl Instance {
         log.get(start..).unwrap_or_default().trim_end().to_string()
     }
 
-    /// Enables events. A group of which every event is asked for is enabled with one write, about twenty times as fast as
-    /// one write for each.
+    /// Enables events. A group of which every event is asked for takes one write instead of one for each.
     ///
     /// # Errors
     /// [`TracefsError::NothingEnabled`] where the kernel refuses every one. Refusals of some are in the result.

@@ -5,6 +5,7 @@
 mod command;
 mod guard;
 mod instance;
+mod mount;
 mod stale;
 
 use std::path::Path;

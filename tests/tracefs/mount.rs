@@ -1,0 +1,121 @@
+//! Finding tracefs, mounting it, and what is said where that is not possible. Each case runs in a process of its own, in
+//! a mount namespace or as a user where it is so.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use ftrace_live::tracefs::{Tracefs, TracefsError};
+
+use crate::live;
+
+/// Set for the process that finds tracefs and says what it found.
+const FINDER: &str = "FTRACE_LIVE_TEST_FINDER";
+
+/// Not a test by itself: run by the tests below.
+#[test]
+fn finder_process() {
+    if std::env::var_os(FINDER).is_none() {
+        return;
+    }
+    match Tracefs::find() {
+        Ok(tracefs) => println!("\nfound: {} {}", tracefs.root().display(), tracefs.mounted_by_us()),
+        Err(error) => println!("\nfailed: {error}"),
+    }
+}
+
+/// What [`finder_process`] says where a shell has run `before` in a mount namespace of its own; `None` where it cannot
+/// be run so.
+fn find_after(before: &str, prepare: impl FnOnce(&mut Command)) -> Option<String> {
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", &format!("{before}; exec \"$0\" --exact mount::finder_process --nocapture")]);
+    command.arg(std::env::current_exe().unwrap()).env(FINDER, "1").stderr(Stdio::null());
+    prepare(&mut command);
+    let output = command.output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = text.lines().find(|line| line.starts_with("found: ") || line.starts_with("failed: "));
+    if said.is_none() {
+        eprintln!("SKIPPED: unshare --mount does not work here");
+    }
+    said.map(str::to_string)
+}
+
+const UNMOUNT: &str = "umount /sys/kernel/debug/tracing /sys/kernel/tracing 2> /dev/null";
+
+#[test]
+fn where_tracefs_is_not_mounted_root_mounts_it_and_says_so() {
+    if live().is_none() {
+        return;
+    }
+    let Some(said) = find_after(UNMOUNT, |_| ()) else { return };
+    assert_eq!(said, "found: /sys/kernel/tracing true");
+}
+
+#[test]
+fn where_tracefs_is_mounted_elsewhere_it_is_found_there() {
+    if live().is_none() {
+        return;
+    }
+    let dir = tempfile::Builder::new().prefix("my trace").tempdir().unwrap();
+    let path = dir.path().display();
+    let Some(said) = find_after(&format!("{UNMOUNT}; mount -t tracefs nodev '{path}'"), |_| ()) else { return };
+    assert_eq!(said, format!("found: {path} false"));
+}
+
+#[test]
+fn a_kernel_without_tracefs_is_told_from_one_that_is_not_root() {
+    if live().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let filesystems = dir.path().join("filesystems");
+    std::fs::write(&filesystems, "nodev\tproc\n\text4\n").unwrap();
+    let hide = format!("{UNMOUNT}; mount --bind '{}' /proc/filesystems", filesystems.display());
+    let Some(said) = find_after(&hide, |_| ()) else { return };
+    assert!(said.contains("this kernel has no tracefs") && said.contains("CONFIG_"), "{said}");
+}
+
+#[test]
+fn without_root_the_message_says_sudo_whether_it_is_mounted_or_not() {
+    let Some(tracefs) = live() else { return };
+    // A copy that nobody may run: the build folder may be closed to them.
+    let dir = tempfile::tempdir().unwrap();
+    let program = dir.path().join("finder");
+    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    let open = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::set_permissions(dir.path(), open(0o755)).unwrap();
+    let nobody = |program: &std::path::Path| {
+        let mut command = Command::new(program);
+        command.args(["--exact", "mount::finder_process", "--nocapture"]).env(FINDER, "1").uid(65534).gid(65534);
+        command.current_dir("/").output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let said = match nobody(&program) {
+        Ok(said) => said,
+        Err(error) => {
+            eprintln!("SKIPPED: cannot run as nobody: {error}");
+            return;
+        }
+    };
+    let root = tracefs.root().display();
+    assert!(said.contains(&format!("failed: only root may read {root}/events: run this again with sudo")), "{said}");
+
+    let as_nobody = format!(
+        "{UNMOUNT}; exec setpriv --reuid 65534 --regid 65534 --clear-groups '{}' --exact mount::finder_process --nocapture",
+        program.display()
+    );
+    let Some(said) = find_after(&as_nobody, |_| ()) else { return };
+    assert_eq!(said, "failed: tracefs is not mounted, and only root can mount it: run this again with sudo");
+}
+
+#[test]
+fn a_capture_folder_cannot_be_traced_live() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("events/irq/softirq_entry")).unwrap();
+    std::fs::write(dir.path().join("events/irq/softirq_entry/format"), "name: softirq_entry\n").unwrap();
+    std::fs::write(dir.path().join("events/header_page"), "").unwrap();
+    let folder = Tracefs::at(dir.path()).unwrap();
+    assert_eq!(folder.events().unwrap(), ["irq:softirq_entry".parse().unwrap()]);
+    assert_eq!(folder.tracer_records().unwrap(), []);
+    assert_eq!(folder.format(&folder.events().unwrap()[0]).unwrap(), "name: softirq_entry\n");
+    let error = ftrace_live::tracefs::Instance::create(&folder, None).unwrap_err();
+    assert!(matches!(error, TracefsError::ReadOnly(_)), "{error}");
+}
