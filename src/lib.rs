@@ -9,5 +9,6 @@ pub mod osc;
 pub mod outputs;
 pub mod pipeline;
 pub mod render;
+pub mod replay;
 pub mod ring;
 pub mod tracefs;

@@ -1,16 +1,17 @@
 //! Where events go, as the options say: typed streams, the text stream, lines on standard output.
 
-use std::io::Write;
-use std::net::SocketAddr;
+use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
 use byteorder::ByteOrder;
+use rosc::{OscPacket, decoder};
 
 use crate::format::EventFormat;
-use crate::osc::EncodeError;
 use crate::osc::about::Stat;
-use crate::osc::stream::Stream;
+use crate::osc::print::write_line;
+use crate::osc::stream::{Messages, Stream};
 use crate::osc::transport::SendCounts;
+use crate::osc::{EncodeError, MessageOptions, Writer};
 use crate::pipeline::{Event, Output};
 
 /// All outputs of one run.
@@ -18,15 +19,23 @@ use crate::pipeline::{Event, Output};
 pub struct Outputs {
     /// One typed stream for each form of messages.
     pub streams: Vec<Stream>,
+    /// Typed messages as lines.
+    pub lines: Option<Lines>,
+    /// When the last `/ftrace/stat` went out: what had been counted, by stream.
+    last_sent: Vec<(u64, u64)>,
 }
 
 impl Output for Outputs {
     fn add(&mut self, format: &Arc<EventFormat>) {
         self.streams.iter_mut().for_each(|stream| Output::add(stream, format));
+        self.lines.iter_mut().for_each(|lines| lines.add(format));
     }
 
     #[inline]
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
+        if let Some(lines) = &mut self.lines {
+            lines.event::<E>(event)?;
+        }
         for stream in &mut self.streams {
             Output::event::<E>(stream, event)?;
         }
@@ -35,5 +44,131 @@ impl Output for Outputs {
 
     fn flush(&mut self) {
         self.streams.iter_mut().for_each(Output::flush);
+        self.lines.iter_mut().for_each(Lines::flush);
+    }
+}
+
+/// What the loop counted in a window; what a single stream adds to it stands in [`Stat`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Window {
+    /// Events read.
+    pub read: u64,
+    /// Events the kernel lost.
+    pub kernel_lost: u64,
+    /// Records that are not what their format says.
+    pub malformed: u64,
+    /// Length, s.
+    pub seconds: f32,
+}
+
+impl Outputs {
+    /// Announces the beginning to all receivers.
+    pub fn start(&mut self, host: &str, cpus: usize, unix_ns: u64) {
+        self.streams.iter_mut().for_each(|stream| stream.start(host, cpus, unix_ns));
+    }
+
+    /// Announces every address to all receivers.
+    pub fn announce(&mut self) {
+        self.streams.iter_mut().for_each(Stream::announce);
+    }
+
+    /// Tells all receivers what became of the last window. `drops` are those of each stream's receivers.
+    pub fn stat(&mut self, window: &Window, drops: impl Fn(&Stream) -> u64) {
+        self.last_sent.resize(self.streams.len(), (0, 0));
+        for (stream, last) in self.streams.iter_mut().zip(&mut self.last_sent) {
+            let (sent, thinned) = (stream.counts().sent, stream.thinned());
+            let stat = Stat {
+                read: window.read,
+                sent: sent - last.0,
+                thinned: thinned - last.1,
+                kernel_lost: window.kernel_lost,
+                malformed: window.malformed,
+                receiver_drops: drops(stream),
+                window_s: window.seconds,
+            };
+            *last = (sent, thinned);
+            stream.stat(&stat);
+        }
+    }
+
+    /// Announces the end to all receivers and sends what is left.
+    pub fn stop(&mut self) {
+        self.streams.iter_mut().for_each(Stream::stop);
+        self.lines.iter_mut().for_each(Lines::flush);
+    }
+
+    /// What became of everything sent, over all receivers.
+    pub fn counts(&self) -> SendCounts {
+        self.streams.iter().fold(SendCounts::default(), |sum, stream| sum + stream.counts())
+    }
+
+    /// Events left out to keep below a rate cap, over all streams.
+    pub fn thinned(&self) -> u64 {
+        self.streams.iter().map(Stream::thinned).sum()
+    }
+
+    /// Messages that were too long for a datagram, over all streams.
+    pub fn too_long(&self) -> u64 {
+        self.streams.iter().map(Stream::too_long).sum()
+    }
+
+    /// Whether whoever reads the lines has gone.
+    pub fn reader_gone(&self) -> bool {
+        self.lines.as_ref().is_some_and(|lines| lines.failed.is_some())
+    }
+}
+
+/// Typed messages as lines on standard output, in the form of `listen`.
+pub struct Lines {
+    messages: Messages,
+    out: BufWriter<Box<dyn Write + Send>>,
+    message: Vec<u8>,
+    /// Argument names, by event id.
+    names: Vec<Vec<String>>,
+    failed: Option<io::ErrorKind>,
+}
+
+/// The longest message printed; what a sub-buffer can hold is shorter.
+const LONGEST: usize = 1 << 17;
+
+impl Lines {
+    /// Messages of this form, to `out`.
+    pub fn new(options: MessageOptions, out: Box<dyn Write + Send>) -> Lines {
+        let (message, names) = (vec![0; LONGEST], vec![]);
+        Lines {
+            messages: Messages::new(options),
+            out: BufWriter::with_capacity(1 << 16, out),
+            message,
+            names,
+            failed: None,
+        }
+    }
+
+    fn add(&mut self, format: &EventFormat) {
+        let names = self.messages.add(format).arguments.iter().map(|argument| argument.name.clone()).collect();
+        let index = format.id.index();
+        if self.names.len() <= index {
+            self.names.resize_with(index + 1, Vec::new);
+        }
+        self.names[index] = names;
+    }
+
+    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
+        let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
+        let head = event.moment.head(self.messages.options().types);
+        let mut writer = Writer::new(&mut self.message, 0, LONGEST);
+        plan.encode::<E>(event.record.bytes, &head, &mut writer)?;
+        let len = writer.position();
+        if let Ok((_, OscPacket::Message(message))) = decoder::decode_udp(&self.message[..len]) {
+            let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
+            let time = crate::osc::timetag::osc_time(event.moment.play_ns);
+            let written = write_line(&mut self.out, &message, Some(time), names);
+            self.failed = self.failed.or(written.err().map(|error| error.kind()));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) {
+        self.failed = self.failed.or(self.out.flush().err().map(|error| error.kind()));
     }
 }

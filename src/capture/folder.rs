@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::format::{Endian, EventFormat, HeaderPage};
+use crate::names::Names;
 use crate::ring::{Feed, detect_byte_order};
 
 use super::clock_file::ClockFile;
@@ -41,7 +42,10 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
             Ok(CpuRing { cpu, feed, stats })
         })
         .collect::<Result<_, CaptureError>>()?;
-    Ok(Capture { header, endian, events, broken, clock, rings })
+    let clock_pair = ClockFile::load(folder).and_then(|noted| noted.pair);
+    let from = folder.to_owned();
+    let names = Box::new(move || Names::load(&from));
+    Ok(Capture { header, endian, events, broken, clock, clock_pair, rings, names })
 }
 
 /// The clock in brackets: `[mono]` of `local global [mono] boot`.

@@ -16,7 +16,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::format::{Endian, EventFormat, FormatError, HeaderPage};
+use crate::names::{Names, NamesError};
 use crate::ring::{Feed, Merge};
+use crate::tracefs::ClockPair;
 
 /// The sub-buffers of one CPU, in the order in which they were read.
 pub type RingFeed = Box<dyn Feed + Send>;
@@ -43,11 +45,23 @@ pub struct Capture {
     pub broken: Vec<(String, FormatError)>,
     /// The trace clock: `local`, `mono`, …
     pub clock: String,
+    /// One moment on the trace clock and in the time of day, if kept.
+    pub clock_pair: Option<ClockPair>,
     /// The rings.
     pub rings: Vec<CpuRing>,
+    /// Reads the names that the capture holds.
+    pub(crate) names: LoadNames,
 }
 
+/// Reads a capture's names: they can be large, and not every use needs them.
+type LoadNames = Box<dyn Fn() -> (Names, Vec<NamesError>) + Send>;
+
 impl Capture {
+    /// The names that the capture holds (task names, symbols, enum constants), and what of them cannot be used.
+    pub fn names(&self) -> (Names, Vec<NamesError>) {
+        (self.names)()
+    }
+
     /// The records of all CPUs in the order of time, consuming the rings.
     pub fn merge(&mut self) -> Merge<RingFeed> {
         let rings = std::mem::take(&mut self.rings);

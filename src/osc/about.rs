@@ -2,7 +2,7 @@
 //!
 //! They are rare, so they are built with rosc.
 
-use rosc::{OscMessage, OscTime, OscType};
+use rosc::{OscMessage, OscType};
 
 use super::plan::SCHEMA_VERSION;
 use super::schema::Schema;
@@ -21,7 +21,7 @@ pub fn start(prefix: &str, types: Types, host: &str, cpus: usize, unix_ns: u64) 
             args.push(OscType::Int((unix_ns / 1_000_000_000) as i32));
             args.push(OscType::Int((unix_ns % 1_000_000_000 / 1000) as i32));
         }
-        Types::Full | Types::Double => args.push(OscType::Time(osc_time(unix_ns))),
+        Types::Full | Types::Double => args.push(OscType::Time(timetag::osc_time(unix_ns))),
     }
     message(prefix, "start", args)
 }
@@ -67,9 +67,4 @@ pub fn stop(prefix: &str) -> OscMessage {
 
 fn message(prefix: &str, name: &str, args: Vec<OscType>) -> OscMessage {
     OscMessage { addr: format!("{prefix}/{name}"), args }
-}
-
-fn osc_time(unix_ns: u64) -> OscTime {
-    let tag = timetag::from_unix_ns(unix_ns);
-    OscTime { seconds: (tag >> 32) as u32, fractional: tag as u32 }
 }

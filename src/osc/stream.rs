@@ -216,12 +216,7 @@ impl Stream {
 
     /// What became of everything sent, over all receivers.
     pub fn counts(&self) -> SendCounts {
-        self.transports.iter().map(Transport::counts).fold(SendCounts::default(), |sum, counts| SendCounts {
-            sent: sum.sent + counts.sent,
-            datagrams: sum.datagrams + counts.datagrams,
-            unsent: sum.unsent + counts.unsent,
-            refused: sum.refused + counts.refused,
-        })
+        self.transports.iter().fold(SendCounts::default(), |sum, transport| sum + transport.counts())
     }
 
     /// Events left out to keep below the rate cap.

@@ -34,6 +34,12 @@ pub fn to_unix_ns(timetag: u64) -> u64 {
     (since_unix >> 32) * 1_000_000_000 + ((fraction + (1 << 31)) >> 32) as u64
 }
 
+/// The timetag of a wall-clock time, as rosc has it.
+pub fn osc_time(unix_ns: u64) -> rosc::OscTime {
+    let tag = from_unix_ns(unix_ns);
+    rosc::OscTime { seconds: (tag >> 32) as u32, fractional: tag as u32 }
+}
+
 /// Now, ns since 1970.
 pub fn unix_now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)

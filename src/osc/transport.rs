@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::ops::Add;
 use std::os::fd::AsRawFd;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -19,6 +20,19 @@ pub struct SendCounts {
     pub unsent: u64,
     /// How often the receiver's machine said that nobody listens on the port.
     pub refused: u64,
+}
+
+impl Add for SendCounts {
+    type Output = SendCounts;
+
+    fn add(self, other: SendCounts) -> SendCounts {
+        SendCounts {
+            sent: self.sent + other.sent,
+            datagrams: self.datagrams + other.datagrams,
+            unsent: self.unsent + other.unsent,
+            refused: self.refused + other.refused,
+        }
+    }
 }
 
 /// A socket connected to one receiver.

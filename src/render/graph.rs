@@ -575,7 +575,10 @@ mod tests {
     #[test]
     fn an_interrupt_s_code_has_arrows() {
         let events = [(0, 1, Enter(HANDLER, 0)), (0, 1, Leave(HANDLER, 0, 1))];
-        assert_eq!(text("", &events), " 0)   ==========> |\n 0)   0.001 us    |  __irqentry_text_start();\n 0)   <========== |\n");
+        assert_eq!(
+            text("", &events),
+            " 0)   ==========> |\n 0)   0.001 us    |  __irqentry_text_start();\n 0)   <========== |\n"
+        );
     }
 
     #[test]

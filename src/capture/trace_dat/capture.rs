@@ -4,6 +4,8 @@ use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
     capture::{Capture, CpuRing},
     format::{EventFormat, HeaderPage},
+    names::{Comms, Kallsyms, Names, PrintkFormats},
+    tracefs::ClockPair,
 };
 
 /// The clock of a recording that states none: what the kernel starts with.
@@ -33,7 +35,24 @@ impl TraceDat {
             }
         }
         let (events, broken) = self.events(&header);
-        Ok(Capture { header, endian: self.endian, events, broken, clock: clock.to_owned(), rings })
+        let clock_pair = self.options.time_offset().and_then(|offset| u64::try_from(offset).ok()).map(|realtime_ns| {
+            // The offset that trace-cmd's --date measured is what zero on the trace clock is in the time of day.
+            ClockPair { trace_ns: 0, realtime_ns, uncertainty_ns: 0 }
+        });
+        let kept = self.names();
+        let names = Box::new(move || (kept.clone(), Vec::new()));
+        let (endian, clock) = (self.endian, clock.to_owned());
+        Ok(Capture { header, endian, events, broken, clock, clock_pair, rings, names })
+    }
+
+    /// The names that the file holds. It keeps no enum constants.
+    fn names(&self) -> Names {
+        Names {
+            kallsyms: self.kallsyms().map(|text| Kallsyms::parse(text.as_bytes())).unwrap_or_default(),
+            printk_formats: PrintkFormats::parse(self.metadata.printk_formats.as_bytes()),
+            comms: Comms::parse(self.metadata.saved_cmdlines.as_bytes()),
+            ..Names::default()
+        }
     }
 
     /// The buffers that a capture of `name` has, of one clock.
