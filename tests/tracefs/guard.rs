@@ -34,15 +34,17 @@ fn owner_process() {
 
 struct Owner {
     process: Child,
-    output: BufReader<ChildStdout>,
+    output: Option<BufReader<ChildStdout>>,
     guard: u32,
     instance: PathBuf,
 }
 
 impl Owner {
     fn start() -> Owner {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "guard::owner_process", "--nocapture"])
+        // The pipe is its standard output, its standard error, and a descriptor that it merely inherits.
+        let mut process = Command::new("sh")
+            .args(["-c", "exec 9>&1 2>&1; exec \"$0\" --exact guard::owner_process --nocapture"])
+            .arg(std::env::current_exe().unwrap())
             .env(OWNER, "1")
             .stdout(Stdio::piped())
             .spawn()
@@ -57,12 +59,19 @@ impl Owner {
         let guard = words.next().unwrap().parse().unwrap();
         let instance = PathBuf::from(words.next().unwrap());
         assert!(instance.is_dir());
-        Owner { process, output, guard, instance }
+        Owner { process, output: Some(output), guard, instance }
     }
 
     fn kill(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A test that fails leaves no owner behind.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -107,7 +116,7 @@ fn the_guard_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
     let held = std::fs::File::open(owner.instance.join("per_cpu/cpu0/trace_pipe_raw")).unwrap();
     owner.kill();
     let (ended, end) = mpsc::channel();
-    let mut output = owner.output;
+    let mut output = owner.output.take().unwrap();
     std::thread::spawn(move || {
         let mut rest = Vec::new();
         let _ = output.read_to_end(&mut rest);
@@ -115,7 +124,8 @@ fn the_guard_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
     });
     end.recv_timeout(Duration::from_secs(5)).expect("the output does not end: the guard holds it");
     assert!(is_running(owner.guard) && owner.instance.exists(), "the guard did not wait: the test shows nothing");
-    assert_eq!(std::fs::read_to_string(owner.instance.join("tracing_on")).unwrap().trim(), "0");
+    let tracing_on = || std::fs::read_to_string(owner.instance.join("tracing_on")).unwrap();
+    wait_until("the instance is quiet at least", || tracing_on().trim() == "0");
     drop(held);
     wait_until("the instance is removed", || !owner.instance.exists());
     drop(tracefs);
