@@ -1,6 +1,8 @@
 //! A running Linux kernel as a stream of typed OSC messages: the library behind `ftrace-live`.
 #![warn(missing_docs)]
 pub mod capture;
+pub mod cli;
+pub mod commands;
 pub mod decode;
 pub mod format;
 pub mod listen;

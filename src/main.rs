@@ -1,10 +1,14 @@
 //! The `ftrace-live` program.
+
 use std::process::ExitCode;
+
+use clap::Parser;
+use ftrace_live::{cli::Cli, commands, tracefs::guard};
 
 fn main() -> ExitCode {
     // First of all: this process may be the guard of another one.
-    if ftrace_live::tracefs::guard::run_if_asked() {
+    if guard::run_if_asked() {
         return ExitCode::SUCCESS;
     }
-    ExitCode::SUCCESS
+    commands::run(Cli::parse())
 }

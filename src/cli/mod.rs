@@ -1,0 +1,195 @@
+//! The command line: what can be said, and how the help reads. What it does is in [`commands`](crate::commands).
+
+mod send;
+mod trace;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use send::{FormArgs, SendArgs, StringsArg, TimetagArg};
+pub use trace::TraceArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  sudo ftrace-live --raw -e irq exceptions     interrupts and page faults as numbers, to SuperCollider on this machine
+  ftrace-live listen                           in another terminal: see what arrives, with no synth installed
+  sudo ftrace-live --raw -e sched --for pd     the scheduler, as Pure Data takes it
+  sudo ftrace-live --raw -e syscalls -- ls     what one command does, from its first moment
+  sudo ftrace-live -e tcp random fs            as text, the way of the first ftrace-live: /ftrace ,dsii
+  sudo ftrace-live capture -e irq -o one --seconds 1    keep a second of it …
+  ftrace-live replay one --raw --speed 0.1              … and play it ten times slower, without root
+";
+
+const AFTER: &str = "\
+Exit codes: 0 done, 1 it could not be done, 2 the command line asks for what cannot be, 3 events were lost and \
+--fail-on-loss was given. With -- COMMAND: the command's own.";
+
+/// A running Linux kernel as a stream of typed OSC messages.
+#[derive(Debug, Parser)]
+#[command(name = "ftrace-live", version, about, long_about = None, before_help = EXAMPLES, after_help = AFTER)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true)]
+#[command(max_term_width = 100)]
+pub struct Cli {
+    /// What to do instead of tracing.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    /// Tracing live.
+    #[command(flatten)]
+    pub live: LiveArgs,
+
+    /// Another tracefs root than the kernel's, or a capture folder, which looks like one
+    #[arg(long, value_name = "DIR", global = true)]
+    pub tracefs: Option<PathBuf>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the events there are
+    List(ListArgs),
+    /// Say what an event's message looks like: address, type tags, arguments, what is left out
+    Describe(DescribeArgs),
+    /// Record events into a folder that can be replayed anywhere
+    Capture(CaptureArgs),
+    /// Send a capture as it would have been sent live; needs neither root nor tracefs
+    Replay(ReplayArgs),
+    /// Print what arrives
+    Listen(ListenArgs),
+    /// Print a program for a receiver that plays the events as it is
+    Patch(PatchArgs),
+}
+
+/// Tracing live.
+#[derive(Debug, Args)]
+pub struct LiveArgs {
+    /// What is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+
+    /// Where it goes.
+    #[command(flatten)]
+    pub send: SendArgs,
+
+    /// Look for new events every MS milliseconds while many come; one that comes alone is sent at once
+    #[arg(long, value_name = "MS", default_value_t = 1.0, help_heading = "Tracing")]
+    pub tick: f64,
+
+    /// Keep nobody out of the trace: neither the program that receives on this machine, nor its answers to our messages
+    #[arg(long, help_heading = "Tracing")]
+    pub no_guard: bool,
+
+    /// End with exit code 3 if an event was lost, by the kernel, by us or by the receiver
+    #[arg(long, help_heading = "Tracing")]
+    pub fail_on_loss: bool,
+}
+
+/// `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Groups, events or globs, as for -e; all without one
+    pub patterns: Vec<String>,
+
+    /// List the tracers that -t takes, instead of events
+    #[arg(long)]
+    pub tracers: bool,
+}
+
+/// The forms of `describe`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DescribeFormat {
+    /// For people
+    Text,
+    /// One array with an object for each event
+    Json,
+    /// The OSCQuery tree
+    Oscquery,
+}
+
+/// `describe`.
+#[derive(Debug, Args)]
+pub struct DescribeArgs {
+    /// Groups, events or globs, as for -e
+    #[arg(required_unless_present = "all")]
+    pub events: Vec<String>,
+
+    /// Every event there is
+    #[arg(long, conflicts_with = "events")]
+    pub all: bool,
+
+    /// The form of the description
+    #[arg(long, value_enum, default_value_t = DescribeFormat::Text)]
+    pub format: DescribeFormat,
+
+    /// The form of messages.
+    #[command(flatten)]
+    pub form: FormArgs,
+}
+
+/// `capture`.
+#[derive(Debug, Args)]
+pub struct CaptureArgs {
+    /// What is traced.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+
+    /// The folder to make
+    #[arg(short = 'o', long, value_name = "FOLDER")]
+    pub output: PathBuf,
+
+    /// Keep kallsyms as well (10 MB): names for the addresses that some events print
+    #[arg(long)]
+    pub kallsyms: bool,
+}
+
+/// `replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A capture folder, or a trace.dat of trace-cmd's
+    pub capture: PathBuf,
+
+    /// 1 is the pace it was recorded at, 0.1 ten times slower, max as fast as possible
+    #[arg(long, value_name = "FACTOR", default_value = "1")]
+    pub speed: String,
+
+    /// Where it goes.
+    #[command(flatten)]
+    pub send: SendArgs,
+}
+
+/// `listen`.
+#[derive(Debug, Args)]
+pub struct ListenArgs {
+    /// The UDP port, or ADDRESS:PORT, to listen on
+    #[arg(default_value = "57120")]
+    pub port: String,
+
+    /// Show a live table of rates instead of the messages
+    #[arg(long)]
+    pub rates: bool,
+
+    /// Write the messages to FILE instead
+    #[arg(long, value_name = "FILE")]
+    pub write: Option<PathBuf>,
+
+    /// End after N messages
+    #[arg(long, value_name = "N")]
+    pub count: Option<u64>,
+}
+
+/// `patch`.
+#[derive(Debug, Args)]
+pub struct PatchArgs {
+    /// Groups, events or globs, as for -e
+    #[arg(required = true)]
+    pub events: Vec<String>,
+
+    /// The UDP port that the program listens on [default: that of --for]
+    #[arg(short, long, value_name = "PORT")]
+    pub port: Option<String>,
+
+    /// The form of messages: --for says which program the patch is for (sc, pd, chuck, csound or python).
+    #[command(flatten)]
+    pub form: FormArgs,
+}

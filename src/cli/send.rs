@@ -1,0 +1,97 @@
+//! Options that say where events go, and in what form.
+
+use clap::{Args, ValueEnum};
+
+/// Which strings are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StringsArg {
+    /// All strings
+    All,
+    /// Task names only; others are empty, in their place
+    Comm,
+    /// None; all are empty, in their place
+    None,
+}
+
+/// What a bundle's timetag says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TimetagArg {
+    /// When the event happened
+    On,
+    /// When it is sent
+    Off,
+}
+
+/// The form of messages.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Messages")]
+pub struct FormArgs {
+    /// The receiver, which sets port, types, rate and datagram size in one word; without a value: list them
+    #[arg(long = "for", value_name = "RECEIVER", num_args = 0..=1, default_missing_value = "")]
+    pub preset: Option<String>,
+
+    /// Which OSC types the receiver takes: full, double or portable
+    #[arg(long, value_name = "LEVEL")]
+    pub types: Option<String>,
+
+    /// What every address begins with
+    #[arg(long, value_name = "ADDRESS", default_value = "/ftrace")]
+    pub prefix: String,
+
+    /// Send pointers too, where the types leave them out
+    #[arg(long)]
+    pub pointers: bool,
+
+    /// Which strings are sent: SuperCollider and Pd keep every distinct one for ever
+    #[arg(long, value_enum, default_value_t = StringsArg::All)]
+    pub strings: StringsArg,
+
+    /// The longest string, bytes
+    #[arg(long, value_name = "BYTES", default_value_t = 64)]
+    pub string_limit: usize,
+}
+
+/// Where events go.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Sending")]
+pub struct SendArgs {
+    /// Typed messages, one address for each event; without it text, as /ftrace ,dsii
+    #[arg(long)]
+    pub raw: bool,
+
+    /// The UDP port to send to [default: that of --for, 57120 for sc]
+    #[arg(short, long, value_name = "PORT")]
+    pub port: Option<String>,
+
+    /// Where to send: [PRESET@]HOST[:PORT], such as 10.0.0.5:57120 or pd@studio; may be given several times
+    #[arg(long, value_name = "TARGET")]
+    pub to: Vec<String>,
+
+    /// Print each message on a line instead of sending; with --to, do both
+    #[arg(long)]
+    pub print: bool,
+
+    /// Messages a second at most, thinned fairly; 0 sends everything
+    #[arg(long, value_name = "N")]
+    pub max_rate: Option<u32>,
+
+    /// The longest datagram, bytes
+    #[arg(long, value_name = "BYTES")]
+    pub mtu: Option<usize>,
+
+    /// Shift timetags into the future, for receivers that schedule by them
+    #[arg(long, value_name = "MS")]
+    pub latency: Option<f64>,
+
+    /// What timetags say [default: on for receivers on this machine, off for others]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub timetag: Option<TimetagArg>,
+
+    /// Send from this UDP port
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    pub source_port: u16,
+
+    /// The form of messages.
+    #[command(flatten)]
+    pub form: FormArgs,
+}

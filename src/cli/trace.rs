@@ -1,0 +1,50 @@
+//! Options that say what is traced.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+/// What is traced.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Tracing")]
+pub struct TraceArgs {
+    /// Groups (irq), events (sched_switch, sched:sched_switch), globs (ext4_*, syscalls:sys_enter_*); !PATTERN leaves out
+    #[arg(short, long, value_name = "EVENT", num_args = 1..)]
+    pub events: Vec<String>,
+
+    /// Trace this process only, and what it starts; may be given several times
+    #[arg(short = 'i', long = "pid", value_name = "PID")]
+    pub pids: Vec<u32>,
+
+    /// The kernel's own filter on events: 'irq:irq_handler_entry=irq>3'; may be given several times
+    #[arg(long = "filter", value_name = "EVENT=CONDITION")]
+    pub filters: Vec<String>,
+
+    /// Trace these CPUs only: 0,2-3
+    #[arg(long, value_name = "LIST")]
+    pub cpu: Option<String>,
+
+    /// The tracer to use besides events: function, function_graph, blk …
+    #[arg(short = 't', long, value_name = "TRACER")]
+    pub tracer: Option<String>,
+
+    /// The functions that the tracer is kept to
+    #[arg(long, value_name = "GLOB", num_args = 1.., requires = "tracer")]
+    pub functions: Vec<String>,
+
+    /// Room for events that were not read yet, KiB for each CPU
+    #[arg(short, long, value_name = "KIB")]
+    pub buffer: Option<u64>,
+
+    /// The clock of the events
+    #[arg(long, value_name = "CLOCK", default_value = "mono")]
+    pub clock: String,
+
+    /// End after N seconds
+    #[arg(long, value_name = "N")]
+    pub seconds: Option<f64>,
+
+    /// Run this command and trace it and its children only, until it ends
+    #[arg(last = true, value_name = "COMMAND")]
+    pub command: Vec<OsString>,
+}

@@ -1,0 +1,59 @@
+//! `describe`: what an event's message looks like.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+
+use super::{list, send};
+use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
+use crate::format::{EventFormat, HeaderPage};
+use crate::osc::{MessagePlan, Schema};
+use crate::tracefs::Tracefs;
+
+/// Describes.
+pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
+    if send::lists_presets(&args.form) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let schemas = schemas(&list::open(tracefs)?, &args.events, &args.form)?;
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match args.format {
+        DescribeFormat::Text => schemas.iter().try_for_each(|schema| text(&mut out, schema))?,
+        DescribeFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, &schemas).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        DescribeFormat::Oscquery => todo!(),
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The signatures of the events that `patterns` name; of all without one.
+pub fn schemas(tracefs: &Tracefs, patterns: &[String], args: &FormArgs) -> Result<Vec<Schema>> {
+    let options = send::message_options(args, send::preset_of(args)?)?;
+    let events = list::select(tracefs, patterns)?;
+    let header = HeaderPage::parse(&tracefs.read("events/header_page")?).context("events/header_page")?;
+    let mut schemas = Vec::with_capacity(events.len());
+    for event in &events {
+        match EventFormat::parse(&event.system, &tracefs.format(event)?, header.long_size()) {
+            Ok(format) => schemas.push(MessagePlan::compile(&format, &options).1),
+            Err(error) => eprintln!("ftrace-live: warning: {event} cannot be decoded: {error}"),
+        }
+    }
+    Ok(schemas)
+}
+
+fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
+    writeln!(out, "{} ,{}", schema.address, schema.tags)?;
+    let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
+    for argument in &schema.arguments {
+        writeln!(out, "  {} {:width$}  {}", argument.tag, argument.name, argument.kernel_type)?;
+    }
+    for omitted in &schema.omitted {
+        writeln!(out, "  - {:width$}  {}: left out, {}", omitted.name, omitted.kernel_type, omitted.why)?;
+    }
+    writeln!(out)
+}

@@ -1,0 +1,51 @@
+//! `list`: the events there are.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::ListArgs;
+use crate::tracefs::{EventName, Selection, Tracefs};
+
+/// Lists.
+pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
+    let tracefs = open(tracefs)?;
+    let mut out = std::io::stdout().lock();
+    if args.tracers {
+        for tracer in tracefs.tracers()? {
+            writeln!(out, "{tracer}")?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    for event in select(&tracefs, &args.patterns)? {
+        writeln!(out, "{event}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The tracefs that `--tracefs` names, or the kernel's.
+pub fn open(dir: Option<&Path>) -> Result<Tracefs> {
+    let tracefs = match dir {
+        Some(dir) => Tracefs::at(dir)?,
+        None => Tracefs::find()?,
+    };
+    if tracefs.mounted_by_us() {
+        eprintln!("ftrace-live: mounted tracefs at {}", tracefs.root().display());
+    }
+    Ok(tracefs)
+}
+
+/// The events that `patterns` name, all without one. What names nothing is told of.
+pub fn select(tracefs: &Tracefs, patterns: &[String]) -> Result<Vec<EventName>> {
+    let events = tracefs.events()?;
+    if patterns.is_empty() {
+        return Ok(events);
+    }
+    let selected = Selection::parse(patterns)?.resolve(&events)?;
+    for unmatched in &selected.unmatched {
+        eprintln!("ftrace-live: warning: {unmatched}");
+    }
+    Ok(selected.events)
+}

@@ -1,0 +1,66 @@
+//! What each subcommand does: arguments → options (checked) → one object that runs.
+
+mod describe;
+mod list;
+mod listen;
+mod patch;
+mod replay;
+mod send;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cli::{Cli, Command};
+
+/// The command line asks for something that cannot be: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+/// Does what the command line says. An error is said on standard error, in one sentence.
+pub fn run(cli: Cli) -> ExitCode {
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ftrace-live: {error:#}");
+            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<ExitCode> {
+    let tracefs = cli.tracefs.as_deref();
+    match cli.command {
+        None => todo!(),
+        Some(Command::List(args)) => list::run(&args, tracefs),
+        Some(Command::Describe(args)) => describe::run(&args, tracefs),
+        Some(Command::Capture(_)) => todo!(),
+        Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Listen(args)) => listen::run(&args),
+        Some(Command::Patch(args)) => patch::run(&args, tracefs),
+    }
+}
+
+/// Whether the command line is at fault, rather than the machine.
+fn is_usage(error: &anyhow::Error) -> bool {
+    use crate::capture::FreezeError;
+    use crate::osc::patch::PatchError;
+    use crate::osc::preset::{TargetError, UnknownPreset};
+    use crate::tracefs::TracefsError;
+    error.chain().any(|cause| {
+        cause.is::<Usage>()
+            || cause.is::<UnknownPreset>()
+            || cause.is::<PatchError>()
+            || cause.downcast_ref::<TargetError>().is_some_and(|e| !matches!(e, TargetError::Resolve { .. }))
+            || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
+            || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)
+    })
+}
+
+/// Whoever read our output has enough of it: `ftrace-live list | head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(|e| e.kind());
+    error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))
+}

@@ -1,0 +1,24 @@
+//! `patch`: a program for a receiver.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{describe, list, send};
+use crate::cli::PatchArgs;
+use crate::osc::patch::{self, Language, Listen};
+
+/// Prints the program.
+pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
+    if send::lists_presets(&args.form) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let language = Language::named(args.form.preset.as_deref().unwrap_or(Language::SuperCollider.name()))?;
+    let schemas = describe::schemas(&list::open(tracefs)?, &args.events, &args.form)?;
+    let port = args.port.as_deref().map_or(Ok(language.preset().port), send::port)?;
+    let program = patch::patch(language, &schemas, Listen { port, prefix: &args.form.prefix })?;
+    std::io::stdout().lock().write_all(program.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
+}

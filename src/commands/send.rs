@@ -1,0 +1,145 @@
+//! Sending options → outputs.
+
+use std::io;
+use std::net::SocketAddr;
+
+use anyhow::{Context, Result};
+
+use super::Usage;
+use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
+use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
+use crate::osc::preset::{self, Preset, Target};
+use crate::osc::stream::{Stream, StreamOptions};
+use crate::osc::transport::Transport;
+use crate::osc::{MessageOptions, Strings, Types};
+use crate::outputs::{Lines, Outputs};
+
+/// Whether `--for` stands alone: then the receivers are listed, and that is all.
+pub fn lists_presets(args: &FormArgs) -> bool {
+    let asked = args.preset.as_deref() == Some("");
+    if asked {
+        print!("{}", preset::listing());
+    }
+    asked
+}
+
+/// The preset that holds where a target names none.
+pub fn preset_of(args: &FormArgs) -> Result<&'static Preset> {
+    Ok(match args.preset.as_deref() {
+        None | Some("") => Preset::default_preset(),
+        Some(name) => Preset::named(name)?,
+    })
+}
+
+/// The form of messages for a receiver of this kind.
+pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOptions> {
+    let types = match &args.types {
+        Some(level) => level.parse::<Types>().map_err(|error| Usage(error.to_string()))?,
+        None => preset.types,
+    };
+    let bad_prefix = |c: char| !c.is_ascii_graphic() || matches!(c, '#' | '*' | ',' | '?' | '[' | ']' | '{' | '}');
+    if !args.prefix.starts_with('/')
+        || args.prefix.len() < 2
+        || args.prefix.ends_with('/')
+        || args.prefix.contains(bad_prefix)
+    {
+        let why = "write /name, with no blank and none of # * , ? [ ] { }";
+        return Err(Usage(format!("--prefix {:?} is no OSC address: {why}", args.prefix)).into());
+    }
+    let strings = match args.strings {
+        StringsArg::All => Strings::All,
+        StringsArg::Comm => Strings::Comm,
+        StringsArg::None => Strings::None,
+    };
+    let (prefix, pointers, string_limit) = (args.prefix.clone(), args.pointers, args.string_limit);
+    Ok(MessageOptions { types, prefix, pointers, strings, string_limit })
+}
+
+/// One receiver: where it is, and what it takes.
+#[derive(Debug, Clone)]
+pub struct Receiver {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// What it takes.
+    pub options: StreamOptions,
+}
+
+/// The receivers that the options name: none where `--print` stands alone.
+pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
+    let default = preset_of(&args.form)?;
+    let port = args.port.as_deref().map(port).transpose()?;
+    let local = "127.0.0.1".to_owned();
+    let targets = match args.to.as_slice() {
+        [] if args.print => vec![],
+        [] => vec![local],
+        targets => targets.to_vec(),
+    };
+    targets.iter().map(|target| receiver(args, default, port, target)).collect()
+}
+
+fn receiver(args: &SendArgs, default: &'static Preset, port: Option<u16>, target: &str) -> Result<Receiver> {
+    let mut target: Target = target.parse()?;
+    if target.preset.is_none() {
+        target.port = target.port.or(port);
+    }
+    if let Some(warning) = target.warning() {
+        eprintln!("ftrace-live: warning: {warning}");
+    }
+    let preset = target.preset_or(default);
+    let address = target.resolve(default)?;
+    let mtu = args.mtu.unwrap_or(preset.mtu);
+    if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
+        return Err(Usage(format!("--mtu {mtu} is not from {MIN_MTU} to {MAX_MTU}")).into());
+    }
+    let latency_ns = match args.latency {
+        None => 0,
+        Some(ms) if (0.0..=60_000.0).contains(&ms) => (ms * 1e6) as u64,
+        Some(ms) => return Err(Usage(format!("--latency {ms} is not from 0 to 60000 milliseconds")).into()),
+    };
+    let tag = match args.timetag {
+        Some(TimetagArg::On) => Tag::Event { latency_ns },
+        None if address.ip().is_loopback() || args.latency.is_some() => Tag::Event { latency_ns },
+        Some(TimetagArg::Off) | None => Tag::Now,
+    };
+    let max_rate = match args.max_rate {
+        Some(0) => None,
+        Some(rate) => Some(rate),
+        None => preset.max_rate,
+    };
+    let message = message_options(&args.form, preset)?;
+    Ok(Receiver { address, options: StreamOptions { message, mtu, tag, max_rate } })
+}
+
+/// A UDP port.
+pub fn port(text: &str) -> Result<u16> {
+    let usage = || Usage(format!("-p {text:?} is no UDP port: it is a number from 1 to 65535"));
+    Ok(text.parse().ok().filter(|&port| port != 0).ok_or_else(usage)?)
+}
+
+/// Opens the outputs: receivers of the same kind share a stream.
+pub fn open(args: &SendArgs, receivers: &[Receiver]) -> Result<Outputs> {
+    let mut groups: Vec<(&StreamOptions, Vec<Transport>)> = Vec::new();
+    for Receiver { address, options } in receivers {
+        let transport = Transport::connect(*address, args.source_port);
+        let transport = transport.with_context(|| format!("cannot send to {address}"))?;
+        match groups.iter_mut().find(|(known, _)| *known == options) {
+            Some((_, transports)) => transports.push(transport),
+            None => groups.push((options, vec![transport])),
+        }
+    }
+    let mut outputs = Outputs::default();
+    if args.raw {
+        outputs.streams = groups.into_iter().map(|(options, to)| Stream::new(options.clone(), to)).collect();
+        if args.print {
+            let options = message_options(&args.form, preset_of(&args.form)?)?;
+            outputs.lines = Some(Lines::new(options, Box::new(io::stdout())));
+        }
+    }
+    Ok(outputs)
+}
+
+/// Where it goes, for people.
+pub fn names(receivers: &[Receiver]) -> String {
+    let names: Vec<_> = receivers.iter().map(|receiver| receiver.address.to_string()).collect();
+    if names.is_empty() { "standard output".to_owned() } else { names.join(", ") }
+}
