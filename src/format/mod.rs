@@ -12,6 +12,7 @@ pub mod btf;
 mod declaration;
 mod event;
 mod header_page;
+pub mod print_fmt;
 
 pub use declaration::{Base, CType, Place};
 pub use event::{EventFormat, EventId, Field};
