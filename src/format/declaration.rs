@@ -260,7 +260,7 @@ impl Declaration<'_> {
 
 /// Width in bits and signedness of the integer types whose meaning is the same on every kernel. Others (`dev_t`, `gfp_t`,
 /// `sector_t`, file systems' own) are read as the `size:` and `signed:` columns say.
-fn integer_type(words: &[&str], long: LongSize) -> Option<(u8, bool)> {
+pub(crate) fn integer_type(words: &[&str], long: LongSize) -> Option<(u8, bool)> {
     let long_bits = (long.bytes() * 8) as u8;
     if let [name] = words {
         return Some(match *name {

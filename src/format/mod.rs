@@ -14,6 +14,7 @@ mod event;
 mod header_page;
 pub mod print_fmt;
 
+pub(crate) use declaration::integer_type;
 pub use declaration::{Base, CType, Place};
 pub use event::{EventFormat, EventId, Field};
 pub use header_page::{HeaderField, HeaderPage};

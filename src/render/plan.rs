@@ -1,0 +1,282 @@
+//! The text plan of an event: the pieces its text is made of.
+
+use super::{
+    compile::{Compiler, Value, as_bytes, convert},
+    pointer::{self, Pointee},
+    printf::{self, Amount, Conversion, Flags, Length, Part, Radix, Spec},
+    text::Text,
+    value::{Bytes, Context, Fault, Int, Label, Num, Span},
+};
+use crate::{
+    format::{
+        Endian, EventFormat, LongSize,
+        print_fmt::{Argument, PrintFmt},
+    },
+    names::{Constants, Symbols},
+};
+
+/// How to make an event's text.
+#[derive(Debug, Clone)]
+pub struct TextPlan {
+    pieces: Box<[Piece]>,
+    pool: Box<[u8]>,
+    labels: Box<[String]>,
+    unsupported: Box<[Unsupported]>,
+    big: bool,
+    long: u8,
+}
+
+/// An argument, or a part of one, that cannot be computed from a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unsupported {
+    /// Which argument of the print format, from 0.
+    pub argument: usize,
+    /// Its source.
+    pub source: String,
+    /// Why: what only the kernel knows (`vmemmap_base`, `mc_event_error_type()`), or what is not understood.
+    pub reason: String,
+}
+
+/// A part of the text.
+#[derive(Debug, Clone)]
+enum Piece {
+    Literal(Span),
+    /// `%d`, `%ld`, … without width: the value is of its type already.
+    Signed(Num),
+    /// `%u`, `%lu`, …
+    Unsigned(Num),
+    /// `%x`, `%lx`, …
+    Hex(Num),
+    /// `%s`
+    Text(Text),
+    /// Any other conversion.
+    Rare(Box<Rare>),
+}
+
+#[derive(Debug, Clone)]
+struct Rare {
+    spec: Spec,
+    /// `*`
+    width: Option<Num>,
+    /// `.*`
+    precision: Option<Num>,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Number(Num, Radix),
+    Char(Num),
+    Text(Text),
+    /// A pointer's value, or its symbol.
+    Pointer(Pointee, Num),
+    /// What a pointer points to.
+    Pointee(Pointee, Bytes),
+    /// Only the kernel knows.
+    Unknown(Label),
+}
+
+impl TextPlan {
+    /// Compiles the print format of `format`, an event of a kernel with longs of size `long` and byte order `endian`.
+    /// `constants` gives the values of the names that the format file leaves as names.
+    pub fn compile(format: &EventFormat, long: LongSize, endian: Endian, constants: &dyn Constants) -> TextPlan {
+        let parsed = PrintFmt::parse(&format.print_fmt);
+        let mut builder = Builder {
+            compiler: Compiler::new(format, long, constants),
+            long: Int { bits: (long.bytes() * 8) as u8, signed: false },
+            args: parsed.args.iter().enumerate(),
+            unsupported: vec![],
+        };
+        let pieces = printf::parse(&parsed.literal).iter().map(|part| builder.piece(part)).collect();
+        let Builder { compiler, unsupported, .. } = builder;
+        TextPlan {
+            pieces,
+            pool: compiler.pool.into(),
+            labels: compiler.labels.into(),
+            unsupported: unsupported.into(),
+            big: endian == Endian::Big,
+            long: long.bytes() as u8,
+        }
+    }
+
+    /// Appends the text of `record` (from its `common_type` on) to `out`: what the kernel prints behind `event: `, without line
+    /// break.
+    pub fn render(&self, record: &[u8], symbols: &dyn Symbols, out: &mut Vec<u8>) {
+        let context = Context { record, pool: &self.pool, big: self.big, long: self.long, symbols };
+        for piece in &self.pieces {
+            let written = match piece {
+                Piece::Literal(span) => {
+                    out.extend_from_slice(context.text(*span));
+                    Ok(())
+                }
+                Piece::Signed(num) => num.eval(&context).map(|v| printf::write_signed(out, v as i64)),
+                Piece::Unsigned(num) => num.eval(&context).map(|v| printf::write_decimal(out, v)),
+                Piece::Hex(num) => num.eval(&context).map(|v| printf::write_hex(out, v)),
+                Piece::Text(text) => text.write(out, &context),
+                Piece::Rare(rare) => rare.write(out, &context),
+            };
+            if let Err(fault) = written {
+                self.write_fault(out, fault);
+            }
+        }
+    }
+
+    /// The arguments that are, or can be, shown as `{name?}`.
+    pub fn unsupported(&self) -> &[Unsupported] {
+        &self.unsupported
+    }
+
+    /// `{name?}`
+    #[cold]
+    fn write_fault(&self, out: &mut Vec<u8>, fault: Fault) {
+        let name = match fault.label() {
+            Some(label) => self.labels.get(label.0 as usize).map_or("", String::as_str),
+            None if fault == Fault::DIVISION => "/0",
+            None => "short record",
+        };
+        out.push(b'{');
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(b"?}");
+    }
+}
+
+impl Rare {
+    fn write(&self, out: &mut Vec<u8>, context: &Context) -> Result<(), Fault> {
+        let mut spec = self.spec;
+        if let Some(width) = &self.width {
+            spec = spec.with_width(width.eval(context)? as i32);
+        }
+        if let Some(precision) = &self.precision {
+            spec = spec.with_precision(precision.eval(context)? as i32);
+        }
+        match &self.what {
+            What::Number(num, radix) => printf::write_number(out, num.eval(context)?, *radix, spec),
+            What::Char(num) => printf::write_char(out, num.eval(context)? as u8, spec),
+            What::Text(text) => {
+                let start = out.len();
+                text.write(out, context)?;
+                printf::fit_text(out, start, spec);
+            }
+            What::Pointer(pointee, num) => pointer::write_value(out, *pointee, num, spec, context)?,
+            What::Pointee(pointee, bytes) => pointer::write_pointee(out, *pointee, bytes, spec, context)?,
+            What::Unknown(label) => return Err(Fault::unknown(*label)),
+        }
+        Ok(())
+    }
+}
+
+/// Pairs conversions with arguments.
+struct Builder<'a> {
+    compiler: Compiler<'a>,
+    /// `unsigned long`
+    long: Int,
+    args: std::iter::Enumerate<std::slice::Iter<'a, Argument>>,
+    unsupported: Vec<Unsupported>,
+}
+
+impl<'a> Builder<'a> {
+    fn piece(&mut self, part: &Part) -> Piece {
+        let (flags, width, precision, conversion) = match part {
+            Part::Literal(text) => return Piece::Literal(self.compiler.intern(text)),
+            Part::Conversion { flags, width, precision, conversion } => (*flags, *width, *precision, conversion),
+        };
+        let mut rare =
+            Rare { spec: Spec { flags, ..Spec::PLAIN }, width: None, precision: None, what: What::Char(Num::Const(0)) };
+        match width {
+            Amount::Fixed(width) => rare.spec = rare.spec.with_width(Spec::limit(width)),
+            Amount::Argument => rare.width = Some(self.integer(Int::I32)),
+            Amount::None => {}
+        }
+        match precision {
+            Amount::Fixed(precision) => rare.spec = rare.spec.with_precision(Spec::limit(precision)),
+            Amount::Argument => rare.precision = Some(self.integer(Int::I32)),
+            Amount::None => {}
+        }
+        let plain = width == Amount::None && precision == Amount::None && flags == Flags::default();
+        rare.what = match conversion {
+            Conversion::Number(radix, length) => {
+                let num = self.integer(self.number_type(*radix, *length));
+                match radix {
+                    Radix::Signed if plain => return Piece::Signed(num),
+                    Radix::Unsigned if plain => return Piece::Unsigned(num),
+                    Radix::LowerHex if plain => return Piece::Hex(num),
+                    radix => What::Number(num, *radix),
+                }
+            }
+            Conversion::Char => What::Char(self.integer(Int::U8)),
+            Conversion::Text => {
+                let text = self.argument(|compiler, arg| compiler.text(arg)).unwrap_or_else(Text::Unknown);
+                if plain {
+                    return Piece::Text(text);
+                }
+                What::Text(text)
+            }
+            Conversion::Pointer(letters) => self.pointer(letters),
+            // `printf::parse` leaves these in the literal.
+            Conversion::Invalid => What::Char(Num::Const(u64::from(b'%'))),
+        };
+        Piece::Rare(Box::new(rare))
+    }
+
+    /// The type that a conversion takes its argument as.
+    fn number_type(&self, radix: Radix, length: Length) -> Int {
+        let bits = match length {
+            Length::Char => 8,
+            Length::Short => 16,
+            Length::Int => 32,
+            Length::Long => self.long.bits,
+            Length::LongLong => 64,
+        };
+        Int { bits, signed: radix == Radix::Signed }
+    }
+
+    /// The next argument, compiled by `compile`; a label where it cannot be.
+    fn argument<T>(
+        &mut self,
+        compile: impl FnOnce(&mut Compiler<'a>, &'a crate::format::print_fmt::Expr) -> Result<T, String>,
+    ) -> Result<T, Label> {
+        let Some((index, argument)) = self.args.next() else {
+            return Err(self.compiler.label("missing argument".to_owned()));
+        };
+        self.compiler.given.clear();
+        let compiled = match &argument.expr {
+            Ok(expr) => compile(&mut self.compiler, expr),
+            Err(error) => Err(error.to_string()),
+        };
+        let compiled = compiled.map_err(|reason| self.compiler.label(reason));
+        // The argument itself, or a part of it that some records do not need.
+        for label in std::mem::take(&mut self.compiler.given) {
+            let reason = self.compiler.labels.get(label.0 as usize).cloned().unwrap_or_default();
+            self.unsupported.push(Unsupported { argument: index, source: argument.text.clone(), reason });
+        }
+        compiled
+    }
+
+    fn integer(&mut self, int: Int) -> Num {
+        let compiled = self.argument(|compiler, arg| compiler.number(arg));
+        match compiled {
+            Ok((num, from)) => convert(int, num, from),
+            Err(label) => Num::Unknown(label),
+        }
+    }
+
+    fn pointer(&mut self, letters: &str) -> What {
+        let Some(pointee) = Pointee::of(letters) else {
+            let refused: Result<(), Label> = self.argument(|_, _| Err(format!("%p{letters}")));
+            return refused.map_or_else(What::Unknown, |()| What::Char(Num::Const(0)));
+        };
+        let long = self.long;
+        let compiled = self.argument(|compiler, arg| {
+            let value = compiler.value(arg)?;
+            match value {
+                Value::Bytes(..) if pointee.is_value() => Err("&REC".to_owned()),
+                value if pointee.is_value() => {
+                    let (num, from) = compiler.as_number(value)?;
+                    Ok(What::Pointer(pointee, convert(long, num, from)))
+                }
+                value => as_bytes(value).map(|(bytes, _)| What::Pointee(pointee, bytes)),
+            }
+        });
+        compiled.unwrap_or_else(What::Unknown)
+    }
+}
