@@ -5,6 +5,7 @@
 //! trace-cmd's; [`open`] tells them apart.
 
 pub mod clock_file;
+pub mod convert;
 pub mod folder;
 mod freeze;
 mod new_folder;

@@ -2,3 +2,4 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub mod corpus;
+pub mod report;

@@ -4,8 +4,7 @@ use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
     capture::{Capture, CpuRing},
     format::{EventFormat, HeaderPage},
-    names::{Comms, Kallsyms, Names, PrintkFormats},
-    tracefs::ClockPair,
+    names::{Comms, Kallsyms, Names, NamesError, PrintkFormats},
 };
 
 /// The clock of a recording that states none: what the kernel starts with.
@@ -35,23 +34,29 @@ impl TraceDat {
             }
         }
         let (events, broken) = self.events(&header);
-        let clock_pair = self.options.time_offset().and_then(|offset| u64::try_from(offset).ok()).map(|realtime_ns| {
-            // The offset that trace-cmd's --date measured is what zero on the trace clock is in the time of day.
-            ClockPair { trace_ns: 0, realtime_ns, uncertainty_ns: 0 }
-        });
-        let kept = self.names();
-        let names = Box::new(move || (kept.clone(), Vec::new()));
+        let clock_pair = self.options.wall_clock();
+        let names = Box::new(self.load_names());
         let (endian, clock) = (self.endian, clock.to_owned());
         Ok(Capture { header, endian, events, broken, clock, clock_pair, rings, names })
     }
 
-    /// The names that the file holds. It keeps no enum constants.
-    fn names(&self) -> Names {
-        Names {
-            kallsyms: self.kallsyms().map(|text| Kallsyms::parse(text.as_bytes())).unwrap_or_default(),
-            printk_formats: PrintkFormats::parse(self.metadata.printk_formats.as_bytes()),
-            comms: Comms::parse(self.metadata.saved_cmdlines.as_bytes()),
-            ..Names::default()
+    /// Reads the names that the file holds, when it is called: kallsyms is long. There are no enum constants in it.
+    fn load_names(&self) -> impl Fn() -> (Names, Vec<NamesError>) + Send + use<> {
+        let (printk_formats, comms) = (self.metadata.printk_formats.clone(), self.metadata.saved_cmdlines.clone());
+        let kallsyms = self.kallsyms_reader();
+        move || {
+            let kallsyms = kallsyms();
+            let errors = kallsyms.as_ref().err().map(|error| {
+                let source = std::io::Error::other(error.to_string());
+                NamesError::Read { name: "kallsyms", source }
+            });
+            let names = Names {
+                kallsyms: kallsyms.as_deref().map(Kallsyms::parse).unwrap_or_default(),
+                printk_formats: PrintkFormats::parse(&printk_formats),
+                comms: Comms::parse(&comms),
+                ..Names::default()
+            };
+            (names, errors.into_iter().collect())
         }
     }
 

@@ -29,12 +29,10 @@ pub struct Metadata {
     pub header_event: String,
     /// The formats of the `ftrace` system, then those of the others.
     pub formats: Vec<EventText>,
-    /// `printk_formats`.
-    pub printk_formats: String,
-    /// `saved_cmdlines`.
-    pub saved_cmdlines: String,
-    /// Bytes of all formats.
-    formats_size: u64,
+    /// `printk_formats`, byte for byte.
+    pub printk_formats: Vec<u8>,
+    /// `saved_cmdlines`, byte for byte: a task's name can be any bytes.
+    pub saved_cmdlines: Vec<u8>,
 }
 
 impl Metadata {
@@ -52,27 +50,34 @@ impl Metadata {
     /// The formats of the `ftrace` system.
     pub(super) fn read_ftrace_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::FtraceFormats);
-        self.read_system("ftrace", cursor)
+        let mut total = self.formats_size();
+        self.read_system("ftrace", cursor, &mut total)
     }
 
     /// The formats of all other systems.
     pub(super) fn read_event_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::EventFormats);
+        let mut total = self.formats_size();
         for _ in 0..cursor.u32()? {
             let system = cursor.cstr(MAX_NAME)?;
-            self.read_system(&system, cursor)?;
+            self.read_system(&system, cursor, &mut total)?;
         }
         Ok(())
     }
 
+    /// Bytes of all formats.
+    fn formats_size(&self) -> u64 {
+        self.formats.iter().map(|format| (format.text.len() + format.system.len() + 8) as u64).sum()
+    }
+
     /// A count, then as many files. The count is not trusted: reading stops where the bytes do.
-    fn read_system(&mut self, system: &str, cursor: &mut Cursor) -> Result<(), DatError> {
+    fn read_system(&mut self, system: &str, cursor: &mut Cursor, total: &mut u64) -> Result<(), DatError> {
         for _ in 0..cursor.u32()? {
             let text = long_text(cursor, MAX_FILE)?;
-            // An empty text costs its length word, so that a count cannot make many out of nothing.
-            self.formats_size += (text.len() + system.len() + 8) as u64;
-            if self.formats_size > MAX_FORMATS {
-                return Err(cursor.error(Problem::TooLarge { size: self.formats_size, limit: MAX_FORMATS }));
+            // An empty text has cost its length word, so that a count cannot make many out of nothing.
+            *total += (text.len() + system.len() + 8) as u64;
+            if *total > MAX_FORMATS {
+                return Err(cursor.error(Problem::TooLarge { size: *total, limit: MAX_FORMATS }));
             }
             self.formats.push(EventText { system: system.to_owned(), text });
         }
@@ -83,14 +88,15 @@ impl Metadata {
     pub(super) fn read_printk(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::Printk);
         let size = u64::from(cursor.u32()?);
-        self.printk_formats = lossy(cursor.bytes(size, MAX_TEXT)?);
+        self.printk_formats = cursor.bytes(size, MAX_TEXT)?;
         Ok(())
     }
 
     /// `saved_cmdlines`, whose length has eight bytes.
     pub(super) fn read_cmdlines(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::Cmdlines);
-        self.saved_cmdlines = long_text(cursor, MAX_TEXT)?;
+        let size = cursor.u64()?;
+        self.saved_cmdlines = cursor.bytes(size, MAX_TEXT)?;
         Ok(())
     }
 }

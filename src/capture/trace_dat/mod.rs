@@ -15,18 +15,25 @@ use std::fmt;
 mod capture;
 mod compression;
 mod data;
+pub(super) mod description;
+mod encode;
 mod error;
 mod metadata;
 mod options;
 mod read;
+mod record;
 mod source;
+mod write;
 
 pub use compression::Compression;
 pub use data::{CpuData, SubBuffers, TextData};
+pub use description::{Description, DescriptionError};
 pub use error::{DatError, Problem};
 pub use metadata::{EventText, Metadata};
 pub use options::{Guest, Options, ShiftSample, TimeShift, Tsc2Nsec};
 pub use read::{Buffer, BufferData, Open, TraceDat};
+pub use record::{Finished, Recorder};
+pub use write::{BufferOut, WriteError, Written, write};
 
 /// What every trace.dat begins with.
 const MAGIC: [u8; 10] = *b"\x17\x08\x44tracing";

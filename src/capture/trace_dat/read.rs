@@ -149,17 +149,27 @@ impl TraceDat {
     }
 
     /// The `kallsyms` text, read now; empty if the file has none.
-    pub fn kallsyms(&self) -> Result<String, DatError> {
-        let Some(at) = self.kallsyms else { return Ok(String::new()) };
-        let source = &self.shared.source;
-        let mut cursor = match at {
-            TextAt::File(offset) => Cursor::over_file(source.clone(), self.endian, Part::Kallsyms, offset, source.len),
-            TextAt::Section(offset) => {
-                open_section(source, self.endian, self.compression, offset, id::KALLSYMS, Part::Kallsyms)?
-            }
-        };
-        let size = u64::from(cursor.u32()?);
-        Ok(lossy(cursor.bytes(size, MAX_TEXT)?))
+    pub fn kallsyms(&self) -> Result<Vec<u8>, DatError> {
+        self.kallsyms_reader()()
+    }
+
+    /// Reads `kallsyms` when it is called.
+    pub(super) fn kallsyms_reader(&self) -> impl Fn() -> Result<Vec<u8>, DatError> + Send + use<> {
+        let (at, endian, compression) = (self.kallsyms, self.endian, self.compression);
+        let source = self.shared.source.clone();
+        move || {
+            let mut cursor = match at {
+                None => return Ok(Vec::new()),
+                Some(TextAt::File(offset)) => {
+                    Cursor::over_file(source.clone(), endian, Part::Kallsyms, offset, source.len)
+                }
+                Some(TextAt::Section(offset)) => {
+                    open_section(&source, endian, compression, offset, id::KALLSYMS, Part::Kallsyms)?
+                }
+            };
+            let size = u64::from(cursor.u32()?);
+            cursor.bytes(size, MAX_TEXT)
+        }
     }
 
     /// A reader for each CPU of `buffer`, with the CPU's number. A latency text has none.

@@ -1,0 +1,183 @@
+//! What a file to be written says of the traced kernel: taken from a capture folder, from tracefs, or from another file.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use super::{DatError, EventText, Metadata, Options, TraceDat, options::clock_in_use};
+use crate::{
+    capture::clock_file::ClockFile,
+    format::{Endian, HeaderPage, LongSize},
+    tracefs::ClockPair,
+};
+
+/// What a file to be written says of the traced kernel and of the recording.
+#[derive(Debug, Clone)]
+pub struct Description {
+    /// Byte order of the traced machine.
+    pub endian: Endian,
+    /// `long` of its user space.
+    pub user_long_size: LongSize,
+    /// Bytes of one sub-buffer. Version 6 has one size for all buffers and calls it the page size.
+    pub sub_buffer_size: u32,
+    /// The kernel's description files.
+    pub metadata: Metadata,
+    /// `kallsyms`, byte for byte.
+    pub kallsyms: Vec<u8>,
+    /// The options.
+    pub options: Options,
+}
+
+/// Why a folder's descriptions could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {source}")]
+pub struct DescriptionError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why not.
+    pub source: io::Error,
+}
+
+impl Description {
+    /// The description in a folder that mirrors tracefs: a capture folder, or an instance's own folder.
+    ///
+    /// Of an instance, `kallsyms` and `printk_formats` lie elsewhere: complete them with
+    /// [`Description::add_kernel_files`].
+    pub fn of_folder(folder: &Path, endian: Endian) -> Result<Description, DescriptionError> {
+        let header_path = folder.join("events/header_page");
+        let header_page = text(&header_path)?;
+        let header = HeaderPage::parse(&header_page);
+        let header = header.map_err(|error| DescriptionError { path: header_path, source: io::Error::other(error) })?;
+        let optional = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
+        let optional_text = |name: &str| {
+            let text = String::from_utf8_lossy(&optional(name)).trim_end().to_owned();
+            Some(text).filter(|text| !text.is_empty())
+        };
+        let metadata = Metadata {
+            header_page,
+            header_event: String::from_utf8_lossy(&optional("events/header_event")).into_owned(),
+            formats: formats(&folder.join("events"))?,
+            printk_formats: optional("printk_formats"),
+            saved_cmdlines: optional("saved_cmdlines"),
+        };
+        let stats = stats(folder);
+        let mut options = Options {
+            trace_clock: optional_text("trace_clock"),
+            // The first line alone: `uname` of some captures also holds /proc/version.
+            uname: optional_text("uname").and_then(|text| text.lines().next().map(str::to_owned)),
+            cpu_count: stats.last().map(|(cpu, _)| cpu + 1),
+            cpustat: stats.into_iter().map(|(cpu, text)| format!("CPU: {cpu}\n{text}")).collect(),
+            version: Some(concat!("ftrace-live ", env!("CARGO_PKG_VERSION")).to_owned()),
+            ..Options::default()
+        };
+        if let Some(pair) = ClockFile::load(folder).and_then(|file| file.pair) {
+            options.set_wall_clock(&pair);
+        }
+        Ok(Description {
+            endian,
+            user_long_size: header.long_size(),
+            sub_buffer_size: u32::try_from(header.sub_buffer_size()).unwrap_or(u32::MAX),
+            metadata,
+            kallsyms: optional("kallsyms"),
+            options,
+        })
+    }
+
+    /// Adds what the running kernel keeps outside of an instance's folder: the symbols, the constant strings, the names
+    /// of tasks. What cannot be read stays unknown.
+    pub fn add_kernel_files(&mut self, tracefs: &Path) {
+        let read = |path: &Path| fs::read(path).unwrap_or_default();
+        self.kallsyms = read(Path::new("/proc/kallsyms"));
+        self.metadata.printk_formats = read(&tracefs.join("printk_formats"));
+        self.metadata.saved_cmdlines = read(&tracefs.join("saved_cmdlines"));
+    }
+}
+
+impl Options {
+    /// Sets DATE from one moment on both clocks.
+    pub fn set_wall_clock(&mut self, pair: &ClockPair) {
+        // DATE counts in microseconds; readers add it to every time, whose digits below a microsecond stay as they are.
+        let microseconds = (i128::from(pair.realtime_ns) - i128::from(pair.trace_ns)).div_euclid(1000);
+        self.date = i64::try_from(microseconds).ok().map(|date| match date {
+            0.. => format!("{date:#x}"),
+            _ => date.to_string(),
+        });
+    }
+
+    /// One moment on both clocks, from DATE: the zero of the trace clock.
+    pub fn wall_clock(&self) -> Option<ClockPair> {
+        let offset = Options { offset: None, ..self.clone() }.time_offset()?;
+        // DATE is cut to a microsecond.
+        Some(ClockPair { trace_ns: 0, realtime_ns: u64::try_from(offset).ok()?, uncertainty_ns: 1000 })
+    }
+}
+
+impl TraceDat {
+    /// What this file says, for a file to be written.
+    pub fn description(&self) -> Result<Description, DatError> {
+        let size = self.buffers.iter().map(|buffer| buffer.sub_buffer_size).max();
+        Ok(Description {
+            endian: self.endian,
+            user_long_size: self.user_long_size,
+            sub_buffer_size: size.and_then(|size| u32::try_from(size).ok()).unwrap_or(self.page_size),
+            metadata: self.metadata.clone(),
+            kallsyms: self.kallsyms()?,
+            options: self.options.clone(),
+        })
+    }
+}
+
+fn text(path: &Path) -> Result<String, DescriptionError> {
+    let bytes = fs::read(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Every `SYSTEM/EVENT/format` in `events`, sorted.
+fn formats(events: &Path) -> Result<Vec<EventText>, DescriptionError> {
+    let folders = |path: &Path| {
+        let failed = |source| DescriptionError { path: path.to_owned(), source };
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            // In tracefs files and folders of events lie side by side; links are followed.
+            if entry.path().is_dir() {
+                names.push(entry.file_name());
+            }
+        }
+        names.sort();
+        Ok::<_, DescriptionError>(names)
+    };
+    let mut formats = Vec::new();
+    for system in folders(events)? {
+        for event in folders(&events.join(&system))? {
+            let path = events.join(&system).join(event).join("format");
+            if path.is_file() {
+                formats.push(EventText { system: system.to_string_lossy().into_owned(), text: text(&path)? });
+            }
+        }
+    }
+    Ok(formats)
+}
+
+/// `per_cpu/cpuN/stats` of each CPU, by number.
+fn stats(folder: &Path) -> Vec<(u32, String)> {
+    let mut stats = Vec::new();
+    for entry in fs::read_dir(folder.join("per_cpu")).into_iter().flatten().flatten() {
+        let cpu = entry.file_name().to_str().and_then(|name| name.strip_prefix("cpu")?.parse().ok());
+        if let (Some(cpu), Ok(text)) = (cpu, fs::read_to_string(entry.path().join("stats"))) {
+            stats.push((cpu, text));
+        }
+    }
+    stats.sort();
+    stats
+}
+
+/// The text of a `trace_clock` file for a clock whose name alone is known.
+pub(in crate::capture) fn trace_clock_text(options: &Options, clock: Option<&str>) -> String {
+    match (&options.trace_clock, clock) {
+        (Some(text), None) => text.clone(),
+        (Some(text), Some(clock)) if clock_in_use(text) == Some(clock) => text.clone(),
+        (_, clock) => format!("[{}]", clock.unwrap_or("local")),
+    }
+}

@@ -1,0 +1,277 @@
+//! Writing a version 6 file in one go, from feeds of sub-buffers.
+//!
+//! The file is made beside its final name and renamed when it is whole, so that no reader ever sees half of it and a file
+//! of that name that was there before is lost only for a complete one.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, BufWriter, Seek, SeekFrom, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Description,
+    encode::{Encoder, Header},
+};
+use crate::ring::Feed;
+
+/// One buffer to be written.
+pub struct BufferOut<F> {
+    /// The instance's name; the first buffer is the top-level one and has none.
+    pub name: String,
+    /// Its clock.
+    pub clock: Option<String>,
+    /// Its CPUs and their sub-buffers. A CPU may come more than once; its data are joined.
+    pub cpus: Vec<(u32, F)>,
+}
+
+/// What was written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Written {
+    /// Sub-buffers.
+    pub sub_buffers: u64,
+    /// Bytes of the file.
+    pub bytes: u64,
+    /// Last pieces shorter than a sub-buffer, which the format has no place for.
+    pub incomplete: u64,
+}
+
+/// Why a file could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WriteError {
+    /// The operating system refused.
+    #[error("{path}: {what} at byte {offset}: {source}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What was to be done.
+        what: &'static str,
+        /// Where.
+        offset: u64,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The data to be written could not be read.
+    #[error("CPU {cpu}: {source}")]
+    Read {
+        /// The CPU whose data it was.
+        cpu: u32,
+        /// Why not.
+        source: io::Error,
+    },
+    /// Some description is longer than the format can say.
+    #[error("{path}: a description is longer than a trace.dat can hold (4 GiB)")]
+    TooLong {
+        /// The file.
+        path: PathBuf,
+    },
+    /// More CPUs than any kernel has.
+    #[error("{path}: CPU {cpu} is beyond the {limit} a trace.dat may have")]
+    Cpu {
+        /// The file.
+        path: PathBuf,
+        /// The CPU.
+        cpu: u32,
+        /// The limit.
+        limit: u32,
+    },
+    /// Recording needs a file with holes, which this file system has none of.
+    #[error("{path}: this file system cannot store files with holes; record into a folder and convert that")]
+    NoHoles {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The limit on file sizes (`ulimit -f`) leaves no room.
+    #[error(
+        "{path}: the file-size limit of {limit} bytes leaves no room for events after {header} bytes of descriptions"
+    )]
+    FileSizeLimit {
+        /// The file.
+        path: PathBuf,
+        /// The limit, bytes.
+        limit: u64,
+        /// What the descriptions take, bytes.
+        header: u64,
+    },
+}
+
+impl WriteError {
+    pub(super) fn at(path: &Path, what: &'static str, offset: u64) -> impl FnOnce(io::Error) -> WriteError {
+        let path = path.to_owned();
+        move |source| WriteError::Write { path, what, offset, source }
+    }
+
+    /// Whether there is no room for more: the disk or a quota is full, or the file-size limit is reached.
+    pub fn is_full(&self) -> bool {
+        match self {
+            WriteError::Write { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+            ),
+            WriteError::FileSizeLimit { .. } => true,
+            _ => false,
+        }
+    }
+}
+
+/// The largest CPU number written: one entry of the table stands for each CPU up to the last.
+pub(super) const MAX_CPU: u32 = 1 << 14;
+
+/// Writes `buffers`, the first of which is the top-level one, as a trace.dat of version 6. `progress` is told how many
+/// bytes of sub-buffers are written.
+pub fn write<F: Feed>(
+    path: &Path,
+    description: &Description,
+    buffers: Vec<BufferOut<F>>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Written, WriteError> {
+    let part = beside(path, ".part");
+    let written = write_part(&part, path, description, buffers, progress);
+    if written.is_err() {
+        // What is unfinished is worth nothing; if it cannot be removed, the error that follows says more.
+        let _ = std::fs::remove_file(&part);
+    }
+    written
+}
+
+/// `path` with `suffix` appended to its name.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+fn write_part<F: Feed>(
+    part: &Path,
+    path: &Path,
+    description: &Description,
+    buffers: Vec<BufferOut<F>>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Written, WriteError> {
+    let file = File::create(part).map_err(WriteError::at(part, "cannot be created", 0))?;
+    let mut out = Output {
+        path: part,
+        writer: BufWriter::with_capacity(256 << 10, file),
+        at: 0,
+        alignment: description.alignment(),
+        size: (description.sub_buffer_size as usize).max(1),
+        written: Written::default(),
+        progress,
+    };
+    let counts = buffers.iter().map(|buffer| cpu_count(path, &buffer.cpus)).collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<&str> = buffers.iter().skip(1).map(|buffer| buffer.name.as_str()).collect();
+    // A reader takes every buffer for as wide as the top-level one.
+    let cpus = counts.into_iter().max().unwrap_or(0);
+    let empty = vec![(0, 0); cpus];
+    let Header { bytes, table, instances } =
+        description.encode(&empty, &names).map_err(|_| WriteError::TooLong { path: path.to_owned() })?;
+    out.put(&bytes)?;
+    let mut patches = Encoder::new(description.endian);
+    let mut places = Vec::new();
+    let mut pointers = instances.into_iter();
+    for (index, buffer) in buffers.into_iter().enumerate() {
+        let table = if index == 0 {
+            table
+        } else {
+            out.align()?;
+            if let Some(pointer) = pointers.next() {
+                places.push((pointer, 8));
+                patches.u64(out.at);
+            }
+            let mut encoder = Encoder::new(description.endian);
+            let clock = description.options.trace_clock.is_some().then(|| buffer.clock.as_deref().unwrap_or("local"));
+            let table = out.at + encoder.table(&empty, clock);
+            out.put(&encoder.bytes)?;
+            table
+        };
+        let ranges = out.buffer(buffer.cpus, cpus)?;
+        places.push((table, ranges.len() * 16));
+        for (offset, size) in ranges {
+            patches.u64(offset);
+            patches.u64(size);
+        }
+    }
+    out.finish(path, &places, &patches.bytes)
+}
+
+/// One more than the largest CPU number.
+pub(super) fn cpu_count<F>(path: &Path, cpus: &[(u32, F)]) -> Result<usize, WriteError> {
+    let last = cpus.iter().map(|(cpu, _)| *cpu).max();
+    match last {
+        Some(cpu) if cpu > MAX_CPU => Err(WriteError::Cpu { path: path.to_owned(), cpu, limit: MAX_CPU }),
+        last => Ok(last.map_or(0, |cpu| cpu as usize + 1)),
+    }
+}
+
+/// The file being written.
+struct Output<'a> {
+    path: &'a Path,
+    writer: BufWriter<File>,
+    at: u64,
+    alignment: u64,
+    /// Bytes of a sub-buffer.
+    size: usize,
+    written: Written,
+    progress: &'a mut dyn FnMut(u64),
+}
+
+impl Output<'_> {
+    fn put(&mut self, bytes: &[u8]) -> Result<(), WriteError> {
+        self.writer.write_all(bytes).map_err(WriteError::at(self.path, "cannot be written", self.at))?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Leaves a gap up to the next place where data may begin.
+    fn align(&mut self) -> Result<(), WriteError> {
+        self.at = self.at.next_multiple_of(self.alignment);
+        let seek = self.writer.seek(SeekFrom::Start(self.at));
+        seek.map(drop).map_err(WriteError::at(self.path, "cannot be written", self.at))
+    }
+
+    /// The data of one buffer; (offset, size) of each CPU.
+    fn buffer<F: Feed>(&mut self, mut feeds: Vec<(u32, F)>, cpus: usize) -> Result<Vec<(u64, u64)>, WriteError> {
+        let mut ranges = vec![(0, 0); cpus];
+        feeds.sort_by_key(|(cpu, _)| *cpu);
+        let mut page = Vec::new();
+        let mut last = None;
+        for (cpu, mut feed) in feeds {
+            let Some(range) = ranges.get_mut(cpu as usize) else { continue };
+            if last != Some(cpu) {
+                self.align()?;
+                *range = (self.at, 0);
+                last = Some(cpu);
+            }
+            while feed.advance(&mut page).map_err(|source| WriteError::Read { cpu, source })? {
+                if page.len() != self.size {
+                    self.written.incomplete += 1;
+                    continue;
+                }
+                self.put(&page)?;
+                range.1 += page.len() as u64;
+                self.written.sub_buffers += 1;
+                (self.progress)(self.written.sub_buffers * self.size as u64);
+            }
+        }
+        Ok(ranges)
+    }
+
+    /// Fills in what was not known before: `patches` are the bytes for `places` (offset, length), one after another.
+    fn finish(mut self, path: &Path, places: &[(u64, usize)], mut patches: &[u8]) -> Result<Written, WriteError> {
+        self.writer.flush().map_err(WriteError::at(self.path, "cannot be written", self.at))?;
+        let file = self.writer.get_ref();
+        for &(offset, length) in places {
+            let Some((bytes, rest)) = patches.split_at_checked(length) else { break };
+            file.write_all_at(bytes, offset).map_err(WriteError::at(self.path, "cannot be written", offset))?;
+            patches = rest;
+        }
+        // The last gap may not have been written to.
+        file.set_len(self.at).map_err(WriteError::at(self.path, "cannot be lengthened", self.at))?;
+        std::fs::rename(self.path, path).map_err(WriteError::at(path, "cannot be renamed into place", 0))?;
+        self.written.bytes = self.at;
+        Ok(self.written)
+    }
+}

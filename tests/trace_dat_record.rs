@@ -1,0 +1,206 @@
+//! Recording into a trace.dat: whatever ends it, what was written up to then opens, here and in trace-cmd.
+
+mod common;
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use common::{
+    corpus,
+    report::{Line, ours, report, same},
+};
+use ftrace_live::{
+    capture::trace_dat::{Open, Recorder, TraceDat},
+    ring::Feed,
+};
+
+/// Where the recording child writes to.
+const OUTPUT: &str = "FTRACE_LIVE_TEST_RECORD";
+
+/// Not a test of its own: the process that the tests below start, limit and kill. It records a real file's sub-buffers,
+/// CPU by CPU in turns, and says after each flush how many it recorded.
+#[test]
+fn a_process_that_records() {
+    let Some(output) = std::env::var_os(OUTPUT) else { return };
+    let Some(corpus) = corpus::folder() else { return };
+    let dat = TraceDat::open(&corpus.join("tracedat/x86_64-6.18-v7-zstd.dat"), Open::default()).unwrap();
+    let mut recorder = Recorder::create(Path::new(&output), dat.description().unwrap(), 1).unwrap();
+    let mut feeds = dat.feeds(&dat.buffers[0]);
+    let mut page = Vec::new();
+    let mut recorded = 0;
+    let failed = 'recording: loop {
+        let mut more = false;
+        for (cpu, feed) in &mut feeds {
+            for _ in 0..16 {
+                if !feed.advance(&mut page).unwrap() {
+                    break;
+                }
+                more = true;
+                if let Err(error) = recorder.append(*cpu, &page) {
+                    break 'recording Some(error);
+                }
+                recorded += 1;
+            }
+        }
+        if !more {
+            break None;
+        }
+        if let Err(error) = recorder.flush() {
+            break Some(error);
+        }
+        println!("recorded {recorded}");
+        std::thread::sleep(Duration::from_micros(200));
+    };
+    if let Some(error) = failed {
+        println!("full {} {error}", error.is_full());
+    }
+    let finished = recorder.finish().unwrap();
+    println!("finished {recorded} {}", finished.not_compact.is_none());
+}
+
+/// Starts the process above; `limit` stands before it.
+fn start(output: &Path, limit: &str) -> Child {
+    let test = std::env::current_exe().unwrap();
+    Command::new("sh")
+        .args(["-c", &format!("{limit} exec \"$0\" \"$@\"")])
+        .arg(test)
+        .args(["--exact", "a_process_that_records", "--nocapture"])
+        .env(OUTPUT, output)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// The lines that the process prints, from the first to the last of its own.
+fn lines(child: &mut Child) -> impl Iterator<Item = Vec<String>> + use<> {
+    let stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.lines().map(|line| line.unwrap().split_whitespace().map(str::to_owned).collect())
+}
+
+/// The events of `file`, which are those that trace-cmd lists and the first ones of each CPU of the original.
+fn check(file: &Path, at_least: usize) -> Vec<Line> {
+    let dat = TraceDat::open(file, Open::default()).unwrap();
+    let sub_buffers: usize = dat.feeds(&dat.buffers[0]).into_iter().map(|(_, feed)| count(feed)).sum();
+    assert!(sub_buffers >= at_least, "{sub_buffers} of {at_least} sub-buffers are there");
+    let events = ours(file);
+    assert!(!events.is_empty());
+    if let Some(theirs) = report(file) {
+        same(theirs, ours(file), file);
+    }
+    events
+}
+
+fn count(mut feed: impl Feed) -> usize {
+    let mut page = Vec::new();
+    std::iter::from_fn(|| feed.advance(&mut page).unwrap().then_some(())).count()
+}
+
+#[test]
+fn a_recording_that_ends_well_is_compact_and_whole() {
+    let Some(corpus) = corpus::folder() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.dat");
+    let mut child = start(&file, "");
+    let last = lines(&mut child).filter(|words| words.first().is_some_and(|word| word == "finished")).last().unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(last[2], "true");
+    let events = ours(&file);
+    assert!(events == ours(&corpus.join("tracedat/x86_64-6.18-v7-zstd.dat")));
+    let length = std::fs::metadata(&file).unwrap().len();
+    let data = last[1].parse::<u64>().unwrap() * 4096;
+    assert!(length < data + (8 << 20), "{length} bytes for {data} bytes of data");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_recording_that_is_killed_opens_with_all_that_was_flushed() {
+    if corpus::folder().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.dat");
+    let mut child = start(&file, "");
+    let mut flushed = 0;
+    for words in lines(&mut child) {
+        if words.first().is_some_and(|word| word == "recorded") {
+            flushed = words[1].parse().unwrap();
+        }
+        if flushed > 1000 {
+            break;
+        }
+    }
+    // SIGKILL.
+    child.kill().unwrap();
+    child.wait().unwrap();
+    check(&file, flushed);
+    // Made compact, it is the same.
+    let compact = dir.path().join("compact.dat");
+    ftrace_live::capture::convert::convert(&file, &compact, Open::default(), &mut |_| {}).unwrap();
+    assert!(ours(&compact) == ours(&file));
+    assert!(std::fs::metadata(&compact).unwrap().len() < 100 << 20);
+}
+
+#[test]
+fn a_file_size_limit_ends_the_recording_and_the_file_opens() {
+    if corpus::folder().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.dat");
+    // Blocks of 512 bytes or of 1 KiB, as the shell likes: 20 or 40 MiB.
+    let mut child = start(&file, "ulimit -f 40960;");
+    let words: Vec<_> = lines(&mut child).collect();
+    assert!(child.wait().unwrap().success());
+    let full = words.iter().find(|words| words.first().is_some_and(|word| word == "full")).unwrap();
+    assert_eq!(full[1], "true", "{full:?}");
+    let finished = words.iter().find(|words| words.first().is_some_and(|word| word == "finished")).unwrap();
+    check(&file, finished[1].parse().unwrap());
+}
+
+#[test]
+fn a_full_disk_ends_the_recording_and_the_file_opens() {
+    if corpus::folder().is_none() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let Some(_mount) = Tmpfs::mount(dir.path(), "size=24m") else { return };
+    let file = dir.path().join("x.dat");
+    let mut child = start(&file, "");
+    let words: Vec<_> = lines(&mut child).collect();
+    assert!(child.wait().unwrap().success());
+    let full = words.iter().find(|words| words.first().is_some_and(|word| word == "full")).unwrap();
+    assert_eq!(full[1], "true", "{full:?}");
+    assert!(full.join(" ").contains("No space left on device"), "{full:?}");
+    let finished = words.iter().find(|words| words.first().is_some_and(|word| word == "finished")).unwrap();
+    assert_eq!(finished[2], "false");
+    let events = check(&file, finished[1].parse().unwrap());
+    assert!(events.len() > 100_000);
+    // The unfinished compact file is gone.
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// A small file system, gone when dropped.
+struct Tmpfs(std::path::PathBuf);
+
+impl Tmpfs {
+    fn mount(path: &Path, options: &str) -> Option<Tmpfs> {
+        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", options, "none"]).arg(path).output();
+        match mounted {
+            Ok(output) if output.status.success() => Some(Tmpfs(path.to_owned())),
+            other => {
+                eprintln!("SKIPPED: no small file system can be mounted here: {other:?}");
+                None
+            }
+        }
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(&self.0).status();
+    }
+}
