@@ -6,6 +6,7 @@ pub mod commands;
 pub mod decode;
 pub mod format;
 pub mod listen;
+pub mod live;
 pub mod names;
 pub mod osc;
 pub mod outputs;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::{list, send};
 use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
 use crate::format::{EventFormat, HeaderPage};
-use crate::osc::{MessagePlan, Schema};
+use crate::osc::{MessagePlan, Schema, oscquery};
 use crate::tracefs::Tracefs;
 
 /// Describes.
@@ -25,7 +25,12 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
             serde_json::to_writer_pretty(&mut out, &schemas).map_err(io::Error::from)?;
             writeln!(out)?;
         }
-        DescribeFormat::Oscquery => todo!(),
+        DescribeFormat::Oscquery => {
+            let types = send::message_options(&args.form, send::preset_of(&args.form)?)?.types;
+            let tree = oscquery::tree(&schemas, &args.form.prefix, types);
+            serde_json::to_writer_pretty(&mut out, &tree).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

@@ -1,8 +1,10 @@
 //! What each subcommand does: arguments → options (checked) → one object that runs.
 
+mod capture;
 mod describe;
 mod list;
 mod listen;
+mod live;
 mod patch;
 mod replay;
 mod send;
@@ -33,10 +35,10 @@ pub fn run(cli: Cli) -> ExitCode {
 fn dispatch(cli: Cli) -> Result<ExitCode> {
     let tracefs = cli.tracefs.as_deref();
     match cli.command {
-        None => todo!(),
+        None => live::run(&cli.live, tracefs),
         Some(Command::List(args)) => list::run(&args, tracefs),
         Some(Command::Describe(args)) => describe::run(&args, tracefs),
-        Some(Command::Capture(_)) => todo!(),
+        Some(Command::Capture(args)) => capture::run(&args, tracefs),
         Some(Command::Replay(args)) => replay::run(&args),
         Some(Command::Listen(args)) => listen::run(&args),
         Some(Command::Patch(args)) => patch::run(&args, tracefs),

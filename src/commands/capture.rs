@@ -1,0 +1,50 @@
+//! `capture`: records into a folder.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::Result;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+
+use super::{list, live};
+use crate::capture::{self, CaptureOptions, CommandEnd};
+use crate::cli::CaptureArgs;
+use crate::tracefs::{Guard, exit_code, remove_stale};
+
+/// Captures.
+pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
+    let duration = live::duration(&args.trace)?;
+    let tracefs = list::open(tracefs)?;
+    let setup = live::setup(&args.trace, &tracefs)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::flag::register(signal, stop.clone())?;
+    }
+    let guard = Guard::start(&tracefs)?;
+    for stale in remove_stale(&tracefs)? {
+        eprintln!("ftrace-live: removed {}, left behind by an earlier run", stale.name);
+    }
+    eprintln!("ftrace-live: capturing {} events into {}", setup.events.len(), args.output.display());
+    let (folder, command, kallsyms) = (args.output.clone(), args.trace.command.clone(), args.kallsyms);
+    let options = CaptureOptions { folder, setup, command, duration, kallsyms };
+    let frozen = capture::capture(&tracefs, Some(&guard), options, &stop)?;
+    for failure in &frozen.failures {
+        eprintln!("ftrace-live: warning: {failure}");
+    }
+    for warning in &frozen.warnings {
+        eprintln!("ftrace-live: warning: {warning}");
+    }
+    let entries: u64 = frozen.stats.iter().map(|(_, stats)| stats.entries).sum();
+    let lost: u64 = frozen.stats.iter().map(|(_, stats)| stats.lost()).sum();
+    eprintln!(
+        "ftrace-live: {entries} events in {} KiB, {lost} lost; play them with: ftrace-live replay {} --raw",
+        frozen.bytes / 1024,
+        frozen.folder.display()
+    );
+    Ok(match frozen.command {
+        CommandEnd::Ended(status) => ExitCode::from(exit_code(status) as u8),
+        CommandEnd::None | CommandEnd::Running(_) => ExitCode::SUCCESS,
+    })
+}

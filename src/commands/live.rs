@@ -1,0 +1,99 @@
+//! Tracing live.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::{Usage, list, send};
+use crate::cli::{LiveArgs, TraceArgs};
+use crate::live::{self, LiveOptions};
+use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
+
+/// Traces.
+pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
+    if send::lists_presets(&args.send.form) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let tick = match args.tick {
+        ms if (0.0..=10_000.0).contains(&ms) => Duration::from_secs_f64(ms / 1000.0),
+        ms => return Err(Usage(format!("--tick {ms} is not from 0 to 10000 milliseconds")).into()),
+    };
+    let duration = duration(&args.trace)?;
+    // Everything that can be wrong is found before anything is touched.
+    let receivers = send::receivers(&args.send)?;
+    let tracefs = list::open(tracefs)?;
+    let setup = setup(&args.trace, &tracefs)?;
+    let outputs = send::open(&args.send, &receivers)?;
+    let target = send::names(&receivers);
+    let mut say = |line: String| eprintln!("ftrace-live: {line}");
+    say(format!("sending to {target}"));
+    let options = LiveOptions { setup, command: args.trace.command.clone(), duration, tick };
+    let (traced, outputs) = live::trace(&tracefs, options, outputs, &mut say)?;
+
+    let sent = outputs.counts();
+    say(format!(
+        "{:.1} s, {} events read, {} messages sent in {} datagrams, {} lost by the kernel",
+        traced.time.as_secs_f64(),
+        traced.counts.read,
+        sent.sent,
+        sent.datagrams,
+        traced.lost
+    ));
+    for (count, what) in [
+        (outputs.thinned(), "thinned, to keep below the rate cap (--max-rate)"),
+        (traced.counts.malformed + traced.malformed_sub_buffers, "malformed"),
+        (traced.counts.unknown, "of events without a format"),
+        (outputs.too_long(), "too long for a datagram (--mtu)"),
+        (sent.unsent, "could not be sent"),
+    ] {
+        if count > 0 {
+            say(format!("{count} {what}"));
+        }
+    }
+    if sent.refused > 0 {
+        say(format!("nobody listens at {target} (refused {} times)", sent.refused));
+    }
+    if let Some((event, error)) = &traced.counts.first_error {
+        say(format!("the first malformed record: {event}: {error}"));
+    }
+    if !traced.busiest.is_empty() {
+        let busiest: Vec<_> = traced.busiest.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        say(format!("most: {}", busiest.join(", ")));
+    }
+    let lost = traced.lost + sent.unsent + outputs.too_long();
+    Ok(match traced.command {
+        Some(status) if !status.success() => ExitCode::from(exit_code(status) as u8),
+        _ if args.fail_on_loss && lost > 0 => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
+    })
+}
+
+/// `--seconds`.
+pub fn duration(args: &TraceArgs) -> Result<Option<Duration>> {
+    let usage = |seconds| Usage(format!("--seconds {seconds} is no time"));
+    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(|_| usage(seconds));
+    Ok(args.seconds.map(seconds).transpose()?)
+}
+
+/// What to trace, as the options say.
+pub fn setup(args: &TraceArgs, tracefs: &Tracefs) -> Result<Setup> {
+    if args.events.is_empty() && args.tracer.is_none() {
+        let how = "say which with -e, such as -e irq exceptions (ftrace-live list shows what there is)";
+        return Err(Usage(format!("no events to trace: {how}")).into());
+    }
+    let events = if args.events.is_empty() { vec![] } else { list::select(tracefs, &args.events)? };
+    let clock = TraceClock::from_name(&args.clock);
+    Ok(Setup {
+        clock,
+        buffer_kib: args.buffer,
+        cpus: args.cpu.as_deref().map(str::parse::<CpuList>).transpose()?,
+        processes: args.pids.clone(),
+        filters: args.filters.iter().map(|filter| filter.parse::<EventFilter>()).collect::<Result<_, _>>()?,
+        tracer: args.tracer.clone(),
+        functions: args.functions.clone(),
+        events,
+        ..Setup::default()
+    })
+}

@@ -1,0 +1,70 @@
+//! The status line: what happens, once a second, on a terminal.
+
+use std::collections::HashMap;
+use std::io::Write;
+use std::time::Duration;
+
+use crate::osc::transport::SendCounts;
+use crate::outputs::Window;
+
+/// The last window's counts, to be compared with.
+pub(super) struct Status {
+    terminal: bool,
+    shown: bool,
+    sent: u64,
+    events: HashMap<String, u64>,
+}
+
+impl Status {
+    pub(super) fn new(terminal: bool) -> Status {
+        Status { terminal, shown: false, sent: 0, events: HashMap::new() }
+    }
+
+    /// Draws the line over the last one. `events` are the counts since the beginning.
+    pub(super) fn show(
+        &mut self,
+        since_began: Duration,
+        window: &Window,
+        sent: SendCounts,
+        thinned: u64,
+        lost: u64,
+        events: impl FnOnce() -> Vec<(String, u64)>,
+    ) {
+        if !self.terminal {
+            return;
+        }
+        let per_second = |count: u64| (count as f64 / f64::from(window.seconds.max(0.001))).round() as u64;
+        let mut busiest = Vec::new();
+        for (name, count) in events() {
+            let before = self.events.insert(name.clone(), count).unwrap_or(0);
+            busiest.push((count.saturating_sub(before), name));
+        }
+        busiest.sort_unstable_by(|a, b| b.cmp(a));
+        let mut line = format!(
+            "{:>4} s  {} events/s  {} sent/s",
+            since_began.as_secs(),
+            per_second(window.read),
+            per_second(sent.sent - self.sent)
+        );
+        self.sent = sent.sent;
+        if thinned > 0 {
+            line.push_str(&format!("  {thinned} thinned"));
+        }
+        line.push_str(&format!("  {lost} lost"));
+        if sent.unsent > 0 {
+            line.push_str(&format!("  {} not sent", sent.unsent));
+        }
+        for (count, name) in busiest.iter().filter(|(count, _)| *count > 0).take(3) {
+            line.push_str(&format!("  {name} {}", per_second(*count)));
+        }
+        let _ = write!(std::io::stderr(), "\r\x1b[K{}", line.chars().take(120).collect::<String>());
+        self.shown = true;
+    }
+
+    /// Takes the line away.
+    pub(super) fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            let _ = write!(std::io::stderr(), "\r\x1b[K");
+        }
+    }
+}
