@@ -1,0 +1,107 @@
+//! ChucK without a sound card: `--silent` renders as fast as it can.
+
+use std::path::Path;
+
+use ftrace_live::osc::patch::{Language, Listen, patch};
+
+use crate::{
+    program::{self, Program, command},
+    seen::{self, AWAKE, Echo, Seen},
+    sound, stream,
+};
+
+/// Sends back every message, argument by argument as its type tag says.
+fn driver(port: u16, back: u16, patterns: &[String]) -> String {
+    let addresses: String = patterns.iter().map(|p| format!("in.addAddress(\"{p}\");\n")).collect();
+    format!(
+        r#"
+OscIn in; OscMsg msg; OscOut out;
+{port} => in.port;
+out.dest("127.0.0.1", {back});
+{addresses}
+<<< "ready" >>>;
+while (true) {{
+    in => now;
+    while (in.recv(msg)) {{
+        out.start("/seen").add(msg.address);
+        for (0 => int k; k < msg.numArgs(); k++) {{
+            msg.typetag.substring(k, 1) => string tag;
+            if (tag == "i") out.add(msg.getInt(k));
+            else if (tag == "f") out.add(msg.getFloat(k));
+            else out.add(msg.getString(k));
+        }}
+        out.send();
+    }}
+}}
+"#
+    )
+}
+
+fn chuck(home: &Path, files: &[(&str, String)]) -> Program {
+    let mut chuck = command("chuck", home);
+    // The other port is that of ChucK's own remote control, one for each ChucK.
+    chuck.args(["--silent", &format!("--port:{}", program::free_port())]);
+    for (name, text) in files {
+        std::fs::write(home.join(name), text).unwrap();
+        chuck.arg(name);
+    }
+    Program::start(chuck)
+}
+
+#[test]
+fn chuck_sees_every_value_of_the_chuck_stream_in_order() {
+    if !program::installed("chuck") {
+        return;
+    }
+    let Some(stream) = stream::of("chuck") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let (port, mut echo) = (program::free_port(), Echo::new());
+    let mut patterns = vec![format!("{AWAKE}, i")];
+    patterns.extend(stream.schemas.iter().map(|s| format!("{}, {}", s.address, s.tags)));
+    patterns.extend(["start, siiii", "schema, sss", "stat, iiiiiif", "stop"].map(|p| format!("/ftrace/{p}")));
+    let mut chuck = chuck(home.path(), &[("driver.ck", driver(port, echo.port(), &patterns))]);
+    chuck.wait_for("ready");
+    echo.awaken(port);
+    stream.send(port);
+    let seen: Vec<Seen> = echo
+        .receive(stream.messages.len())
+        .iter()
+        .map(|m| {
+            let mut values: Vec<_> = m.args.iter().map(seen::value).collect();
+            let seen::Value::Text(address) = values.remove(0) else { panic!("{m:?}") };
+            Seen { address, values }
+        })
+        .collect();
+    seen::assert_same(&seen, &stream.as_seen(|n| n));
+    chuck.assert_no_complaint(&[]);
+}
+
+/// Writes what the patch plays to a file until a second after the first sound, then says so.
+const RECORDER: &str = r#"
+dac => WvOut wave => blackhole;
+"sound.wav" => wave.wavFilename;
+while (Math.fabs(dac.last()) < 0.01) 1::samp => now;
+1::second => now;
+"" => wave.closeFile;
+<<< "recorded" >>>;
+"#;
+
+#[test]
+fn the_chuck_patch_is_heard() {
+    if !program::installed("chuck") {
+        return;
+    }
+    let Some(stream) = stream::of("chuck") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let text = patch(Language::Chuck, &stream.schemas, Listen { port, prefix: "/ftrace" }).unwrap();
+    let mut chuck = chuck(home.path(), &[("ftrace.ck", text), ("recorder.ck", RECORDER.into())]);
+    // What comes before ChucK waits for it is lost.
+    chuck.wait_while_doing("ftrace-live: started on", || stream.send_first(port));
+    stream.send(port);
+    chuck.wait_for("ftrace-live: stopped");
+    chuck.wait_for("recorded");
+    assert!(chuck.said().iter().any(|l| l.contains("ftrace-live: started on") && l.contains("host")));
+    chuck.assert_no_complaint(&[]);
+    sound::assert_audible(sound::peak_of_wav(&home.path().join("sound.wav")));
+}

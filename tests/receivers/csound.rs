@@ -1,0 +1,126 @@
+//! Csound without a sound card: `-+rtaudio=null` keeps real time, `-o` renders as fast as it can.
+
+use std::{io::Read, process::Stdio};
+
+use ftrace_live::osc::patch::{Language, Listen, patch};
+
+use crate::{
+    program::{self, Program, command},
+    seen::{self, AWAKE, Echo, Seen},
+    sound, stream,
+};
+
+/// Listens to each address with its exact type string and sends back what comes.
+fn driver(port: u16, back: u16, signatures: &[(String, String)]) -> String {
+    let mut orchestra = format!("sr = 48000\nksmps = 48\nnchnls = 1\n0dbfs = 1\ngiPort OSCinit {port}\n");
+    let mut score = String::new();
+    for (k, (address, tags)) in signatures.iter().enumerate() {
+        let name = |(n, tag): (usize, char)| if tag == 's' { format!("S{n}") } else { format!("k{n}") };
+        let names: Vec<String> = tags.chars().enumerate().map(name).collect();
+        let init =
+            |name: &String| if name.starts_with('S') { format!("{name} = \"\"\n") } else { format!("{name} init 0\n") };
+        orchestra += &format!(
+            "instr {instr}\n{}kCount init 0\nnext:\nkGot OSClisten giPort, \"{address}\", \"{tags}\", {args}\n\
+             if kGot == 1 then\nkCount += 1\nOSCsend kCount, \"127.0.0.1\", {back}, \"{address}\", \"{tags}\", {args}\n\
+             kgoto next\nendif\nendin\n",
+            names.iter().map(init).collect::<String>(),
+            instr = k + 1,
+            args = names.join(", "),
+        );
+        score += &format!("i {} 0 z\n", k + 1);
+    }
+    orchestra += "instr 9999\nprints \"ready%n\"\nendin\n";
+    score += "i 9999 0 1\n";
+    format!(
+        "<CsoundSynthesizer>\n<CsOptions>\n-odac -+rtaudio=null -d -m0\n</CsOptions>\n<CsInstruments>\n{orchestra}\
+         </CsInstruments>\n<CsScore>\n{score}</CsScore>\n</CsoundSynthesizer>\n"
+    )
+}
+
+#[test]
+fn csound_sees_every_value_of_the_csound_stream_in_order() {
+    if !program::installed("csound") {
+        return;
+    }
+    let Some(stream) = stream::of("csound") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let (port, mut echo) = (program::free_port(), Echo::new());
+    let mut signatures = vec![(AWAKE.to_owned(), "i".to_owned())];
+    signatures.extend(stream.schemas.iter().map(|s| (s.address.clone(), s.tags.clone())));
+    signatures.extend(
+        [("start", "siiii"), ("schema", "sss"), ("stat", "iiiiiif")].map(|(a, t)| (format!("/ftrace/{a}"), t.into())),
+    );
+    std::fs::write(home.path().join("driver.csd"), driver(port, echo.port(), &signatures)).unwrap();
+    let mut csound = command("csound", home.path());
+    csound.arg("driver.csd");
+    let mut csound = Program::start(csound);
+    csound.wait_for("ready");
+    echo.awaken(port);
+    stream.send(port);
+    // OSClisten cannot listen to a message without arguments.
+    let want: Vec<Seen> = stream.as_seen(|n| n).into_iter().filter(|s| s.address != "/ftrace/stop").collect();
+    let seen: Vec<Seen> = echo
+        .receive(want.len())
+        .iter()
+        .map(|m| Seen { address: m.addr.clone(), values: m.args.iter().map(seen::value).collect() })
+        .collect();
+    // Each address has its own instrument: the order holds within an address.
+    for (address, _) in &signatures {
+        let of = |all: &[Seen]| all.iter().filter(|s| s.address == *address).cloned().collect::<Vec<_>>();
+        seen::assert_same(&of(&seen), &of(&want));
+    }
+    assert_eq!(seen.len(), want.len());
+    csound.assert_no_complaint(&[]);
+}
+
+#[test]
+fn the_csound_patch_loads_without_a_complaint_and_reacts() {
+    if !program::installed("csound") {
+        return;
+    }
+    let Some(stream) = stream::of("csound") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let text = patch(Language::Csound, &stream.schemas, Listen { port, prefix: "/ftrace" }).unwrap();
+    std::fs::write(home.path().join("ftrace.csd"), text).unwrap();
+    let mut csound = command("csound", home.path());
+    csound.args(["-+rtaudio=null", "ftrace.csd"]);
+    let mut csound = Program::start(csound);
+    // What comes before the instruments have started is lost.
+    csound.wait_while_doing("ftrace-live: started on host", || stream.send_first(port));
+    stream.send(port);
+    csound.end(libc::SIGINT);
+    csound.assert_no_complaint(&["0 errors in performance"]);
+}
+
+#[test]
+fn the_csound_patch_is_heard() {
+    if !program::installed("csound") {
+        return;
+    }
+    let Some(stream) = stream::of("csound") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let text = patch(Language::Csound, &stream.schemas, Listen { port, prefix: "/ftrace" }).unwrap();
+    std::fs::write(home.path().join("ftrace.csd"), text).unwrap();
+    // Rendered without end, as fast as it is read: raw samples through a pipe.
+    let mut csound = command("csound", home.path());
+    csound.args(["-h", "-o", "stdout", "ftrace.csd"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut csound = csound.spawn().unwrap();
+    let mut samples = csound.stdout.take().unwrap();
+    let (mut peak, mut block) = (0.0, vec![0; 1 << 16]);
+    for part in 0..400 {
+        samples.read_exact(&mut block).unwrap();
+        peak = f64::max(peak, sound::peak(&block, 16));
+        if part == 2 {
+            stream.send(port);
+        }
+        if peak > 0.01 {
+            break;
+        }
+    }
+    drop(samples);
+    let _ = csound.kill();
+    let _ = csound.wait();
+    sound::assert_audible(peak);
+}

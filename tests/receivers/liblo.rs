@@ -1,0 +1,50 @@
+//! liblo's oscdump, which prints every message with its types: `TIME ADDRESS TAGS VALUES`.
+
+use std::fmt::Write;
+
+use rosc::{OscMessage, OscType};
+
+use crate::{
+    program::{self, Program, command},
+    stream,
+};
+
+/// A message as oscdump prints it (`lo_arg_pp`): `%d`, `%f`, strings in quotes, timetags as two hex words.
+fn as_oscdump(message: &OscMessage) -> String {
+    let mut tags = String::new();
+    let mut values = String::new();
+    for argument in &message.args {
+        let _ = match argument {
+            OscType::Int(v) => write!(values, " {v}").map(|()| tags.push('i')),
+            OscType::Long(v) => write!(values, " {v}").map(|()| tags.push('h')),
+            OscType::Float(v) => write!(values, " {v:.6}").map(|()| tags.push('f')),
+            OscType::String(v) => write!(values, " \"{v}\"").map(|()| tags.push('s')),
+            OscType::Time(v) => write!(values, " {:08x}.{:08x}", v.seconds, v.fractional).map(|()| tags.push('t')),
+            other => panic!("{other:?}"),
+        };
+    }
+    format!("{} {tags}{values}", message.addr)
+}
+
+#[test]
+fn oscdump_prints_every_value_of_the_liblo_stream_in_order() {
+    if !program::installed("oscdump") {
+        return;
+    }
+    let Some(stream) = stream::of("liblo") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    // Line by line, or a pipe holds its output back.
+    let mut oscdump = command("stdbuf", home.path());
+    oscdump.args(["-oL", "oscdump", "-L", &port.to_string()]);
+    let mut oscdump = Program::start(oscdump);
+    std::thread::sleep(std::time::Duration::from_millis(500));
+    stream.send(port);
+    oscdump.wait_for("/ftrace/stop");
+    let want: Vec<String> = stream.messages.iter().map(|(m, _)| as_oscdump(m)).collect();
+    let got: Vec<String> = oscdump.said().iter().map(|l| l.split_once(' ').unwrap_or_default().1.to_owned()).collect();
+    for (got, want) in got.iter().zip(&want) {
+        assert_eq!(got, want);
+    }
+    assert_eq!(got.len(), want.len());
+}

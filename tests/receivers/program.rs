@@ -1,0 +1,146 @@
+//! A receiver's program: started, listened to, and ended in every case.
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    net::UdpSocket,
+    os::unix::process::CommandExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long a program may take for any one thing, generously.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether `program` can be run; if not, says that its test is skipped.
+pub fn installed(program: &str) -> bool {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
+    if !found {
+        eprintln!("SKIPPED: {program} is not installed");
+    }
+    found
+}
+
+/// A UDP port of 127.0.0.1 that was free a moment ago.
+pub fn free_port() -> u16 {
+    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A running program and what it says.
+pub struct Program {
+    child: Child,
+    lines: Receiver<String>,
+    said: Vec<String>,
+    name: String,
+}
+
+/// `program` with no display, no settings of the user's, and an end even if this test is killed.
+pub fn command(program: &str, home: &Path) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--signal=KILL", "120", program]);
+    command
+        .env("HOME", home)
+        .env("XDG_RUNTIME_DIR", home)
+        .env("XDG_CONFIG_HOME", home)
+        .env("XDG_DATA_HOME", home)
+        .env("QT_QPA_PLATFORM", "offscreen")
+        .env("QTWEBENGINE_DISABLE_SANDBOX", "1")
+        .env_remove("DISPLAY")
+        .current_dir(home);
+    command
+}
+
+impl Program {
+    /// Starts it; standard output and error are read line by line.
+    pub fn start(mut command: Command) -> Program {
+        let name = format!("{command:?}");
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
+        let mut child = command.spawn().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let (sender, lines) = mpsc::channel();
+        let outputs: [Box<dyn Read + Send>; 2] =
+            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        for output in outputs {
+            let sender = sender.clone();
+            thread::spawn(move || {
+                for line in BufReader::new(output).split(b'\n') {
+                    let Ok(line) = line else { return };
+                    if sender.send(String::from_utf8_lossy(&line).into_owned()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Program { child, lines, said: vec![], name }
+    }
+
+    /// Waits for a line that contains `text`.
+    pub fn wait_for(&mut self, text: &str) {
+        self.wait_while_doing(text, || {});
+    }
+
+    /// Does `again` five times a second until a line contains `text`.
+    pub fn wait_while_doing(&mut self, text: &str, mut again: impl FnMut()) {
+        let end = Instant::now() + PATIENCE;
+        let mut looked_at = 0;
+        loop {
+            if self.said[looked_at..].iter().any(|line| line.contains(text)) {
+                return;
+            }
+            looked_at = self.said.len();
+            assert!(Instant::now() < end, "{}: no {text:?} in\n{}", self.name, self.said.join("\n"));
+            match self.lines.recv_timeout(Duration::from_millis(200)) {
+                Ok(line) => self.said.push(line),
+                Err(RecvTimeoutError::Timeout) => again(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    panic!("{}: ended without {text:?}:\n{}", self.name, self.said.join("\n"))
+                }
+            }
+        }
+    }
+
+    /// Everything said so far, and in the time it takes to say the rest of what is under way.
+    pub fn said(&mut self) -> &[String] {
+        while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(300)) {
+            self.said.push(line);
+        }
+        &self.said
+    }
+
+    /// Asks it to end with `signal` and waits until it has.
+    pub fn end(&mut self, signal: i32) {
+        // SAFETY: kill takes two numbers and touches no memory; the group is this child's own.
+        unsafe { libc::kill(-(self.child.id() as i32), signal) };
+        let end = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(Instant::now() < end, "{} does not end", self.name);
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Fails if any line complains. `noise`: what it always says, such as that there is no sound card.
+    pub fn assert_no_complaint(&mut self, noise: &[&str]) {
+        let complaints =
+            ["error", "fail", "warning", "couldn't", "can't", "cannot", "exception", "not found", "no such", "late "];
+        let complains = |line: &str| complaints.iter().any(|c| line.to_lowercase().contains(c));
+        let expected = |line: &str| noise.iter().any(|n| line.contains(n));
+        let bad: Vec<String> = self.said().iter().filter(|l| complains(l) && !expected(l)).cloned().collect();
+        assert!(
+            bad.is_empty(),
+            "{} complains:\n{}\n\nall it said:\n{}",
+            self.name,
+            bad.join("\n"),
+            self.said.join("\n")
+        );
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SAFETY: as above. What the program started itself (a sound server) is of its group.
+        unsafe { libc::kill(-(self.child.id() as i32), libc::SIGKILL) };
+        let _ = self.child.wait();
+    }
+}

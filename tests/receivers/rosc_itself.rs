@@ -1,0 +1,28 @@
+//! rosc, as a program written with it receives: one datagram, `decode_udp`, a buffer of its own `decoder::MTU`.
+
+use std::net::UdpSocket;
+
+use rosc::{OscPacket, decoder};
+
+use crate::stream;
+
+#[test]
+fn rosc_decodes_the_rust_stream_within_its_own_mtu() {
+    let Some(stream) = stream::of("rust") else { return };
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let _ = socket2::SockRef::from(&socket).set_recv_buffer_size(4 << 20);
+    stream.send(socket.local_addr().unwrap().port());
+    let mut messages = Vec::new();
+    let mut buffer = [0; decoder::MTU];
+    for _ in &stream.datagrams {
+        let length = socket.recv(&mut buffer).unwrap();
+        let (rest, packet) = decoder::decode_udp(&buffer[..length]).unwrap();
+        assert!(rest.is_empty(), "{} bytes behind the packet", rest.len());
+        let OscPacket::Bundle(bundle) = packet else { panic!("{packet:?} is no bundle") };
+        for packet in bundle.content {
+            let OscPacket::Message(message) = packet else { panic!("a nested bundle") };
+            messages.push((message, bundle.timetag));
+        }
+    }
+    assert_eq!(messages, stream.messages);
+}

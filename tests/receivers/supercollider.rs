@@ -1,0 +1,152 @@
+//! SuperCollider's sclang without a window, and scsynth's rendering without a sound card (`Score`).
+
+use std::path::Path;
+
+use ftrace_live::osc::patch::{Language, Listen, patch};
+use rosc::OscType;
+
+use crate::{
+    program::{self, Program, command},
+    seen::{self, Echo, Seen, Value},
+    sound, stream,
+};
+
+/// Sends back every message: the address, the handler's `time`, then each value with its kind; floats as two words, since
+/// sclang itself sends only 32-bit ones.
+fn driver(port: u16, back: u16) -> String {
+    format!(
+        r#"
+thisProcess.openUDPPort({port});
+~back = NetAddr("127.0.0.1", {back});
+thisProcess.addOSCRecvFunc({{ |msg, time|
+	var values = msg[1..].collect {{ |v|
+		case {{ v.isKindOf(Integer) }} {{ [\i, v] }}
+			{{ v.isKindOf(Float) }} {{ [\d, v.high32Bits, v.low32Bits] }}
+			{{ v.isKindOf(Int8Array) }} {{ [\b, v] }}
+			{{ [\s, v] }}
+	}};
+	~back.sendMsg('/seen', msg[0], time.high32Bits, time.low32Bits, *values.flatten(1));
+}});
+"ready".postln;
+"#
+    )
+}
+
+fn sclang(home: &Path, name: &str, text: &str) -> Program {
+    std::fs::write(home.join(name), text).unwrap();
+    let mut sclang = command("sclang", home);
+    sclang.args(["-D", "-i", "none", name]);
+    Program::start(sclang)
+}
+
+/// What sclang says on a machine without a window system, sound or network discovery, and at its own start.
+const NOISE: &[&str] = &[
+    "QStandardPaths",
+    "WebEngineContext",
+    "Sandboxing disabled",
+    "overwritten by extensions",
+    "Zeroconf",
+    "JackServer",
+];
+
+#[test]
+fn sclang_sees_every_value_of_the_sc_stream_in_order() {
+    if !program::installed("sclang") {
+        return;
+    }
+    let Some(stream) = stream::of("sc") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let (port, mut echo) = (program::free_port(), Echo::new());
+    let mut sclang = sclang(home.path(), "driver.scd", &driver(port, echo.port()));
+    sclang.wait_for("ready");
+    echo.awaken(port);
+    stream.send(port);
+    let echoes: Vec<_> = echo.receive(stream.messages.len()).into_iter().filter(|m| m.addr == "/seen").collect();
+    let mut seen = Vec::new();
+    for (echo, (sent, bundle)) in echoes.iter().zip(&stream.messages) {
+        let (mut got, time) = seen_of(&echo.args);
+        // `t` is on sclang's own clock, as is the handler's `time`, which is the bundle's timetag.
+        for (value, sent) in got.values.iter_mut().zip(&sent.args) {
+            let (Value::Number(n), OscType::Time(t)) = (&mut *value, sent) else { continue };
+            let tag =
+                |t: &rosc::OscTime| f64::from(t.seconds - bundle.seconds) + f64::from(t.fractional) / 2f64.powi(32);
+            let (apart, want) = (*n - time, tag(t) - tag(bundle));
+            assert!((apart - want).abs() < 1e-6, "{}: {apart} s from the bundle's time, not {want}", got.address);
+            *value = Value::Number(0.0);
+        }
+        seen.push(got);
+    }
+    seen::assert_same(&seen, &stream.as_seen(|n| n));
+    sclang.assert_no_complaint(NOISE);
+}
+
+fn word(argument: &OscType) -> u64 {
+    let OscType::Int(word) = argument else { panic!("{argument:?} is no word") };
+    u64::from(*word as u32)
+}
+
+fn double(high: &OscType, low: &OscType) -> f64 {
+    f64::from_bits(word(high) << 32 | word(low))
+}
+
+/// The echoed message and the handler's `time`.
+fn seen_of(arguments: &[OscType]) -> (Seen, f64) {
+    let [OscType::String(address), high, low, rest @ ..] = arguments else { panic!("{arguments:?}") };
+    let (time, mut rest, mut values) = (double(high, low), rest, Vec::new());
+    while let [OscType::String(kind), value, behind @ ..] = rest {
+        rest = behind;
+        values.push(match (kind.as_str(), behind) {
+            ("d", [low, behind @ ..]) => {
+                rest = behind;
+                Value::Number(double(value, low))
+            }
+            _ => seen::value(value),
+        });
+    }
+    assert!(rest.is_empty(), "{rest:?}");
+    (Seen { address: address.clone(), values }, time)
+}
+
+/// Stands in for the server: collects what the patch would play, and renders it once the stream stops.
+fn score(patch: &str) -> String {
+    format!(
+        r#"
+~started = Main.elapsedTime;
+~score = List[];
+s = (
+	waitForBoot: {{ |self, f| f.fork }},
+	sync: {{ }},
+	sendBundle: {{ |self, delay, message| ~score.add([Main.elapsedTime - ~started + (delay ? 0), message]) }}
+);
+{patch};
+OSCdef(\render, {{
+	var defs = [\ftrace_hit, \ftrace_limit].collect {{ |name| [0.0, [\d_recv, SynthDescLib.global[name].def.asBytes]] }};
+	var end = [Main.elapsedTime - ~started + 1, [\c_set, 0, 0]];
+	"hits: %".format(~score.count {{ |b| b[1][1] == \ftrace_hit }}).postln;
+	Score((defs ++ ~score.asArray ++ [end]).sort {{ |a, b| a[0] <= b[0] }}).recordNRT(
+		"score.osc", "sound.wav", sampleRate: 48000, headerFormat: "WAV", sampleFormat: "int16",
+		options: ServerOptions.new.numOutputBusChannels_(2), action: {{ "rendered".postln }});
+}}, '/ftrace/stop');
+"#
+    )
+}
+
+#[test]
+fn the_sc_patch_is_heard() {
+    if !program::installed("sclang") || !program::installed("scsynth") {
+        return;
+    }
+    let Some(stream) = stream::of("sc") else { return };
+    let home = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let text = patch(Language::SuperCollider, &stream.schemas, Listen { port, prefix: "/ftrace" }).unwrap();
+    let mut sclang = sclang(home.path(), "ftrace.scd", &score(&text));
+    sclang.wait_for("listening on port");
+    stream.send(port);
+    sclang.wait_for("rendered");
+    let events = stream.messages.iter().filter(|(m, _)| stream.schemas.iter().any(|s| s.address == m.addr)).count();
+    assert!(sclang.said().contains(&format!("hits: {events}")), "not {events} hits: {:?}", sclang.said());
+    assert!(sclang.said().contains(&"ftrace-live: started on host (2 CPUs)".to_owned()));
+    sclang.assert_no_complaint(NOISE);
+    sound::assert_audible(sound::peak_of_wav(&home.path().join("sound.wav")));
+}
