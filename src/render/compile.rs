@@ -160,7 +160,7 @@ impl<'a> Compiler<'a> {
                 self.bindings.truncate(outer);
                 value
             }
-            Expr::Braces(_) => Err("{…}".into()),
+            Expr::Braces(_) | Expr::Compound(..) => Err("{…}".into()),
             Expr::Type(type_name) => Err(show(type_name)),
         }
     }
@@ -317,6 +317,8 @@ impl<'a> Compiler<'a> {
 
     fn size_of(&self, type_name: &TypeName) -> Option<u32> {
         match type_name.stars {
+            // A structure of bit-fields without width (see the parser).
+            0 if type_name.words == ["struct", "{}"] => Some(0),
             0 => self.int_type(&Self::words(type_name)).map(|int| u32::from(int.bits) / 8),
             _ => Some(self.long.bytes()),
         }

@@ -29,6 +29,8 @@ pub enum Expr {
     OrElse(Box<Expr>, Box<Expr>),
     /// `(type) operand`.
     Cast(TypeName, Box<Expr>),
+    /// `(type) { .member = value }`, of one member.
+    Compound(String, Box<Expr>),
     /// `sizeof(type)`.
     SizeofType(TypeName),
     /// `sizeof(expression)` or `sizeof expression`.

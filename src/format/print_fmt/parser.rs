@@ -141,6 +141,14 @@ impl<'a> Parser<'a> {
         self.expect("(")?;
         let type_name = self.type_name()?;
         self.expect(")")?;
+        if self.eat("{") {
+            self.expect(".")?;
+            let member = self.word()?.to_owned();
+            self.expect("=")?;
+            let value = self.ternary()?;
+            self.expect("}")?;
+            return Ok(Expr::Compound(member, Box::new(value)));
+        }
         Ok(Expr::Cast(type_name, Box::new(self.unary()?)))
     }
 
@@ -179,7 +187,7 @@ impl<'a> Parser<'a> {
         }
         let operand_follows = matches!(
             self.peek_at(next + 1),
-            Some(Token::Word(_) | Token::Number(_) | Token::Str(_) | Token::Punct("(" | "~" | "!"))
+            Some(Token::Word(_) | Token::Number(_) | Token::Str(_) | Token::Punct("(" | "{" | "~" | "!"))
         );
         next > 2
             || operand_follows
@@ -229,8 +237,30 @@ impl<'a> Parser<'a> {
                     name.words.push(word.clone());
                     self.at += 1;
                 }
+                // BUILD_BUG_ON_ZERO, a part of ARRAY_SIZE: a structure whose only member has no width.
+                Some(Token::Punct("{")) if name.words == ["struct"] => {
+                    name.words.push("{}".to_owned());
+                    self.braced()?;
+                }
                 _ if name.words.is_empty() => return Err(self.unexpected("a type")),
                 _ => return Ok(name),
+            }
+        }
+    }
+
+    /// Passes over `{ … }`.
+    fn braced(&mut self) -> Parsed<()> {
+        let mut depth = 0;
+        loop {
+            match self.peek() {
+                Some(Token::Punct("{")) => depth += 1,
+                Some(Token::Punct("}")) => depth -= 1,
+                Some(_) => {}
+                None => return Err(self.unexpected("}")),
+            }
+            self.at += 1;
+            if depth == 0 {
+                return Ok(());
             }
         }
     }
@@ -258,7 +288,11 @@ impl<'a> Parser<'a> {
                 Expr::Index(Box::new(expr), Box::new(index))
             } else if self.eat("->") || self.eat(".") {
                 let name = self.word()?.to_owned();
-                if expr == Expr::Record { Expr::Field(name) } else { Expr::Member(Box::new(expr), name) }
+                match expr {
+                    Expr::Record => Expr::Field(name),
+                    Expr::Compound(member, value) if member == name => *value,
+                    base => Expr::Member(Box::new(base), name),
+                }
             } else {
                 return Ok(expr);
             };

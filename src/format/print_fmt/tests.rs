@@ -24,6 +24,7 @@ fn tree(expr: &Expr) -> String {
         Expr::Ternary(c, a, b) => format!("({} ? {} : {})", tree(c), tree(a), tree(b)),
         Expr::OrElse(a, b) => format!("({} ?: {})", tree(a), tree(b)),
         Expr::Cast(name, operand) => format!("cast[{}]<{}>", type_name(name), tree(operand)),
+        Expr::Compound(member, value) => format!("{{.{member} = {}}}", tree(value)),
         Expr::SizeofType(name) => format!("sizeof[{}]", type_name(name)),
         Expr::SizeofExpr(operand) => format!("sizeof<{}>", tree(operand)),
         Expr::Braces(items) => format!("{{{}}}", list(items)),
@@ -80,6 +81,8 @@ fn parentheses_hold_a_type_or_a_value() {
         ("(const char *)REC->name", "cast[char*]<REC->name>"),
         ("sizeof(u64)", "sizeof[u64]"),
         ("sizeof(struct page)", "sizeof[struct page]"),
+        ("(u64)(((ktime_t) { .tv64 = REC->now }).tv64)", "cast[u64]<REC->now>"),
+        ("(int)(sizeof(struct { int:(-!!(f(typeof((a)), typeof(&(a)[0])))); }))", "cast[int]<sizeof[struct {}]>"),
         ("sizeof(REC->hdr)", "sizeof<REC->hdr>"),
         ("(1UL) << (10)", "(1 ShiftLeft 10)"),
     ];
