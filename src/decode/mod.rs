@@ -4,10 +4,12 @@
 //! field a [`Read`], which says where its value lies and how to read it. A plan is checked against a record once
 //! ([`Plan::fits`]); only values whose place stands in the record itself (`__data_loc`) are checked again.
 
+pub mod filter;
 mod plan;
 mod table;
 mod value;
 
+pub use filter::{Filter, FilterError, Matcher};
 pub use plan::{Element, FieldPlan, Plan, Read};
 pub use table::EventTable;
 pub use value::{Array, DecodeError, Value};

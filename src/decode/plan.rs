@@ -126,6 +126,13 @@ pub struct FieldPlan {
     pub read: Read,
 }
 
+impl FieldPlan {
+    /// How to read a field that every event begins with; it has no index among the event's own.
+    pub(super) fn common(field: &Field) -> FieldPlan {
+        FieldPlan { index: 0, offset: field.offset as usize, read: Read::of(field) }
+    }
+}
+
 /// How to read the records of one event.
 #[derive(Debug, Clone)]
 pub struct Plan {

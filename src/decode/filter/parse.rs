@@ -1,0 +1,193 @@
+//! The text of a filter → what it says, with nom: the grammar of the kernel's own `filter` files
+//! (kernel/trace/trace_events_filter.c).
+//!
+//! ```text
+//! or        = and { "||" and }
+//! and       = not { "&&" not }
+//! not       = "!" not | "(" or ")" | predicate
+//! predicate = field operator value
+//! operator  = "==" | "!=" | "<=" | ">=" | "<" | ">" | "&" | "~"
+//! value     = number | quoted text | word | "CPUS{" list "}"
+//! ```
+
+use nom::{
+    IResult, Parser,
+    branch::alt,
+    bytes::complete::{tag, take_till, take_while1},
+    character::complete::{char, multispace0},
+    combinator::{opt, value},
+    error::{Error, ErrorKind},
+    sequence::{delimited, preceded},
+};
+
+use super::FilterError;
+
+/// A filter as it is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Expression {
+    Or(Vec<Expression>),
+    And(Vec<Expression>),
+    Not(Box<Expression>),
+    Predicate(Predicate),
+}
+
+/// `prev_pid == 0`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Predicate {
+    pub(super) field: String,
+    pub(super) operator: Operator,
+    pub(super) value: Literal,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    LessEqual,
+    Greater,
+    GreaterEqual,
+    /// `&`: any of these bits.
+    Bits,
+    /// `~`: a glob.
+    Like,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Literal {
+    /// A number, within the range of both `i64` and `u64`.
+    Number(i128),
+    Text(String),
+    /// The list between the braces of `CPUS{…}`.
+    Cpus(String),
+}
+
+/// The longest filter that is read; the kernel takes one page.
+const MAX_LEN: usize = 64 << 10;
+/// The deepest nesting of parentheses and negations.
+const MAX_DEPTH: u32 = 100;
+
+/// Reads a whole filter.
+pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
+    if text.len() > MAX_LEN {
+        return Err(FilterError::TooLong { len: text.len(), limit: MAX_LEN });
+    }
+    let failed = |rest: &str| {
+        let found: String = rest.chars().take(20).collect();
+        FilterError::Syntax { column: text[..text.len() - rest.len()].chars().count() + 1, found }
+    };
+    let (rest, expression) = match or(text, 0) {
+        Ok(parsed) => parsed,
+        Err(nom::Err::Failure(error)) if error.code == ErrorKind::TooLarge => {
+            return Err(FilterError::TooDeep { limit: MAX_DEPTH });
+        }
+        Err(nom::Err::Error(error) | nom::Err::Failure(error)) => return Err(failed(error.input)),
+        Err(nom::Err::Incomplete(_)) => return Err(failed("")),
+    };
+    if rest.trim_start().is_empty() { Ok(expression) } else { Err(failed(rest.trim_start())) }
+}
+
+fn or(input: &str, depth: u32) -> IResult<&str, Expression> {
+    joined(input, "||", |input| and(input, depth), Expression::Or)
+}
+
+fn and(input: &str, depth: u32) -> IResult<&str, Expression> {
+    joined(input, "&&", |input| not(input, depth), Expression::And)
+}
+
+/// `item { word item }`; a single item stands for itself.
+fn joined<'a>(
+    input: &'a str,
+    word: &'static str,
+    item: impl Fn(&'a str) -> IResult<&'a str, Expression>,
+    make: fn(Vec<Expression>) -> Expression,
+) -> IResult<&'a str, Expression> {
+    let (mut input, first) = item(input)?;
+    let mut items = vec![first];
+    while let (rest, Some(_)) = opt(preceded(multispace0, tag::<_, _, Error<&str>>(word))).parse(input)? {
+        let (rest, next) = item(rest)?;
+        items.push(next);
+        input = rest;
+    }
+    Ok((input, if items.len() == 1 { items.swap_remove(0) } else { make(items) }))
+}
+
+fn not(input: &str, depth: u32) -> IResult<&str, Expression> {
+    if depth > MAX_DEPTH {
+        return Err(nom::Err::Failure(Error::new(input, ErrorKind::TooLarge)));
+    }
+    let (input, _) = multispace0(input)?;
+    if let Some(rest) = input.strip_prefix('!') {
+        let (rest, negated) = not(rest, depth + 1)?;
+        return Ok((rest, Expression::Not(Box::new(negated))));
+    }
+    if let Some(rest) = input.strip_prefix('(') {
+        let (rest, inner) = or(rest, depth + 1)?;
+        let (rest, _) = preceded(multispace0, char(')')).parse(rest)?;
+        return Ok((rest, inner));
+    }
+    predicate(input)
+}
+
+fn predicate(input: &str) -> IResult<&str, Expression> {
+    let (rest, field) = preceded(multispace0, take_while1(is_word)).parse(input)?;
+    let (rest, operator) = preceded(multispace0, operator).parse(rest)?;
+    let (rest, literal) = preceded(multispace0, literal).parse(rest)?;
+    let predicate = Predicate { field: field.to_owned(), operator, value: literal };
+    Ok((rest, Expression::Predicate(predicate)))
+}
+
+fn is_word(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+fn operator(input: &str) -> IResult<&str, Operator> {
+    alt((
+        value(Operator::Equal, tag("==")),
+        value(Operator::NotEqual, tag("!=")),
+        value(Operator::LessEqual, tag("<=")),
+        value(Operator::GreaterEqual, tag(">=")),
+        value(Operator::Less, tag("<")),
+        value(Operator::Greater, tag(">")),
+        // Not the first half of `&&`.
+        value(Operator::Bits, (char('&'), nom::combinator::not(char('&')))),
+        value(Operator::Like, tag("~")),
+    ))
+    .parse(input)
+}
+
+fn literal(input: &str) -> IResult<&str, Literal> {
+    let quoted = |quote: char| delimited(char(quote), take_till(move |c| c == quote), char(quote));
+    let cpus = delimited((tag("CPUS"), multispace0, char('{')), take_till(|c| c == '}'), char('}'));
+    alt((
+        alt((quoted('"'), quoted('\''))).map(|text: &str| Literal::Text(text.to_owned())),
+        cpus.map(|list: &str| Literal::Cpus(list.to_owned())),
+        word,
+    ))
+    .parse(input)
+}
+
+/// A number, or a text without quotes, which the kernel takes where a text is wanted: up to a blank or an operator.
+fn word(input: &str) -> IResult<&str, Literal> {
+    let (rest, word) = take_while1(|c: char| !c.is_whitespace() && !matches!(c, '&' | '|' | '(' | ')')).parse(input)?;
+    Ok((rest, number(word).map_or_else(|| Literal::Text(word.to_owned()), Literal::Number)))
+}
+
+/// As `kstrtoll` with base 0: decimal, `0x…`, or octal with a leading zero.
+fn number(word: &str) -> Option<i128> {
+    let (negative, digits) = match word.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, word.strip_prefix('+').unwrap_or(word)),
+    };
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
+    let magnitude = match (hex, digits.strip_prefix('0')) {
+        (Some(hex), _) => u64::from_str_radix(hex, 16).ok()?,
+        (None, Some(octal)) if !octal.is_empty() => u64::from_str_radix(octal, 8).ok()?,
+        _ => digits.parse().ok()?,
+    };
+    let value = i128::from(magnitude);
+    Some(if negative { -value } else { value })
+}

@@ -1,0 +1,154 @@
+//! Filters against records written by hand. The live tests hold the same filters against the kernel's own.
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use proptest::prelude::*;
+
+use super::*;
+use crate::format::LongSize;
+
+struct On {
+    cpu: u32,
+    comm: &'static [u8],
+}
+
+impl Surroundings for On {
+    fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    fn comm(&self, _: i32) -> &[u8] {
+        self.comm
+    }
+}
+
+const EVENT: &str = "name: e\nID: 3\nformat:\n\
+    \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+    \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n\
+    \tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n\
+    \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
+    \tfield:int irq;\toffset:8;\tsize:4;\tsigned:1;\n\
+    \tfield:unsigned int flags;\toffset:12;\tsize:4;\tsigned:0;\n\
+    \tfield:char who[8];\toffset:16;\tsize:8;\tsigned:0;\n\
+    \tfield:__data_loc char[] name;\toffset:24;\tsize:4;\tsigned:0;\n\
+    \tfield:__data_loc cpumask_t mask;\toffset:28;\tsize:4;\tsigned:0;\n\
+    \tfield:int dfd;\toffset:32;\tsize:8;\tsigned:0;\n\
+    \tfield:u8 mac[6];\toffset:40;\tsize:6;\tsigned:0;\n\
+    \nprint fmt: \"\"\n";
+
+fn format() -> EventFormat {
+    EventFormat::parse("s", EVENT, LongSize::Eight).unwrap()
+}
+
+/// pid 77, irq 5, flags 0x81, who "worker", name "eth0", mask of CPUs 1 and 65, dfd −100.
+fn record<E: ByteOrder>() -> Vec<u8> {
+    let mut record = vec![0; 72];
+    E::write_u16(&mut record, 3);
+    E::write_i32(&mut record[4..], 77);
+    E::write_i32(&mut record[8..], 5);
+    E::write_u32(&mut record[12..], 0x81);
+    record[16..22].copy_from_slice(b"worker");
+    E::write_u32(&mut record[24..], 5 << 16 | 48);
+    E::write_u32(&mut record[28..], 16 << 16 | 56);
+    E::write_u64(&mut record[32..], u64::from((-100i32).cast_unsigned()));
+    record[48..52].copy_from_slice(b"eth0");
+    E::write_u64(&mut record[56..], 1 << 1);
+    E::write_u64(&mut record[64..], 1 << 1);
+    record
+}
+
+fn matches(filter: &str) -> bool {
+    let matcher = Filter::parse(filter).unwrap().compile(&format()).unwrap_or_else(|e| panic!("{filter}: {e}"));
+    let on = On { cpu: 3, comm: b"bash" };
+    let little = matcher.matches::<LittleEndian>(&record::<LittleEndian>(), &on);
+    assert_eq!(little, matcher.matches::<BigEndian>(&record::<BigEndian>(), &on), "{filter}");
+    little
+}
+
+#[test]
+fn numbers_compare_as_what_they_are() {
+    let yes = ["irq == 5", "irq!=4", "irq>4", "irq >= 5", "irq<6", "irq <= 5", "irq > -1", "irq == 0x5", "irq == 05"];
+    let no = ["irq == 4", "irq != 5", "irq > 5", "irq < 5", "irq < -1"];
+    yes.iter().for_each(|filter| assert!(matches(filter), "{filter}"));
+    no.iter().for_each(|filter| assert!(!matches(filter), "{filter}"));
+    assert!(matches("flags & 0x80") && matches("flags & 3") && !matches("flags & 0x7e"));
+    // Stored as 0x00000000ffffff9c.
+    assert!(matches("dfd == -100") && matches("dfd < 0"));
+}
+
+#[test]
+fn texts_are_equal_or_like() {
+    let yes = [
+        "who == worker",
+        "who == \"worker\"",
+        "who == 'worker'",
+        "who != \"work\"",
+        "name ~ \"eth*\"",
+        "name ~ \"*th?\"",
+        "name ~ \"[de]*\"",
+        "name == eth0",
+    ];
+    let no = ["who == \"work\"", "name ~ \"eth\"", "name ~ \"wlan*\"", "name != eth0"];
+    yes.iter().for_each(|filter| assert!(matches(filter), "{filter}"));
+    no.iter().for_each(|filter| assert!(!matches(filter), "{filter}"));
+}
+
+#[test]
+fn and_binds_tighter_than_or_and_negation_tightest() {
+    assert!(matches("irq == 5 || irq == 4 && irq == 3"));
+    assert!(!matches("(irq == 5 || irq == 4) && irq == 3"));
+    assert!(matches("!(irq == 4) && !irq == 4"));
+    assert!(matches("irq==5&&who==worker"));
+    assert!(!matches("!(irq == 5 || who == x)"));
+}
+
+#[test]
+fn every_event_has_a_cpu_a_comm_and_common_fields() {
+    assert!(matches("CPU == 3") && matches("cpu > 2") && !matches("CPU == 2"));
+    assert!(matches("COMM == bash") && matches("comm ~ \"b*\"") && !matches("comm == \"sh\""));
+    assert!(matches("common_pid == 77") && !matches("common_pid != 77"));
+}
+
+#[test]
+fn sets_of_cpus_are_compared_with_masks_and_with_numbers() {
+    assert!(matches("mask & CPUS{0-1}") && matches("mask & CPUS{65}") && !matches("mask & CPUS{0,2-64}"));
+    assert!(matches("mask == CPUS{1,65}") && matches("mask != CPUS{1}") && !matches("mask == CPUS{0-65}"));
+    assert!(matches("CPU & CPUS{2-3}") && matches("irq == CPUS{5}") && matches("irq != CPUS{5-6}"));
+}
+
+#[test]
+fn what_does_not_fit_is_said() {
+    let error = |filter: &str| match Filter::parse(filter) {
+        Ok(parsed) => parsed.compile(&format()).unwrap_err().to_string(),
+        Err(error) => error.to_string(),
+    };
+    assert_eq!(error("irk == 5"), "filter: s:e has no field \"irk\"; it has irq, flags, who, name, mask, dfd, mac");
+    assert_eq!(error("irq ~ \"5*\""), "filter: s:e: irq is a signed number: a number is wanted");
+    assert_eq!(error("irq ~ 5"), "filter: s:e: irq is a signed number: ~ is for texts");
+    assert_eq!(error("flags == -1"), "filter: s:e: flags is an unsigned number: it cannot be negative");
+    assert_eq!(error("who > 5"), "filter: s:e: who is a text: texts go with ==, != and ~");
+    assert_eq!(error("mac == 5"), "filter: s:e: mac is neither a number nor a text: it cannot be filtered by");
+    assert_eq!(error("mask & CPUS{x}"), "filter: s:e: mask is a set of CPUs: CPUS{…} holds a list such as 0,2-3");
+    for (filter, column) in
+        [("", 1), ("irq", 4), ("irq == 5 &&", 12), ("irq == 5)", 9), ("(irq == 5", 10), ("irq = 5", 5)]
+    {
+        let error = Filter::parse(filter).unwrap_err();
+        assert!(matches!(error, FilterError::Syntax { column: c, .. } if c == column), "{filter}: {error}");
+    }
+    let deep = "(".repeat(1000) + "irq==1" + &")".repeat(1000);
+    assert_eq!(Filter::parse(&deep), Err(FilterError::TooDeep { limit: 100 }));
+}
+
+#[test]
+fn a_record_that_is_too_short_matches_nothing() {
+    let matcher = Filter::parse("irq == 0").unwrap().compile(&format()).unwrap();
+    assert!(!matcher.matches::<LittleEndian>(&[0; 9], &On { cpu: 0, comm: b"" }));
+}
+
+proptest! {
+    #[test]
+    fn no_text_makes_the_parser_panic(text in "[a-z0-9 ()!&|<>=~\"'{}CPUS*-]{0,60}") {
+        if let Ok(filter) = Filter::parse(&text) && let Ok(matcher) = filter.compile(&format()) {
+            matcher.matches::<LittleEndian>(&record::<LittleEndian>(), &On { cpu: 0, comm: b"x" });
+        }
+    }
+}
