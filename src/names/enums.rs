@@ -54,7 +54,11 @@ impl Enums {
 
     /// The value of the constant `name`.
     pub fn value(&self, name: &str) -> Option<i64> {
-        self.kept.get(name).copied().or_else(|| self.btf.as_ref()?.constant(name))
+        match (self.kept.get(name), &self.btf) {
+            (Some(&value), _) => Some(value),
+            (None, Some(btf)) => btf.constant(name),
+            (None, None) => super::fixed::value(name),
+        }
     }
 
     /// The enumerators of `enum NAME`, in the order of declaration.

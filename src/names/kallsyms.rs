@@ -2,7 +2,7 @@
 //!
 //! Answers as the kernel's `kallsyms_lookup` does (kernel/kallsyms.c, kernel/module/kallsyms.c): the symbol with the
 //! largest address not above the one asked for, the first listed of several at one address, and only inside the kernel's
-//! own sections or a module's. The file does not say where a module ends; see [`end_of`](Kallsyms::end_of).
+//! own sections or a module's. The file does not say where a module begins and ends; see [`Module`].
 
 use memchr::memchr;
 
@@ -13,10 +13,16 @@ struct Entry {
     /// The name: a range of `Kallsyms::text`.
     name: u32,
     len: u16,
-    /// An index into `Kallsyms::modules`; 0 for the kernel itself.
+    /// An index into `Kallsyms::modules`, from 1; 0 for the kernel itself.
     module: u16,
-    /// The type letter says text.
-    text: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Module {
+    name: String,
+    /// The end of its code: the last function's page. `find_kallsyms_symbol` takes it for the end of every symbol behind
+    /// which no other one lies below it, of data, too, whose size is then negative.
+    text_end: u64,
 }
 
 /// All symbols of a kernel, sorted by address.
@@ -30,18 +36,25 @@ pub struct Kallsyms {
     entries: Vec<Entry>,
     /// From here on the symbols are those of modules; before, the kernel's own. Each half is sorted by itself.
     first_module: usize,
-    modules: Vec<String>,
+    modules: Vec<Module>,
     /// Where the kernel itself lies.
     kernel: Vec<std::ops::Range<u64>>,
     /// Where the entries of interrupts lie.
     irq_entry: Option<std::ops::Range<u64>>,
+    /// Data are listed, too (CONFIG_KALLSYMS_ALL).
+    all: bool,
 }
 
 impl Kallsyms {
-    /// Reads the text of `kallsyms`. Lines that are no symbols are passed over, and so are addresses of zero: the kernel
-    /// writes those for whom it does not trust (`kptr_restrict`).
+    /// Reads the text of `kallsyms` of a kernel with pages of 4 KiB; see [`parse_with_pages`](Kallsyms::parse_with_pages).
     pub fn parse(text: &[u8]) -> Kallsyms {
-        let mut parsed = Parser::default();
+        Kallsyms::parse_with_pages(text, 4096)
+    }
+
+    /// Reads the text of `kallsyms` of a kernel with pages of `page_size` bytes. Lines that are no symbols are passed over, and so are addresses of zero: the kernel
+    /// writes those for whom it does not trust (`kptr_restrict`).
+    pub fn parse_with_pages(text: &[u8], page_size: usize) -> Kallsyms {
+        let mut parsed = Parser { page: (page_size as u64).max(1), ..Parser::default() };
         let mut rest = text;
         while !rest.is_empty() {
             let end = memchr(b'\n', rest).unwrap_or(rest.len());
@@ -77,43 +90,54 @@ impl Kallsyms {
         let above = addresses.partition_point(|&a| a <= address);
         let start = *addresses.get(above.checked_sub(1)?)?;
         // Several symbols at one address: the kernel names the one listed first.
-        let first = addresses.partition_point(|&a| a < start);
-        let end = self.end_of(range.start + above - 1, range.start + above);
-        let entry = self.entries.get(range.start + first)?;
-        if address >= end {
-            return None;
-        }
+        let first = range.start + addresses.partition_point(|&a| a < start);
+        let entry = self.entries.get(first)?;
+        let following = addresses.get(above).zip(self.entries.get(range.start + above));
+        let (end, module) = match usize::from(entry.module).checked_sub(1) {
+            // `get_symbol_pos`: the last symbol reaches to the end of its section.
+            None => {
+                let section = self.kernel.iter().find(|part| part.contains(&start)).map(|part| part.end);
+                (following.map(|(&next, _)| next).or(section)?, None)
+            }
+            Some(module) => {
+                let module = self.modules.get(module)?;
+                (self.module_end(module, entry.module, start, address, following)?, Some(module.name.as_str()))
+            }
+        };
         Some(Symbol {
             name: self.text.get(entry.name as usize..entry.name as usize + usize::from(entry.len))?,
             offset: address - start,
-            size: end - start,
-            module: match entry.module {
-                0 => None,
-                index => self.modules.get(usize::from(index) - 1).map(String::as_str),
-            },
+            size: end.wrapping_sub(start),
+            module,
         })
     }
 
-    /// The end of the symbol at index `at`, where `next` is the index of the first symbol above it.
-    fn end_of(&self, at: usize, next: usize) -> u64 {
-        let (Some(&start), Some(entry)) = (self.addresses.get(at), self.entries.get(at)) else { return 0 };
-        let following = (next != self.first_module || at >= self.first_module)
-            .then(|| Some((*self.addresses.get(next)?, self.entries.get(next)?)))
-            .flatten();
-        if entry.module == 0 {
-            // `get_symbol_pos`: the last symbol reaches to the end of its section.
-            let section = self.kernel.iter().find(|part| part.contains(&start)).map_or(start + 1, |part| part.end);
-            return following.map_or(section, |(address, _)| address);
-        }
-        // A module's text and its data each end with a page; what lies behind is another's.
-        let page_end = (start | 0xfff).saturating_add(1);
-        match following {
-            Some((address, next)) if next.module == entry.module && next.text == entry.text => address,
-            Some((address, _)) => address.min(page_end),
-            None => page_end,
-        }
+    /// The end of a module's symbol that begins at `start`; none if `address` lies behind the module.
+    fn module_end(
+        &self,
+        module: &Module,
+        number: u16,
+        start: u64,
+        address: u64,
+        following: Option<(&u64, &Entry)>,
+    ) -> Option<u64> {
+        let next_of_module = following.filter(|(_, next)| next.module == number).map(|(&next, _)| next);
+        let outside = match next_of_module {
+            Some(_) => false,
+            // Only functions are listed, and the module's data lie unlisted behind them.
+            None if !self.all => address - start > MODULE_DATA,
+            None => address >= module.text_end.max((start | 0xfff).saturating_add(1)),
+        };
+        let end = next_of_module.filter(|&next| next < module.text_end).unwrap_or(module.text_end);
+        (!outside).then_some(end)
     }
 }
+
+/// No machine has its modules below this address.
+const LOWEST_MODULE: u64 = 1 << 24;
+
+/// Data of a module, at most, where they are not listed.
+const MODULE_DATA: u64 = 1 << 20;
 
 #[derive(Default)]
 struct Parser {
@@ -128,6 +152,7 @@ struct Parser {
     einittext: Option<u64>,
     irq_start: Option<u64>,
     irq_end: Option<u64>,
+    page: u64,
 }
 
 impl Parser {
@@ -144,7 +169,7 @@ impl Parser {
             return;
         }
         let text = matches!(kind, b't' | b'T' | b'w' | b'W');
-        let mut entry = Entry { name: self.out.text.len() as u32, len: name.len() as u16, module: 0, text };
+        let mut entry = Entry { name: self.out.text.len() as u32, len: name.len() as u16, module: 0 };
         match module {
             None => {
                 self.section(name, address);
@@ -153,11 +178,19 @@ impl Parser {
             Some(module) => {
                 // `is_mapping_symbol`: `$a`, `$d`, `$x` and `.L…` mark code and data for the assembler. And what the
                 // kernel lists as the module `__builtin__ftrace` or `__builtin__kprobes`, it does not look up itself.
-                if name.starts_with('$') || name.starts_with(".L") || module.starts_with(b"__builtin__") {
+                // Per-CPU variables of modules have small offsets for addresses.
+                let offset = address < LOWEST_MODULE && self.stext.is_none_or(|stext| address < stext);
+                if offset || name.starts_with('$') || name.starts_with(".L") || module.starts_with(b"__builtin__") {
                     return;
                 }
                 let Some(index) = self.module(module) else { return };
                 entry.module = index;
+                if let Some(module) = self.out.modules.get_mut(usize::from(index) - 1).filter(|_| text) {
+                    let page_end = address.checked_next_multiple_of(self.page).unwrap_or(u64::MAX);
+                    // A function that begins with a page lies in it.
+                    let end = if page_end == address { address.saturating_add(self.page) } else { page_end };
+                    module.text_end = module.text_end.max(end);
+                }
                 self.in_modules.push((address, entry));
             }
         }
@@ -182,12 +215,12 @@ impl Parser {
     /// The number of the module, from 1: symbols of one module stand together.
     fn module(&mut self, name: &[u8]) -> Option<u16> {
         let modules = &mut self.out.modules;
-        if modules.last().is_none_or(|last| last.as_bytes() != name) {
+        if modules.last().is_none_or(|last| last.name.as_bytes() != name) {
             let name = std::str::from_utf8(name).ok()?;
-            if let Some(known) = modules.iter().position(|m| m == name) {
+            if let Some(known) = modules.iter().position(|m| m.name == name) {
                 return u16::try_from(known + 1).ok();
             }
-            modules.push(name.to_owned());
+            modules.push(Module { name: name.to_owned(), text_end: 0 });
         }
         u16::try_from(modules.len()).ok()
     }
@@ -201,6 +234,7 @@ impl Parser {
         // `is_ksym_addr`: with CONFIG_KALLSYMS_ALL (then `_end` is listed) all of the kernel, otherwise its text only.
         let whole = range(self.stext, self.end);
         let text = [range(self.stext, self.etext), range(self.sinittext, self.einittext)];
+        out.all = whole.is_some();
         out.kernel = match whole {
             Some(whole) => vec![whole],
             None => text.into_iter().flatten().collect(),
@@ -248,6 +282,7 @@ mod tests {
         ffffffff81000300 T _etext\n\
         ffffffff82000000 d table\n\
         ffffffff82000100 B _end\n\
+        0000000000034ece d ext4_counter\t[ext4]\n\
         ffffffffc0201000 t ext4_a\t[ext4]\n\
         ffffffffc0201080 t $x\t[ext4]\n\
         ffffffffc0201100 t ext4_b\t[ext4]\n\
@@ -291,7 +326,21 @@ mod tests {
         assert_eq!(name(0xffff_ffff_c020_1090).as_deref(), Some("ext4_a+0x90/0x100 [ext4]"));
         // The text ends with its page, before the data begin.
         assert_eq!(name(0xffff_ffff_c020_1110).as_deref(), Some("ext4_b+0x10/0xf00 [ext4]"));
-        assert_eq!(name(0xffff_ffff_c020_2004), None);
+    }
+
+    #[test]
+    fn a_module_s_data_have_the_negative_size_that_the_kernel_computes_for_them() {
+        assert_eq!(name(0xffff_ffff_c020_2014).as_deref(), Some("ext4_data+0x4/0xfffffffffffffff0 [ext4]"));
+    }
+
+    #[test]
+    fn where_only_functions_are_listed_a_module_s_data_belong_to_its_last_function() {
+        // As a 6.1 s390x kernel printed it.
+        let text = "0000000000100000 T _stext\n0000000000ae1000 T _etext\n000003ff7fdfc158 t ext4_exit_fs\t[ext4]\n";
+        let symbols = Kallsyms::parse(text.as_bytes());
+        let symbol = symbols.lookup(0x3ff_7fe1_7a00).unwrap();
+        assert_eq!((symbol.name, symbol.offset, symbol.size), ("ext4_exit_fs", 0x1b8a8, 0xea8));
+        assert_eq!(symbols.lookup(0x3ff_8fe1_7a00), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 mod comms;
 mod enums;
+mod fixed;
 mod kallsyms;
 mod printk_formats;
 
@@ -19,7 +20,10 @@ pub use enums::Enums;
 pub use kallsyms::Kallsyms;
 pub use printk_formats::PrintkFormats;
 
-use crate::format::btf::{Btf, BtfError};
+use crate::format::{
+    HeaderPage,
+    btf::{Btf, BtfError},
+};
 
 /// Names and values of the kernel's enum constants, which format files leave as bare names (`TCP_ESTABLISHED`).
 pub trait Constants {
@@ -106,8 +110,11 @@ impl Names {
                 None
             }
         };
+        // Sub-buffers are one page, unless their size was changed.
+        let header = read("events/header_page").and_then(|b| HeaderPage::parse(&String::from_utf8_lossy(&b)).ok());
+        let page_size = header.map_or(4096, |header| header.sub_buffer_size());
         let mut names = Names {
-            kallsyms: read("kallsyms").map(|b| Kallsyms::parse(&b)).unwrap_or_default(),
+            kallsyms: read("kallsyms").map(|b| Kallsyms::parse_with_pages(&b, page_size)).unwrap_or_default(),
             printk_formats: read("printk_formats").map(|b| PrintkFormats::parse(&b)).unwrap_or_default(),
             comms: read("saved_cmdlines").map(|b| Comms::parse(&b)).unwrap_or_default(),
             tgids: read("saved_tgids").map(|b| Tgids::parse(&b)).unwrap_or_default(),

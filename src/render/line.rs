@@ -3,7 +3,7 @@
 //! `    bash-1234    [001] d.h1.    15.926547: ` as `trace_print_context`, `trace_print_lat_fmt` and `trace_print_time`
 //! write it (kernel/trace/trace_output.c, trace.c). What the `trace` file begins with, its header of `#` lines, is left out.
 
-use crate::{names::Names, ring::Lost};
+use crate::{format::Endian, names::Names, ring::Lost};
 
 /// What of the tracer's options changes the text of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,14 +24,24 @@ pub struct LineOptions {
     pub sym_addr: bool,
     /// `annotate`: `##### CPU 1 buffer started ####`.
     pub annotate: bool,
-    /// System calls' arguments above 9 have a `0x`: kernels since 6.15.
+    /// System calls' arguments above 9 have a `0x`: kernels since about 6.15.
     pub syscall_prefix: bool,
+    /// Bit 1 of the flags is [`flag::NEED_RESCHED_LAZY`]: kernels since 6.13. Before, it said that the machine could not
+    /// tell whether interrupts were off.
+    pub lazy_resched: bool,
+    /// Bytes that the kernel has for one line (`TRACE_SEQ_BUFFER_SIZE`).
+    pub line_buffer: usize,
+    /// Synthetic events of this kernel show the wrong half of their numbers: big-endian ones before 6.6.
+    pub synthetic_swapped: bool,
     /// Kernels before 5.18 had four letters of flags, with no digit for migrate-disable.
     pub migrate_disable: bool,
 }
 
+/// 8 KiB less the rest of `struct trace_seq`.
+const LINE_BUFFER: usize = 8192 - 36;
+
 impl Default for LineOptions {
-    /// The kernel's defaults.
+    /// The defaults of a present kernel.
     fn default() -> LineOptions {
         LineOptions {
             nanoseconds: true,
@@ -42,7 +52,10 @@ impl Default for LineOptions {
             sym_offset: false,
             sym_addr: false,
             annotate: true,
-            syscall_prefix: false,
+            syscall_prefix: true,
+            lazy_resched: true,
+            line_buffer: LINE_BUFFER,
+            synthetic_swapped: false,
             migrate_disable: true,
         }
     }
@@ -65,6 +78,16 @@ impl LineOptions {
             };
             *option = on;
         }
+    }
+
+    /// Sets what follows from the kernel's release (of `6.1.0-50-amd64`, (6, 1)) and byte order.
+    pub fn set_release(&mut self, release: (u16, u16), endian: Endian) {
+        // One page before 6.8; no page is smaller.
+        self.line_buffer = if release >= (6, 8) { LINE_BUFFER } else { LINE_BUFFER - 4096 - 8 };
+        self.synthetic_swapped = endian == Endian::Big && release < (6, 6);
+        self.migrate_disable = release >= (5, 18);
+        self.lazy_resched = release >= (6, 13);
+        self.syscall_prefix = release >= (6, 15);
     }
 
     /// Sets what follows from the clock's name: the `in_ns` column of `trace_clocks` (kernel/trace/trace.c). The clocks of
@@ -109,16 +132,18 @@ pub mod flag {
 
 /// The five letters of `d.h1.`: interrupts off, scheduler due, kind of interrupt, depth of preempt-disable, of
 /// migrate-disable (`trace_print_lat_fmt`).
-pub fn latency_letters(flags: u8, preempt_count: u8) -> [u8; 5] {
+pub fn latency_letters(flags: u8, preempt_count: u8, options: &LineOptions) -> [u8; 5] {
     use flag::*;
     let has = |bit: u8| flags & bit != 0;
     let irqs_off = match (has(IRQS_OFF), has(BH_OFF)) {
         (true, true) => b'D',
         (true, false) => b'd',
         (false, true) => b'b',
+        (false, false) if has(NEED_RESCHED_LAZY) && !options.lazy_resched => b'X',
         (false, false) => b'.',
     };
-    let resched = match (has(NEED_RESCHED), has(NEED_RESCHED_LAZY), has(PREEMPT_RESCHED)) {
+    let lazy = has(NEED_RESCHED_LAZY) && options.lazy_resched;
+    let resched = match (has(NEED_RESCHED), lazy, has(PREEMPT_RESCHED)) {
         (true, true, true) => b'B',
         (true, false, true) => b'N',
         (false, true, true) => b'L',
@@ -180,7 +205,7 @@ pub fn write_context(out: &mut Vec<u8>, common: Common, cpu: u32, time: u64, nam
     write_padded(out, u64::from(cpu), 3, b'0');
     out.extend_from_slice(b"] ");
     if options.irq_info {
-        let letters = latency_letters(common.flags, common.preempt_count);
+        let letters = latency_letters(common.flags, common.preempt_count, options);
         out.extend_from_slice(if options.migrate_disable { &letters } else { &letters[..4] });
     }
     write_time(out, time, options);
@@ -325,7 +350,8 @@ mod tests {
 
     #[test]
     fn the_letters_of_the_flags_column() {
-        let letters = |flags, count| String::from_utf8(latency_letters(flags, count).to_vec()).unwrap();
+        let letters =
+            |flags, count| String::from_utf8(latency_letters(flags, count, &LineOptions::default()).to_vec()).unwrap();
         use flag::*;
         for (flags, count, want) in [
             (0, 0, "....."),
@@ -344,6 +370,15 @@ mod tests {
         ] {
             assert_eq!(letters(flags, count), want, "{flags:#x} {count:#x}");
         }
+    }
+
+    #[test]
+    fn on_older_kernels_bit_one_does_not_mean_lazy() {
+        let mut options = LineOptions::default();
+        options.set_release((6, 1), Endian::Little);
+        assert_eq!(latency_letters(0x02, 0, &options), *b"X....");
+        // As a 6.1 kernel printed a uprobe's, which had not set them.
+        assert_eq!(latency_letters(0xff, 0xff, &options), *b"DNZff");
     }
 
     #[test]

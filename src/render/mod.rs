@@ -27,6 +27,7 @@ pub mod line;
 mod plan;
 mod pointer;
 mod printf;
+mod settings;
 pub mod symbol;
 mod text;
 mod trace;
@@ -35,6 +36,7 @@ mod value;
 pub use graph::GraphOptions;
 pub use line::LineOptions;
 pub use plan::{TextPlan, Unsupported};
+pub use settings::Settings;
 pub use trace::TraceText;
 
 #[cfg(test)]

@@ -8,10 +8,11 @@ use super::{
     builtin::{Builtin, Context},
     graph::{At, EntryFields, ExitFields, Graph, GraphOptions, With},
     line::{self, Common, LineOptions, write_unsigned},
+    plan::TextPlan,
 };
 use crate::{
-    format::{EventFormat, EventId, LongSize},
-    names::Names,
+    format::{Endian, EventFormat, EventId, LongSize},
+    names::{Constants, Names},
     ring::Record,
 };
 
@@ -24,8 +25,8 @@ enum Event {
     Entry(EntryFields),
     /// `ftrace:funcgraph_exit`.
     Exit(ExitFields),
-    /// As its print format says, behind its name.
-    PrintFmt(String),
+    /// As its print format says, behind `name: `.
+    PrintFmt(String, TextPlan),
 }
 
 /// The text of a whole trace, line by line.
@@ -56,14 +57,16 @@ impl TraceText {
         self
     }
 
-    /// Says that the ring lost events before its first: then the kernel tells where each CPU's begin.
+    /// Says that the rings are frozen and were overwritten before their first event. The file `trace` then counts no lost
+    /// events, but tells where each CPU's begin.
     pub fn with_overrun(mut self, overrun: bool) -> TraceText {
         self.overrun = overrun;
         self
     }
 
-    /// Compiles the text of `format`, for records of its id. `dynamic_events` is the text of that control file, or empty.
-    pub fn insert(&mut self, format: &EventFormat, dynamic_events: &str) {
+    /// Compiles the text of `format`, for records of its id. `constants` has the values of enum constants; `dynamic_events`
+    /// is the text of that control file, or empty.
+    pub fn insert(&mut self, format: &EventFormat, endian: Endian, constants: &dyn Constants, dynamic_events: &str) {
         let ftrace = |name| format.system == "ftrace" && format.name == name;
         let event = if ftrace("funcgraph_entry") {
             EntryFields::compile(format).map(Event::Entry)
@@ -72,7 +75,10 @@ impl TraceText {
         } else {
             Builtin::compile(format, dynamic_events).map(Event::Builtin)
         };
-        let event = event.unwrap_or_else(|| Event::PrintFmt(format!("{}: ", format.name)));
+        let event = event.unwrap_or_else(|| {
+            let plan = TextPlan::compile(format, self.long, endian, constants);
+            Event::PrintFmt(format!("{}: ", format.name), plan)
+        });
         let index = format.id.index();
         if self.events.len() <= index {
             self.events.resize(index + 1, None);
@@ -88,15 +94,19 @@ impl TraceText {
         let (options, long) = (&self.options, self.long);
         let (at, with) = (At { cpu: record.cpu, time: record.time, common }, With { names, options });
         self.lines += 1;
-        line::write_lost(out, record.cpu, record.lost);
+        let line_start = out.len();
+        let first_of_cpu = self.overrun && self.started.insert(record.cpu);
+        if !first_of_cpu {
+            line::write_lost(out, record.cpu, record.lost);
+        }
         let Some(graph) = &mut self.graph else {
-            if options.annotate && self.overrun && self.started.insert(record.cpu) && self.lines > 1 {
+            if first_of_cpu && options.annotate && self.lines > 1 {
                 out.extend_from_slice(b"##### CPU ");
                 write_unsigned(out, record.cpu.into());
                 out.extend_from_slice(b" buffer started ####\n");
             }
             line::write_context(out, common, record.cpu, record.time, names, options);
-            write_event::<E>(out, event, id, record, with, long);
+            write_event::<E>(out, event, id, record, with, long, line_start);
             return;
         };
         match event {
@@ -105,12 +115,12 @@ impl TraceText {
             Some(Event::Builtin(builtin)) if builtin.is_never_a_comment() => {
                 graph.plain(out, record.cpu, with, |out| {
                     line::write_context(out, common, record.cpu, record.time, names, options);
-                    write_event::<E>(out, event, id, record, with, long);
+                    write_event::<E>(out, event, id, record, with, long, 0);
                 })
             }
             _ => graph.comment(out, at, with, |out| match event {
                 Some(Event::Builtin(b)) if b.write_message::<E>(out, record.bytes, names) => {}
-                _ => write_event::<E>(out, event, id, record, with, long),
+                _ => write_event::<E>(out, event, id, record, with, long, 0),
             }),
         }
     }
@@ -123,7 +133,7 @@ impl TraceText {
     }
 }
 
-/// Appends the event's name and text, with its line break.
+/// Appends the event's name and text, with its line break. The line begins at `line_start` of `out`.
 fn write_event<E: ByteOrder>(
     out: &mut Vec<u8>,
     event: Option<&Event>,
@@ -131,14 +141,16 @@ fn write_event<E: ByteOrder>(
     record: &Record<'_>,
     with: With<'_>,
     long: LongSize,
+    line_start: usize,
 ) {
     match event {
         Some(Event::Builtin(builtin)) => {
-            let context = Context { names: with.names, options: with.options, long, time: record.time };
+            let context = Context { names: with.names, options: with.options, long, time: record.time, line_start };
             builtin.write::<E>(out, record.bytes, &context);
         }
-        Some(Event::PrintFmt(name)) => {
+        Some(Event::PrintFmt(name, plan)) => {
             out.extend_from_slice(name.as_bytes());
+            plan.render(record.bytes, with.names, out);
             out.push(b'\n');
         }
         // Without their tracer the kernel prints these as the tracer would, behind the ordinary front.

@@ -115,6 +115,10 @@ impl Ftrace {
                 write_hex(out, id.unsigned::<E>(record), 1);
                 out.extend_from_slice(b" buf:");
                 for &byte in record.get(buf..).unwrap_or_default() {
+                    // Where the kernel's buffer for a line is full, the rest is lost, its line break, too.
+                    if out.len() - context.line_start + 3 >= context.options.line_buffer {
+                        return;
+                    }
                     out.push(b' ');
                     write_hex(out, byte.into(), 2);
                 }

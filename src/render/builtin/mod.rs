@@ -31,6 +31,8 @@ pub struct Context<'a> {
     pub long: LongSize,
     /// The record's time.
     pub time: u64,
+    /// Where its line begins in the output.
+    pub line_start: usize,
 }
 
 #[derive(Debug, Clone)]

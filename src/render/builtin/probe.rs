@@ -39,6 +39,21 @@ enum Part {
     Located(usize),
     /// A string in a fixed array: offset and length.
     Fixed(usize, usize),
+    /// A string that begins where the word at this offset says, of whatever length.
+    FromStart(usize),
+}
+
+impl Part {
+    /// What the kernel prints instead: a number narrower than eight bytes, and a location word, is stored in the first
+    /// bytes of its eight, and read from the last (`print_synth_event`, until "tracing/synthetic: Use union").
+    fn swapped(self) -> Part {
+        let moved = |number: Number| Number { offset: number.offset + 8 - number.size, ..number };
+        match self {
+            Part::Number(show, number) => Part::Number(show, moved(number)),
+            Part::Located(word) => Part::FromStart(word + 4),
+            other => other,
+        }
+    }
 }
 
 /// Where a probe sits.
@@ -61,6 +76,7 @@ pub(super) struct Probe {
     event: Option<String>,
     text: String,
     parts: Vec<Part>,
+    synthetic: bool,
 }
 
 impl Probe {
@@ -96,6 +112,7 @@ impl Probe {
             event: on_event.then(|| place.unwrap_or("?").replace('/', ".")),
             text: String::new(),
             parts: vec![],
+            synthetic,
         };
         match synthetic {
             true => probe.arguments(format, &rest.replace(", ", " "), &mut arguments)?,
@@ -155,8 +172,9 @@ impl Probe {
         options: &LineOptions,
     ) {
         self.write_site::<E>(out, record, symbols, options);
+        let swapped = self.synthetic && options.synthetic_swapped;
         for part in &self.parts {
-            match *part {
+            match if swapped { part.swapped() } else { *part } {
                 Part::Text(start, end) => out.extend_from_slice(&self.text.as_bytes()[start..end]),
                 Part::Number(show, number) => match show {
                     Show::Signed => write_signed(out, number.signed::<E>(record)),
@@ -174,6 +192,10 @@ impl Probe {
                     None => out.extend_from_slice(b"(fault)"),
                 },
                 Part::Located(word) => out.extend_from_slice(located::<E>(record, word).unwrap_or_default()),
+                Part::FromStart(word) => {
+                    let start = Number { offset: word, size: 4, signed: false }.unsigned::<E>(record) & 0xffff;
+                    out.extend_from_slice(until_nul(record.get(start as usize..).unwrap_or_default()));
+                }
                 Part::Fixed(offset, len) => {
                     let bytes = record.get(offset..).map(|rest| rest.get(..len).unwrap_or(rest));
                     out.extend_from_slice(until_nul(bytes.unwrap_or_default()));

@@ -1,0 +1,103 @@
+//! The control files of a tracefs folder that change what its `trace` file says.
+
+use std::{fs, path::Path};
+
+use super::{GraphOptions, LineOptions, TraceText};
+use crate::{
+    format::{Endian, EventFormat, LongSize},
+    names::Constants,
+};
+
+/// What a folder's control files say about the text of its trace. A file that is not there says the kernel's default.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// `trace_options`, the clock and the kernel's release.
+    pub line: LineOptions,
+    /// The kernel's release, if a file says it: (6, 1).
+    pub release: Option<(u16, u16)>,
+    /// Set if `current_tracer` is function_graph.
+    pub graph: Option<GraphOptions>,
+    /// The text of `dynamic_events`: how probes were defined.
+    pub dynamic_events: String,
+    /// Some ring was overwritten before its first record (`per_cpu/cpuN/stats`).
+    pub overrun: bool,
+}
+
+impl Settings {
+    /// Reads the control files of `folder`, a tracefs instance or a capture. `clock` is the name of the trace clock.
+    pub fn load(folder: &Path, clock: &str) -> Settings {
+        let read = |name: &str| match fs::read(folder.join(name)) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(_) => String::new(),
+        };
+        let options = read("trace_options");
+        let mut settings = Settings { dynamic_events: read("dynamic_events"), ..Settings::default() };
+        settings.line.set_trace_options(&options);
+        settings.line.set_clock(clock);
+        // Captures of one boot may share what is the same for all of them, in the folder they are in.
+        settings.release = release(&read("uname")).or_else(|| release(&read("../uname")));
+        let cpus: Vec<u32> = cpus(folder).collect();
+        if read("current_tracer").trim() == "function_graph" {
+            let mut graph = GraphOptions::default();
+            graph.set_trace_options(&options);
+            graph.cpu_width = cpus.iter().max().map_or(1, |last| last.to_string().len());
+            settings.graph = Some(graph);
+        }
+        settings.overrun = cpus.iter().any(|cpu| {
+            let stats = read(&format!("per_cpu/cpu{cpu}/stats"));
+            stats.lines().any(|line| line.strip_prefix("overrun: ").is_some_and(|count| count.trim() != "0"))
+        });
+        settings
+    }
+
+    /// The text of a trace with such settings, of a kernel with `formats`, longs of size `long` and byte order `endian`.
+    pub fn text<'f>(
+        &self,
+        formats: impl IntoIterator<Item = &'f EventFormat>,
+        long: LongSize,
+        endian: Endian,
+        constants: &dyn Constants,
+    ) -> TraceText {
+        let formats: Vec<_> = formats.into_iter().collect();
+        let mut line = self.line;
+        // Where no file says the release, the formats give a hint: traced functions have arguments since 6.15.
+        let has_args = |format: &&EventFormat| {
+            format.system == "ftrace" && format.name == "function" && format.fields.iter().any(|f| f.name == "args")
+        };
+        let guess = if formats.iter().any(has_args) { (6, 15) } else { (6, 1) };
+        line.set_release(self.release.unwrap_or(guess), endian);
+        let mut text = TraceText::new(line, long).with_overrun(self.overrun);
+        if let Some(graph) = self.graph {
+            text = text.with_graph(graph);
+        }
+        formats.iter().for_each(|format| text.insert(format, endian, constants, &self.dynamic_events));
+        text
+    }
+}
+
+/// The release in the text of `uname -a` or of `/proc/version`: the first word that begins with two numbers.
+fn release(text: &str) -> Option<(u16, u16)> {
+    text.split_whitespace().find_map(|word| {
+        let (major, rest) = word.split_once('.')?;
+        let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+        Some((major.parse().ok()?, minor.parse().ok()?))
+    })
+}
+
+/// The numbers of the folder's CPUs.
+fn cpus(folder: &Path) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir(folder.join("per_cpu")).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_release_stands_in_what_uname_says() {
+        assert_eq!(release("Linux (none) 6.12.107+deb13-arm64-16k #1 SMP Debian 6.12.107-1 aarch64"), Some((6, 12)));
+        assert_eq!(release("Linux version 6.18.44 (gcc 12.2.0)"), Some((6, 18)));
+        assert_eq!(release(""), None);
+    }
+}
