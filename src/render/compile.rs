@@ -54,7 +54,7 @@ const MAX_NODES: usize = 200_000;
 
 /// Compiles the arguments of one event.
 pub(super) struct Compiler<'a> {
-    format: &'a EventFormat,
+    pub(super) format: &'a EventFormat,
     long: LongSize,
     constants: &'a dyn Constants,
     /// Texts that the programs refer to.

@@ -24,6 +24,7 @@ mod compile;
 mod errno;
 pub mod graph;
 pub mod line;
+mod meaning;
 mod plan;
 mod pointer;
 mod printf;
@@ -35,7 +36,8 @@ mod value;
 
 pub use graph::GraphOptions;
 pub use line::LineOptions;
-pub use plan::{TextPlan, Unsupported};
+pub use meaning::Meaning;
+pub use plan::{FieldText, TextPlan, Unsupported};
 pub use settings::Settings;
 pub use trace::TraceText;
 

@@ -1,7 +1,10 @@
 //! The text plan of an event: the pieces its text is made of.
 
+use std::ops::Range;
+
 use super::{
     compile::{Compiler, Value, as_bytes, convert},
+    meaning::{self, Meaning},
     pointer::{self, Pointee},
     printf::{self, Amount, Conversion, Flags, Length, Part, Radix, Spec},
     text::Text,
@@ -22,6 +25,7 @@ pub struct TextPlan {
     pool: Box<[u8]>,
     labels: Box<[String]>,
     unsupported: Box<[Unsupported]>,
+    fields: Box<[FieldText]>,
     big: bool,
     long: u8,
 }
@@ -35,6 +39,16 @@ pub struct Unsupported {
     pub source: String,
     /// Why: what only the kernel knows (`vmemmap_base`, `mc_event_error_type()`), or what is not understood.
     pub reason: String,
+}
+
+/// A field that the print format shows to be more than its C type says, and how to make its own text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldText {
+    /// Its index in [`EventFormat::fields`].
+    pub field: usize,
+    /// What it is.
+    pub meaning: Meaning,
+    pieces: Range<usize>,
 }
 
 /// A part of the text.
@@ -86,14 +100,17 @@ impl TextPlan {
             long: Int { bits: (long.bytes() * 8) as u8, signed: false },
             args: parsed.args.iter().enumerate(),
             unsupported: vec![],
+            fields: vec![],
         };
-        let pieces = printf::parse(&parsed.literal).iter().map(|part| builder.piece(part)).collect();
-        let Builder { compiler, unsupported, .. } = builder;
+        let parts = printf::parse(&parsed.literal);
+        let pieces = parts.iter().enumerate().map(|(at, part)| builder.piece(at, part)).collect();
+        let Builder { compiler, unsupported, fields, .. } = builder;
         TextPlan {
             pieces,
             pool: compiler.pool.into(),
             labels: compiler.labels.into(),
             unsupported: unsupported.into(),
+            fields: fields.into(),
             big: endian == Endian::Big,
             long: long.bytes() as u8,
         }
@@ -102,8 +119,23 @@ impl TextPlan {
     /// Appends the text of `record` (from its `common_type` on) to `out`: what the kernel prints behind `event: `, without line
     /// break.
     pub fn render(&self, record: &[u8], symbols: &dyn Symbols, out: &mut Vec<u8>) {
+        self.write(&self.pieces, record, symbols, out);
+    }
+
+    /// The fields whose text the print format tells how to make, at most one entry each.
+    pub fn fields(&self) -> &[FieldText] {
+        &self.fields
+    }
+
+    /// Appends the text of one field of `record`: `00:16:3e:01:02:03`, `0-3,5`, `TIMER`.
+    pub fn render_field(&self, field: &FieldText, record: &[u8], symbols: &dyn Symbols, out: &mut Vec<u8>) {
+        self.write(self.pieces.get(field.pieces.clone()).unwrap_or_default(), record, symbols, out);
+    }
+
+    #[inline]
+    fn write(&self, pieces: &[Piece], record: &[u8], symbols: &dyn Symbols, out: &mut Vec<u8>) {
         let context = Context { record, pool: &self.pool, big: self.big, long: self.long, symbols };
-        for piece in &self.pieces {
+        for piece in pieces {
             let written = match piece {
                 Piece::Literal(span) => {
                     out.extend_from_slice(context.text(*span));
@@ -172,10 +204,31 @@ struct Builder<'a> {
     long: Int,
     args: std::iter::Enumerate<std::slice::Iter<'a, Argument>>,
     unsupported: Vec<Unsupported>,
+    fields: Vec<FieldText>,
 }
 
 impl<'a> Builder<'a> {
-    fn piece(&mut self, part: &Part) -> Piece {
+    /// Notes what the next argument, which becomes the piece at `at`, tells of a field.
+    fn note_field(&mut self, at: usize, conversion: &Conversion) {
+        let format = self.compiler.format;
+        let Some((_, Argument { expr: Ok(expr), .. })) = self.args.clone().next() else { return };
+        // `%s%s`, the state of a task and its `+`: what follows at once and speaks of the same field belongs to it.
+        if let Some(last) = self.fields.last_mut()
+            && last.pieces.end == at
+            && *conversion == Conversion::Text
+            && !last.meaning.is_text()
+            && meaning::speaks_only_of(expr, last.field, format)
+        {
+            last.pieces.end = at + 1;
+            return;
+        }
+        let Some((field, meaning)) = meaning::shown(conversion, expr, format) else { return };
+        if self.fields.iter().all(|known| known.field != field) {
+            self.fields.push(FieldText { field, meaning, pieces: at..at + 1 });
+        }
+    }
+
+    fn piece(&mut self, at: usize, part: &Part) -> Piece {
         let (flags, width, precision, conversion) = match part {
             Part::Literal(text) => return Piece::Literal(self.compiler.intern(text)),
             Part::Conversion { flags, width, precision, conversion } => (*flags, *width, *precision, conversion),
@@ -193,6 +246,7 @@ impl<'a> Builder<'a> {
             Amount::None => {}
         }
         let plain = width == Amount::None && precision == Amount::None && flags == Flags::default();
+        self.note_field(at, conversion);
         rare.what = match conversion {
             Conversion::Number(radix, length) => {
                 let num = self.integer(self.number_type(*radix, *length));

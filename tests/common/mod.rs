@@ -3,4 +3,5 @@
 
 pub mod corpus;
 pub mod kernel_text;
+pub mod record;
 pub mod report;

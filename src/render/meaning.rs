@@ -1,0 +1,154 @@
+//! What fields mean, as their event's print format shows it: an address, a UUID, a table's word.
+//!
+//! A format file types a MAC address as six bytes and a set of flags as a number. Only the print format says more.
+
+use super::{pointer::Pointee, printf::Conversion};
+use crate::format::{Base, EventFormat, Place, print_fmt::Expr};
+
+/// What a field is, beyond its C type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Meaning {
+    /// A UUID: `%pU`.
+    Uuid,
+    /// A MAC address: `%pM`.
+    Mac,
+    /// An IPv4 address: `%pI4`.
+    Ipv4,
+    /// An IPv6 address: `%pI6c`.
+    Ipv6,
+    /// A `struct sockaddr` of either family: `%pISpc`, `__get_sockaddr`.
+    SockAddr,
+    /// A bitmap of CPUs or nodes: `%*pbl`, `__get_cpumask`.
+    Bitmap,
+    /// Text in an array of bytes: `%s` of `u8[16]`.
+    Text,
+    /// A number that stands for a word: `__print_symbolic`, an enum.
+    Enum,
+    /// Bits that stand for words: `__print_flags`.
+    Flags,
+    /// An address of the kernel's code or data: `%pS`, `%ps`.
+    Symbol,
+}
+
+impl Meaning {
+    /// Whether the field is text by its nature, and not a number that also has a name.
+    pub const fn is_text(self) -> bool {
+        !matches!(self, Meaning::Enum | Meaning::Flags | Meaning::Symbol)
+    }
+}
+
+/// The field that `expr`, printed by `conversion`, shows, and what it shows it to be.
+pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) -> Option<(usize, Meaning)> {
+    match conversion {
+        Conversion::Pointer(letters) => {
+            let meaning = match Pointee::of(letters)? {
+                Pointee::Uuid { .. } => Meaning::Uuid,
+                Pointee::Mac { .. } => Meaning::Mac,
+                Pointee::Ip4 { .. } => Meaning::Ipv4,
+                Pointee::Ip6(_) => Meaning::Ipv6,
+                Pointee::SockAddr(_) => Meaning::SockAddr,
+                Pointee::Bitmap(_) => Meaning::Bitmap,
+                Pointee::Symbol { .. } => Meaning::Symbol,
+                _ => return None,
+            };
+            Some((index(bare_field(expr)?, format)?, meaning))
+        }
+        Conversion::Text => {
+            let mut tables = Vec::new();
+            collect_tables(expr, &mut tables);
+            if let Some((meaning, _)) = tables.first() {
+                let mut fields = Vec::new();
+                tables.iter().for_each(|(_, value)| collect_fields(value, &mut fields));
+                return Some((index(only(&fields)?, format)?, *meaning));
+            }
+            if let Expr::Call(name, args) = expr
+                && matches!(
+                    name.as_str(),
+                    "__get_bitmask" | "__get_cpumask" | "__get_rel_bitmask" | "__get_rel_cpumask"
+                )
+                && let [Expr::Name(field)] = &args[..]
+            {
+                return Some((index(field, format)?, Meaning::Bitmap));
+            }
+            let at = index(bare_field(expr)?, format)?;
+            let field = format.fields.get(at)?;
+            let bytes = field.place != Place::Scalar && field.ctype.size == 1 && field.ctype.base != Base::Char;
+            bytes.then_some((at, Meaning::Text))
+        }
+        _ => None,
+    }
+}
+
+/// Whether `expr` speaks of the field at `at` and of no other.
+pub(super) fn speaks_only_of(expr: &Expr, at: usize, format: &EventFormat) -> bool {
+    let mut fields = Vec::new();
+    collect_fields(expr, &mut fields);
+    only(&fields).and_then(|name| index(name, format)) == Some(at)
+}
+
+fn index(name: &str, format: &EventFormat) -> Option<usize> {
+    format.fields.iter().position(|f| f.name == name)
+}
+
+/// The one name in `names`, however often.
+fn only<'a>(names: &[&'a str]) -> Option<&'a str> {
+    let (first, rest) = names.split_first()?;
+    rest.iter().all(|name| name == first).then_some(first)
+}
+
+/// The field of `REC->f`, `&REC->f`, `(void *)REC->f`, `__get_str(f)` and the like.
+fn bare_field(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Field(name) => Some(name),
+        Expr::Cast(_, inner) | Expr::Unary(crate::format::print_fmt::UnaryOp::AddressOf, inner) => bare_field(inner),
+        Expr::Call(name, args) if name.starts_with("__get_") => match &args[..] {
+            [Expr::Name(field)] => Some(field),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The tables in `expr`: what they stand for, and the expression of the value that is looked up.
+fn collect_tables<'a>(expr: &'a Expr, found: &mut Vec<(Meaning, &'a Expr)>) {
+    match expr {
+        Expr::Call(name, args) => {
+            let meaning = match name.as_str() {
+                "__print_symbolic" | "__print_symbolic_u64" => Meaning::Enum,
+                "__print_flags" | "__print_flags_u64" => Meaning::Flags,
+                _ => return,
+            };
+            found.extend(args.first().map(|value| (meaning, value)));
+        }
+        Expr::Ternary(_, yes, no) => {
+            collect_tables(yes, found);
+            collect_tables(no, found);
+        }
+        Expr::Cast(_, inner) => collect_tables(inner, found),
+        _ => {}
+    }
+}
+
+/// The names of all fields in `expr`, tables apart: they hold constants.
+fn collect_fields<'a>(expr: &'a Expr, found: &mut Vec<&'a str>) {
+    let mut each = |exprs: &[&'a Expr]| exprs.iter().for_each(|e| collect_fields(e, found));
+    match expr {
+        Expr::Field(name) => found.push(name),
+        Expr::Call(name, args) => match &args[..] {
+            [Expr::Name(field)] if name.starts_with("__get_") => found.push(field),
+            args => args.iter().filter(|a| !matches!(a, Expr::Braces(_))).for_each(|e| collect_fields(e, found)),
+        },
+        Expr::Member(a, _) | Expr::Unary(_, a) | Expr::Cast(_, a) | Expr::SizeofExpr(a) | Expr::Compound(_, a) => {
+            each(&[a])
+        }
+        Expr::Index(a, b) | Expr::Binary(_, a, b) | Expr::OrElse(a, b) => each(&[a, b]),
+        Expr::Ternary(a, b, c) => each(&[a, b, c]),
+        Expr::Block(bindings, value) => {
+            bindings.iter().for_each(|b| collect_fields(&b.value, found));
+            collect_fields(value, found);
+        }
+        Expr::Braces(items) => items.iter().for_each(|e| collect_fields(e, found)),
+        Expr::Integer(_) | Expr::Str(_) | Expr::Record | Expr::Name(_) | Expr::SizeofType(_) | Expr::Type(_) => {}
+    }
+}
