@@ -2,8 +2,6 @@
 
 use std::{io::Read, process::Stdio};
 
-use ftrace_live::osc::patch::{Language, Listen, patch};
-
 use crate::{
     program::{self, Program, command},
     seen::{self, AWAKE, Echo, Seen},
@@ -46,7 +44,7 @@ fn csound_sees_every_value_of_the_csound_stream_in_order() {
     let home = tempfile::tempdir().unwrap();
     let (port, mut echo) = (program::free_port(), Echo::new());
     let mut signatures = vec![(AWAKE.to_owned(), "i".to_owned())];
-    signatures.extend(stream.schemas.iter().map(|s| (s.address.clone(), s.tags.clone())));
+    signatures.extend(stream.events().iter().map(|a| (a.to_string(), stream.schema(a).0.to_owned())));
     signatures.extend(
         [("start", "siiii"), ("schema", "sss"), ("stat", "iiiiiif")].map(|(a, t)| (format!("/ftrace/{a}"), t.into())),
     );
@@ -81,13 +79,13 @@ fn the_csound_patch_loads_without_a_complaint_and_reacts() {
     let Some(stream) = stream::of("csound") else { return };
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
-    let text = patch(Language::Csound, &stream.schemas, Listen { port, prefix: "/ftrace" }).unwrap();
+    let text = stream.patch(port);
     std::fs::write(home.path().join("ftrace.csd"), text).unwrap();
     let mut csound = command("csound", home.path());
     csound.args(["-+rtaudio=null", "ftrace.csd"]);
     let mut csound = Program::start(csound);
     // What comes before the instruments have started is lost.
-    csound.wait_while_doing("ftrace-live: started on host", || stream.send_first(port));
+    csound.wait_while_doing("ftrace-live: started on ", || stream.send_first(port));
     stream.send(port);
     csound.end(libc::SIGINT);
     csound.assert_no_complaint(&["0 errors in performance"]);
@@ -101,7 +99,7 @@ fn the_csound_patch_is_heard() {
     let Some(stream) = stream::of("csound") else { return };
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
-    let text = patch(Language::Csound, &stream.schemas, Listen { port, prefix: "/ftrace" }).unwrap();
+    let text = stream.patch(port);
     std::fs::write(home.path().join("ftrace.csd"), text).unwrap();
     // Rendered without end, as fast as it is read: raw samples through a pipe.
     let mut csound = command("csound", home.path());

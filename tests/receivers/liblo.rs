@@ -9,7 +9,7 @@ use crate::{
     stream,
 };
 
-/// A message as oscdump prints it (`lo_arg_pp`): `%d`, `%f`, strings in quotes, timetags as two hex words.
+/// A message as oscdump prints it (`lo_arg_pp`): `%d`, `%f`, strings in quotes, blobs in hex, timetags as two hex words.
 fn as_oscdump(message: &OscMessage) -> String {
     let mut tags = String::new();
     let mut values = String::new();
@@ -20,6 +20,11 @@ fn as_oscdump(message: &OscMessage) -> String {
             OscType::Float(v) => write!(values, " {v:.6}").map(|()| tags.push('f')),
             OscType::String(v) => write!(values, " \"{v}\"").map(|()| tags.push('s')),
             OscType::Time(v) => write!(values, " {:08x}.{:08x}", v.seconds, v.fractional).map(|()| tags.push('t')),
+            OscType::Blob(v) => {
+                tags.push('b');
+                let bytes: String = v.iter().map(|b| format!(" {b:#04x}")).collect();
+                write!(values, " [{}b{bytes}]", v.len())
+            }
             other => panic!("{other:?}"),
         };
     }

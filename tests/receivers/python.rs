@@ -2,7 +2,6 @@
 
 use std::{path::Path, process::Command};
 
-use ftrace_live::osc::patch::{Language, Listen, patch};
 use rosc::OscType;
 
 use crate::{
@@ -85,7 +84,7 @@ fn the_python_program_prints_every_event() {
     let Some(stream) = stream::of("python") else { return };
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
-    let text = patch(Language::Python, &stream.schemas, Listen { port, prefix: "/ftrace" }).unwrap();
+    let text = stream.patch(port);
     std::fs::write(home.path().join("ftrace.py"), text).unwrap();
     let mut program = python(home.path());
     program.arg("ftrace.py");
@@ -95,13 +94,13 @@ fn the_python_program_prints_every_event() {
     program.wait_for("ftrace-live: stopped");
     program.assert_no_complaint(&["/ftrace/"]);
     let said = program.said();
-    assert!(said.iter().any(|l| l == "ftrace-live: started on host (2 CPUs)"));
-    for schema in &stream.schemas {
-        let sent = stream.messages.iter().filter(|(m, _)| m.addr == schema.address).count();
-        let lines: Vec<&String> = said.iter().filter(|l| l.starts_with(&format!("{} ", schema.address))).collect();
-        assert_eq!(lines.len(), sent, "{}", schema.address);
-        for argument in &schema.arguments {
-            assert!(lines.iter().all(|l| l.contains(&format!(" {}=", argument.name))), "{}", lines[0]);
+    assert!(said.iter().any(|l| l.starts_with("ftrace-live: started on ")));
+    for address in stream.events() {
+        let sent = stream.messages.iter().filter(|(m, _)| m.addr == address).count();
+        let lines: Vec<&String> = said.iter().filter(|l| l.starts_with(&format!("{address} "))).collect();
+        assert_eq!(lines.len(), sent, "{address}");
+        for name in stream.schema(address).1 {
+            assert!(lines.iter().all(|l| l.contains(&format!(" {name}="))), "{name}: {}", lines[0]);
         }
     }
 }

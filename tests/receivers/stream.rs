@@ -1,110 +1,166 @@
-//! A preset's stream of a real capture: its datagrams as they go over the wire, and the messages in them.
+//! A preset's stream of real captures: its datagrams as they go over the wire, and the messages in them.
+//!
+//! `replay` sends each capture to a socket of the test's own; what comes there is held against `replay --print`, and a
+//! choice of the datagrams goes on to the receiver, no faster than any can take.
 
-use std::{net::UdpSocket, sync::Arc, thread, time::Duration};
-
-use byteorder::LittleEndian;
-use ftrace_live::{
-    capture::folder,
-    format::EventId,
-    osc::{
-        MessageOptions, Schema,
-        about::Stat,
-        datagram::Tag,
-        packet::take_apart,
-        preset::Preset,
-        stream::{Stream, StreamOptions},
-        timetag,
-        transport::Transport,
-    },
-    pipeline::Pipeline,
+use std::{
+    collections::HashMap,
+    net::UdpSocket,
+    path::{Path, PathBuf},
+    process::Command,
+    thread,
+    time::Duration,
 };
+
+use ftrace_live::osc::{packet::take_apart, preset::Preset, print};
 use rosc::{OscMessage, OscTime, OscType};
 
 use crate::{
     common::corpus,
+    program::PATIENCE,
     seen::{Seen, Value},
 };
 
-/// Of each event, so many are sent: many kinds rather than many of a kind.
-const OF_EACH: usize = 4;
+/// Of each event, at least so many are sent: many kinds rather than many of a kind.
+const OF_EACH: usize = 2;
+
+/// Many kinds of fields between them: file systems; every type that a probe can fetch, arrays and blobs; system calls.
+const CAPTURES: [&str; 3] = ["fs", "kprobe", "syscalls"];
 
 /// What goes to a receiver, and what is in it.
 pub struct Recorded {
     pub datagrams: Vec<Vec<u8>>,
     pub messages: Vec<(OscMessage, OscTime)>,
-    pub schemas: Vec<Schema>,
+    preset: String,
+    kernel: PathBuf,
+    schemas: HashMap<String, (String, Vec<String>)>,
 }
 
 /// The stream for `--for preset`, or a line that says why there is none.
 pub fn of(preset: &str) -> Option<Recorded> {
-    let preset = Preset::named(preset).unwrap();
-    let path = corpus::folder()?.join("x86_64-6.1.176/fs");
-    let mut capture = folder::open(&path).unwrap();
-
-    let wire = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let _ = socket2::SockRef::from(&wire).set_recv_buffer_size(4 << 20);
-    let transport = Transport::connect(wire.local_addr().unwrap(), 0).unwrap();
-    let options = StreamOptions {
-        message: MessageOptions { types: preset.types, ..MessageOptions::default() },
-        mtu: preset.mtu,
-        tag: Tag::Event { latency_ns: 0 },
-        max_rate: None,
+    let kernel = corpus::folder()?.join("x86_64-6.1.176");
+    let mut recorded = Recorded {
+        datagrams: vec![],
+        messages: vec![],
+        preset: preset.into(),
+        kernel: kernel.clone(),
+        schemas: HashMap::new(),
     };
-    let mut pipeline = Pipeline::new(Stream::new(options, vec![transport]), Box::new(|_| None));
-    let mut counts = std::collections::HashMap::<EventId, usize>::new();
-    let formats: std::collections::HashMap<_, _> = capture.events.drain(..).map(|f| (f.id, Arc::new(f))).collect();
-    let mut chosen = Vec::new();
-    let mut merge = capture.merge();
-    let mut datagrams = Vec::new();
-    while let Some(record) = merge.next_record::<LittleEndian>() {
-        let id = EventId(u16::from_le_bytes([record.bytes[0], record.bytes[1]]));
-        let Some(format) = formats.get(&id) else { continue };
-        let count = counts.entry(id).or_default();
-        *count += 1;
-        if *count > OF_EACH {
-            continue;
+    let mut of_address = HashMap::<String, usize>::new();
+    for (k, capture) in CAPTURES.into_iter().enumerate() {
+        for datagram in recorded.replay(&kernel.join(capture)) {
+            let messages = messages_of(&datagram);
+            let mut wanted = false;
+            for (message, _) in &messages {
+                let count = of_address.entry(message.addr.clone()).or_default();
+                *count += 1;
+                wanted |= *count <= OF_EACH;
+            }
+            // The stream stops once, at the end of the last capture.
+            let stops = messages.iter().any(|(m, _)| m.addr == "/ftrace/stop");
+            if stops && k + 1 == CAPTURES.len() || wanted && !stops {
+                recorded.datagrams.push(datagram);
+                recorded.messages.extend(messages);
+            }
         }
-        if *count == 1 {
-            pipeline.add(format, false);
-            chosen.push(id);
-        }
-        if chosen.len() == 1 && *count == 1 {
-            pipeline.pair_clocks(record.time, timetag::unix_now_ns());
-            pipeline.outputs().start("host", 2, timetag::unix_now_ns());
-        }
-        pipeline.record::<LittleEndian>(record, None);
-        pipeline.flush();
-        drain(&wire, &mut datagrams);
     }
-    let stream = pipeline.outputs();
-    stream.announce();
-    stream.stat(&Stat { read: 10, sent: 9, thinned: 1, window_s: 1.0, ..Stat::default() });
-    stream.stop();
-    pipeline.flush();
-    thread::sleep(Duration::from_millis(50));
-    drain(&wire, &mut datagrams);
-
-    let mut messages = Vec::new();
-    for datagram in &datagrams {
-        take_apart(datagram, &mut |part| {
-            let (message, time) = part.unwrap();
-            messages.push((message, time.expect("every datagram is a bundle")));
-        });
-    }
-    let schemas: Vec<Schema> = pipeline.outputs().messages().schemas().cloned().collect();
-    assert!(schemas.len() > 80 && messages.len() > 300, "{} events, {} messages", schemas.len(), messages.len());
-    Some(Recorded { datagrams, messages, schemas })
+    let largest = recorded.datagrams.iter().map(Vec::len).max().unwrap();
+    assert!(largest <= Preset::named(preset).unwrap().mtu, "a datagram of {largest} bytes");
+    assert!(recorded.events().len() > 200, "{} events", recorded.events().len());
+    Some(recorded)
 }
 
-fn drain(wire: &UdpSocket, datagrams: &mut Vec<Vec<u8>>) {
-    wire.set_nonblocking(true).unwrap();
-    let mut buffer = [0; 65_535];
-    while let Ok(length) = wire.recv(&mut buffer) {
-        datagrams.push(buffer[..length].to_vec());
-    }
+/// The messages of a datagram, which is a bundle and not nested.
+fn messages_of(datagram: &[u8]) -> Vec<(OscMessage, OscTime)> {
+    let mut messages = Vec::new();
+    take_apart(datagram, &mut |part| {
+        let (message, time) = part.unwrap();
+        messages.push((message, time.expect("every datagram is a bundle")));
+    });
+    messages
 }
 
 impl Recorded {
+    /// Replays a capture to a socket and gives the datagrams that came.
+    fn replay(&mut self, capture: &Path) -> Vec<Vec<u8>> {
+        let wire = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let _ = socket2::SockRef::from(&wire).set_recv_buffer_size(4 << 20);
+        wire.set_read_timeout(Some(PATIENCE)).unwrap();
+        let target = format!("127.0.0.1:{}", wire.local_addr().unwrap().port());
+        let reader = thread::spawn(move || {
+            let mut datagrams: Vec<Vec<u8>> = Vec::new();
+            let mut buffer = vec![0; 65_535];
+            while !datagrams.last().is_some_and(|d| messages_of(d).iter().any(|(m, _)| m.addr == "/ftrace/stop")) {
+                let length = wire.recv(&mut buffer).unwrap();
+                datagrams.push(buffer[..length].to_vec());
+            }
+            datagrams
+        });
+        let mut replay = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+        replay.arg("replay").arg(capture).args(["--raw", "--for", &self.preset, "--to", &target]);
+        let output = replay.args(["--speed", "max", "--max-rate", "0", "--print"]).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let datagrams = reader.join().unwrap();
+        self.check_print(&datagrams, &String::from_utf8(output.stdout).unwrap());
+        datagrams
+    }
+
+    /// Learns the schemas, and holds what came over the wire against what `--print` says of it.
+    fn check_print(&mut self, datagrams: &[Vec<u8>], printed: &str) {
+        let mut printed = printed.lines();
+        for (message, _) in datagrams.iter().flat_map(|d| messages_of(d)) {
+            if let ("/ftrace/schema", [OscType::String(address), OscType::String(tags), OscType::String(names)]) =
+                (message.addr.as_str(), message.args.as_slice())
+            {
+                let names = names.split(' ').map(str::to_owned).collect();
+                self.schemas.insert(address.clone(), (tags.clone(), names));
+            }
+            let Some((tags, names)) = self.schemas.get(&message.addr) else { continue };
+            assert_eq!(print::tags(&message.args), *tags, "{}", message.addr);
+            let mut line = Vec::new();
+            print::write_line(&mut line, &message, None, names).unwrap();
+            let line = String::from_utf8(line).unwrap();
+            // A bundle has one time, that of its first event; `--print` gives each event its own.
+            let said = printed.next().unwrap_or_default();
+            assert_eq!(
+                said.split_once(' ').map(|(_, rest)| rest),
+                line.trim_end().split_once(' ').map(|(_, rest)| rest)
+            );
+        }
+        assert_eq!(printed.next(), None, "printed, but not sent");
+    }
+
+    /// The addresses of the events that are sent, sorted.
+    pub fn events(&self) -> Vec<&str> {
+        let mut events: Vec<&str> = self.messages.iter().map(|(m, _)| m.addr.as_str()).collect();
+        events.retain(|address| self.schemas.contains_key(*address));
+        events.sort_unstable();
+        events.dedup();
+        events
+    }
+
+    /// How many messages are events.
+    pub fn event_messages(&self) -> usize {
+        self.messages.iter().filter(|(m, _)| self.schemas.contains_key(&m.addr)).count()
+    }
+
+    /// Type tags and argument names of an event.
+    pub fn schema(&self, address: &str) -> (&str, &[String]) {
+        let (tags, names) = &self.schemas[address];
+        (tags, names)
+    }
+
+    /// The generated program that plays (or prints) all these events, listening on `port`.
+    pub fn patch(&self, port: u16) -> String {
+        let mut patch = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+        patch.args(["patch", "--for", &self.preset, "--port", &port.to_string(), "--tracefs"]);
+        patch.arg(self.kernel.join(CAPTURES[0]));
+        patch.args(self.events().iter().map(|address| address.replacen("/ftrace/", "", 1).replace('/', ":")));
+        let output = patch.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
     /// Sends everything to `port`, no faster than any receiver can take.
     pub fn send(&self, port: u16) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();

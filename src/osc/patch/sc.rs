@@ -5,6 +5,9 @@ use super::{
     voice::{LOWEST_NOTE, NOTE_RANGE, SEMITONES, Voice},
 };
 
+/// A function in sclang may have 256 literals; each event takes some. More events than this go into functions of their own.
+const EVENTS_PER_FUNCTION: usize = 40;
+
 /// The program text.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     let mut out = String::new();
@@ -50,7 +53,11 @@ s.waitForBoot {{
 }};
 "#
     );
+    let many = schemas.len() > EVENTS_PER_FUNCTION;
     for (position, schema) in schemas.iter().enumerate() {
+        if many && position % EVENTS_PER_FUNCTION == 0 {
+            out += if position == 0 { "\n{\n" } else { "}.value;\n{\n" };
+        }
         let voice = Voice::of(schema, position);
         out += &format!("\n// {} ,{}\n", plain(&schema.address), schema.tags);
         for line in argument_lines(schema, |k| format!("msg[{}]", k + 1)) {
@@ -65,6 +72,9 @@ s.waitForBoot {{
             plain(&schema.arguments[voice.pitch].name),
             address = quoted(&schema.address, '\''),
         );
+    }
+    if many {
+        out += "}.value;\n";
     }
     out += &format!(
         r#"
