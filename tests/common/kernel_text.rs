@@ -2,7 +2,7 @@
 //!
 //! What may differ is masked by name and counted; what differs otherwise is a defect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use byteorder::ByteOrder;
@@ -47,6 +47,8 @@ pub struct Tally {
     pub records: usize,
     pub equal: usize,
     pub masked: BTreeMap<Reason, usize>,
+    /// The ids of the events seen.
+    pub events: BTreeSet<u16>,
     /// By event: (count, the first few pairs of ours and the kernel's).
     pub defects: BTreeMap<String, (usize, Vec<(String, String)>)>,
 }
@@ -153,6 +155,7 @@ pub fn compare(rendered: &Rendered, kernel: &[u8], nohash: Option<&[u8]>, event:
     for (index, &(id, start, end)) in rendered.records.iter().enumerate() {
         let ours = &rendered.text[start..end];
         let theirs = hashed[index];
+        tally.events.insert(id);
         if ours == theirs || plain.as_ref().is_some_and(|plain| plain[index] == ours) {
             tally.equal += 1;
             continue;
