@@ -62,10 +62,11 @@ fn main() {
             let t = Instant::now();
             let mut m = Merge::new(cap.header.clone(), feeds.clone());
             let mut n = 0u64;
-            while let Some(r) = m.next_record::<LittleEndian>() {
+            let _ = m.for_each::<LittleEndian, ()>(|r| {
                 n += 1;
                 sum ^= r.time;
-            }
+                std::ops::ControlFlow::Continue(())
+            });
             black_box(sum);
             best_merge = best_merge.min(t.elapsed().as_nanos() as f64 / n as f64);
             let plans: Vec<Option<Plan>> =
@@ -74,16 +75,23 @@ fn main() {
             let mut m = Merge::new(cap.header.clone(), feeds.clone());
             let mut n = 0u64;
             let mut fields = 0u64;
-            while let Some(r) = m.next_record::<LittleEndian>() {
+            let _ = m.for_each::<LittleEndian, ()>(|r| {
                 n += 1;
                 let id = u16::from_le_bytes([r.bytes[0], r.bytes[1]]) as usize;
                 if let Some(p) = &plans[id] {
                     for v in p.values::<LittleEndian>(r.bytes) {
-                        fields += 1;
-                        black_box(&v).is_ok().then_some(());
+                        match v {
+                            Ok(ftrace_live::decode::Value::Signed(x)) => fields ^= x as u64,
+                            Ok(ftrace_live::decode::Value::Unsigned(x) | ftrace_live::decode::Value::Pointer(x)) => {
+                                fields ^= x
+                            }
+                            Ok(ftrace_live::decode::Value::Text(t)) => fields ^= t.len() as u64,
+                            _ => {}
+                        }
                     }
                 }
-            }
+                std::ops::ControlFlow::Continue(())
+            });
             best_values = best_values.min(t.elapsed().as_nanos() as f64 / n as f64);
             let stream = Stream::new(
                 StreamOptions {
@@ -99,10 +107,11 @@ fn main() {
             let t = Instant::now();
             let mut m = Merge::new(cap.header.clone(), feeds.clone());
             let mut n2 = 0u64;
-            while let Some(r) = m.next_record::<LittleEndian>() {
+            let _ = m.for_each::<LittleEndian, ()>(|r| {
                 n2 += 1;
                 pipeline.record::<LittleEndian>(r, None);
-            }
+                std::ops::ControlFlow::Continue(())
+            });
             pipeline.flush();
             best_osc = best_osc.min(t.elapsed().as_nanos() as f64 / n2 as f64);
             black_box(fields);

@@ -156,9 +156,9 @@ impl Lines {
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
         let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
         let head = event.moment.head(self.messages.options().types);
-        let mut writer = Writer::new(&mut self.message, 0, LONGEST);
+        let mut writer = Writer::new(&mut self.message);
         plan.encode::<E>(event.record.bytes, &head, &mut writer)?;
-        let len = writer.position();
+        let len = writer.written();
         if let Ok((_, OscPacket::Message(message))) = decoder::decode_udp(&self.message[..len]) {
             let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
             let time = crate::osc::timetag::osc_time(event.moment.play_ns);

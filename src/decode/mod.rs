@@ -12,8 +12,8 @@ mod value;
 pub use filter::{Filter, FilterError, Matcher};
 pub use plan::{Element, FieldPlan, Plan, Read};
 pub use table::EventTable;
-pub use value::{Array, DecodeError, Value};
-pub(crate) use value::{located, unsigned, until_nul};
+pub use value::{Array, DecodeError, Texts, Value};
+pub(crate) use value::{located, unsigned, until_nul, zero_bytes};
 
 #[cfg(test)]
 mod tests;

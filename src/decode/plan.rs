@@ -115,6 +115,36 @@ fn bytes_as_bytes(element: Element) -> Element {
     }
 }
 
+/// The forms that most fields have, as one number: reading takes one branch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Common {
+    S32,
+    U32,
+    S64,
+    U64,
+    Pointer64,
+    U8,
+    U16,
+    Text16,
+    None,
+}
+
+impl Common {
+    fn of(read: Read) -> Common {
+        match read {
+            Read::Scalar(Element::Integer { size: 4, bits: 32, signed: true }) => Common::S32,
+            Read::Scalar(Element::Integer { size: 4, bits: 32, signed: false }) => Common::U32,
+            Read::Scalar(Element::Integer { size: 8, bits: 64, signed: true }) => Common::S64,
+            Read::Scalar(Element::Integer { size: 8, bits: 64, signed: false }) => Common::U64,
+            Read::Scalar(Element::Pointer { size: 8 }) => Common::Pointer64,
+            Read::Scalar(Element::Integer { size: 1, bits: 8, signed: false }) => Common::U8,
+            Read::Scalar(Element::Integer { size: 2, bits: 16, signed: false }) => Common::U16,
+            Read::Array(Element::Char, 16) => Common::Text16,
+            _ => Common::None,
+        }
+    }
+}
+
 /// How to read one field of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FieldPlan {
@@ -124,12 +154,18 @@ pub struct FieldPlan {
     pub offset: usize,
     /// How it is read.
     pub read: Read,
+    pub(super) fast: Common,
 }
 
 impl FieldPlan {
+    /// A field read as `read` from `offset` on.
+    pub fn new(index: usize, offset: usize, read: Read) -> FieldPlan {
+        FieldPlan { index, offset, read, fast: Common::of(read) }
+    }
+
     /// How to read a field that every event begins with; it has no index among the event's own.
     pub(super) fn common(field: &Field) -> FieldPlan {
-        FieldPlan { index: 0, offset: field.offset as usize, read: Read::of(field) }
+        FieldPlan::new(0, field.offset as usize, Read::of(field))
     }
 }
 
@@ -153,7 +189,7 @@ impl Plan {
                 // What is written to trace_marker_raw is no text, whatever its declaration says.
                 read = Read::Tail(Element::Byte);
             }
-            FieldPlan { index, offset: field.offset as usize, read }
+            FieldPlan::new(index, field.offset as usize, read)
         };
         let fields: Box<[_]> = format.fields.iter().enumerate().map(field).collect();
         let common_end = format.common.iter().map(|f| f.offset.saturating_add(f.size)).max().unwrap_or(0);
@@ -179,9 +215,10 @@ impl Plan {
     }
 
     /// Checks the length of `record` once, for all fields of fixed place.
+    #[inline]
     pub fn fits(&self, record: &[u8]) -> Result<(), DecodeError> {
         if record.len() < self.min_len {
-            return Err(DecodeError::Short { len: record.len(), needs: self.min_len });
+            return Err(DecodeError::short(record, self.min_len));
         }
         Ok(())
     }
@@ -193,13 +230,13 @@ impl Plan {
     }
 
     /// The value of one field of `record`.
-    #[inline]
+    #[inline(always)]
     pub fn value<'r, E: ByteOrder>(&self, field: &FieldPlan, record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
         read_value::<E>(field, record)
     }
 
     /// The values of `record`, in the order of the format file.
-    #[inline]
+    #[inline(always)]
     pub fn values<'r, E: ByteOrder>(&self, record: &'r [u8]) -> impl Iterator<Item = Result<Value<'r>, DecodeError>> {
         self.fields.iter().map(move |field| read_value::<E>(field, record))
     }

@@ -154,8 +154,10 @@ proptest! {
         let plan = Plan::compile(&format);
         let _ = plan.fits(&record);
         for value in plan.values::<LittleEndian>(&record).chain(plan.values::<BigEndian>(&record)) {
-            if let Ok(Value::Array(array) | Value::Texts { words: array, .. }) = value {
-                prop_assert_eq!(array.iter().count(), array.len());
+            match value {
+                Ok(Value::Array(array)) => prop_assert_eq!(array.iter().count(), array.len()),
+                Ok(Value::Texts(texts)) => prop_assert_eq!(texts.iter::<LittleEndian>().count(), texts.len()),
+                _ => {}
             }
         }
     }

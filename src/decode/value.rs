@@ -2,7 +2,7 @@
 
 use byteorder::ByteOrder;
 
-use super::plan::{Element, FieldPlan, Read};
+use super::plan::{Common, Element, FieldPlan, Read};
 use crate::format::Endian;
 
 /// The value of a field.
@@ -22,13 +22,35 @@ pub enum Value<'r> {
     Bytes(&'r [u8]),
     /// Several numbers.
     Array(Array<'r>),
-    /// Several texts: `words` are their location words within `record`.
-    Texts {
-        /// The whole record, which the words point into.
-        record: &'r [u8],
-        /// The location words.
-        words: Array<'r>,
-    },
+    /// Several texts.
+    Texts(Texts<'r>),
+}
+
+/// Several texts, each at the place that a `__data_loc` word of its own names.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Texts<'r> {
+    record: &'r [u8],
+    /// Where the first location word stands.
+    at: u32,
+    count: u32,
+}
+
+impl<'r> Texts<'r> {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count as usize
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The texts, each up to its NUL. `E` is the byte order of the record.
+    pub fn iter<E: ByteOrder>(&self) -> impl Iterator<Item = Result<&'r [u8], DecodeError>> + use<'r, E> {
+        let Texts { record, at, count } = *self;
+        (0..count as usize).map(move |index| located::<E>(record, at as usize + 4 * index, 0).map(until_nul))
+    }
 }
 
 /// Several numbers of one kind, as they are stored.
@@ -78,22 +100,39 @@ pub enum DecodeError {
     #[error("a record of {len} bytes, shorter than the {needs} of its fixed fields")]
     Short {
         /// Bytes there are.
-        len: usize,
+        len: u32,
         /// Bytes needed.
-        needs: usize,
+        needs: u32,
     },
     /// A location word points outside of the record.
     #[error("the location word at {word} names {len} bytes at {offset}, outside of a record of {record} bytes")]
     Location {
         /// Offset of the location word.
-        word: usize,
+        word: u32,
         /// Where it points.
-        offset: usize,
+        offset: u32,
         /// How many bytes it names.
-        len: usize,
+        len: u32,
         /// Bytes there are.
-        record: usize,
+        record: u32,
     },
+}
+
+impl DecodeError {
+    /// [`DecodeError::Short`]; lengths beyond 4 GiB, which no record has, are cut to it.
+    #[cold]
+    pub(crate) fn short(record: &[u8], needs: usize) -> DecodeError {
+        DecodeError::Short { len: small(record.len()), needs: small(needs) }
+    }
+
+    #[cold]
+    fn location(record: &[u8], word: usize, offset: usize, len: usize) -> DecodeError {
+        DecodeError::Location { word: small(word), offset: small(offset), len: small(len), record: small(record.len()) }
+    }
+}
+
+fn small(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Text up to its NUL, or all of it: `char comm[16]` may be full.
@@ -156,23 +195,61 @@ fn elements<E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'_> {
 #[inline]
 pub(crate) fn located<E: ByteOrder>(record: &[u8], word: usize, base: usize) -> Result<&[u8], DecodeError> {
     let location = record.get(word..).and_then(|rest| rest.first_chunk::<4>()).map(|b| E::read_u32(b));
-    let location = location.ok_or(DecodeError::Short { len: record.len(), needs: word.saturating_add(4) })?;
+    let location = location.ok_or_else(|| DecodeError::short(record, word.saturating_add(4)))?;
     let (offset, len) = (base.saturating_add((location & 0xffff) as usize), (location >> 16) as usize);
-    let outside = DecodeError::Location { word, offset, len, record: record.len() };
     // An empty value may be written as offset 0, length 0.
     if len == 0 {
         return Ok(&[]);
     }
-    record.get(offset..).and_then(|rest| rest.get(..len)).ok_or(outside)
+    let bytes = record.get(offset..).and_then(|rest| rest.get(..len));
+    bytes.ok_or_else(|| DecodeError::location(record, word, offset, len))
 }
 
-/// The value of a field of `record`.
-#[inline]
+/// `N` bytes of the record at `at`.
+#[inline(always)]
+fn chunk<const N: usize>(record: &[u8], at: usize) -> Result<&[u8; N], DecodeError> {
+    let found = record.get(at..).and_then(|rest| rest.first_chunk::<N>());
+    found.ok_or_else(|| DecodeError::short(record, at.saturating_add(N)))
+}
+
+/// The value of a field of `record`. What most fields are has a way of its own; the rest goes by its [`Read`].
+#[inline(always)]
 pub(super) fn read_value<'r, E: ByteOrder>(field: &FieldPlan, record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
+    let at = field.offset;
+    Ok(match field.fast {
+        Common::S32 => Value::Signed(i64::from(E::read_i32(chunk::<4>(record, at)?))),
+        Common::U32 => Value::Unsigned(u64::from(E::read_u32(chunk::<4>(record, at)?))),
+        Common::S64 => Value::Signed(E::read_i64(chunk::<8>(record, at)?)),
+        Common::U64 => Value::Unsigned(E::read_u64(chunk::<8>(record, at)?)),
+        Common::Pointer64 => Value::Pointer(E::read_u64(chunk::<8>(record, at)?)),
+        Common::U8 => Value::Unsigned(u64::from(chunk::<1>(record, at)?[0])),
+        Common::U16 => Value::Unsigned(u64::from(E::read_u16(chunk::<2>(record, at)?))),
+        Common::Text16 => Value::Text(until_nul16(chunk::<16>(record, at)?)),
+        Common::None => return read_other::<E>(field, record),
+    })
+}
+
+/// Text of at most 16 bytes, as a task name is stored: looked at all at once.
+#[inline(always)]
+fn until_nul16(bytes: &[u8; 16]) -> &[u8] {
+    let zeros = zero_bytes(u128::from_le_bytes(*bytes));
+    let len = if zeros == 0 { 16 } else { zeros.trailing_zeros() as usize / 8 };
+    &bytes[..len]
+}
+
+/// Marks zero bytes: the lowest set bit is the top bit of the lowest zero byte (Hacker's Delight, 6-1).
+#[inline(always)]
+pub(crate) const fn zero_bytes(word: u128) -> u128 {
+    const ONES: u128 = u128::from_ne_bytes([1; 16]);
+    word.wrapping_sub(ONES) & !word & (ONES << 7)
+}
+
+#[inline(never)]
+fn read_other<'r, E: ByteOrder>(field: &FieldPlan, record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
     let at = field.offset;
     let fixed = |len: u32| {
         let needs = at.saturating_add(len as usize);
-        record.get(at..needs).ok_or(DecodeError::Short { len: record.len(), needs })
+        record.get(at..needs).ok_or_else(|| DecodeError::short(record, needs))
     };
     Ok(match field.read {
         Read::Scalar(element) => scalar::<E>(element, fixed(element.size())?),
@@ -181,16 +258,13 @@ pub(super) fn read_value<'r, E: ByteOrder>(field: &FieldPlan, record: &'r [u8]) 
         Read::RelLoc(element) => elements::<E>(element, located::<E>(record, at, at + 4)?),
         Read::DataLocShort(element) => {
             let offset = usize::from(E::read_u16(fixed(2)?));
-            let short = DecodeError::Location { word: at, offset, len: 0, record: record.len() };
-            elements::<E>(element, record.get(offset..).ok_or(short)?)
+            let bytes = record.get(offset..).ok_or_else(|| DecodeError::location(record, at, offset, 0))?;
+            elements::<E>(element, bytes)
         }
         Read::DataLocTexts(count) => {
-            let words = Element::Integer { size: 4, bits: 32, signed: false };
-            Value::Texts { record, words: Array { bytes: fixed(4 * count)?, element: words, endian: endian::<E>() } }
+            fixed(4 * count)?;
+            Value::Texts(Texts { record, at: at as u32, count })
         }
-        Read::Tail(element) => {
-            let tail = record.get(at..).ok_or(DecodeError::Short { len: record.len(), needs: at })?;
-            elements::<E>(element, tail)
-        }
+        Read::Tail(element) => elements::<E>(element, record.get(at..).ok_or_else(|| DecodeError::short(record, at))?),
     })
 }

@@ -6,7 +6,7 @@
 
 use super::plan::EncodeError;
 use super::timetag;
-use super::write::Writer;
+use super::write::{Full, Writer};
 
 /// The longest time between the first and the last event of a bundle, ns.
 pub const SPAN_NS: u64 = 1_000_000;
@@ -107,11 +107,17 @@ impl Packer {
         write: &mut impl FnMut(&mut Writer<'_>) -> Result<(), EncodeError>,
     ) -> Result<(), EncodeError> {
         let slot = &mut self.slots[self.current];
-        let start = slot.len;
-        let mut writer = Writer::new(&mut slot.bytes, start + 4, self.mtu);
+        let (size, message) =
+            slot.bytes.get_mut(slot.len..).and_then(|b| b.split_first_chunk_mut::<4>()).ok_or(Full)?;
+        let mut writer = Writer::new(message);
         write(&mut writer)?;
-        let end = writer.position();
-        writer.patch(start, ((end - start - 4) as u32).to_be_bytes());
+        let written = writer.written();
+        let end = slot.len + 4 + written;
+        // The slack behind the MTU is for writing whole words, not for sending.
+        if end > self.mtu {
+            return Err(EncodeError::Full);
+        }
+        *size = (written as u32).to_be_bytes();
         slot.len = end;
         slot.messages += 1;
         Ok(())

@@ -11,7 +11,7 @@ use super::schema::{Argument, Omitted, Schema};
 use super::text;
 use super::types::Types;
 use super::write::{Full, Writer};
-use crate::decode::{DecodeError, Element, FieldPlan, Plan, Read, Value, located, until_nul};
+use crate::decode::{DecodeError, Element, FieldPlan, Plan, Read, Value, located, until_nul, zero_bytes};
 use crate::format::{EventFormat, Field};
 
 /// The version of addresses and signatures, sent in `/ftrace/start`. It changes when one of them does.
@@ -108,16 +108,16 @@ enum Op {
     Hexadecimal(u32, Element),
     /// `char[16]` → `s`: a task name, mostly.
     Text16(u32),
-    /// Any text → `s`.
-    Text(FieldPlan),
+    /// Any text → `s`: the field's number.
+    Text(u16),
     /// `""`.
     NoText,
     /// The n-th of several texts → `s`.
     TextOf(u32),
-    /// Bytes or numbers → `b`, numbers in network order.
-    Blob(FieldPlan),
-    /// The number of elements → `i`.
-    Count(FieldPlan),
+    /// Bytes or numbers → `b`, numbers in network order: the field's number.
+    Blob(u16),
+    /// The number of elements → `i`: the field's number.
+    Count(u16),
 }
 
 /// Why a record makes no message.
@@ -246,7 +246,8 @@ impl MessagePlan {
     /// The operations that are not worth a place in the hot loop.
     fn append_other<E: ByteOrder>(&self, op: &Op, record: &[u8], out: &mut Writer<'_>) -> Result<(), EncodeError> {
         let value = |field: &FieldPlan| self.decode.value::<E>(field, record);
-        let scalar = |at: u32, element| FieldPlan { index: 0, offset: at as usize, read: Read::Scalar(element) };
+        let numbered = |number: u16| self.decode.fields().get(usize::from(number)).map(value).transpose();
+        let scalar = |at: u32, element| FieldPlan::new(0, at as usize, Read::Scalar(element));
         match *op {
             Op::Number(at, element, wire) => put_number(&value(&scalar(at, element))?, wire, out)?,
             Op::Hexadecimal(at, element) => {
@@ -254,17 +255,17 @@ impl MessagePlan {
                     put_hexadecimal(address, out)?;
                 }
             }
-            Op::Text(ref field) => match value(field)? {
-                Value::Text(text) => put_text(text, self.string_limit, out)?,
+            Op::Text(number) => match numbered(number)? {
+                Some(Value::Text(text)) => put_text(text, self.string_limit, out)?,
                 _ => out.put_string(b"")?,
             },
             Op::TextOf(at) => put_text(until_nul(located::<E>(record, at as usize, 0)?), self.string_limit, out)?,
             Op::NoText => out.put([0; 4])?,
-            Op::Blob(ref field) => put_blob(&value(field)?, out)?,
-            Op::Count(ref field) => {
-                let count = match value(field)? {
-                    Value::Bytes(bytes) => bytes.len(),
-                    Value::Array(array) => array.len(),
+            Op::Blob(number) => put_blob(numbered(number)?, out)?,
+            Op::Count(number) => {
+                let count = match numbered(number)? {
+                    Some(Value::Bytes(bytes)) => bytes.len(),
+                    Some(Value::Array(array)) => array.len(),
                     _ => 0,
                 };
                 out.put((count as u32).to_be_bytes())?;
@@ -327,24 +328,24 @@ impl<'a> Signature<'a> {
 
     fn field(&mut self, plan: &FieldPlan, field: &Field) {
         let name = &field.name;
-        let at = plan.offset as u32;
+        let (at, number) = (plan.offset as u32, plan.index as u16);
         match plan.read {
             Read::Scalar(element @ Element::Pointer { .. }) => self.pointer(name, field, at, element),
             Read::Scalar(element) => self.number(name, field, at, element),
             Read::Array(Element::Char, count) => {
-                let op = if count == 16 { Op::Text16(at) } else { Op::Text(*plan) };
+                let op = if count == 16 { Op::Text16(at) } else { Op::Text(number) };
                 self.text(name, field, op);
             }
             Read::DataLoc(Element::Char)
             | Read::RelLoc(Element::Char)
             | Read::DataLocShort(Element::Char)
-            | Read::Tail(Element::Char) => self.text(name, field, Op::Text(*plan)),
+            | Read::Tail(Element::Char) => self.text(name, field, Op::Text(number)),
             Read::DataLocTexts(count) => self.array(name, count, |s, name, index| {
                 s.text(name, field, Op::TextOf(at + 4 * index));
             }),
             Read::Array(Element::Byte, _) if field.ctype.base == crate::format::Base::Opaque => {
                 match self.options.types {
-                    Types::Full => self.push('b', name, field, Op::Blob(*plan)),
+                    Types::Full => self.push('b', name, field, Op::Blob(number)),
                     Types::Double | Types::Portable => self.omit(field, "a structure by value"),
                 }
             }
@@ -361,8 +362,8 @@ impl<'a> Signature<'a> {
                 });
             }
             _ => match self.options.types {
-                Types::Full | Types::Double => self.push('b', name, field, Op::Blob(*plan)),
-                Types::Portable => self.push('i', name, field, Op::Count(*plan)),
+                Types::Full | Types::Double => self.push('b', name, field, Op::Blob(number)),
+                Types::Portable => self.push('i', name, field, Op::Count(number)),
             },
         }
     }
@@ -432,11 +433,8 @@ impl<'a> Signature<'a> {
 #[inline(always)]
 fn chunk<const N: usize>(record: &[u8], at: u32) -> Result<[u8; N], DecodeError> {
     let at = at as usize;
-    record
-        .get(at..)
-        .and_then(|rest| rest.first_chunk::<N>())
-        .copied()
-        .ok_or(DecodeError::Short { len: record.len(), needs: at.saturating_add(N) })
+    let found = record.get(at..).and_then(|rest| rest.first_chunk::<N>()).copied();
+    found.ok_or_else(|| DecodeError::short(record, at.saturating_add(N)))
 }
 
 #[inline(always)]
@@ -479,11 +477,9 @@ fn put_hexadecimal(address: u64, out: &mut Writer<'_>) -> Result<(), Full> {
 /// Text of 16 bytes at most, as a task name is stored. ASCII, which it mostly is, needs no look at single bytes.
 #[inline(always)]
 fn put_text16(bytes: &[u8; 16], limit: usize, out: &mut Writer<'_>) -> Result<(), Full> {
-    const ONES: u128 = u128::from_ne_bytes([1; 16]);
-    const TOPS: u128 = ONES << 7;
+    const TOPS: u128 = u128::from_ne_bytes([0x80; 16]);
     let word = u128::from_le_bytes(*bytes);
-    // The lowest set bit marks the first zero byte (Hacker's Delight, 6-1).
-    let zeros = word.wrapping_sub(ONES) & !word & TOPS;
+    let zeros = zero_bytes(word);
     if zeros == 0 || limit < 16 {
         return put_text(until_nul(bytes), limit, out);
     }
@@ -506,20 +502,20 @@ fn put_text(text: &[u8], limit: usize, out: &mut Writer<'_>) -> Result<(), Full>
 
 #[cold]
 fn put_repaired(bytes: &[u8], limit: usize, out: &mut Writer<'_>) -> Result<(), Full> {
-    let start = out.position();
+    let start = out.written();
     text::repair(bytes, limit, |piece| out.put_slice(piece))?;
-    out.pad(out.position() - start, true)
+    out.pad(out.written() - start, true)
 }
 
 /// A blob: its length, its bytes (numbers in network order), padding.
-fn put_blob(value: &Value<'_>, out: &mut Writer<'_>) -> Result<(), Full> {
+fn put_blob(value: Option<Value<'_>>, out: &mut Writer<'_>) -> Result<(), Full> {
     match value {
-        Value::Bytes(bytes) => {
+        Some(Value::Bytes(bytes)) => {
             out.put((bytes.len() as u32).to_be_bytes())?;
             out.put_slice(bytes)?;
             out.pad(bytes.len(), false)
         }
-        Value::Array(array) => {
+        Some(Value::Array(array)) => {
             let size = array.element().size() as usize;
             out.put((array.bytes().len() as u32).to_be_bytes())?;
             for value in array.iter() {

@@ -6,59 +6,57 @@ pub struct Full;
 
 /// A cursor over the bytes of a datagram.
 ///
-/// Everything OSC is a multiple of four bytes, big-endian.
+/// Everything OSC is a multiple of four bytes, big-endian. A put is checked against the bytes there are, and nothing else:
+/// what is kept is the rest of them, so that the check is one comparison.
 #[derive(Debug)]
 pub struct Writer<'a> {
-    bytes: &'a mut [u8],
-    at: usize,
-    end: usize,
+    rest: &'a mut [u8],
+    len: usize,
 }
 
 impl<'a> Writer<'a> {
-    /// Writes from `at` on. `end` bytes may be used; what `bytes` has beyond them is slack, so that short strings can be
-    /// written as whole words.
-    pub fn new(bytes: &'a mut [u8], at: usize, end: usize) -> Writer<'a> {
-        let end = end.min(bytes.len());
-        Writer { bytes, at, end }
+    /// Writes over `bytes`, from the first one on.
+    #[inline]
+    pub fn new(bytes: &'a mut [u8]) -> Writer<'a> {
+        let len = bytes.len();
+        Writer { rest: bytes, len }
     }
 
-    /// Where the next byte goes.
+    /// Bytes written so far.
     #[inline]
-    pub fn position(&self) -> usize {
-        self.at
+    pub fn written(&self) -> usize {
+        self.len - self.rest.len()
     }
 
     /// Bytes of fixed number.
     #[inline(always)]
     pub fn put<const N: usize>(&mut self, value: [u8; N]) -> Result<(), Full> {
-        let slot = self.bytes.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut::<N>()).ok_or(Full)?;
-        *slot = value;
-        self.at += N;
-        self.fits()
+        self.put_part(value, N)
     }
 
     /// `N` bytes of which the first `len` count: the copy's length is known to the compiler, which makes it one or two
-    /// instructions instead of a call.
+    /// instructions instead of a call. There must be room for all `N`.
     #[inline(always)]
     pub fn put_part<const N: usize>(&mut self, value: [u8; N], len: usize) -> Result<(), Full> {
-        match self.bytes.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut::<N>()) {
-            Some(slot) => *slot = value,
-            None => return self.put_slice(value.get(..len).ok_or(Full)?),
-        }
-        self.at += len;
-        self.fits()
+        let slot = self.rest.first_chunk_mut::<N>().ok_or(Full)?;
+        *slot = value;
+        self.skip(len.min(N))
     }
 
     /// Bytes of any number.
     #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) -> Result<(), Full> {
-        let end = self.at + bytes.len();
-        self.bytes.get_mut(self.at..end).ok_or(Full)?.copy_from_slice(bytes);
-        self.at = end;
-        self.fits()
+        self.rest.get_mut(..bytes.len()).ok_or(Full)?.copy_from_slice(bytes);
+        self.skip(bytes.len())
     }
 
-    /// Zeros, to the next multiple of four; at least one if `nul`.
+    #[inline(always)]
+    fn skip(&mut self, len: usize) -> Result<(), Full> {
+        self.rest = std::mem::take(&mut self.rest).get_mut(len..).ok_or(Full)?;
+        Ok(())
+    }
+
+    /// Zeros, to the next multiple of four behind `len` bytes; at least one if `nul`.
     #[inline]
     pub fn pad(&mut self, len: usize, nul: bool) -> Result<(), Full> {
         let zeros = if nul { 4 - len % 4 } else { (4 - len % 4) % 4 };
@@ -68,20 +66,21 @@ impl<'a> Writer<'a> {
     /// A whole string: bytes that are known to be valid text without NUL.
     #[inline]
     pub fn put_string(&mut self, text: &[u8]) -> Result<(), Full> {
-        self.put_slice(text)?;
-        self.pad(text.len(), true)
-    }
-
-    /// Overwrites four bytes that were put before.
-    #[inline]
-    pub fn patch(&mut self, at: usize, value: [u8; 4]) {
-        if let Some(slot) = self.bytes.get_mut(at..).and_then(|rest| rest.first_chunk_mut::<4>()) {
-            *slot = value;
+        if text.len() > 32 {
+            self.put_slice(text)?;
+            return self.pad(text.len(), true);
         }
-    }
-
-    #[inline(always)]
-    fn fits(&self) -> Result<(), Full> {
-        if self.at <= self.end { Ok(()) } else { Err(Full) }
+        // Short strings, which most are, in words: a call to copy a few bytes costs more than the bytes.
+        let mut words = text.chunks_exact(4);
+        for word in &mut words {
+            let mut bytes = [0; 4];
+            bytes.copy_from_slice(word);
+            self.put(bytes)?;
+        }
+        let mut last = [0; 4];
+        for (to, from) in last.iter_mut().zip(words.remainder()) {
+            *to = *from;
+        }
+        self.put(last)
     }
 }

@@ -13,6 +13,7 @@
 //! that runs dry is left out until [`Merge::resume`]; what it gets later may then be older than what has already left.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use byteorder::ByteOrder;
 
@@ -156,7 +157,7 @@ pub struct Merge<F> {
     /// The time of each cursor's head, apart so that a search over many CPUs reads one short array.
     heads: Vec<u64>,
     current: usize,
-    /// The earliest head among the others.
+    /// The latest time up to which `current` stays ahead of all others.
     limit: u64,
     /// Whether the head of `current` has been given out.
     taken: bool,
@@ -213,22 +214,78 @@ impl<F: Feed> Merge<F> {
         Some(Record { cpu: cursor.cpu, time: self.heads[self.current], lost, bytes })
     }
 
+    /// Hands every record to `each`, the earliest of all CPUs' first, until every feed is dry or `each` breaks off.
+    ///
+    /// The same order as [`next_record`](Merge::next_record), and several times as fast: as long as one CPU is ahead, its
+    /// walk stays in registers.
+    #[inline]
+    pub fn for_each<E: ByteOrder, B>(&mut self, mut each: impl FnMut(Record<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
+        if std::mem::take(&mut self.taken)
+            && let Some(cursor) = self.cursors.get_mut(self.current)
+        {
+            self.heads[self.current] = cursor.step::<E>(&self.layout);
+        }
+        while self.select::<E>().is_some() {
+            let Some(cursor) = self.cursors.get_mut(self.current) else { break };
+            let mut time = self.heads[self.current];
+            // The records of this CPU, up to the first one that is later than another CPU's.
+            while time <= self.limit && time != NONE {
+                let page = cursor.page.as_slice();
+                let mut walk = cursor.walk;
+                let mut payload = cursor.start..cursor.end;
+                let mut records = 0;
+                // Within one sub-buffer nothing but the walk changes.
+                let (broke, found) = loop {
+                    let bytes = page.get(payload).unwrap_or_default();
+                    let record = Record { cpu: cursor.cpu, time, lost: std::mem::take(&mut cursor.lost), bytes };
+                    let flow = each(record);
+                    match walk.next_in::<E>(page) {
+                        Some(Ok(found)) => {
+                            records += 1;
+                            time = found.time.min(NONE - 1);
+                            payload = found.payload;
+                            if flow.is_break() || time > self.limit {
+                                (cursor.start, cursor.end) = (payload.start, payload.end);
+                                break (flow, None);
+                            }
+                        }
+                        other => break (flow, Some(other)),
+                    }
+                };
+                cursor.walk = walk;
+                cursor.counts.records += records;
+                if let Some(end) = found {
+                    if let Some(Err(error)) = end {
+                        cursor.malformed(error);
+                    }
+                    time = if cursor.load::<E>(&self.layout) { cursor.step::<E>(&self.layout) } else { NONE };
+                }
+                self.heads[self.current] = time;
+                if let ControlFlow::Break(value) = broke {
+                    return ControlFlow::Break(value);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
     /// Makes the CPU with the earliest head current; `None` when there is no head.
     #[cold]
     fn select<E: ByteOrder>(&mut self) -> Option<()> {
-        let (mut first, mut second) = ((NONE, 0), NONE);
+        let mut first = (NONE, 0);
         for (index, head) in self.heads.iter_mut().enumerate() {
             if *head == NONE && !self.cursors[index].dry {
                 *head = self.cursors[index].step::<E>(&self.layout);
             }
             if *head < first.0 {
-                second = first.0;
                 first = (*head, index);
-            } else {
-                second = second.min(*head);
             }
         }
-        (self.current, self.limit) = (first.1, second);
+        self.current = first.1;
+        // Of equal times the lower CPU's goes first, as in the kernel's own text (`__find_next_entry`).
+        let others = self.heads.iter().enumerate().filter(|(index, _)| *index != first.1);
+        let limits = others.map(|(index, head)| head - u64::from(index < first.1));
+        self.limit = limits.min().unwrap_or(NONE);
         (first.0 != NONE).then_some(())
     }
 

@@ -1,5 +1,7 @@
 //! What a sub-buffer means, record type by record type, in both byte orders and both long sizes.
 
+use std::ops::ControlFlow;
+
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use proptest::prelude::*;
 
@@ -150,6 +152,23 @@ fn merged(feeds: Vec<(u32, Pages)>) -> Vec<(u64, u32)> {
     std::iter::from_fn(|| merge.next_record::<LittleEndian>().map(|r| (r.time, r.cpu))).collect()
 }
 
+/// The same by way of `for_each`, broken off after every `stop_every` records.
+fn pushed(feeds: Vec<(u32, Pages)>, stop_every: usize) -> Vec<(u64, u32)> {
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds);
+    let mut records = vec![];
+    loop {
+        let end = merge.for_each::<LittleEndian, ()>(|record| {
+            records.push((record.time, record.cpu));
+            if records.len().is_multiple_of(stop_every) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if end.is_continue() {
+            let (_, counts) = merge.counts().fold((0, 0), |sum, (_, c)| (0, sum.1 + c.records));
+            assert_eq!(counts, records.len() as u64);
+            return records;
+        }
+    }
+}
+
 #[test]
 fn cpus_are_merged_into_one_order_of_time() {
     let feeds = vec![
@@ -229,21 +248,22 @@ proptest! {
     }
 
     #[test]
-    fn a_merge_is_sorted_and_complete(cpus in proptest::collection::vec(proptest::collection::vec((0u64..1000, proptest::collection::vec(0u32..100, 0..20)), 0..4), 0..5)) {
+    fn a_merge_is_sorted_and_complete(cpus in proptest::collection::vec(proptest::collection::vec((0u64..1000, proptest::collection::vec(0u32..100, 0..20)), 0..4), 0..5), stop_every in 1usize..9) {
         let mut want = 0;
-        let feeds = cpus.into_iter().enumerate().map(|(cpu, pages)| {
+        let cpus: Vec<Vec<Vec<u8>>> = cpus.into_iter().map(|pages| {
             let mut start = 0;
-            let pages = pages.into_iter().map(|(gap, deltas)| {
+            pages.into_iter().map(|(gap, deltas)| {
                 start += gap;
                 let page = page_at(start, &deltas);
                 start += deltas.iter().map(|&d| u64::from(d)).sum::<u64>();
                 want += deltas.len();
                 page
-            }).collect();
-            (cpu as u32, self::pages(pages))
+            }).collect()
         }).collect();
-        let merged = merged(feeds);
+        let feeds = || cpus.iter().enumerate().map(|(cpu, cpu_pages)| (cpu as u32, pages(cpu_pages.clone()))).collect();
+        let merged = merged(feeds());
         prop_assert_eq!(merged.len(), want);
+        prop_assert_eq!(&pushed(feeds(), stop_every), &merged);
         prop_assert!(merged.is_sorted_by_key(|&(time, _)| time));
     }
 }
