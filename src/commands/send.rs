@@ -52,7 +52,7 @@ pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOption
         StringsArg::None => Strings::None,
     };
     let (prefix, pointers, string_limit) = (args.prefix.clone(), args.pointers, args.string_limit);
-    Ok(MessageOptions { types, prefix, pointers, strings, string_limit })
+    Ok(MessageOptions { types, prefix, pointers, strings, string_limit, brackets: preset.brackets })
 }
 
 /// One receiver: where it is, and what it takes.

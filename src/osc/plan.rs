@@ -45,12 +45,15 @@ pub struct MessageOptions {
     pub strings: Strings,
     /// The longest string, bytes.
     pub string_limit: usize,
+    /// Arrays stand in brackets at the level [`Types::Full`]; else they are flattened there too.
+    pub brackets: bool,
 }
 
 impl Default for MessageOptions {
     fn default() -> Self {
         let prefix = "/ftrace".to_owned();
-        MessageOptions { types: Types::Double, prefix, pointers: false, strings: Strings::All, string_limit: 64 }
+        let (pointers, strings, string_limit, brackets) = (false, Strings::All, 64, true);
+        MessageOptions { types: Types::Double, prefix, pointers, strings, string_limit, brackets }
     }
 }
 
@@ -368,9 +371,9 @@ impl<'a> Signature<'a> {
         }
     }
 
-    /// `count` arguments named `name[0]` …, in brackets where the level has them.
+    /// `count` arguments named `name[0]` …, in brackets where the level and the receiver have them.
     fn array(&mut self, name: &str, count: u32, mut element: impl FnMut(&mut Self, &str, u32)) {
-        let brackets = self.options.types == Types::Full;
+        let brackets = self.options.types == Types::Full && self.options.brackets;
         self.tags.extend(brackets.then_some('['));
         for index in 0..count {
             element(self, &format!("{name}[{index}]"), index);

@@ -20,10 +20,12 @@ fn as_oscdump(message: &OscMessage) -> String {
             OscType::Float(v) => write!(values, " {v:.6}").map(|()| tags.push('f')),
             OscType::String(v) => write!(values, " \"{v}\"").map(|()| tags.push('s')),
             OscType::Time(v) => write!(values, " {:08x}.{:08x}", v.seconds, v.fractional).map(|()| tags.push('t')),
+            OscType::Blob(v) if v.len() > 12 => write!(values, " [{} byte blob]", v.len()).map(|()| tags.push('b')),
             OscType::Blob(v) => {
                 tags.push('b');
-                let bytes: String = v.iter().map(|b| format!(" {b:#04x}")).collect();
-                write!(values, " [{}b{bytes}]", v.len())
+                // `%#02x`, which is `00` for zero.
+                let byte = |b: &u8| if *b == 0 { " 00".to_owned() } else { format!(" {b:#x}") };
+                write!(values, " [{}b{}]", v.len(), v.iter().map(byte).collect::<String>())
             }
             other => panic!("{other:?}"),
         };
