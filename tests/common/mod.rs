@@ -3,5 +3,6 @@
 
 pub mod corpus;
 pub mod kernel_text;
+pub mod program;
 pub mod record;
 pub mod report;

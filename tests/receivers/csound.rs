@@ -3,7 +3,7 @@
 use std::{io::Read, process::Stdio};
 
 use crate::{
-    program::{self, Program, command},
+    common::program::{self, Program, command},
     seen::{self, AWAKE, Echo, Seen},
     sound, stream,
 };

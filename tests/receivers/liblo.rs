@@ -5,7 +5,7 @@ use std::fmt::Write;
 use rosc::{OscMessage, OscType};
 
 use crate::{
-    program::{self, Program, command},
+    common::program::{self, Program, command},
     stream,
 };
 

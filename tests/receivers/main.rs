@@ -9,7 +9,6 @@ mod common;
 mod chuck;
 mod csound;
 mod liblo;
-mod program;
 mod puredata;
 mod python;
 mod rosc_itself;

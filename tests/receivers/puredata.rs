@@ -3,7 +3,7 @@
 use rosc::OscType;
 
 use crate::{
-    program::{self, Program, command},
+    common::program::{self, Program, command},
     seen::{self, Echo, Seen, Value},
     stream,
 };

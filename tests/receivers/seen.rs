@@ -7,7 +7,7 @@ use std::{
 
 use rosc::{OscMessage, OscPacket, OscType, decoder};
 
-use crate::program::PATIENCE;
+use crate::common::program::PATIENCE;
 
 /// One value as a receiver holds it.
 #[derive(Debug, Clone, PartialEq)]

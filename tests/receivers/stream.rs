@@ -16,8 +16,7 @@ use ftrace_live::osc::{packet::take_apart, preset::Preset, print};
 use rosc::{OscMessage, OscTime, OscType};
 
 use crate::{
-    common::corpus,
-    program::PATIENCE,
+    common::{corpus, program::PATIENCE},
     seen::{Seen, Value},
 };
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use rosc::OscType;
 
 use crate::{
-    program::{self, Program, command},
+    common::program::{self, Program, command},
     seen::{self, Echo, Seen, Value},
     sound, stream,
 };

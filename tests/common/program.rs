@@ -1,4 +1,4 @@
-//! A receiver's program: started, listened to, and ended in every case.
+//! A program beside the test: started, listened to, and ended in every case.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -109,12 +109,15 @@ impl Program {
         &self.said
     }
 
-    /// Asks it to end with `signal` and waits until it has.
-    pub fn end(&mut self, signal: i32) {
+    /// Asks it to end with `signal` and waits until it has; its exit code, if it was not killed.
+    pub fn end(&mut self, signal: i32) -> Option<i32> {
         // SAFETY: kill takes two numbers and touches no memory; the group is this child's own.
         unsafe { libc::kill(-(self.child.id() as i32), signal) };
         let end = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
             assert!(Instant::now() < end, "{} does not end", self.name);
             thread::sleep(Duration::from_millis(20));
         }

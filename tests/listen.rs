@@ -1,0 +1,113 @@
+//! `listen` on loopback: what `replay` sends, and what no OSC program would.
+
+mod common;
+
+use std::{net::UdpSocket, path::Path, process::Command, time::Duration};
+
+use common::{
+    corpus,
+    program::{self, Program},
+};
+
+/// The program's `listen` on `port`, once it listens.
+fn listen(port: u16, arguments: &[&str], folder: &Path) -> Program {
+    let mut command = program::command(env!("CARGO_BIN_EXE_ftrace-live"), folder);
+    command.arg("listen").arg(format!("127.0.0.1:{port}")).args(arguments);
+    let mut listen = Program::start(command);
+    listen.wait_for("listening on");
+    listen
+}
+
+fn send(port: u16, packets: &[&[u8]]) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for packet in packets {
+        socket.send_to(packet, ("127.0.0.1", port)).unwrap();
+    }
+}
+
+const PING: &[u8] = b"/ping\0\0\0,i\0\0\0\0\0\x07";
+
+#[test]
+fn it_prints_the_lines_that_replay_says_it_sends() {
+    let Some(corpus) = corpus::folder() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let mut listen = listen(port, &["--write", "heard.txt"], folder.path());
+    let mut replay = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    replay.arg("replay").arg(corpus.join("x86_64-6.1.176/kprobe"));
+    let replay =
+        replay.args(["--raw", "--for", "rust", "--to", &format!("127.0.0.1:{port}"), "--print"]).output().unwrap();
+    let heard = folder.path().join("heard.txt");
+    let read = || std::fs::read_to_string(&heard).unwrap_or_default();
+    let end = std::time::Instant::now() + program::PATIENCE;
+    while !read().contains(" /ftrace/stop ,") {
+        assert!(std::time::Instant::now() < end, "the end was not heard");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    listen.end(libc::SIGINT);
+
+    // A bundle has one time, that of its first event; `--print` gives each event its own.
+    let untimed = |line: &str| line.split_once(' ').unwrap_or_default().1.to_owned();
+    let about = ["/ftrace/start ", "/ftrace/schema ", "/ftrace/stat ", "/ftrace/stop "];
+    let heard: Vec<String> =
+        read().lines().map(untimed).filter(|line| !about.iter().any(|a| line.starts_with(a))).collect();
+    let printed: Vec<String> = String::from_utf8(replay.stdout).unwrap().lines().map(untimed).collect();
+    assert_eq!(printed.len(), 661, "the capture's events");
+    for (heard, printed) in heard.iter().zip(&printed) {
+        assert_eq!(heard, printed);
+    }
+    assert_eq!(heard.len(), printed.len());
+    assert!(listen.said().iter().any(|line| line.starts_with("heard ")), "a summary: {:?}", listen.said());
+}
+
+#[test]
+fn nonsense_is_counted_and_named_and_what_follows_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let mut listen = listen(port, &["--count", "2"], folder.path());
+    send(port, &[b"", b"\0", b"GET / HTTP/1.1", b"/x\0\0,?\0\0", &[b'['; 4000], b"#bundle\0", PING, PING]);
+    listen.wait_for("heard 2 messages from 1 addresses in 8 datagrams");
+    let said = listen.said().join("\n");
+    assert_eq!(said.matches("- /ping ,i 7").count(), 2, "{said}");
+    for nonsense in
+        ["1 × empty packet", "3 × neither a message nor a bundle", "1 × malformed message", "1 × bundle cut short"]
+    {
+        assert!(said.contains(&format!("not understood: {nonsense}")), "{nonsense} in\n{said}");
+    }
+}
+
+#[test]
+fn ctrl_c_ends_it_with_a_summary_and_success() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let mut listen = listen(port, &[], folder.path());
+    send(port, &[PING]);
+    listen.wait_for("- /ping ,i 7");
+    assert_eq!(listen.end(libc::SIGINT), Some(0));
+    listen.wait_for("heard 1 messages from 1 addresses in 1 datagrams");
+}
+
+#[test]
+fn rates_are_a_table_of_addresses() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let mut listen = listen(port, &["--rates"], folder.path());
+    send(port, &[PING, PING, PING]);
+    listen.wait_for("  /ping");
+    let row = listen.said().iter().find(|line| line.ends_with("  /ping")).unwrap().clone();
+    assert_eq!(row.split_whitespace().nth(1), Some("3"), "messages so far: {row}");
+}
+
+#[test]
+fn a_taken_port_is_refused_with_the_remedy() {
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let mut listen = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    let output = listen.args(["listen", &format!("127.0.0.1:{port}")]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(
+        said.contains(&format!("another program listens on 127.0.0.1:{port} already: name another port")),
+        "{said}"
+    );
+}
