@@ -180,3 +180,375 @@ fn what_only_the_kernel_knows_stands_alone() {
     let expected = Unsupported { argument: 1, source: "jiffies".into(), reason: "jiffies".into() };
     assert_eq!(plan.unsupported(), [expected]);
 }
+
+/// The text of a record that holds `bytes` in a field `a` of so many `u8`, at offset 8.
+fn of_bytes(print_fmt: &str, bytes: &[u8]) -> String {
+    let fields = format!("u8 a[{0}];8;{0};0", bytes.len());
+    text(&event(&fields, print_fmt, LongSize::Eight), LongSize::Eight, Endian::Little, &record(bytes))
+}
+
+#[test]
+fn internet_addresses() {
+    let four = |format| of_bytes(&format!("\"[{format}]\", REC->a"), &[127, 0, 10, 200]);
+    assert_eq!(four("%pI4"), "[127.0.10.200]");
+    assert_eq!(four("%pi4"), "[127.000.010.200]");
+    assert_eq!(four("%pI4h"), "[200.10.0.127]", "in the order of the kernel's machine");
+    assert_eq!(four("%pI4b"), "[127.0.10.200]");
+    assert_eq!(four("%16pI4"), "[    127.0.10.200]");
+    assert_eq!(four("%-16pI4"), "[127.0.10.200    ]");
+
+    let six = |format: &str, groups: [u16; 8]| {
+        let bytes: Vec<u8> = groups.iter().flat_map(|g| g.to_be_bytes()).collect();
+        of_bytes(&format!("\"{format}\", REC->a"), &bytes)
+    };
+    let documentation = [0x2001, 0xdb8, 0, 0, 1, 0, 0, 1];
+    assert_eq!(six("%pI6", documentation), "2001:0db8:0000:0000:0001:0000:0000:0001");
+    assert_eq!(six("%pi6", documentation), "20010db8000000000001000000000001");
+    let compressed = [
+        (documentation, "2001:db8::1:0:0:1"),
+        ([0; 8], "::"),
+        ([0, 0, 0, 0, 0, 0, 0, 1], "::1"),
+        ([1, 0, 0, 0, 0, 0, 0, 0], "1::"),
+        ([1, 0, 2, 3, 4, 5, 6, 7], "1:0:2:3:4:5:6:7"),
+        ([0, 0, 0, 0, 0, 0xffff, 0x0a00, 0x0001], "::ffff:10.0.0.1"),
+        ([0xfe80, 0, 0, 0, 0x0200, 0x5efe, 0xc000, 0x0201], "fe80::200:5efe:192.0.2.1"),
+    ];
+    for (groups, expected) in compressed {
+        assert_eq!(six("%pI6c", groups), expected);
+    }
+}
+
+#[test]
+fn socket_addresses_with_port_scope_and_flow() {
+    let mut six = vec![10, 0, 0x30, 0x39, 0, 0, 0, 5, 0xfe, 0x80];
+    six.extend([0; 13]);
+    six.extend([1, 3, 0, 0, 0]);
+    let six = |format: &str| of_bytes(&format!("\"{format}\", REC->a"), &six);
+    assert_eq!(six("%pIS"), "fe80:0000:0000:0000:0000:0000:0000:0001");
+    assert_eq!(six("%pISc"), "fe80::1");
+    assert_eq!(six("%pISpc"), "[fe80::1]:12345");
+    assert_eq!(six("%pISpsfc"), "[fe80::1]:12345/5%3");
+    assert_eq!(six("%piSp"), "[fe800000000000000000000000000001]:12345");
+    let four = [2, 0, 0x1f, 0x90, 192, 0, 2, 1];
+    assert_eq!(
+        of_bytes("\"%pIS %pISpc %piSp\", REC->a, REC->a, REC->a", &four),
+        "192.0.2.1 192.0.2.1:8080 192.000.002.001:8080"
+    );
+    assert_eq!(of_bytes("\"%pISpc\", REC->a", &[1, 0, 0, 0]), "(einval)");
+}
+
+#[test]
+fn hardware_addresses_and_uuids() {
+    let mac = [0x2d, 0x48, 0xd6, 0xfc, 0x7a, 0x05];
+    let mac = |format: &str| of_bytes(&format!("\"{format}\", REC->a"), &mac);
+    assert_eq!(mac("%pM %pm"), "2d:48:d6:fc:7a:05 {missing argument?}");
+    assert_eq!(mac("%pm"), "2d48d6fc7a05");
+    assert_eq!(mac("%pMF"), "2d-48-d6-fc-7a-05");
+    assert_eq!(mac("%pMR"), "05:7a:fc:d6:48:2d");
+    assert_eq!(mac("%pMpmk"), "2d:48:d6:fc:7a:05", "letters that mean nothing are swallowed");
+    let uuid: Vec<u8> = (0..16).collect();
+    let uuid = |format: &str| of_bytes(&format!("\"{format}\", REC->a"), &uuid);
+    assert_eq!(uuid("%pU"), "00010203-0405-0607-0809-0a0b0c0d0e0f");
+    assert_eq!(uuid("%pUb"), "00010203-0405-0607-0809-0a0b0c0d0e0f");
+    assert_eq!(uuid("%pUB"), "00010203-0405-0607-0809-0A0B0C0D0E0F");
+    assert_eq!(uuid("%pUl"), "03020100-0504-0706-0809-0a0b0c0d0e0f");
+    assert_eq!(uuid("%pUL"), "03020100-0504-0706-0809-0A0B0C0D0E0F");
+}
+
+#[test]
+fn bytes_in_hexadecimal() {
+    let hex = |print_fmt: &str| of_bytes(print_fmt, &[0xc0, 0xff, 0xee]);
+    assert_eq!(hex("\"%3ph\", REC->a"), "c0 ff ee");
+    assert_eq!(hex("\"%*phC\", 3, REC->a"), "c0:ff:ee");
+    assert_eq!(hex("\"%*phD\", 2, REC->a"), "c0-ff");
+    assert_eq!(hex("\"%3phN\", REC->a"), "c0ffee");
+    assert_eq!(hex("\"[%*ph] [%ph]\", 0, REC->a, REC->a"), "[] [c0]");
+    assert_eq!(hex("\"%*ph\", 64, REC->a"), "c0 ff ee", "as far as the record goes");
+    assert_eq!(hex("\"%s %s\", __print_hex(REC->a, 3), __print_hex_str(REC->a, 2)"), "c0 ff ee c0ff");
+    assert_eq!(hex("\"%s\", __print_hex(REC->a, -1)"), "");
+    assert_eq!(hex("\"%s\", __print_array(REC->a, 3, 1)"), "{0xc0,0xff,0xee}");
+    assert_eq!(hex("\"%s\", __print_array(REC->a, 1, 2)"), "{0xffc0}");
+    assert_eq!(hex("\"%s\", __print_array(REC->a, 0, 8)"), "{}");
+}
+
+#[test]
+fn a_hex_dump_is_lines_of_sixteen_bytes() {
+    let bytes: Vec<u8> = (0x30..0x42).collect();
+    let dump = |arguments: &str| of_bytes(&format!("\"%s\", __print_hex_dump({arguments})"), &bytes);
+    let all = "30 31 32 33 34 35 36 37 38 39 3a 3b 3c 3d 3e 3f";
+    assert_eq!(dump("\"x: \", DUMP_PREFIX_NONE, 16, 1, REC->a, 18, false"), format!("\nx: {all}\nx: 40 41\n"));
+    // The column of characters begins behind the widest line: 16 * 3 + 1 bytes in.
+    let expected = format!("\n00000000: {all}  0123456789:;<=>?\n00000010: 40 41{}@A\n", " ".repeat(44));
+    assert_eq!(dump("\"\", DUMP_PREFIX_OFFSET, 16, 1, REC->a, 18, true"), expected);
+    assert_eq!(dump("\"\", 0, 16, 4, REC->a, 8, 0"), "\n33323130 37363534\n");
+    assert_eq!(dump("\"\", 0, 16, 4, REC->a, 6, 0"), "\n30 31 32 33 34 35\n", "groups must fill the line");
+}
+
+#[test]
+fn bitmaps_as_ranges_and_words() {
+    let bitmap = |bits: &str| {
+        of_bytes(&format!("\"%*pbl %*pb\", {bits}, REC->a, {bits}, REC->a"), &[0b1011_0111, 0, 0, 0x80, 1, 0, 0, 0])
+    };
+    assert_eq!(bitmap("64"), "0-2,4-5,7,31-32 00000001,800000b7");
+    assert_eq!(bitmap("33"), "0-2,4-5,7,31-32 1,800000b7");
+    assert_eq!(bitmap("6"), "0-2,4-5 37");
+    assert_eq!(bitmap("0"), " ");
+    assert_eq!(bitmap("1000000"), "0-2,4-5,7,31-32 00000001,800000b7", "as far as the record goes");
+}
+
+#[test]
+fn pointers_symbols_and_errors() {
+    let address = 0xffff_ffff_8100_0010_u64;
+    let of = |format: &str, value: u64| {
+        let event = event("void * p;8;8;0", &format!("\"[{format}]\", REC->p"), LongSize::Eight);
+        text(&event, LongSize::Eight, Endian::Little, &record(&value.to_le_bytes()))
+    };
+    assert_eq!(of("%p", 0x1f), "[000000000000001f]");
+    assert_eq!(of("%px", address), "[ffffffff81000010]");
+    assert_eq!(of("%pK", 0), "[0000000000000000]");
+    assert_eq!(of("%4p", 0x1f), "[  1f]");
+    assert_eq!(of("%pS", address), "[do_it+0x10/0x40 [mod]]");
+    assert_eq!(of("%ps", address), "[do_it [mod]]");
+    assert_eq!(of("%pF", address), "[do_it+0x10/0x40 [mod]]");
+    assert_eq!(of("%pf", address), "[do_it [mod]]");
+    assert_eq!(
+        of("%pB", address + 0x30),
+        "[do_it+0x40/0x40 [mod]]",
+        "the byte behind a function is its return address"
+    );
+    assert_eq!(of("%pSR", 0x12), "[0x12]");
+    assert_eq!(of("%20ps", address), "[         do_it [mod]]");
+    assert_eq!(of("%pe", -2_i64 as u64), "[-ENOENT]");
+    assert_eq!(of("%pe", -516_i64 as u64), "[-ERESTART_RESTARTBLOCK]");
+    assert_eq!(of("%pe", -4000_i64 as u64), "[-4000]");
+    assert_eq!(of("%pe", 0x1f), "[000000000000001f]");
+    assert_eq!(of("%s", 0xffff_ffff_8200_0000), "[rcu_sched]");
+    assert_eq!(of("%s", 0), "[(null)]");
+    assert_eq!(of("%s", address), "[{*0xffffffff81000010?}]");
+    assert_eq!(of("%pM", address), "[{*?}]", "what a pointer of the kernel's points to is not in the record");
+
+    let event = event("void * p;8;4;0", "\"%p %pe %d\", REC->p, REC->p, REC->p == ((void *)-2)", LongSize::Four);
+    assert_eq!(text(&event, LongSize::Four, Endian::Little, &record(&[0xfe, 0xff, 0xff, 0xff])), "fffffffe -ENOENT 1");
+}
+
+#[test]
+fn an_address_kept_as_a_number_is_as_wide_as_its_field() {
+    let event = event("dma_addr_t a;8;8;0\nu32 b;16;4;0", "\"%pad %pa\", &REC->a, &REC->b", LongSize::Eight);
+    let record = record(&[0, 0x10, 0, 0, 0, 0, 0, 0, 0x2a, 0, 0, 0]);
+    assert_eq!(text(&event, LongSize::Eight, Endian::Little, &record), "0x0000000000001000 0x0000002a");
+}
+
+#[test]
+fn tables_follow_the_kernel_s_rules() {
+    let table = [
+        ("__print_symbolic(2, { 1, \"a\" }, { 2, \"b\" }, { 2, \"c\" })", "b"),
+        ("__print_symbolic(9, { 1, \"a\" })", "0x9"),
+        ("__print_symbolic(0, { })", "0x0"),
+        ("__print_symbolic(-1, { -1, \"minus\" })", "minus"),
+        ("__print_symbolic(TCP_SYN_SENT, { TCP_NO_SUCH, \"x\" }, { TCP_SYN_SENT, \"SYN\" })", "SYN"),
+        ("__print_symbolic(2, { 1, \"a\" }, { 0, ((void *)0) }, { 2, \"b\" })", "0x2"),
+        ("__print_flags(6, \"|\", { 1, \"A\" }, { 2, \"B\" }, { 4, \"C\" })", "B|C"),
+        ("__print_flags(0, \"|\", { 0, \"ZERO\" }, { 1, \"A\" })", ""),
+        ("__print_flags(7, \"|\", { 3, \"AB\" }, { 1, \"A\" }, { 4, \"C\" })", "AB|C"),
+        ("__print_flags(0x19, \"\", { 1, \"A\" }, { 8, \"D\" })", "AD0x10"),
+        ("__print_flags(0x10, \"|\", { 1, \"A\" })", "0x10"),
+        ("__print_flags(-1, \"|\", { 1, \"A\" })", "A|0xfffffffffffffffe"),
+        ("__print_flags_u64(0x100000001ULL, \"|\", { 0x100000000ULL, \"HIGH\" })", "HIGH|0x1"),
+        ("1 ? __print_symbolic(1, { 1, \"x\" }) : \"none\"", "x"),
+    ];
+    for (expression, expected) in table {
+        assert_eq!(constant(&format!("\"%s\", {expression}")), expected, "{expression}");
+    }
+    // On a 32-bit kernel the values are 32 bits wide, and of the _u64 forms 64.
+    let narrow = |expression: &str| {
+        let event = event("", &format!("\"%s\", {expression}"), LongSize::Four);
+        text(&event, LongSize::Four, Endian::Little, &record(&[]))
+    };
+    assert_eq!(narrow("__print_flags(0x100000001ULL, \"|\", { 2, \"B\" })"), "0x1");
+    assert_eq!(narrow("__print_flags(-1, \"|\", { 1, \"A\" })"), "A|0xfffffffe");
+    assert_eq!(narrow("__print_flags_u64(0x100000001ULL, \"|\", { 2, \"B\" })"), "0x100000001");
+}
+
+#[test]
+fn fields_are_read_where_and_as_their_declarations_say() {
+    let fields = "short a;8;2;1\nunsigned char b;10;1;0\nbool c;11;1;0\nint d[2];12;8;1\n__data_loc char[] name;20;4;0\n__rel_loc char[] rel;24;4;0\nchar tail[];28;0;0";
+    let print_fmt = "\"%d %d %d %d %d %s %d %s %s %c %d\", REC->a, REC->b, REC->c, REC->d[0], REC->d[REC->c], __get_str(name), __get_dynamic_array_len(name), __get_rel_str(rel), REC->tail, __get_str(name)[1], __get_rel_dynamic_array_len(rel)";
+    let event = event(fields, print_fmt, LongSize::Eight);
+    for (endian, big) in [(Endian::Little, false), (Endian::Big, true)] {
+        let mut bytes = vec![0; 8];
+        let mut put = |value: u64, size: usize| {
+            let le = &value.to_le_bytes()[..size];
+            bytes.extend(if big { le.iter().rev().copied().collect::<Vec<_>>() } else { le.to_vec() });
+        };
+        put(-5_i64 as u64, 2);
+        put(200, 1);
+        put(1, 1);
+        put(-7_i64 as u64, 4);
+        put(7, 4);
+        put(4 << 16 | 32, 4);
+        // From the end of the location word, 28: at 36.
+        put(3 << 16 | 8, 4);
+        bytes.extend(b"end\0abc\0xy\0");
+        assert_eq!(text(&event, LongSize::Eight, endian, &bytes), "-5 200 1 -7 7 abc 4 xy end b 3");
+    }
+}
+
+#[test]
+fn context_of_an_event_is_in_its_common_flags() {
+    let event =
+        event("", "\"%d %d %d\", !!__event_in_hardirq(), !!__event_in_softirq(), !!__event_in_irq()", LongSize::Eight);
+    let mut record = record(&[]);
+    assert_eq!(text(&event, LongSize::Eight, Endian::Little, &record), "0 0 0");
+    record[2] = 0x10;
+    assert_eq!(text(&event, LongSize::Eight, Endian::Little, &record), "0 1 1");
+    record[2] = 0x08;
+    assert_eq!(text(&event, LongSize::Eight, Endian::Little, &record), "1 0 1");
+}
+
+#[test]
+fn a_record_that_is_too_short_keeps_what_it_has() {
+    let event = event(
+        "int a;8;4;1\nint b;12;4;1\n__data_loc char[] s;16;4;0",
+        "\"%d %d %s\", REC->a, REC->b, __get_str(s)",
+        LongSize::Eight,
+    );
+    assert_eq!(
+        text(&event, LongSize::Eight, Endian::Little, &record(&[1, 0, 0, 0])),
+        "1 {short record?} {short record?}"
+    );
+    let outside = record(&[1, 0, 0, 0, 2, 0, 0, 0, 0xff, 0xff, 1, 0]);
+    assert_eq!(text(&event, LongSize::Eight, Endian::Little, &outside), "1 2 {short record?}");
+}
+
+mod never_panics {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pieces of print formats, which strung together are often C and often not.
+    const PIECES: [&str; 60] = [
+        "REC->a",
+        "REC->b",
+        "REC->s",
+        "REC->t",
+        "(REC)->a",
+        "REC",
+        "->",
+        ".",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        ",",
+        ";",
+        "?",
+        ":",
+        "+",
+        "-",
+        "*",
+        "/",
+        "%",
+        "<<",
+        ">>",
+        "<",
+        ">=",
+        "==",
+        "!",
+        "~",
+        "&",
+        "&&",
+        "|",
+        "0",
+        "1",
+        "64",
+        "-1",
+        "0xffffffffffffffffULL",
+        "'x'",
+        "\"text\"",
+        "(unsigned long)",
+        "(u8)",
+        "(char *)",
+        "(void *)",
+        "sizeof(u64)",
+        "sizeof",
+        "__get_str(s)",
+        "__get_dynamic_array(s)",
+        "__get_dynamic_array_len(s)",
+        "__get_cpumask(s)",
+        "__print_flags(",
+        "__print_symbolic(",
+        "{ 1, \"x\" }",
+        "__print_hex(",
+        "__print_array(",
+        "__print_hex_dump(",
+        "__print_ns_to_secs(",
+        "({ int x = ",
+        "x; })",
+        "jiffies",
+    ];
+    const CONVERSIONS: [&str; 30] = [
+        "%d",
+        "%u",
+        "%lx",
+        "%#08llx",
+        "%-10d",
+        "%*d",
+        "%.*s",
+        "%s",
+        "%5c",
+        "%p",
+        "%pS",
+        "%pI4",
+        "%pI6c",
+        "%pISpc",
+        "%pM",
+        "%pU",
+        "%*pbl",
+        "%*pb",
+        "%*ph",
+        "%pa",
+        "%pe",
+        "%pd",
+        "%16s",
+        "%%",
+        "%",
+        "%99999999d",
+        "%.99999999x",
+        "%hhd",
+        "%zu",
+        "%y",
+    ];
+
+    proptest! {
+        #[test]
+        fn on_any_print_format_and_record(
+            conversions in prop::collection::vec(prop::sample::select(&CONVERSIONS[..]), 0..6),
+            arguments in prop::collection::vec(prop::collection::vec(prop::sample::select(&PIECES[..]), 1..10), 0..6),
+            bytes in prop::collection::vec(any::<u8>(), 0..64),
+            wide: bool,
+            big: bool,
+        ) {
+            let arguments: String = arguments.iter().map(|pieces| format!(", {}", pieces.join(" "))).collect();
+            let print_fmt = format!("\"{}\"{arguments}", conversions.join(" "));
+            let long = if wide { LongSize::Eight } else { LongSize::Four };
+            let fields = "int a;8;4;1\nu64 b;16;8;0\n__data_loc char[] s;12;4;0\nu8 t[16];24;16;0";
+            let event = event(fields, &print_fmt.replace('\n', " "), long);
+            let endian = if big { Endian::Big } else { Endian::Little };
+            let plan = TextPlan::compile(&event, long, endian, &Known);
+            let mut out = Vec::new();
+            plan.render(&bytes, &Known, &mut out);
+            prop_assert!(out.len() < 1 << 18);
+            for field in plan.fields() {
+                plan.render_field(field, &bytes, &Known, &mut out);
+            }
+        }
+
+        #[test]
+        fn on_any_text(text in "\\PC*") {
+            let parsed = crate::format::print_fmt::PrintFmt::parse(&text);
+            prop_assert!(parsed.args.len() <= text.len());
+        }
+    }
+}
