@@ -1,20 +1,33 @@
-//! Page walk, typed values, and OSC bytes in datagrams, in ns per event over a capture held in memory.
+//! From a page of the ring to OSC bytes in datagrams, in ns per event: the page walk (the floor), the merge over CPUs,
+//! typed values, and whole messages packed into datagrams.
+//!
+//! `cargo bench --bench page_to_osc` measures the fixtures; `CAPTURE=path cargo bench …` any capture of a little-endian
+//! kernel. The table at the end gives ratios to the walk of the same run: the machine's mood cancels out.
+
 use std::hint::black_box;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use byteorder::LittleEndian;
-use ftrace_live::capture;
-use ftrace_live::decode::{EventTable, Plan};
+use criterion::{BenchmarkId, Criterion, Throughput};
+use ftrace_live::capture::{self, Capture};
+use ftrace_live::decode::{EventTable, Plan, Value};
+use ftrace_live::format::HeaderPage;
 use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
+use ftrace_live::osc::{MessageOptions, Types};
 use ftrace_live::pipeline::Pipeline;
 use ftrace_live::ring::{Feed, Merge, Walk};
 
+/// A ring held in memory.
 #[derive(Clone)]
 struct Memory {
-    pages: std::sync::Arc<Vec<Vec<u8>>>,
+    pages: Arc<Vec<Vec<u8>>>,
     at: usize,
 }
+
 impl Feed for Memory {
     fn advance(&mut self, page: &mut Vec<u8>) -> std::io::Result<bool> {
         let Some(next) = self.pages.get(self.at) else { return Ok(false) };
@@ -25,97 +38,152 @@ impl Feed for Memory {
     }
 }
 
-fn main() {
-    let path = std::env::args().skip(1).find(|a| !a.starts_with("--")).unwrap();
-    let mut cap = capture::open(path.as_ref(), Default::default()).unwrap();
-    let feeds: Vec<_> = cap
-        .rings
-        .iter_mut()
-        .map(|r| {
-            let mut pages = vec![];
-            let mut p = vec![];
-            while r.feed.advance(&mut p).unwrap() {
-                pages.push(p.clone());
-            }
-            (r.cpu, Memory { pages: pages.into(), at: 0 })
-        })
-        .collect();
-    let table = EventTable::new(cap.events.clone());
-    let reps = 20;
-    for _ in 0..3 {
-        let (mut best_walk, mut best_merge, mut best_values, mut best_osc) = (f64::MAX, f64::MAX, f64::MAX, f64::MAX);
-        for _ in 0..reps {
-            let t = Instant::now();
-            let mut n = 0u64;
-            let mut sum = 0u64;
-            for (_, f) in &feeds {
-                for p in f.pages.iter() {
-                    let (mut w, _) = Walk::open::<LittleEndian>(&cap.header, p).unwrap();
-                    while let Some(Ok(r)) = w.next_in::<LittleEndian>(p) {
-                        n += 1;
-                        sum ^= r.time;
-                    }
+struct Bench {
+    header: HeaderPage,
+    rings: Vec<(u32, Memory)>,
+    plans: Vec<Option<Plan>>,
+    pipeline: Pipeline<Stream>,
+    events: u64,
+}
+
+impl Bench {
+    fn new(mut capture: Capture, types: Types) -> Bench {
+        let rings: Vec<_> = capture
+            .rings
+            .iter_mut()
+            .map(|ring| {
+                let (mut pages, mut page) = (vec![], vec![]);
+                while ring.feed.advance(&mut page).expect("a readable ring") {
+                    pages.push(page.clone());
                 }
-            }
-            black_box(sum);
-            best_walk = best_walk.min(t.elapsed().as_nanos() as f64 / n as f64);
-            let t = Instant::now();
-            let mut m = Merge::new(cap.header.clone(), feeds.clone());
-            let mut n = 0u64;
-            let _ = m.for_each::<LittleEndian, ()>(|r| {
-                n += 1;
-                sum ^= r.time;
-                std::ops::ControlFlow::Continue(())
-            });
-            black_box(sum);
-            best_merge = best_merge.min(t.elapsed().as_nanos() as f64 / n as f64);
-            let plans: Vec<Option<Plan>> =
-                (0..4096).map(|i| table.get(ftrace_live::format::EventId(i)).map(|f| Plan::compile(f))).collect();
-            let t = Instant::now();
-            let mut m = Merge::new(cap.header.clone(), feeds.clone());
-            let mut n = 0u64;
-            let mut fields = 0u64;
-            let _ = m.for_each::<LittleEndian, ()>(|r| {
-                n += 1;
-                let id = u16::from_le_bytes([r.bytes[0], r.bytes[1]]) as usize;
-                if let Some(p) = &plans[id] {
-                    for v in p.values::<LittleEndian>(r.bytes) {
-                        match v {
-                            Ok(ftrace_live::decode::Value::Signed(x)) => fields ^= x as u64,
-                            Ok(ftrace_live::decode::Value::Unsigned(x) | ftrace_live::decode::Value::Pointer(x)) => {
-                                fields ^= x
-                            }
-                            Ok(ftrace_live::decode::Value::Text(t)) => fields ^= t.len() as u64,
-                            _ => {}
-                        }
-                    }
-                }
-                std::ops::ControlFlow::Continue(())
-            });
-            best_values = best_values.min(t.elapsed().as_nanos() as f64 / n as f64);
-            let stream = Stream::new(
-                StreamOptions {
-                    message: Default::default(),
-                    mtu: 1432,
-                    tag: Tag::Event { latency_ns: 0 },
-                    max_rate: None,
-                },
-                vec![],
-            );
-            let mut pipeline = Pipeline::new(stream, Box::new(|_| None));
-            pipeline.add_all(&table);
-            let t = Instant::now();
-            let mut m = Merge::new(cap.header.clone(), feeds.clone());
-            let mut n2 = 0u64;
-            let _ = m.for_each::<LittleEndian, ()>(|r| {
-                n2 += 1;
-                pipeline.record::<LittleEndian>(r, None);
-                std::ops::ControlFlow::Continue(())
-            });
-            pipeline.flush();
-            best_osc = best_osc.min(t.elapsed().as_nanos() as f64 / n2 as f64);
-            black_box(fields);
+                (ring.cpu, Memory { pages: pages.into(), at: 0 })
+            })
+            .collect();
+        let table = EventTable::new(capture.events);
+        let largest = table.iter().map(|format| format.id.index()).max().unwrap_or(0);
+        let mut plans = vec![None; largest + 1];
+        for format in table.iter() {
+            plans[format.id.index()] = Some(Plan::compile(format));
         }
-        println!("walk {best_walk:.2} merge {best_merge:.2} values {best_values:.2} osc {best_osc:.2} ns/event");
+        let message = MessageOptions { types, ..MessageOptions::default() };
+        let options = StreamOptions { message, mtu: 1432, tag: Tag::Event { latency_ns: 0 }, max_rate: None };
+        let mut pipeline = Pipeline::new(Stream::new(options, vec![]), Box::new(|_| Some(b"a task".to_vec())));
+        pipeline.add_all(&table);
+        let mut bench = Bench { header: capture.header, rings, plans, pipeline, events: 0 };
+        bench.events = bench.walk();
+        bench
+    }
+
+    fn walk(&self) -> u64 {
+        let (mut events, mut sum) = (0, 0);
+        for page in self.rings.iter().flat_map(|(_, ring)| ring.pages.iter()) {
+            let Ok((mut walk, _)) = Walk::open::<LittleEndian>(&self.header, page) else { continue };
+            while let Some(Ok(found)) = walk.next_in::<LittleEndian>(page) {
+                events += 1;
+                sum ^= found.time;
+            }
+        }
+        black_box(sum);
+        events
+    }
+
+    fn merge(&self) {
+        let mut sum = 0;
+        let _ = Merge::new(self.header.clone(), self.rings.clone()).for_each::<LittleEndian, ()>(|record| {
+            sum ^= record.time;
+            ControlFlow::Continue(())
+        });
+        black_box(sum);
+    }
+
+    fn values(&self) {
+        let mut sum = 0;
+        for page in self.rings.iter().flat_map(|(_, ring)| ring.pages.iter()) {
+            let Ok((mut walk, _)) = Walk::open::<LittleEndian>(&self.header, page) else { continue };
+            while let Some(Ok(found)) = walk.next_in::<LittleEndian>(page) {
+                let record = &page[found.payload];
+                let id = usize::from(u16::from_le_bytes([record[0], record[1]]));
+                let Some(Some(plan)) = self.plans.get(id) else { continue };
+                for value in plan.values::<LittleEndian>(record) {
+                    sum ^= match value {
+                        Ok(Value::Signed(v)) => v as u64,
+                        Ok(Value::Unsigned(v) | Value::Pointer(v)) => v,
+                        Ok(Value::Text(text)) => text.len() as u64,
+                        _ => 1,
+                    };
+                }
+            }
+        }
+        black_box(sum);
+    }
+
+    fn osc(&mut self) {
+        let pipeline = &mut self.pipeline;
+        let _ = Merge::new(self.header.clone(), self.rings.clone()).for_each::<LittleEndian, ()>(|record| {
+            pipeline.record::<LittleEndian>(record, None);
+            ControlFlow::Continue(())
+        });
+        pipeline.flush();
+    }
+}
+
+fn captures() -> Vec<PathBuf> {
+    if let Some(path) = std::env::var_os("CAPTURE") {
+        return vec![path.into()];
+    }
+    let fixtures = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18"));
+    let mut captures: Vec<_> = std::fs::read_dir(fixtures).into_iter().flatten().flatten().map(|e| e.path()).collect();
+    captures.retain(|path| path.join("per_cpu").is_dir());
+    captures.sort();
+    captures
+}
+
+/// The quickest of several runs, in ns per event.
+fn best(events: u64, mut run: impl FnMut()) -> f64 {
+    let mut time = || {
+        let began = Instant::now();
+        run();
+        began.elapsed().as_nanos() as f64 / events.max(1) as f64
+    };
+    let first = time();
+    let runs = (200_000_000.0 / (first * events as f64 + 1.0)).clamp(5.0, 2000.0) as usize;
+    (0..runs).map(|_| time()).fold(first, f64::min)
+}
+
+fn main() {
+    let mut criterion = Criterion::default().configure_from_args().sample_size(20);
+    let mut table = Vec::new();
+    for path in captures() {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let open = || capture::open(&path, Default::default()).expect("a capture");
+        let mut bench = Bench::new(open(), Types::Double);
+        let events = bench.events;
+        let mut group = criterion.benchmark_group(&name);
+        group.throughput(Throughput::Elements(events));
+        group.bench_function(BenchmarkId::from_parameter("walk"), |b| b.iter(|| bench.walk()));
+        group.bench_function(BenchmarkId::from_parameter("merge"), |b| b.iter(|| bench.merge()));
+        group.bench_function(BenchmarkId::from_parameter("values"), |b| b.iter(|| bench.values()));
+        group.bench_function(BenchmarkId::from_parameter("osc"), |b| b.iter(|| bench.osc()));
+        group.finish();
+        let walk = best(events, || {
+            black_box(bench.walk());
+        });
+        let rest = [best(events, || bench.merge()), best(events, || bench.values()), best(events, || bench.osc())];
+        let full = {
+            let mut full = Bench::new(open(), Types::Full);
+            best(events, || full.osc())
+        };
+        table.push((name, events, walk, rest, full));
+    }
+    println!(
+        "\n{:24} {:>9} {:>6} {:>7} {:>7} {:>12} {:>12}",
+        "ns per event", "events", "walk", "merge", "values", "osc double", "osc full"
+    );
+    for (name, events, walk, [merge, values, osc], full) in table {
+        println!(
+            "{name:24} {events:>9} {walk:>6.1} {merge:>7.1} {values:>7.1} {osc:>6.1} ×{:<4.1} {full:>6.1} ×{:<4.1}",
+            osc / walk,
+            full / walk
+        );
     }
 }

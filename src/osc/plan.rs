@@ -392,7 +392,10 @@ impl<'a> Signature<'a> {
 
     fn pointer(&mut self, name: &str, field: &Field, at: u32, element: Element) {
         match (self.options.types, self.options.pointers) {
-            (Types::Full, _) => self.push('h', name, field, Op::Number(at, element, Wire::Long)),
+            (Types::Full, _) => {
+                let op = if element.size() == 8 { Op::UnsignedLong(at) } else { Op::UnsignedToLong(at) };
+                self.push('h', name, field, op);
+            }
             (Types::Double, true) => self.push('d', name, field, Op::Number(at, element, Wire::Double)),
             (Types::Portable, true) => self.push('s', name, field, Op::Hexadecimal(at, element)),
             (_, false) => self.omit(field, "a pointer"),
