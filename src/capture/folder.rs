@@ -1,7 +1,7 @@
 //! Capture folders: a folder that mirrors tracefs (`events/`, `per_cpu/cpuN/trace_pipe_raw`, `trace_clock` …).
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use crate::format::{Endian, EventFormat, HeaderPage};
@@ -156,5 +156,17 @@ impl Feed for RingFile {
         page.extend_from_slice(&self.window[self.at..end]);
         self.at = end;
         Ok(!page.is_empty())
+    }
+
+    fn sub_buffers(&mut self) -> io::Result<Option<u64>> {
+        Ok(Some(self.file.metadata()?.len().div_ceil(self.sub_buffer as u64)))
+    }
+
+    fn seek(&mut self, index: u64) -> io::Result<bool> {
+        let offset = index.saturating_mul(self.sub_buffer as u64);
+        self.file.seek(SeekFrom::Start(offset))?;
+        self.window.clear();
+        self.at = 0;
+        Ok(true)
     }
 }

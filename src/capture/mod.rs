@@ -9,7 +9,9 @@ pub mod convert;
 pub mod folder;
 mod freeze;
 mod new_folder;
+pub mod select;
 pub mod trace_dat;
+pub mod window;
 
 pub use freeze::{CaptureOptions, CommandEnd, FreezeError, Frozen, capture};
 

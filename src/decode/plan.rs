@@ -164,8 +164,14 @@ impl FieldPlan {
     }
 
     /// How to read a field that every event begins with; it has no index among the event's own.
-    pub(super) fn common(field: &Field) -> FieldPlan {
+    pub(crate) fn common(field: &Field) -> FieldPlan {
         FieldPlan::new(0, field.offset as usize, Read::of(field))
+    }
+
+    /// The value of the field in `record`.
+    #[inline]
+    pub fn value<'r, E: ByteOrder>(&self, record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
+        read_value::<E>(self, record)
     }
 }
 

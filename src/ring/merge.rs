@@ -24,11 +24,39 @@ use crate::format::HeaderPage;
 pub trait Feed {
     /// Puts the next sub-buffer into `page`, whose capacity is kept from call to call; `false` if there is none now.
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool>;
+
+    /// How many sub-buffers there are in all, where that is known: in a frozen ring.
+    fn sub_buffers(&mut self) -> io::Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// Makes sub-buffer number `index`, from 0, the next one; `false` where that cannot be done.
+    fn seek(&mut self, index: u64) -> io::Result<bool> {
+        let _ = index;
+        Ok(false)
+    }
+
+    /// Pieces that were damaged and passed over, with what was wrong with the first one.
+    fn skipped(&self) -> Option<(u64, String)> {
+        None
+    }
 }
 
 impl<F: Feed + ?Sized> Feed for Box<F> {
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
         (**self).advance(page)
+    }
+
+    fn sub_buffers(&mut self) -> io::Result<Option<u64>> {
+        (**self).sub_buffers()
+    }
+
+    fn seek(&mut self, index: u64) -> io::Result<bool> {
+        (**self).seek(index)
+    }
+
+    fn skipped(&self) -> Option<(u64, String)> {
+        (**self).skipped()
     }
 }
 

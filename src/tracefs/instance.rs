@@ -92,6 +92,23 @@ impl FromStr for EventFilter {
     }
 }
 
+impl EventFilter {
+    /// The filter as it was given.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What stands before the first `=`: the events it is for.
+    pub fn events(&self) -> &Selection {
+        &self.events
+    }
+
+    /// What stands behind it, in the kernel's language of filters.
+    pub fn condition(&self) -> &str {
+        &self.condition
+    }
+}
+
 impl Instance {
     /// Makes an instance `ftrace-live-<pid>` with tracing off. The guard, where there is one, is told before.
     ///

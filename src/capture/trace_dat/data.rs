@@ -107,7 +107,33 @@ struct Bytes {
     /// Damaged pieces passed over.
     skipped: u64,
     first_skipped: Option<DatError>,
+    /// Where the run begins.
+    start: u64,
+    /// Where chunks are, once someone asked.
+    index: Option<ChunkIndex>,
 }
+
+/// Where some of the chunks of a run are: enough to find any one in a few steps, and never more than a few thousand.
+#[derive(Debug)]
+struct ChunkIndex {
+    marks: Vec<Mark>,
+    /// Sub-buffers in all chunks.
+    sub_buffers: u64,
+}
+
+/// One chunk.
+#[derive(Debug, Clone, Copy)]
+struct Mark {
+    /// Its number.
+    chunk: u32,
+    /// Its offset in the file.
+    offset: u64,
+    /// Number of its first sub-buffer.
+    first: u64,
+}
+
+/// The most marks kept: then every other one goes, and so on.
+const MAX_MARKS: usize = 4096;
 
 impl Bytes {
     fn new(shared: Arc<Shared>, data: &CpuData, part: Part) -> Bytes {
@@ -120,10 +146,12 @@ impl Bytes {
             end,
             compressed: data.compressed,
             chunks: None,
-            allowance: HELD.saturating_add(end.saturating_sub(data.offset).saturating_mul(MAX_EXPANSION)),
+            allowance: allowance(data.offset, end),
             held: 0,
             skipped: 0,
             first_skipped: None,
+            start: data.offset,
+            index: None,
             shared,
         }
     }
@@ -241,6 +269,88 @@ impl Bytes {
         done
     }
 
+    /// Sizes of the chunk at `offset`, stored and decompressed; `None` where the run ends before it does.
+    fn chunk_head(&self, offset: u64) -> Result<Option<(u64, u64)>, DatError> {
+        let left = self.end.saturating_sub(offset);
+        if left < CHUNK_HEAD {
+            return Ok(None);
+        }
+        let stored = u64::from(self.shared.u32_at(offset, self.part)?);
+        let size = u64::from(self.shared.u32_at(offset + 4, self.part)?);
+        Ok((stored <= left - CHUNK_HEAD).then_some((stored, size)))
+    }
+
+    /// Finds out where the chunks are, by their heads alone.
+    fn index(&mut self, unit: u64) -> Result<&ChunkIndex, DatError> {
+        if self.index.is_none() {
+            let (next, chunks) = (self.next, self.chunks);
+            self.next = self.start;
+            let count = self.chunk_count();
+            (self.next, self.chunks) = (next, chunks);
+            let count = count?;
+            let mut marks = Vec::new();
+            let (mut offset, mut first, mut stride) = (self.start.saturating_add(4), 0u64, 1u32);
+            for chunk in 0..count {
+                let Some((stored, size)) = self.chunk_head(offset)? else { break };
+                if chunk.is_multiple_of(stride) {
+                    if marks.len() == MAX_MARKS {
+                        stride = stride.saturating_mul(2);
+                        marks.retain(|mark: &Mark| mark.chunk.is_multiple_of(stride));
+                    }
+                    if chunk.is_multiple_of(stride) {
+                        marks.push(Mark { chunk, offset, first });
+                    }
+                }
+                offset += CHUNK_HEAD + stored;
+                first += size.div_ceil(unit);
+            }
+            self.index = Some(ChunkIndex { marks, sub_buffers: first });
+        }
+        self.index.as_ref().ok_or_else(|| self.error(Problem::Missing))
+    }
+
+    /// How many sub-buffers of `unit` bytes there are.
+    fn count(&mut self, unit: u64) -> Result<u64, DatError> {
+        if self.compressed {
+            return Ok(self.index(unit)?.sub_buffers);
+        }
+        Ok(self.end.saturating_sub(self.start).div_ceil(unit))
+    }
+
+    /// Makes sub-buffer `wanted` the next one.
+    fn seek(&mut self, wanted: u64, unit: u64) -> Result<(), DatError> {
+        self.at = 0;
+        self.piece.clear();
+        self.allowance = allowance(self.start, self.end);
+        if !self.compressed {
+            self.next = self.start.saturating_add(wanted.saturating_mul(unit)).min(self.end);
+            return Ok(());
+        }
+        let index = self.index(unit)?;
+        let after = index.marks.partition_point(|mark| mark.first <= wanted);
+        let mark = after.checked_sub(1).and_then(|at| index.marks.get(at)).copied();
+        self.next = self.start;
+        let count = self.chunk_count()?;
+        let Some(Mark { mut chunk, mut offset, mut first }) = mark else { return Ok(()) };
+        while chunk < count {
+            let Some((stored, size)) = self.chunk_head(offset)? else { break };
+            let sub_buffers = size.div_ceil(unit);
+            if wanted < first + sub_buffers {
+                (self.next, self.chunks) = (offset, Some(count - chunk));
+                if wanted > first && self.load(unit)? {
+                    self.at = ((wanted - first) * unit) as usize;
+                }
+                return Ok(());
+            }
+            first += sub_buffers;
+            offset += CHUNK_HEAD + stored;
+            chunk += 1;
+        }
+        // Beyond the end.
+        self.chunks = Some(0);
+        Ok(())
+    }
+
     /// Counts `size` bytes as held instead of what is counted now.
     fn hold(&mut self, size: u64) -> Result<(), Problem> {
         // The capacity of `piece` only grows.
@@ -262,6 +372,11 @@ impl Bytes {
         self.piece = Vec::new();
         self.shared.held.fetch_sub(std::mem::take(&mut self.held), Ordering::Relaxed);
     }
+}
+
+/// What the data between these offsets may expand to, bytes.
+fn allowance(start: u64, end: u64) -> u64 {
+    HELD.saturating_add(end.saturating_sub(start).saturating_mul(MAX_EXPANSION))
 }
 
 impl Drop for Bytes {
@@ -297,20 +412,29 @@ impl SubBuffers {
         Ok(true)
     }
 
-    /// Damaged chunks that were passed over (when salvaging), and what was wrong with the first of them.
-    pub fn skipped(&self) -> (u64, Option<&DatError>) {
-        (self.bytes.skipped, self.bytes.first_skipped.as_ref())
-    }
-
-    /// How far reading has come in the file: (bytes done, bytes in all).
-    pub fn progress(&self, data: &CpuData) -> (u64, u64) {
-        (self.bytes.next.saturating_sub(data.offset), self.bytes.end.saturating_sub(data.offset))
+    fn unit(&self) -> u64 {
+        (self.sub_buffer_size as u64).max(1)
     }
 }
 
 impl Feed for SubBuffers {
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
         self.next_into(page).map_err(io::Error::other)
+    }
+
+    fn sub_buffers(&mut self) -> io::Result<Option<u64>> {
+        self.bytes.count(self.unit()).map(Some).map_err(io::Error::other)
+    }
+
+    fn seek(&mut self, index: u64) -> io::Result<bool> {
+        let unit = self.unit();
+        self.bytes.seek(index, unit).map_err(io::Error::other)?;
+        Ok(true)
+    }
+
+    fn skipped(&self) -> Option<(u64, String)> {
+        let first = self.bytes.first_skipped.as_ref()?;
+        Some((self.bytes.skipped, first.to_string()))
     }
 }
 

@@ -1,0 +1,230 @@
+//! A part of a capture by what its events are: the expressions that select live, applied to what was recorded.
+
+use std::fmt;
+
+use byteorder::ByteOrder;
+
+use super::{
+    Capture,
+    window::{Span, Window, skip_to},
+};
+use crate::{
+    decode::{Element, FieldPlan, Filter, FilterError, Matcher, Plan, Read, Value, filter::Surroundings},
+    format::{EventFormat, EventId},
+    names::Names,
+    ring::Record,
+    tracefs::{CpuList, EventFilter, EventName, Selection, TracefsError},
+};
+
+/// What to take of a capture. By default, all.
+#[derive(Debug, Clone, Default)]
+pub struct Select {
+    /// These events, as `-e` selects them live.
+    pub events: Option<Selection>,
+    /// These processes with all their threads, and these threads; none: all.
+    pub pids: Vec<i32>,
+    /// These CPUs.
+    pub cpus: Option<CpuList>,
+    /// Conditions on single events, in the kernel's language of filters.
+    pub filters: Vec<EventFilter>,
+    /// This part of the time.
+    pub window: Window,
+}
+
+/// Why a selection cannot be applied to a capture.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SelectError {
+    /// The expressions select nothing here.
+    #[error(transparent)]
+    Events(#[from] TracefsError),
+    /// A filter's event does not exist here.
+    #[error("filter {0:?}: the capture has no such event")]
+    NoEvent(String),
+    /// A filter does not go with its event.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// The capture cannot be read.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// A selection that is bound to one capture.
+pub struct Selector {
+    /// By event id. Events without a rule are taken only if nothing selects by event.
+    rules: Vec<Option<Rule>>,
+    takes_unknown: bool,
+    cpus: Option<CpuList>,
+    /// Threads, ascending; `None`: all.
+    threads: Option<Vec<i32>>,
+    /// The processes asked for.
+    processes: Vec<i32>,
+    names: Names,
+    first: u64,
+    last: u64,
+    warnings: Vec<String>,
+}
+
+struct Rule {
+    taken: bool,
+    pid: FieldPlan,
+    /// The field that names the other task an event is about.
+    other: Option<FieldPlan>,
+    matchers: Vec<Matcher>,
+}
+
+impl Select {
+    /// Binds the selection to `capture`, and goes to where its window begins.
+    pub fn bind(&self, capture: &mut Capture) -> Result<Selector, SelectError> {
+        let formats = &capture.events;
+        let names: Vec<_> = formats.iter().map(|f| EventName::new(f.system.as_str(), f.name.as_str())).collect();
+        let mut warnings = Vec::new();
+        let mut rules: Vec<Option<Rule>> = Vec::new();
+        for format in formats {
+            let index = format.id.index();
+            if rules.len() <= index {
+                rules.resize_with(index + 1, || None);
+            }
+            rules[index] = Rule::of(format, self.events.is_none());
+        }
+        if let Some(events) = &self.events {
+            let selected = events.resolve(&names)?;
+            warnings.extend(selected.unmatched.iter().map(|unmatched| unmatched.to_string()));
+            for (format, name) in formats.iter().zip(&names) {
+                if selected.events.contains(name)
+                    && let Some(rule) = rules.get_mut(format.id.index()).and_then(Option::as_mut)
+                {
+                    rule.taken = true;
+                }
+            }
+        }
+        for filter in &self.filters {
+            let events = filter.events().resolve(&names);
+            let events = events.map_err(|_| SelectError::NoEvent(filter.text().to_owned()))?.events;
+            let condition = Filter::parse(filter.condition())?;
+            for (format, name) in formats.iter().zip(&names) {
+                if events.contains(name)
+                    && let Some(rule) = rules.get_mut(format.id.index()).and_then(Option::as_mut)
+                {
+                    rule.matchers.push(condition.compile(format)?);
+                }
+            }
+        }
+        // Only filters ask for names, and only pids for thread groups; both are short beside kallsyms.
+        let needs_names = !self.pids.is_empty() || !self.filters.is_empty();
+        let names = if needs_names { capture.names().0 } else { Names::default() };
+        let span = if self.window.is_all() { None } else { Span::of(capture)? };
+        let (first, last) = self.window.within(span);
+        if first > 0 {
+            skip_to(capture, first)?;
+        }
+        if let Some(span) = span
+            && (first > last || first > span.last || last < span.first)
+        {
+            let seconds = span.length() as f64 / 1e9;
+            warnings.push(format!("no event is in the window asked for; the capture is {seconds:.6} s long"));
+        }
+        let mut threads = self.pids.clone();
+        threads.sort_unstable();
+        Ok(Selector {
+            rules,
+            takes_unknown: self.events.is_none(),
+            cpus: self.cpus.clone(),
+            threads: (!threads.is_empty()).then_some(threads),
+            processes: self.pids.clone(),
+            names,
+            first,
+            last,
+            warnings,
+        })
+    }
+}
+
+impl Rule {
+    fn of(format: &EventFormat, taken: bool) -> Option<Rule> {
+        let pid = FieldPlan::common(format.common.iter().find(|field| field.name == "common_pid")?);
+        // As `event_filter_pid_sched_switch_probe_pre` and its kin: an event between two tasks is about both.
+        let other = match (format.system.as_str(), format.name.as_str()) {
+            ("sched", "sched_switch") => Some("next_pid"),
+            ("sched", "sched_wakeup" | "sched_wakeup_new" | "sched_waking") => Some("pid"),
+            _ => None,
+        };
+        let plan = Plan::compile(format);
+        let other = other.and_then(|name| format.fields.iter().position(|field| field.name == name));
+        let other = other.and_then(|index| plan.fields().get(index).copied());
+        let other = other.filter(|field| matches!(field.read, Read::Scalar(Element::Integer { .. })));
+        Some(Rule { taken, pid, other, matchers: Vec::new() })
+    }
+}
+
+impl Selector {
+    /// Whether `record` is taken.
+    #[inline]
+    pub fn takes<E: ByteOrder>(&self, record: &Record<'_>) -> bool {
+        if record.time < self.first || record.time > self.last {
+            return false;
+        }
+        if self.cpus.as_ref().is_some_and(|cpus| !cpus.contains(record.cpu)) {
+            return false;
+        }
+        let id = record.bytes.first_chunk::<2>().map(|bytes| EventId(E::read_u16(bytes)));
+        let Some(rule) = id.and_then(|id| self.rules.get(id.index())).and_then(Option::as_ref) else {
+            return self.takes_unknown && self.threads.is_none();
+        };
+        rule.taken && self.takes_task::<E>(rule, record.bytes) && self.filters_take::<E>(rule, record)
+    }
+
+    /// Whether no later record is taken.
+    #[inline]
+    pub fn is_past(&self, time: u64) -> bool {
+        time > self.last
+    }
+
+    /// What selects nothing, in words.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    fn takes_task<E: ByteOrder>(&self, rule: &Rule, record: &[u8]) -> bool {
+        let Some(threads) = &self.threads else { return true };
+        let wanted = |field: &FieldPlan| match field.value::<E>(record) {
+            Ok(Value::Signed(pid)) => i32::try_from(pid).is_ok_and(|pid| {
+                threads.binary_search(&pid).is_ok()
+                    || self.names.tgids.get(pid).is_some_and(|group| self.processes.contains(&group))
+            }),
+            _ => false,
+        };
+        wanted(&rule.pid) || rule.other.as_ref().is_some_and(wanted)
+    }
+
+    fn filters_take<E: ByteOrder>(&self, rule: &Rule, record: &Record<'_>) -> bool {
+        let around = Around { cpu: record.cpu, names: &self.names };
+        rule.matchers.iter().all(|matcher| matcher.matches::<E>(record.bytes, &around))
+    }
+}
+
+impl fmt::Debug for Selector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rules = self.rules.iter().flatten().filter(|rule| rule.taken).count();
+        f.debug_struct("Selector")
+            .field("events", &rules)
+            .field("first", &self.first)
+            .field("last", &self.last)
+            .finish()
+    }
+}
+
+struct Around<'a> {
+    cpu: u32,
+    names: &'a Names,
+}
+
+impl Surroundings for Around<'_> {
+    fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    fn comm(&self, pid: i32) -> &[u8] {
+        self.names.comms.shown(pid)
+    }
+}

@@ -1,0 +1,240 @@
+//! A part of a capture by time: `--from 12.5s --until -3s`.
+//!
+//! A [`Point`] is written from the first event on, or with a minus sign from the last one back; a [`Window`] is two of
+//! them. [`Span::of`] finds the first and the last event by looking at the ends of the rings alone, and [`skip_to`] goes to
+//! a time by halving, so that neither depends on how long the capture is.
+
+use std::{io, str::FromStr};
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+use super::{Capture, RingFeed};
+use crate::{
+    format::{Endian, HeaderPage},
+    ring::Walk,
+};
+
+/// A time in a capture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Point {
+    /// This many ns after the first event.
+    AfterStart(u64),
+    /// This many ns before the last event.
+    BeforeEnd(u64),
+}
+
+/// The text is no time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no time: write 12.5s, 300ms, 2m, or -3s for three seconds before the end")]
+pub struct PointError(String);
+
+impl FromStr for Point {
+    type Err = PointError;
+
+    /// Reads `12.5s`, `-3s`, `250ms`, `10us`, `500ns`, `2m`, `1h`; a number alone is of seconds.
+    ///
+    /// ```
+    /// use ftrace_live::capture::window::Point;
+    /// assert_eq!("12.5s".parse(), Ok(Point::AfterStart(12_500_000_000)));
+    /// assert_eq!("-300ms".parse(), Ok(Point::BeforeEnd(300_000_000)));
+    /// assert!("soon".parse::<Point>().is_err());
+    /// ```
+    fn from_str(text: &str) -> Result<Point, PointError> {
+        let bad = || PointError(text.to_owned());
+        let trimmed = text.trim();
+        let (before_end, rest) = match trimmed.strip_prefix('-') {
+            Some(rest) => (true, rest),
+            None => (false, trimmed),
+        };
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let (number, unit) = rest.split_at(digits);
+        let unit: u64 = match unit.trim() {
+            "" | "s" => 1_000_000_000,
+            "ms" => 1_000_000,
+            "us" | "µs" => 1000,
+            "ns" => 1,
+            "m" | "min" => 60_000_000_000,
+            "h" => 3_600_000_000_000,
+            _ => return Err(bad()),
+        };
+        let ns = scaled(number, unit).ok_or_else(bad)?;
+        Ok(if before_end { Point::BeforeEnd(ns) } else { Point::AfterStart(ns) })
+    }
+}
+
+/// `12.5` times `unit`, without the errors of binary fractions.
+fn scaled(number: &str, unit: u64) -> Option<u64> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let whole: u64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
+    let mut ns = whole.checked_mul(unit)?;
+    let mut place = unit;
+    for digit in fraction.bytes() {
+        place /= 10;
+        ns = ns.checked_add(place.checked_mul(u64::from(digit.checked_sub(b'0').filter(|&d| d < 10)?))?)?;
+    }
+    Some(ns)
+}
+
+/// From one point to another, both included; all of a capture by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Window {
+    /// Where it begins; at the first event if not said.
+    pub from: Option<Point>,
+    /// Where it ends; at the last event if not said.
+    pub until: Option<Point>,
+}
+
+impl Window {
+    /// Whether it is all of any capture.
+    pub fn is_all(&self) -> bool {
+        *self == Window::default()
+    }
+
+    /// The first and the last time within, on the trace clock. Without a span, times count from zero.
+    pub fn within(&self, span: Option<Span>) -> (u64, u64) {
+        let Span { first, last } = span.unwrap_or(Span { first: 0, last: u64::MAX });
+        let time = |point| match point {
+            Point::AfterStart(ns) => first.saturating_add(ns),
+            Point::BeforeEnd(ns) => last.saturating_sub(ns),
+        };
+        (self.from.map_or(0, time), self.until.map_or(u64::MAX, time))
+    }
+}
+
+/// The times of the first and of the last event of a capture, on the trace clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Span {
+    /// The first event's.
+    pub first: u64,
+    /// The last event's.
+    pub last: u64,
+}
+
+/// Sub-buffers without a record that are looked at, at either end of a ring.
+const MAX_EMPTY: u64 = 1000;
+
+impl Span {
+    /// The span of a capture; `None` if it holds no event. The rings are at their beginning again afterwards.
+    pub fn of(capture: &mut Capture) -> io::Result<Option<Span>> {
+        let mut span: Option<Span> = None;
+        let (header, endian) = (&capture.header, capture.endian);
+        for ring in &mut capture.rings {
+            let Some(count) = ring.feed.sub_buffers()? else { continue };
+            let near_start = (0..count).take(MAX_EMPTY as usize);
+            let near_end = (0..count).rev().take(MAX_EMPTY as usize);
+            let first = find(&mut ring.feed, near_start, |page| ends(header, endian, page).map(|span| span.first))?;
+            let last = find(&mut ring.feed, near_end, |page| ends(header, endian, page).map(|span| span.last))?;
+            ring.feed.seek(0)?;
+            if let (Some(first), Some(last)) = (first, last) {
+                let so_far = span.unwrap_or(Span { first, last });
+                span = Some(Span { first: so_far.first.min(first), last: so_far.last.max(last) });
+            }
+        }
+        Ok(span)
+    }
+
+    /// Its length, ns.
+    pub fn length(&self) -> u64 {
+        self.last.saturating_sub(self.first)
+    }
+}
+
+/// What `look` finds in the first of these sub-buffers in which it finds anything.
+fn find(
+    feed: &mut RingFeed,
+    indices: impl Iterator<Item = u64>,
+    look: impl Fn(&[u8]) -> Option<u64>,
+) -> io::Result<Option<u64>> {
+    let mut page = Vec::new();
+    for index in indices {
+        if feed.seek(index)?
+            && feed.advance(&mut page)?
+            && let Some(found) = look(&page)
+        {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The times of the first and the last record of a sub-buffer.
+fn ends(header: &HeaderPage, endian: Endian, page: &[u8]) -> Option<Span> {
+    match endian {
+        Endian::Little => ends_in::<LittleEndian>(header, page),
+        Endian::Big => ends_in::<BigEndian>(header, page),
+    }
+}
+
+fn ends_in<E: ByteOrder>(header: &HeaderPage, page: &[u8]) -> Option<Span> {
+    let (mut walk, _) = Walk::open::<E>(header, page).ok()?;
+    let mut span: Option<Span> = None;
+    while let Some(Ok(found)) = walk.next_in::<E>(page) {
+        let first = span.map_or(found.time, |span| span.first);
+        span = Some(Span { first, last: found.time });
+    }
+    span
+}
+
+/// Goes to the last sub-buffer of each ring that begins before `time`: all events from that time on are still to come,
+/// and few others. Where a ring cannot be searched it stays at its beginning.
+pub fn skip_to(capture: &mut Capture, time: u64) -> io::Result<()> {
+    let (header, endian) = (&capture.header, capture.endian);
+    let mut page = Vec::new();
+    for ring in &mut capture.rings {
+        let Some(count) = ring.feed.sub_buffers()? else { continue };
+        // Sub-buffers below `low` begin before `time`; those from `high` on do not, or are empty or damaged.
+        let (mut low, mut high) = (0, count);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            ring.feed.seek(middle)?;
+            let begins = if ring.feed.advance(&mut page)? { ends(header, endian, &page) } else { None };
+            match begins {
+                Some(span) if span.first < time => low = middle + 1,
+                _ => high = middle,
+            }
+        }
+        ring.feed.seek(low.saturating_sub(1))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_exact_in_every_unit() {
+        let ns = |text: &str| match text.parse() {
+            Ok(Point::AfterStart(ns)) => ns,
+            other => panic!("{text}: {other:?}"),
+        };
+        assert_eq!(ns("0.1"), 100_000_000);
+        assert_eq!(ns("12.345678901s"), 12_345_678_901);
+        // Less than a nanosecond is nothing.
+        assert_eq!(ns("0.0000000019"), 1);
+        assert_eq!(ns("1.5ms"), 1_500_000);
+        assert_eq!(ns("2 m"), 120_000_000_000);
+        assert_eq!(ns(".5us"), 500);
+        assert_eq!(ns("3h"), 10_800_000_000_000);
+        assert_eq!("-0s".parse(), Ok(Point::BeforeEnd(0)));
+        for text in ["", "-", "s", ".", "1.2.3", "1x", "--1", "1e9", "99999999999999999999", "+1"] {
+            assert!(text.parse::<Point>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_window_counts_from_the_first_event_and_back_from_the_last() {
+        let span = Some(Span { first: 1000, last: 5000 });
+        let window = |from: Option<&str>, until: Option<&str>| Window {
+            from: from.map(|text| text.parse().unwrap()),
+            until: until.map(|text| text.parse().unwrap()),
+        };
+        assert_eq!(window(None, None).within(span), (0, u64::MAX));
+        assert_eq!(window(Some("500ns"), Some("2us")).within(span), (1500, 3000));
+        assert_eq!(window(Some("-1us"), Some("-0")).within(span), (4000, 5000));
+        assert_eq!(window(Some("-1h"), None).within(span), (0, u64::MAX));
+    }
+}
