@@ -45,7 +45,9 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     let clock_pair = ClockFile::load(folder).and_then(|noted| noted.pair);
     let from = folder.to_owned();
     let names = Box::new(move || Names::load(&from));
-    Ok(Capture { header, endian, events, broken, clock, clock_pair, rings, names })
+    let uname = fs::read_to_string(folder.join("uname")).ok();
+    let uname = uname.and_then(|text| text.lines().next().map(str::to_owned)).filter(|line| !line.is_empty());
+    Ok(Capture { header, endian, events, broken, clock, clock_pair, uname, problems: Vec::new(), rings, names })
 }
 
 /// The clock in brackets: `[mono]` of `local global [mono] boot`.

@@ -10,6 +10,7 @@ pub mod folder;
 mod freeze;
 mod new_folder;
 pub mod select;
+pub mod stat;
 pub mod trace_dat;
 pub mod window;
 
@@ -50,6 +51,10 @@ pub struct Capture {
     pub clock: String,
     /// One moment on the trace clock and in the time of day, if kept.
     pub clock_pair: Option<ClockPair>,
+    /// The kernel's name, release, version and machine, as far as noted.
+    pub uname: Option<String>,
+    /// What is wrong with the container, where it is read all the same.
+    pub problems: Vec<String>,
     /// The rings.
     pub rings: Vec<CpuRing>,
     /// Reads the names that the capture holds.

@@ -37,7 +37,9 @@ impl TraceDat {
         let clock_pair = self.options.wall_clock();
         let names = Box::new(self.load_names());
         let (endian, clock) = (self.endian, clock.to_owned());
-        Ok(Capture { header, endian, events, broken, clock, clock_pair, rings, names })
+        let problems = self.problems.iter().map(|problem| problem.to_string()).collect();
+        let uname = self.options.uname.clone();
+        Ok(Capture { header, endian, events, broken, clock, clock_pair, uname, problems, rings, names })
     }
 
     /// Reads the names that the file holds, when it is called: kallsyms is long. There are no enum constants in it.

@@ -81,7 +81,7 @@ impl Cursor {
 
     /// Where the next byte lies in the file (in a decompressed section: where that section lies).
     pub(super) fn offset(&self) -> u64 {
-        self.section.unwrap_or(self.after - (self.buffer.len() - self.at) as u64)
+        self.section.unwrap_or_else(|| self.after.saturating_sub((self.buffer.len() - self.at) as u64))
     }
 
     /// Bytes left before the end of the part.

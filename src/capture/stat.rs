@@ -1,0 +1,427 @@
+//! What a capture holds, in numbers: events by count and rate, what was lost, CPUs, clock, span, kernel.
+
+use std::fmt::Write as _;
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use serde::Serialize;
+
+use super::{
+    Capture,
+    select::{Select, SelectError, Selector},
+    window::Span,
+};
+use crate::{
+    format::{Endian, EventId},
+    ring::{Lost, Record},
+    tracefs::CpuStats,
+};
+
+/// A capture in numbers. Times are of the trace clock, in its unit (ns for all but the counters).
+#[derive(Debug, Clone, Serialize)]
+pub struct Stat {
+    /// The kernel, as far as noted: name, release, version, machine.
+    pub kernel: Option<String>,
+    /// The trace clock.
+    pub clock: String,
+    /// Byte order and width of a `long` of the traced kernel, as `little-endian, 64 bits`.
+    pub machine: String,
+    /// When the first event happened, ns since 1970, if that is known.
+    pub recorded_unix_ns: Option<u64>,
+    /// The times of the first and the last event that were counted.
+    pub span: Option<Span>,
+    /// Length of the span, seconds.
+    pub seconds: f64,
+    /// Events counted.
+    pub events: u64,
+    /// The longest time without an event, and when it began.
+    pub longest_silence: Option<Silence>,
+    /// The events, the most frequent first.
+    pub by_event: Vec<EventStat>,
+    /// The CPUs.
+    pub cpus: Vec<CpuStat>,
+    /// Where in the rings events were lost, the first [`MAX_LOSSES`].
+    pub losses: Vec<Loss>,
+    /// Events of ids that no format describes.
+    pub unknown: u64,
+    /// Activity over time, by system.
+    pub activity: Activity,
+    /// What is wrong with the capture.
+    pub problems: Vec<String>,
+}
+
+/// One event's numbers.
+#[derive(Debug, Clone, Serialize)]
+pub struct EventStat {
+    /// The group.
+    pub system: String,
+    /// The event.
+    pub name: String,
+    /// How many.
+    pub count: u64,
+    /// How many a second, over the whole span.
+    pub rate: f64,
+    /// The first one's time.
+    pub first: u64,
+    /// The last one's time.
+    pub last: u64,
+}
+
+/// One CPU's numbers. Whatever part of a capture is selected, these are of all that was read.
+#[derive(Debug, Clone, Serialize)]
+pub struct CpuStat {
+    /// The CPU.
+    pub cpu: u32,
+    /// Events read.
+    pub events: u64,
+    /// Sub-buffers read.
+    pub sub_buffers: u64,
+    /// Events that the sub-buffers say were overwritten before they were read.
+    pub lost: u64,
+    /// Gaps of unknown size.
+    pub gaps: u64,
+    /// Sub-buffers, or rests of them, that could not be walked.
+    pub malformed: u64,
+    /// What the kernel counted as lost up to the end of the recording (`stats`: overrun, commit overrun, dropped).
+    pub kernel_lost: Option<u64>,
+}
+
+/// A gap in a ring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Loss {
+    /// The CPU.
+    pub cpu: u32,
+    /// The time of the first event behind it.
+    pub time: u64,
+    /// How many events are missing; unknown if the kernel did not say.
+    pub count: Option<u64>,
+}
+
+/// A time without an event on any CPU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Silence {
+    /// When it began.
+    pub from: u64,
+    /// How long it was.
+    pub length: u64,
+}
+
+/// How many events there were when.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Activity {
+    /// Where the first interval begins.
+    pub start: u64,
+    /// Length of an interval.
+    pub interval: u64,
+    /// By system: the events of each interval.
+    pub systems: Vec<SystemActivity>,
+}
+
+/// One system's part of the activity.
+#[derive(Debug, Clone, Serialize)]
+pub struct SystemActivity {
+    /// The system.
+    pub system: String,
+    /// Events of each interval.
+    pub counts: Vec<u64>,
+}
+
+/// The most losses that are listed one by one.
+pub const MAX_LOSSES: usize = 1000;
+/// The most intervals of the activity.
+const MAX_INTERVALS: usize = 100_000;
+
+impl Stat {
+    /// Counts what `select` takes of `capture`, with the activity in `intervals` parts. `progress` is told the time that
+    /// counting has come to, now and then.
+    pub fn of(
+        mut capture: Capture,
+        select: &Select,
+        intervals: usize,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Stat, SelectError> {
+        let whole = Span::of(&mut capture)?;
+        let selector = select.bind(&mut capture)?;
+        let span = whole.map(|Span { first, last }| {
+            let (from, until) = select.window.within(whole);
+            Span { first: first.max(from), last: last.min(until) }
+        });
+        let mut counting = Counting::new(&capture, span, intervals);
+        match capture.endian {
+            Endian::Little => counting.run::<LittleEndian>(&mut capture, &selector, progress),
+            Endian::Big => counting.run::<BigEndian>(&mut capture, &selector, progress),
+        }
+        Ok(counting.finish(capture))
+    }
+
+    /// Events lost, as far as the number is known: in the rings, or what the kernel counted where that is more.
+    pub fn lost(&self) -> u64 {
+        self.cpus.iter().map(|cpu| cpu.lost.max(cpu.kernel_lost.unwrap_or(0))).sum()
+    }
+}
+
+/// The state of counting.
+struct Counting {
+    /// By event id.
+    events: Vec<Option<Counted>>,
+    systems: Vec<SystemActivity>,
+    start: u64,
+    interval: u64,
+    intervals: usize,
+    count: u64,
+    unknown: u64,
+    span: Option<Span>,
+    silence: Option<Silence>,
+    losses: Vec<Loss>,
+    cpus: Vec<CpuStat>,
+    problems: Vec<String>,
+}
+
+struct Counted {
+    system: usize,
+    /// Index of its format.
+    format: usize,
+    count: u64,
+    first: u64,
+    last: u64,
+}
+
+impl Counting {
+    fn new(capture: &Capture, span: Option<Span>, intervals: usize) -> Counting {
+        let intervals = intervals.clamp(1, MAX_INTERVALS);
+        let mut systems: Vec<SystemActivity> = Vec::new();
+        let mut events: Vec<Option<Counted>> = Vec::new();
+        for (index, format) in capture.events.iter().enumerate() {
+            let system = systems.iter().position(|known| known.system == format.system);
+            let system = system.unwrap_or_else(|| {
+                systems.push(SystemActivity { system: format.system.clone(), counts: Vec::new() });
+                systems.len() - 1
+            });
+            let id = format.id.index();
+            if events.len() <= id {
+                events.resize_with(id + 1, || None);
+            }
+            events[id] = Some(Counted { system, format: index, count: 0, first: 0, last: 0 });
+        }
+        Counting {
+            events,
+            systems,
+            start: span.map_or(0, |span| span.first),
+            interval: span.map_or(1, |span| span.length() / intervals as u64 + 1),
+            intervals,
+            count: 0,
+            unknown: 0,
+            span: None,
+            silence: None,
+            losses: Vec::new(),
+            cpus: Vec::new(),
+            problems: capture.problems.clone(),
+        }
+    }
+
+    fn run<E: ByteOrder>(&mut self, capture: &mut Capture, selector: &Selector, progress: &mut dyn FnMut(u64)) {
+        const TELL_EVERY: u64 = 1 << 16;
+        let kernel_lost = |stats: &Option<String>| stats.as_ref().map(|text| CpuStats::parse(text).lost());
+        let noted: Vec<_> = capture.rings.iter().map(|ring| kernel_lost(&ring.stats)).collect();
+        let mut merge = capture.merge();
+        let mut read = 0u64;
+        while let Some(record) = merge.next_record::<E>() {
+            if selector.is_past(record.time) {
+                break;
+            }
+            if selector.takes::<E>(&record) {
+                self.record::<E>(&record);
+            }
+            read += 1;
+            if read.is_multiple_of(TELL_EVERY) {
+                progress(record.time);
+            }
+        }
+        for ((cpu, counts), kernel_lost) in merge.counts().zip(noted) {
+            self.cpus.push(CpuStat {
+                cpu,
+                events: counts.records,
+                sub_buffers: counts.sub_buffers,
+                lost: counts.lost,
+                gaps: counts.gaps,
+                malformed: counts.malformed,
+                kernel_lost,
+            });
+            if let Some(error) = &counts.first_error {
+                self.problems.push(format!("CPU {cpu}: {error}"));
+            }
+        }
+        let skipped: Vec<_> = merge.feeds_mut().filter_map(|(_, feed)| feed.skipped()).collect();
+        let skipped = skipped.into_iter().map(|(count, first)| format!("{count} pieces passed over: {first}"));
+        self.problems.extend(skipped);
+        self.problems.extend(merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")));
+    }
+
+    #[inline]
+    fn record<E: ByteOrder>(&mut self, record: &Record<'_>) {
+        let time = record.time;
+        self.count += 1;
+        match &mut self.span {
+            Some(span) => {
+                let length = time.saturating_sub(span.last);
+                if self.silence.is_none_or(|longest| length > longest.length) {
+                    self.silence = Some(Silence { from: span.last, length });
+                }
+                span.last = span.last.max(time);
+            }
+            None => self.span = Some(Span { first: time, last: time }),
+        }
+        if record.lost != Lost::Nothing && self.losses.len() < MAX_LOSSES {
+            let count = if let Lost::Count(count) = record.lost { Some(count) } else { None };
+            self.losses.push(Loss { cpu: record.cpu, time, count });
+        }
+        let id = record.bytes.first_chunk::<2>().map(|bytes| EventId(E::read_u16(bytes)));
+        let Some(counted) = id.and_then(|id| self.events.get_mut(id.index())).and_then(Option::as_mut) else {
+            self.unknown += 1;
+            return;
+        };
+        if counted.count == 0 {
+            counted.first = time;
+        }
+        counted.count += 1;
+        counted.last = time;
+        if let Some(SystemActivity { counts, .. }) = self.systems.get_mut(counted.system) {
+            if counts.is_empty() {
+                counts.resize(self.intervals, 0);
+            }
+            let at = (time.saturating_sub(self.start) / self.interval) as usize;
+            if let Some(count) = counts.get_mut(at.min(self.intervals - 1)) {
+                *count += 1;
+            }
+        }
+    }
+
+    fn finish(self, capture: Capture) -> Stat {
+        let seconds = self.span.map_or(0.0, |span| span.length() as f64 / 1e9);
+        let mut by_event: Vec<EventStat> = self
+            .events
+            .into_iter()
+            .flatten()
+            .filter(|counted| counted.count > 0)
+            .filter_map(|Counted { format, count, first, last, .. }| {
+                let format = capture.events.get(format)?;
+                let rate = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+                Some(EventStat { system: format.system.clone(), name: format.name.clone(), count, rate, first, last })
+            })
+            .collect();
+        by_event.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| (&a.system, &a.name).cmp(&(&b.system, &b.name))));
+        let mut systems = self.systems;
+        systems.retain(|system| !system.counts.is_empty());
+        systems.sort_by_key(|system| std::cmp::Reverse(system.counts.iter().sum::<u64>()));
+        let order = if capture.endian == Endian::Big { "big" } else { "little" };
+        let bits = capture.header.long_size().bytes() * 8;
+        let recorded = self.span.zip(capture.clock_pair).and_then(|(span, pair)| pair.realtime_of(span.first));
+        Stat {
+            kernel: capture.uname,
+            clock: capture.clock,
+            machine: format!("{order}-endian, {bits} bits"),
+            recorded_unix_ns: recorded,
+            span: self.span,
+            seconds,
+            events: self.count,
+            longest_silence: self.silence,
+            by_event,
+            cpus: self.cpus,
+            losses: self.losses,
+            unknown: self.unknown,
+            activity: Activity { start: self.start, interval: self.interval, systems },
+            problems: self.problems,
+        }
+    }
+}
+
+impl Stat {
+    /// The numbers as text, `top` events of them.
+    pub fn text(&self, top: usize) -> String {
+        let mut out = String::new();
+        let mut line = |name: &str, value: &str| {
+            let _ = writeln!(out, "{name:<10} {value}");
+        };
+        line("kernel", self.kernel.as_deref().unwrap_or("not noted"));
+        line("machine", &self.machine);
+        line("clock", &self.clock);
+        if let Some(Span { first, last }) = self.span {
+            let span = format!("{} s, from {} to {}", fixed(self.seconds, 6), seconds(first), seconds(last));
+            line("span", &span);
+        }
+        let rate = if self.seconds > 0.0 { self.events as f64 / self.seconds } else { 0.0 };
+        let kinds = self.by_event.len();
+        line("events", &format!("{} of {kinds} kinds, {} a second", self.events, fixed(rate, 0)));
+        if let Some(Silence { from, length }) = self.longest_silence {
+            line("silence", &format!("{} ms at most, from {} on", fixed(length as f64 / 1e6, 3), seconds(from)));
+        }
+        let gaps: u64 = self.cpus.iter().map(|cpu| cpu.gaps).sum();
+        line(
+            "lost",
+            &match (self.lost(), gaps) {
+                (0, 0) => "nothing".to_owned(),
+                (lost, 0) => format!("{lost} events"),
+                (lost, gaps) => format!("{lost} events, and {gaps} gaps of unknown size"),
+            },
+        );
+        if self.unknown > 0 {
+            line("unknown", &format!("{} events of ids that no format describes", self.unknown));
+        }
+        let _ = writeln!(out);
+        let _ = writeln!(out, "{:>4} {:>12} {:>12} {:>12} {:>10}", "CPU", "events", "sub-buffers", "lost", "malformed");
+        for cpu in &self.cpus {
+            let lost = cpu.lost.max(cpu.kernel_lost.unwrap_or(0));
+            let CpuStat { cpu, events, sub_buffers, malformed, .. } = cpu;
+            let _ = writeln!(out, "{cpu:>4} {events:>12} {sub_buffers:>12} {lost:>12} {malformed:>10}");
+        }
+        let _ = writeln!(out, "\n{:>12} {:>12}  event", "count", "per second");
+        for event in self.by_event.iter().take(top) {
+            let EventStat { system, name, count, rate, .. } = event;
+            let _ = writeln!(out, "{count:>12} {:>12}  {system}:{name}", fixed(*rate, 1));
+        }
+        if let Some(more) = self.by_event.len().checked_sub(top).filter(|&more| more > 0) {
+            let _ = writeln!(out, "{:>12} {:>12}  {more} more kinds", "", "");
+        }
+        for problem in &self.problems {
+            let _ = writeln!(out, "problem: {problem}");
+        }
+        out
+    }
+
+    /// Activity over time, one line a system, `width` characters wide. Each line is drawn to its own scale: its highest
+    /// point is the number in front.
+    pub fn plot(&self, width: usize) -> String {
+        const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+        let names = self.activity.systems.iter().map(|system| system.system.chars().count()).max().unwrap_or(0);
+        let columns = width.saturating_sub(names + 15).clamp(10, 1000);
+        let mut out = String::new();
+        for SystemActivity { system, counts } in &self.activity.systems {
+            let bars: Vec<u64> = (0..columns).map(|column| share(counts, column, columns)).collect();
+            let highest = bars.iter().copied().max().unwrap_or(0).max(1);
+            // Rounded up: a single event shows.
+            let bar = |count: &u64| BARS.get((count * 8).div_ceil(highest) as usize).copied().unwrap_or('█');
+            let drawn: String = bars.iter().map(bar).collect();
+            let length = self.activity.interval as f64 * counts.len() as f64 / columns as f64 / 1e9;
+            let rate = if length > 0.0 { highest as f64 / length } else { 0.0 };
+            let _ = writeln!(out, "{system:>names$} {:>10}/s │{drawn}", fixed(rate, 0));
+        }
+        let length = format!("{} s", fixed(self.seconds, 3));
+        let _ = writeln!(out, "{:names$} {:>12} └0{:─>rest$}", "", "", length, rest = columns - 1);
+        out
+    }
+}
+
+/// The events of one column: those of the intervals that begin in it.
+fn share(counts: &[u64], column: usize, columns: usize) -> u64 {
+    let (start, end) = (column * counts.len() / columns, (column + 1) * counts.len() / columns);
+    // With fewer intervals than columns, several columns show the same one.
+    counts.get(start..end.max(start + 1)).unwrap_or_default().iter().sum()
+}
+
+/// A time of the trace clock, as the kernel prints it.
+fn seconds(time: u64) -> String {
+    format!("{}.{:06}", time / 1_000_000_000, time % 1_000_000_000 / 1000)
+}
+
+fn fixed(number: f64, places: usize) -> String {
+    format!("{number:.places$}")
+}
