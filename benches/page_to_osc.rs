@@ -14,7 +14,8 @@ use byteorder::LittleEndian;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use ftrace_live::capture::{self, Capture};
 use ftrace_live::decode::{EventTable, Plan, Value};
-use ftrace_live::format::HeaderPage;
+use ftrace_live::format::{Abi, HeaderPage};
+use ftrace_live::names::{Kernel, Names};
 use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::{MessageOptions, Types};
@@ -67,7 +68,9 @@ impl Bench {
         }
         let message = MessageOptions { types, ..MessageOptions::default() };
         let options = StreamOptions { message, mtu: 1432, tag: Tag::Event { latency_ns: 0 }, max_rate: None };
-        let mut pipeline = Pipeline::new(Stream::new(options, vec![]), Box::new(|_| Some(b"a task".to_vec())));
+        let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
+        let kernel = Arc::new(Kernel { abi, names: Names::default() });
+        let mut pipeline = Pipeline::new(kernel, Stream::new(options, vec![]), Box::new(|_| Some(b"a task".to_vec())));
         pipeline.add_all(&table);
         let mut bench = Bench { header: capture.header, rings, plans, pipeline, events: 0 };
         bench.events = bench.walk();

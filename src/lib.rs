@@ -14,4 +14,5 @@ pub mod pipeline;
 pub mod render;
 pub mod replay;
 pub mod ring;
+pub mod text_output;
 pub mod tracefs;

@@ -1,18 +1,21 @@
 //! Where events go, as the options say: typed streams, the text stream, lines on standard output.
 
 use std::io::{self, BufWriter, Write};
+use std::ops::Add;
 use std::sync::Arc;
 
 use byteorder::ByteOrder;
 use rosc::{OscPacket, decoder};
 
 use crate::format::EventFormat;
+use crate::names::Kernel;
 use crate::osc::about::Stat;
 use crate::osc::print::write_line;
 use crate::osc::stream::{Messages, Stream};
 use crate::osc::transport::SendCounts;
 use crate::osc::{EncodeError, MessageOptions, Writer};
 use crate::pipeline::{Event, Output};
+use crate::text_output::Text;
 
 /// All outputs of one run.
 #[derive(Default)]
@@ -21,14 +24,17 @@ pub struct Outputs {
     pub streams: Vec<Stream>,
     /// Typed messages as lines.
     pub lines: Option<Lines>,
+    /// The kernel's own text, as messages, as lines, or both.
+    pub text: Option<Text>,
     /// When the last `/ftrace/stat` went out: what had been counted, by stream.
     last_sent: Vec<(u64, u64)>,
 }
 
 impl Output for Outputs {
-    fn add(&mut self, format: &Arc<EventFormat>) {
-        self.streams.iter_mut().for_each(|stream| Output::add(stream, format));
-        self.lines.iter_mut().for_each(|lines| lines.add(format));
+    fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
+        self.streams.iter_mut().for_each(|stream| Output::add(stream, format, kernel));
+        self.lines.iter_mut().for_each(|lines| lines.add(format, kernel));
+        self.text.iter_mut().for_each(|text| text.add(format, kernel));
     }
 
     #[inline]
@@ -39,12 +45,16 @@ impl Output for Outputs {
         for stream in &mut self.streams {
             Output::event::<E>(stream, event)?;
         }
+        if let Some(text) = &mut self.text {
+            text.event::<E>(event);
+        }
         Ok(())
     }
 
     fn flush(&mut self) {
         self.streams.iter_mut().for_each(Output::flush);
         self.lines.iter_mut().for_each(Lines::flush);
+        self.text.iter_mut().for_each(Text::flush);
     }
 }
 
@@ -65,6 +75,7 @@ impl Outputs {
     /// Announces the beginning to all receivers.
     pub fn start(&mut self, host: &str, cpus: usize, unix_ns: u64) {
         self.streams.iter_mut().for_each(|stream| stream.start(host, cpus, unix_ns));
+        self.text.iter_mut().for_each(Text::start);
     }
 
     /// Announces every address to all receivers.
@@ -95,26 +106,36 @@ impl Outputs {
     pub fn stop(&mut self) {
         self.streams.iter_mut().for_each(Stream::stop);
         self.lines.iter_mut().for_each(Lines::flush);
+        self.text.iter_mut().for_each(Text::stop);
     }
 
     /// What became of everything sent, over all receivers.
     pub fn counts(&self) -> SendCounts {
-        self.streams.iter().fold(SendCounts::default(), |sum, stream| sum + stream.counts())
+        let text = self.text.iter().map(Text::counts);
+        self.streams.iter().map(Stream::counts).chain(text).fold(SendCounts::default(), SendCounts::add)
     }
 
     /// Events left out to keep below a rate cap, over all streams.
     pub fn thinned(&self) -> u64 {
-        self.streams.iter().map(Stream::thinned).sum()
+        self.streams.iter().map(Stream::thinned).sum::<u64>() + self.text.iter().map(Text::thinned).sum::<u64>()
     }
 
     /// Messages that were too long for a datagram, over all streams.
     pub fn too_long(&self) -> u64 {
-        self.streams.iter().map(Stream::too_long).sum()
+        self.streams.iter().map(Stream::too_long).sum::<u64>() + self.text.iter().map(Text::too_long).sum::<u64>()
+    }
+
+    /// Whether an output says the names of numbers, so that they must be known.
+    pub fn says_names(&self) -> bool {
+        self.text.is_some()
+            || self.streams.iter().any(|stream| stream.messages().options().names)
+            || self.lines.as_ref().is_some_and(|lines| lines.messages.options().names)
     }
 
     /// Whether whoever reads the lines has gone.
     pub fn reader_gone(&self) -> bool {
         self.lines.as_ref().is_some_and(|lines| lines.failed.is_some())
+            || self.text.as_ref().is_some_and(Text::reader_gone)
     }
 }
 
@@ -144,8 +165,8 @@ impl Lines {
         }
     }
 
-    fn add(&mut self, format: &EventFormat) {
-        let names = self.messages.add(format).arguments.iter().map(|argument| argument.name.clone()).collect();
+    fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
+        let names = self.messages.add(format, kernel).arguments.iter().map(|argument| argument.name.clone()).collect();
         let index = format.id.index();
         if self.names.len() <= index {
             self.names.resize_with(index + 1, Vec::new);

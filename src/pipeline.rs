@@ -10,6 +10,7 @@ use byteorder::ByteOrder;
 
 use crate::decode::{EventTable, Plan};
 use crate::format::{EventFormat, EventId};
+use crate::names::Kernel;
 use crate::osc::stream::{Moment, Stream};
 use crate::osc::{Comms, EncodeError};
 use crate::ring::Record;
@@ -17,7 +18,7 @@ use crate::ring::Record;
 /// What a record becomes.
 pub trait Output {
     /// Takes up an event, or another event of the same id.
-    fn add(&mut self, format: &Arc<EventFormat>);
+    fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel);
 
     /// One event.
     ///
@@ -41,8 +42,8 @@ pub struct Event<'a> {
 }
 
 impl Output for Stream {
-    fn add(&mut self, format: &Arc<EventFormat>) {
-        Stream::add(self, format);
+    fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
+        Stream::add(self, format, kernel);
     }
 
     #[inline]
@@ -103,6 +104,7 @@ struct TaskEvent {
 pub struct Pipeline<O> {
     events: Vec<Option<Box<EventState>>>,
     outputs: O,
+    kernel: Arc<Kernel>,
     comms: Comms,
     ask: AskComm,
     /// Added to a time of the trace clock, it gives ns since 1970.
@@ -114,10 +116,10 @@ pub struct Pipeline<O> {
 const COMM_LEN: usize = 16;
 
 impl<O: Output> Pipeline<O> {
-    /// A pipeline to `outputs`. `ask` names tasks.
-    pub fn new(outputs: O, ask: AskComm) -> Pipeline<O> {
+    /// A pipeline from records of `kernel` to `outputs`. `ask` names tasks.
+    pub fn new(kernel: Arc<Kernel>, outputs: O, ask: AskComm) -> Pipeline<O> {
         let (comms, counts) = (Comms::new(), Counts::default());
-        Pipeline { events: vec![], outputs, comms, ask, wall_offset: 0, counts }
+        Pipeline { events: vec![], outputs, kernel, comms, ask, wall_offset: 0, counts }
     }
 
     /// Takes up all events of a table.
@@ -133,7 +135,7 @@ impl<O: Output> Pipeline<O> {
             self.events.resize_with(index + 1, || None);
         }
         if !hidden {
-            self.outputs.add(format);
+            self.outputs.add(format, &self.kernel);
         }
         let state = EventState {
             format: format.clone(),

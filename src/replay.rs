@@ -14,7 +14,8 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
 
 use crate::capture::{Capture, RingFeed};
 use crate::decode::EventTable;
-use crate::format::Endian;
+use crate::format::{Abi, Endian};
+use crate::names::Kernel;
 use crate::osc::timetag;
 use crate::outputs::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
@@ -77,8 +78,11 @@ pub fn play(
     time: &mut impl Time,
 ) -> (Played, Outputs) {
     let (names, _) = capture.names();
-    let ask = Box::new(move |pid| names.comms.get(pid).map(<[u8]>::to_vec));
-    let mut pipeline = Pipeline::new(outputs, ask);
+    let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
+    let kernel = Arc::new(Kernel { abi, names });
+    let known = kernel.clone();
+    let ask = Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec));
+    let mut pipeline = Pipeline::new(kernel, outputs, ask);
     pipeline.add_all(&EventTable::new(std::mem::take(&mut capture.events)));
     if let Some(pair) = capture.clock_pair {
         pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);

@@ -42,6 +42,10 @@ pub struct FormArgs {
     #[arg(long)]
     pub pointers: bool,
 
+    /// Send enums and flags as the kernel's own words instead of numbers
+    #[arg(long)]
+    pub names: bool,
+
     /// Which strings are sent: SuperCollider and Pd keep every distinct one for ever
     #[arg(long, value_enum, default_value_t = StringsArg::All)]
     pub strings: StringsArg,

@@ -8,9 +8,11 @@ use anyhow::{Context, Result};
 
 use super::{list, send};
 use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
-use crate::format::{EventFormat, HeaderPage};
+use crate::format::{Abi, Endian, EventFormat, HeaderPage};
+use crate::live;
+use crate::names::Names;
 use crate::osc::{MessagePlan, Schema, oscquery};
-use crate::tracefs::Tracefs;
+use crate::tracefs::{Kind, Tracefs};
 
 /// Describes.
 pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -41,10 +43,18 @@ pub fn schemas(tracefs: &Tracefs, patterns: &[String], args: &FormArgs) -> Resul
     let options = send::message_options(args, send::preset_of(args)?)?;
     let events = list::select(tracefs, patterns)?;
     let header = HeaderPage::parse(&tracefs.read("events/header_page")?).context("events/header_page")?;
+    // As the stream itself would have them, so that both have the same signature.
+    let names = match tracefs.kind() {
+        _ if !options.names => Names::default(),
+        Kind::Live => Names { enums: live::names::enums(), ..Names::default() },
+        _ => Names::load(tracefs.root()).0,
+    };
+    // A running kernel's byte order is this machine's; of a capture, a signature says nothing of it.
+    let abi = Abi { endian: Endian::NATIVE, long: header.long_size() };
     let mut schemas = Vec::with_capacity(events.len());
     for event in &events {
         match EventFormat::parse(&event.system, &tracefs.format(event)?, header.long_size()) {
-            Ok(format) => schemas.push(MessagePlan::compile(&format, &options).1),
+            Ok(format) => schemas.push(MessagePlan::compile(&format, &options, abi, &names).1),
             Err(error) => eprintln!("ftrace-live: warning: {event} cannot be decoded: {error}"),
         }
     }

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::{Usage, list, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions};
+use crate::render::Settings;
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
 
 /// Traces.
@@ -25,7 +26,10 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let receivers = send::receivers(&args.send)?;
     let tracefs = list::open(tracefs)?;
     let setup = setup(&args.trace, &tracefs)?;
-    let outputs = send::open(&args.send, &receivers)?;
+    let mut settings = Settings::default();
+    settings.line.set_clock(setup.clock.name());
+    settings.set_release(&rustix::system::uname().release().to_string_lossy());
+    let outputs = send::open(&args.send, &receivers, settings, true)?;
     let target = send::names(&receivers);
     let mut say = |line: String| eprintln!("ftrace-live: {line}");
     say(format!("sending to {target}"));

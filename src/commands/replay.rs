@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::{Usage, send};
 use crate::capture;
 use crate::cli::ReplayArgs;
+use crate::render::Settings;
 use crate::replay::{RealTime, Speed, play};
 
 /// Replays.
@@ -20,7 +21,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     for (event, error) in &capture.broken {
         eprintln!("ftrace-live: warning: {event} cannot be decoded: {error}");
     }
-    let outputs = send::open(&args.send, &receivers)?;
+    let settings = Settings::load(&args.capture, &capture.clock);
+    let outputs = send::open(&args.send, &receivers, settings, false)?;
     eprintln!("ftrace-live: {} to {}", args.capture.display(), send::names(&receivers));
     let mut time = RealTime::new()?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();

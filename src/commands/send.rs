@@ -10,9 +10,12 @@ use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
 use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
 use crate::osc::preset::{self, Preset, Target};
 use crate::osc::stream::{Stream, StreamOptions};
+use crate::osc::text_stream::TextStream;
 use crate::osc::transport::Transport;
 use crate::osc::{MessageOptions, Strings, Types};
 use crate::outputs::{Lines, Outputs};
+use crate::render::Settings;
+use crate::text_output::Text;
 
 /// Whether `--for` stands alone: then the receivers are listed, and that is all.
 pub fn lists_presets(args: &FormArgs) -> bool {
@@ -52,7 +55,8 @@ pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOption
         StringsArg::None => Strings::None,
     };
     let (prefix, pointers, string_limit) = (args.prefix.clone(), args.pointers, args.string_limit);
-    Ok(MessageOptions { types, prefix, pointers, strings, string_limit, brackets: preset.brackets })
+    let (names, brackets) = (args.names, preset.brackets);
+    Ok(MessageOptions { types, prefix, pointers, strings, string_limit, names, brackets })
 }
 
 /// One receiver: where it is, and what it takes.
@@ -117,7 +121,9 @@ pub fn port(text: &str) -> Result<u16> {
 }
 
 /// Opens the outputs: receivers of the same kind share a stream.
-pub fn open(args: &SendArgs, receivers: &[Receiver]) -> Result<Outputs> {
+///
+/// `settings` say how the kernel's own text looks; `live`: whether task names come with the events.
+pub fn open(args: &SendArgs, receivers: &[Receiver], settings: Settings, live: bool) -> Result<Outputs> {
     let mut groups: Vec<(&StreamOptions, Vec<Transport>)> = Vec::new();
     for Receiver { address, options } in receivers {
         let transport = Transport::connect(*address, args.source_port);
@@ -128,7 +134,19 @@ pub fn open(args: &SendArgs, receivers: &[Receiver]) -> Result<Outputs> {
         }
     }
     let mut outputs = Outputs::default();
-    if args.raw {
+    if !args.raw {
+        let mut text = Text::new(settings, live);
+        if !receivers.is_empty() {
+            let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
+            // As the program always did, everything is sent, unless a cap is asked for.
+            let max_rate = args.max_rate.filter(|&rate| rate != 0);
+            text = text.to_stream(TextStream::new(&args.form.prefix, transports), max_rate);
+        }
+        if args.print {
+            text = text.to_lines(Box::new(io::stdout()));
+        }
+        outputs.text = Some(text);
+    } else {
         outputs.streams = groups.into_iter().map(|(options, to)| Stream::new(options.clone(), to)).collect();
         if args.print {
             let options = message_options(&args.form, preset_of(&args.form)?)?;

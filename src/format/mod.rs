@@ -53,6 +53,15 @@ impl Endian {
     pub const NATIVE: Endian = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
 }
 
+/// How the traced kernel lays out numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Abi {
+    /// Its byte order.
+    pub endian: Endian,
+    /// The width of its longs and pointers.
+    pub long: LongSize,
+}
+
 /// Why a description of the kernel's could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -12,6 +12,7 @@
 //! the others.
 
 mod feed;
+pub(crate) mod names;
 mod status;
 
 use std::collections::BTreeSet;
@@ -29,7 +30,8 @@ use mio::{Events, Interest, Poll, Token};
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 
 use crate::decode::EventTable;
-use crate::format::{EventFormat, EventId, FormatError, HeaderPage, LongSize};
+use crate::format::{Abi, Endian, EventFormat, EventId, FormatError, HeaderPage, LongSize};
+use crate::names::Kernel;
 use crate::osc::timetag;
 use crate::outputs::{Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
@@ -182,17 +184,22 @@ impl<'a> Session<'a> {
         let header = instance.header_page()?;
         let header = HeaderPage::parse(&header)
             .map_err(|source| LiveError::Format { file: "events/header_page".to_owned(), source })?;
-        let mut pipeline = Pipeline::new(outputs, Box::new(comm_of));
-        let mut add = |event: &EventName, hidden: bool| -> Result<(), LiveError> {
-            let text = tracefs.format(event)?;
-            let format = EventFormat::parse(&event.system, &text, header.long_size());
-            let format =
-                format.map_err(|source| LiveError::Format { file: format!("the format of {event}"), source })?;
-            pipeline.add(&Arc::new(format), hidden);
-            Ok(())
-        };
+        let long = header.long_size();
+        let mut formats = Vec::with_capacity(enabled.events.len());
         for event in &enabled.events {
-            add(event, hidden.contains(event))?;
+            let format = EventFormat::parse(&event.system, &tracefs.format(event)?, long);
+            let file = || format!("the format of {event}");
+            formats.push(format.map_err(|source| LiveError::Format { file: file(), source })?);
+        }
+        if setup.tracer.is_some() {
+            formats.extend(names::tracer_records(tracefs, long));
+        }
+        let names = names::of_events(tracefs, &formats, &outputs);
+        let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
+        let mut pipeline = Pipeline::new(kernel, outputs, Box::new(comm_of));
+        for format in formats {
+            let hidden = hidden.contains(&EventName::new(&format.system, &format.name));
+            pipeline.add(&Arc::new(format), hidden);
         }
         let poll = Poll::new()?;
         let mut feeds = Vec::new();

@@ -21,7 +21,7 @@ pub use kallsyms::Kallsyms;
 pub use printk_formats::PrintkFormats;
 
 use crate::format::{
-    HeaderPage,
+    Abi, HeaderPage,
     btf::{Btf, BtfError},
 };
 
@@ -93,6 +93,15 @@ pub struct Names {
     pub comms: Comms,
     /// Thread groups by pid.
     pub tgids: Tgids,
+}
+
+/// The traced kernel, as far as its formats do not describe it.
+#[derive(Debug, Clone)]
+pub struct Kernel {
+    /// How it lays out numbers.
+    pub abi: Abi,
+    /// Its names for them.
+    pub names: Names,
 }
 
 /// Kernels' symbol files are 4 to 15 MB, BTF 4 to 8: what is much longer is none of them and is not read.

@@ -4,6 +4,8 @@
 //! it copies a prebuilt prefix (address and type tags), then runs a flat list of operations, each of which reads one value
 //! from the record and appends one argument. Nothing is allocated and nothing is formatted there.
 
+use std::cell::RefCell;
+
 use byteorder::ByteOrder;
 
 use super::comms::Comm;
@@ -12,7 +14,9 @@ use super::text;
 use super::types::Types;
 use super::write::{Full, Writer};
 use crate::decode::{DecodeError, Element, FieldPlan, Plan, Read, Value, located, until_nul, zero_bytes};
-use crate::format::{EventFormat, Field};
+use crate::format::{Abi, EventFormat, Field};
+use crate::names::{Constants, NoNames};
+use crate::render::{FieldText, TextPlan};
 
 /// The version of addresses and signatures, sent in `/ftrace/start`. It changes when one of them does.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -45,6 +49,8 @@ pub struct MessageOptions {
     pub strings: Strings,
     /// The longest string, bytes.
     pub string_limit: usize,
+    /// Send enums and flags as the kernel's own words.
+    pub names: bool,
     /// Arrays stand in brackets at the level [`Types::Full`]; else they are flattened there too.
     pub brackets: bool,
 }
@@ -52,8 +58,8 @@ pub struct MessageOptions {
 impl Default for MessageOptions {
     fn default() -> Self {
         let prefix = "/ftrace".to_owned();
-        let (pointers, strings, string_limit, brackets) = (false, Strings::All, 64, true);
-        MessageOptions { types: Types::Double, prefix, pointers, strings, string_limit, brackets }
+        let (pointers, strings, string_limit) = (false, Strings::All, 64);
+        MessageOptions { types: Types::Double, prefix, pointers, strings, string_limit, names: false, brackets: true }
     }
 }
 
@@ -113,6 +119,8 @@ enum Op {
     Text16(u32),
     /// Any text → `s`: the field's number.
     Text(u16),
+    /// A number or bytes as the kernel's own words → `s`: the number of the text.
+    Words(u16),
     /// `""`.
     NoText,
     /// The n-th of several texts → `s`.
@@ -167,17 +175,38 @@ pub struct MessagePlan {
     /// Bytes of the prefix in its last chunk.
     last_chunk: usize,
     ops: Box<[Op]>,
+    /// Makes the words of [`Op::Words`].
+    texts: Option<Box<TextPlan>>,
     send_comm: bool,
     string_limit: usize,
 }
 
 impl MessagePlan {
     /// Works out the message of `format`'s records, and describes it.
-    pub fn compile(format: &EventFormat, options: &MessageOptions) -> (MessagePlan, Schema) {
+    ///
+    /// `constants` names the values of enums, for [`MessageOptions::names`].
+    pub fn compile(
+        format: &EventFormat,
+        options: &MessageOptions,
+        abi: Abi,
+        constants: &dyn Constants,
+    ) -> (MessagePlan, Schema) {
         let decode = Plan::compile(format);
+        // What a field is beyond its C type, only the print format says.
+        let texts = TextPlan::compile(format, abi.long, abi.endian, constants);
         let mut signature = Signature::new(options);
         for field in decode.fields() {
-            signature.field(field, &format.fields[field.index]);
+            let words = |text: &FieldText| {
+                text.field == field.index && (text.meaning.is_text() || options.names && text.meaning.is_name())
+            };
+            match texts.fields().iter().position(words) {
+                Some(text) => signature.text(
+                    &format.fields[field.index].name,
+                    &format.fields[field.index],
+                    Op::Words(text as u16),
+                ),
+                None => signature.field(field, &format.fields[field.index]),
+            }
         }
         let Signature { tags, arguments, omitted, ops, .. } = signature;
         let address = address(&options.prefix, &format.system, &format.name);
@@ -187,6 +216,7 @@ impl MessagePlan {
         let last_chunk = (prefix.len() - 1) % CHUNK + 1;
         prefix.resize(prefix.len().next_multiple_of(CHUNK), 0);
         let plan = MessagePlan {
+            texts: ops.iter().any(|op| matches!(op, Op::Words(_))).then(|| Box::new(texts)),
             decode,
             prefix: prefix.as_chunks().0.into(),
             last_chunk,
@@ -264,6 +294,15 @@ impl MessagePlan {
             },
             Op::TextOf(at) => put_text(until_nul(located::<E>(record, at as usize, 0)?), self.string_limit, out)?,
             Op::NoText => out.put([0; 4])?,
+            Op::Words(number) => WORDS.with_borrow_mut(|words| {
+                words.clear();
+                if let Some(texts) = &self.texts
+                    && let Some(text) = texts.fields().get(usize::from(number))
+                {
+                    texts.render_field(text, record, &NoNames, words);
+                }
+                put_text(until_nul(words), self.string_limit, out)
+            })?,
             Op::Blob(number) => put_blob(numbered(number)?, out)?,
             Op::Count(number) => {
                 let count = match numbered(number)? {
@@ -277,6 +316,11 @@ impl MessagePlan {
         }
         Ok(())
     }
+}
+
+thread_local! {
+    /// Where [`Op::Words`] makes its words; kept, so that it allocates once.
+    static WORDS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
 /// `/ftrace/<system>/<event>`.

@@ -12,6 +12,7 @@ use super::transport::{SendCounts, Transport};
 use super::types::Types;
 use super::{Comm, timetag};
 use crate::format::{EventFormat, EventId};
+use crate::names::Kernel;
 
 /// The messages of all events, by event id.
 #[derive(Debug)]
@@ -27,12 +28,12 @@ impl Messages {
     }
 
     /// Adds an event, or replaces the one of its id.
-    pub fn add(&mut self, format: &EventFormat) -> &Schema {
+    pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) -> &Schema {
         let index = format.id.index();
         if self.by_id.len() <= index {
             self.by_id.resize_with(index + 1, || None);
         }
-        let message = Box::new(MessagePlan::compile(format, &self.options));
+        let message = Box::new(MessagePlan::compile(format, &self.options, kernel.abi, &kernel.names));
         &self.by_id[index].insert(message).1
     }
 
@@ -127,8 +128,8 @@ impl Stream {
     }
 
     /// Adds an event.
-    pub fn add(&mut self, format: &EventFormat) {
-        self.messages.add(format);
+    pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
+        self.messages.add(format, kernel);
     }
 
     /// Sends the event `id` as `record`, now or with the next flush.

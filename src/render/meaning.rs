@@ -32,6 +32,11 @@ pub enum Meaning {
 }
 
 impl Meaning {
+    /// Whether the field is a number that stands for words.
+    pub const fn is_name(self) -> bool {
+        matches!(self, Meaning::Enum | Meaning::Flags)
+    }
+
     /// Whether the field is text by its nature, and not a number that also has a name.
     pub const fn is_text(self) -> bool {
         !matches!(self, Meaning::Enum | Meaning::Flags | Meaning::Symbol)

@@ -50,6 +50,11 @@ impl Settings {
         settings
     }
 
+    /// Sets the release from what uname(2) says: `6.18.44`.
+    pub fn set_release(&mut self, text: &str) {
+        self.release = release(text);
+    }
+
     /// The text of a trace with such settings, of a kernel with `formats`, longs of size `long` and byte order `endian`.
     pub fn text<'f>(
         &self,

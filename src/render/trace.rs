@@ -125,6 +125,15 @@ impl TraceText {
         }
     }
 
+    /// Appends the event's name and text alone, without a line's front and its break: `sched_waking: comm=…`.
+    pub fn write_text<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
+        let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
+        let event = self.events.get(id.index()).and_then(Option::as_ref);
+        let line_start = out.len();
+        write_event::<E>(out, event, id, record, With { names, options: &self.options }, self.long, line_start);
+        out.pop_if(|last| *last == b'\n');
+    }
+
     /// Appends what was held back: no more records come.
     pub fn finish(&mut self, out: &mut Vec<u8>, names: &Names) {
         if let Some(graph) = &mut self.graph {

@@ -1,0 +1,142 @@
+//! The kernel's own text of events: as `/ftrace ,dsii` messages, as lines on standard output, or both.
+
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+use byteorder::ByteOrder;
+
+use crate::format::EventFormat;
+use crate::names::{Kernel, Names};
+use crate::osc::text_stream::TextStream;
+use crate::osc::thin::Thinner;
+use crate::osc::transport::SendCounts;
+use crate::pipeline::Event;
+use crate::render::{Settings, TraceText};
+
+/// Bytes of lines kept before they are written.
+const BUFFER: usize = 1 << 16;
+
+/// Makes the text, and where it goes.
+pub struct Text {
+    settings: Settings,
+    /// Made with the first event: only then the kernel is known.
+    text: Option<TraceText>,
+    /// As the kernel has them, but for task names: live, these change.
+    names: Names,
+    live: bool,
+    stream: Option<(TextStream, Option<Thinner>)>,
+    lines: Option<BufWriter<Box<dyn Write + Send>>>,
+    failed: Option<io::ErrorKind>,
+    scratch: Vec<u8>,
+    first_ns: Option<u64>,
+}
+
+impl Text {
+    /// Text as `settings` say it looks. `live`: task names are those that events come with, not those of a capture.
+    pub fn new(settings: Settings, live: bool) -> Text {
+        Text {
+            settings,
+            text: None,
+            names: Names::default(),
+            live,
+            stream: None,
+            lines: None,
+            failed: None,
+            scratch: Vec::with_capacity(BUFFER),
+            first_ns: None,
+        }
+    }
+
+    /// Sends the text to `stream`, at most `max_rate` messages a second.
+    pub fn to_stream(mut self, stream: TextStream, max_rate: Option<u32>) -> Text {
+        self.stream = Some((stream, max_rate.map(Thinner::new)));
+        self
+    }
+
+    /// Writes the kernel's lines to `out`.
+    pub fn to_lines(mut self, out: Box<dyn Write + Send>) -> Text {
+        self.lines = Some(BufWriter::with_capacity(BUFFER, out));
+        self
+    }
+
+    pub(crate) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
+        let (abi, settings) = (kernel.abi, &self.settings);
+        let text = self.text.get_or_insert_with(|| {
+            self.names = kernel.names.clone();
+            settings.text([&**format], abi.long, abi.endian, &kernel.names)
+        });
+        text.insert(format, abi.endian, &kernel.names, &settings.dynamic_events);
+    }
+
+    pub(crate) fn event<E: ByteOrder>(&mut self, event: &Event<'_>) {
+        let Some(text) = &mut self.text else { return };
+        let moment = &event.moment;
+        if self.live {
+            let comm = moment.comm.as_str().as_bytes();
+            if moment.pid != 0 && self.names.comms.get(moment.pid) != Some(comm) {
+                self.names.comms.insert(moment.pid, comm);
+            }
+        }
+        if let Some(lines) = &mut self.lines {
+            self.scratch.clear();
+            text.write::<E>(&mut self.scratch, &event.record, &self.names);
+            let written = lines.write_all(&self.scratch);
+            self.failed = self.failed.or(written.err().map(|error| error.kind()));
+        }
+        if let Some((stream, thinner)) = &mut self.stream {
+            if let Some(thinner) = thinner
+                && !thinner.admit(event.id.index(), moment.play_ns)
+            {
+                return;
+            }
+            self.scratch.clear();
+            text.write_text::<E>(&mut self.scratch, &event.record, &self.names);
+            let first = *self.first_ns.get_or_insert(event.record.time);
+            let micros = event.record.time.saturating_sub(first) as f64 / 1000.0;
+            stream.event(micros, &self.scratch, moment.pid, moment.cpu);
+        }
+    }
+
+    pub(crate) fn start(&mut self) {
+        if let Some((stream, _)) = &mut self.stream {
+            stream.start();
+        }
+    }
+
+    pub(crate) fn flush(&mut self) {
+        if let Some((stream, _)) = &mut self.stream {
+            stream.flush();
+        }
+        if let Some(lines) = &mut self.lines {
+            // A live reader wants its lines now; a file does not mind.
+            let flushed = if self.live { lines.flush() } else { Ok(()) };
+            self.failed = self.failed.or(flushed.err().map(|error| error.kind()));
+        }
+    }
+
+    pub(crate) fn stop(&mut self) {
+        if let (Some(text), Some(lines)) = (&mut self.text, &mut self.lines) {
+            self.scratch.clear();
+            text.finish(&mut self.scratch, &self.names);
+            let written = lines.write_all(&self.scratch).and_then(|()| lines.flush());
+            self.failed = self.failed.or(written.err().map(|error| error.kind()));
+        }
+        self.flush();
+    }
+
+    pub(crate) fn counts(&self) -> SendCounts {
+        self.stream.as_ref().map_or(SendCounts::default(), |(stream, _)| stream.counts())
+    }
+
+    pub(crate) fn thinned(&self) -> u64 {
+        self.stream.as_ref().and_then(|(_, thinner)| thinner.as_ref()).map_or(0, Thinner::thinned)
+    }
+
+    pub(crate) fn too_long(&self) -> u64 {
+        self.stream.as_ref().map_or(0, |(stream, _)| stream.too_long())
+    }
+
+    pub(crate) fn reader_gone(&self) -> bool {
+        self.failed.is_some()
+    }
+}
