@@ -6,7 +6,12 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use byteorder::LittleEndian;
-use ftrace_live::{capture, format::Endian, names::Names, render::TextPlan};
+use ftrace_live::{
+    capture,
+    format::{Endian, print_fmt::PrintFmt},
+    names::Names,
+    render::TextPlan,
+};
 
 const ROUNDS: u32 = 20;
 
@@ -15,6 +20,16 @@ fn main() {
     let mut capture = capture::open(path.as_ref(), Default::default()).unwrap();
     let long = capture.header.long_size();
     let (names, _) = Names::load(path.as_ref());
+
+    let mut parsing = Duration::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        for format in &capture.events {
+            black_box(PrintFmt::parse(&format.print_fmt));
+        }
+        parsing = parsing.min(start.elapsed());
+    }
+    println!("{} formats parsed in {parsing:.1?}", capture.events.len());
 
     let mut plans: Vec<Option<TextPlan>> = vec![];
     let mut compiling = Duration::MAX;
@@ -28,7 +43,7 @@ fn main() {
         }
         compiling = compiling.min(start.elapsed());
     }
-    println!("{} formats compiled in {compiling:.1?}", capture.events.len());
+    println!("{} formats parsed and compiled in {compiling:.1?}", capture.events.len());
 
     let mut records: Vec<Vec<u8>> = vec![];
     let mut merge = capture.merge();

@@ -189,7 +189,10 @@ impl Rare {
                 text.write(out, context)?;
                 printf::fit_text(out, start, spec);
             }
-            What::Pointer(pointee, num) => pointer::write_value(out, *pointee, num, spec, context)?,
+            What::Pointer(pointee, num) => {
+                let address = num.eval(context)?;
+                pointer::write_address(out, *pointee, address, spec, context.long, context.symbols);
+            }
             What::Pointee(pointee, bytes) => pointer::write_pointee(out, *pointee, bytes, spec, context)?,
             What::Unknown(label) => return Err(Fault::unknown(*label)),
         }
@@ -266,7 +269,7 @@ impl<'a> Builder<'a> {
                 What::Text(text)
             }
             Conversion::Pointer(letters) => self.pointer(letters),
-            // `printf::parse` leaves these in the literal.
+            // `printf::parse` ends before these.
             Conversion::Invalid => What::Char(Num::Const(u64::from(b'%'))),
         };
         Piece::Rare(Box::new(rare))
@@ -274,13 +277,7 @@ impl<'a> Builder<'a> {
 
     /// The type that a conversion takes its argument as.
     fn number_type(&self, radix: Radix, length: Length) -> Int {
-        let bits = match length {
-            Length::Char => 8,
-            Length::Short => 16,
-            Length::Int => 32,
-            Length::Long => self.long.bits,
-            Length::LongLong => 64,
-        };
+        let bits = 8 * length.size(self.long.bits / 8);
         Int { bits, signed: radix == Radix::Signed }
     }
 

@@ -2,8 +2,10 @@
 
 use super::{
     printf::{Radix, Spec, fit_text, write_decimal, write_hex, write_hex_padded, write_number, write_signed},
-    value::{Bytes, Context, Fault, Num},
+    symbol,
+    value::{Bytes, Context, Fault},
 };
+use crate::names::Symbols;
 
 /// What the letters behind `%p` say that the argument points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,35 +150,32 @@ impl HostOrder {
 }
 
 /// Appends a pointer's own value, or the symbol there.
-pub(super) fn write_value(
+pub(super) fn write_address(
     out: &mut Vec<u8>,
     pointee: Pointee,
-    value: &Num,
+    address: u64,
     spec: Spec,
-    context: &Context,
-) -> Result<(), Fault> {
-    let value = value.eval(context)?;
+    long: u8,
+    symbols: &(impl Symbols + ?Sized),
+) {
+    let start = out.len();
     match pointee {
-        Pointee::Symbol { offset, backtrace } => {
-            let start = out.len();
-            write_symbol(out, value, offset, backtrace, context);
-            fit_text(out, start, spec);
-        }
-        Pointee::Error if is_error(value, context.long) => {
-            let number = if context.long == 4 { i64::from(value as u32 as i32) } else { value as i64 };
-            let start = out.len();
+        Pointee::Symbol { backtrace: true, .. } => symbol::write_backtrace(out, address, symbols),
+        Pointee::Symbol { offset: true, .. } => symbol::write_with_offset(out, address, symbols),
+        Pointee::Symbol { .. } => symbol::write_name(out, address, symbols),
+        Pointee::Error if is_error(address, long) => {
+            let number = if long == 4 { i64::from(address as u32 as i32) } else { address as i64 };
             match super::errno::name(number.unsigned_abs()) {
                 Some(name) => {
                     out.push(b'-');
                     out.extend_from_slice(name.as_bytes());
-                    fit_text(out, start, spec);
                 }
-                None => write_signed(out, number),
+                None => return write_signed(out, number),
             }
         }
-        _ => write_pointer(out, value, spec, context.long),
+        _ => return write_pointer(out, address, spec, long),
     }
-    Ok(())
+    fit_text(out, start, spec);
 }
 
 /// `IS_ERR`: the last 4095 addresses are error numbers.
@@ -195,28 +194,6 @@ fn write_pointer(out: &mut Vec<u8>, value: u64, mut spec: Spec, long: u8) {
         spec.flags.zero = true;
     }
     write_number(out, value, Radix::LowerHex, spec);
-}
-
-/// `__sprint_symbol` (kernel/kallsyms.c): `name+0x10/0x80 [module]`, or the address.
-fn write_symbol(out: &mut Vec<u8>, address: u64, with_offset: bool, backtrace: bool, context: &Context) {
-    // A return address may be the first byte behind its function.
-    let back = u64::from(backtrace);
-    let Some(symbol) = context.symbols.symbol(address.wrapping_sub(back)) else {
-        out.extend_from_slice(b"0x");
-        return write_hex(out, address);
-    };
-    out.extend_from_slice(symbol.name.as_bytes());
-    if with_offset {
-        out.extend_from_slice(b"+0x");
-        write_hex(out, symbol.offset.wrapping_add(back));
-        out.extend_from_slice(b"/0x");
-        write_hex(out, symbol.size);
-    }
-    if let Some(module) = symbol.module {
-        out.extend_from_slice(b" [");
-        out.extend_from_slice(module.as_bytes());
-        out.push(b']');
-    }
 }
 
 /// Appends what the bytes hold.

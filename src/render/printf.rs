@@ -38,7 +38,7 @@ pub(super) enum Conversion {
     Text,
     /// `%p` and all letters and digits that follow it.
     Pointer(String),
-    /// One that the kernel does not know; it prints the rest of the format as it is.
+    /// One that the kernel does not know: it prints nothing more.
     Invalid,
 }
 
@@ -63,6 +63,19 @@ pub(super) enum Length {
     LongLong,
 }
 
+impl Length {
+    /// Bytes, where a long has `long`.
+    pub(super) fn size(self, long: u8) -> u8 {
+        match self {
+            Length::Char => 1,
+            Length::Short => 2,
+            Length::Int => 4,
+            Length::Long => long,
+            Length::LongLong => 8,
+        }
+    }
+}
+
 /// A part of a format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Part {
@@ -70,7 +83,7 @@ pub(super) enum Part {
     Conversion { flags: Flags, width: Amount, precision: Amount, conversion: Conversion },
 }
 
-/// Splits a format (`format_decode`).
+/// Splits a format (`format_decode`). It ends before a conversion that the kernel does not know.
 pub(super) fn parse(format: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut literal = Vec::new();
@@ -83,7 +96,6 @@ pub(super) fn parse(format: &[u8]) -> Vec<Part> {
         } else {
             let part = conversion(&mut cursor);
             if matches!(part, Part::Conversion { conversion: Conversion::Invalid, .. }) {
-                literal.extend_from_slice(&rest[percent..]);
                 rest = &[];
                 break;
             }

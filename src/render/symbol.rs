@@ -8,12 +8,23 @@ use crate::{
 
 /// Appends `name+0x10/0x40 [module]`, or `0x` and the address where there is no symbol: `%pS`, `sprint_symbol`
 /// (kernel/kallsyms.c).
-pub fn write_with_offset(out: &mut Vec<u8>, address: u64, symbols: &impl Symbols) {
-    match symbols.symbol(address) {
+pub fn write_with_offset(out: &mut Vec<u8>, address: u64, symbols: &(impl Symbols + ?Sized)) {
+    write_looked_up(out, address, 0, symbols);
+}
+
+/// As [`write_with_offset`], of a return address, which may be the first byte behind its function: `%pB`,
+/// `sprint_backtrace`.
+pub fn write_backtrace(out: &mut Vec<u8>, address: u64, symbols: &(impl Symbols + ?Sized)) {
+    write_looked_up(out, address, 1, symbols);
+}
+
+/// Looks up the address less `back`.
+fn write_looked_up(out: &mut Vec<u8>, address: u64, back: u64, symbols: &(impl Symbols + ?Sized)) {
+    match symbols.symbol(address.wrapping_sub(back)) {
         Some(symbol) => {
             out.extend_from_slice(symbol.name.as_bytes());
             out.extend_from_slice(b"+0x");
-            write_hex(out, symbol.offset, 1);
+            write_hex(out, symbol.offset.wrapping_add(back), 1);
             out.extend_from_slice(b"/0x");
             write_hex(out, symbol.size, 1);
             write_module(out, &symbol);
@@ -23,7 +34,7 @@ pub fn write_with_offset(out: &mut Vec<u8>, address: u64, symbols: &impl Symbols
 }
 
 /// Appends `name [module]`, or `0x` and the address: `%ps`, `sprint_symbol_no_offset`.
-pub fn write_name(out: &mut Vec<u8>, address: u64, symbols: &impl Symbols) {
+pub fn write_name(out: &mut Vec<u8>, address: u64, symbols: &(impl Symbols + ?Sized)) {
     match symbols.symbol(address) {
         Some(symbol) => {
             out.extend_from_slice(symbol.name.as_bytes());
@@ -35,7 +46,7 @@ pub fn write_name(out: &mut Vec<u8>, address: u64, symbols: &impl Symbols) {
 
 /// Appends a traced function: `seq_print_ip_sym` (kernel/trace/trace_output.c). Unlike `%ps` it names no module, and it
 /// obeys the options `sym-offset` and `sym-addr`.
-pub fn write_ip(out: &mut Vec<u8>, ip: u64, symbols: &impl Symbols, options: &LineOptions, long: LongSize) {
+pub fn write_ip(out: &mut Vec<u8>, ip: u64, symbols: &(impl Symbols + ?Sized), options: &LineOptions, long: LongSize) {
     if ip == 0 {
         out.push(b'0');
         return;

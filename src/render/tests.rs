@@ -85,7 +85,7 @@ fn numbers_print_as_the_kernel_prints_them() {
         ("\"100%% %-1d\", 7", "100% 7"),
         ("\"%02x %0x %.2x %#.2x\", 10, 10, 10, 10", "0a a 0a 0x0a"),
         ("\"%ho\", 65544", "10"),
-        ("\"%d %y %d\", 1, 2", "1 %y %d"),
+        ("\"%d %y %d\", 1, 2", "1 "),
     ];
     for (print_fmt, expected) in table {
         assert_eq!(constant(print_fmt), expected, "{print_fmt}");

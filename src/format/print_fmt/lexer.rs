@@ -5,9 +5,9 @@ use nom::{
     branch::alt,
     bytes::complete::{tag, tag_no_case, take_while, take_while1},
     character::complete::{anychar, char, digit0, hex_digit1, oct_digit0},
-    combinator::{consumed, map, not, peek, recognize, rest, value, verify},
-    multi::many0,
-    sequence::{pair, preceded, terminated},
+    combinator::{consumed, map, not, peek, value, verify},
+    multi::fold_many0,
+    sequence::{preceded, terminated},
 };
 
 /// A token of C.
@@ -42,13 +42,6 @@ pub(super) struct Spanned {
     pub(super) end: usize,
 }
 
-/// Operators, longest first.
-const PUNCTUATION: [&str; 37] = [
-    "<<=", ">>=", "...", "->", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||", "++", "--", "+=", "-=", "(", ")", "[",
-    "]", "{", "}", ",", ";", "?", ":", "+", "-", "*", "/", "%", "&", "|", "^", "~", "!", "=",
-];
-const LESS_COMMON: [&str; 3] = ["<", ">", "."];
-
 /// Splits `text` into tokens. Whatever it holds, there is a list of tokens: what is no C becomes [`Token::Other`].
 pub(super) fn tokens(text: &str) -> Vec<Spanned> {
     let mut found = Vec::new();
@@ -62,15 +55,15 @@ pub(super) fn tokens(text: &str) -> Vec<Spanned> {
 }
 
 fn token(input: &str) -> IResult<&str, Token> {
-    alt((
-        map(recognize(pair(take_while1(is_word_start), take_while(is_word))), |w: &str| Token::Word(w.to_owned())),
-        map(number, Token::Number),
-        map(string, Token::Str),
-        map(character, |value| Token::Number(Number { value: value as u64, unsigned: false, longs: 0, decimal: true })),
-        punctuation,
-        map(anychar, Token::Other),
-    ))
-    .parse(input)
+    let first = input.chars().next();
+    // The first character tells which it can be.
+    match first {
+        Some(c) if is_word_start(c) => map(take_while1(is_word), |w: &str| Token::Word(w.to_owned())).parse(input),
+        Some('0'..='9') => alt((map(number, Token::Number), map(anychar, Token::Other))).parse(input),
+        Some('"') => alt((map(string, Token::Str), map(anychar, Token::Other))).parse(input),
+        Some('\'') => alt((map(character, Token::Number), map(anychar, Token::Other))).parse(input),
+        _ => alt((map(punctuation, Token::Punct), map(anychar, Token::Other))).parse(input),
+    }
 }
 
 fn is_word_start(c: char) -> bool {
@@ -81,10 +74,37 @@ fn is_word(c: char) -> bool {
     is_word_start(c) || c.is_ascii_digit()
 }
 
-fn punctuation(input: &str) -> IResult<&str, Token> {
-    let found = PUNCTUATION.iter().chain(&LESS_COMMON).find(|p| input.starts_with(**p));
-    match found {
-        Some(p) => Ok((&input[p.len()..], Token::Punct(p))),
+/// An operator or bracket, the longest that fits.
+fn punctuation(input: &str) -> IResult<&str, &'static str> {
+    let candidates: &[&'static str] = match input.as_bytes().first() {
+        Some(b'(') => &["("],
+        Some(b')') => &[")"],
+        Some(b'[') => &["["],
+        Some(b']') => &["]"],
+        Some(b'{') => &["{"],
+        Some(b'}') => &["}"],
+        Some(b',') => &[","],
+        Some(b';') => &[";"],
+        Some(b'?') => &["?"],
+        Some(b':') => &[":"],
+        Some(b'.') => &["...", "."],
+        Some(b'~') => &["~"],
+        Some(b'*') => &["*"],
+        Some(b'/') => &["/"],
+        Some(b'%') => &["%"],
+        Some(b'^') => &["^"],
+        Some(b'+') => &["++", "+=", "+"],
+        Some(b'-') => &["->", "--", "-=", "-"],
+        Some(b'<') => &["<<=", "<<", "<=", "<"],
+        Some(b'>') => &[">>=", ">>", ">=", ">"],
+        Some(b'=') => &["==", "="],
+        Some(b'!') => &["!=", "!"],
+        Some(b'&') => &["&&", "&"],
+        Some(b'|') => &["||", "|"],
+        _ => &[],
+    };
+    match candidates.iter().find(|p| input.starts_with(**p)) {
+        Some(found) => Ok((&input[found.len()..], found)),
         None => Err(nom::Err::Error(nom::error::Error::new(input, nom::error::ErrorKind::OneOf))),
     }
 }
@@ -112,28 +132,48 @@ fn string(input: &str) -> IResult<&str, Vec<u8>> {
 }
 
 /// `'F'`, of the value an `int` of it has.
-fn character(input: &str) -> IResult<&str, i64> {
+fn character(input: &str) -> IResult<&str, Number> {
     let one = verify(until(b'\''), |bytes: &Vec<u8>| bytes.len() == 1);
-    map(preceded(char('\''), terminated(one, char('\''))), |bytes| i64::from(bytes[0] as i8)).parse(input)
+    let value =
+        |bytes: Vec<u8>| Number { value: i64::from(bytes[0] as i8) as u64, unsigned: false, longs: 0, decimal: true };
+    map(preceded(char('\''), terminated(one, char('\''))), value).parse(input)
 }
 
 /// Bytes up to an unescaped `end`.
 fn until<'a>(end: u8) -> impl Parser<&'a str, Output = Vec<u8>, Error = nom::error::Error<&'a str>> {
-    let plain = move |i: &'a str| -> IResult<&'a str, Vec<u8>> {
-        map(take_while1(move |c: char| c != '\\' && c != char::from(end)), |s: &str| s.as_bytes().to_vec()).parse(i)
+    let plain = move |input: &'a str| -> IResult<&'a str, Piece<'a>> {
+        map(take_while1(move |c: char| c != '\\' && c != char::from(end)), Piece::Plain).parse(input)
     };
-    map(many0(alt((plain, map(escape, |byte| vec![byte])))), |parts| parts.concat())
+    fold_many0(alt((plain, map(escape, Piece::Escaped))), Vec::new, Piece::append)
+}
+
+/// A part of a literal.
+enum Piece<'a> {
+    Plain(&'a str),
+    Escaped(u8),
+}
+
+impl Piece<'_> {
+    fn append(mut bytes: Vec<u8>, piece: Piece<'_>) -> Vec<u8> {
+        match piece {
+            Piece::Plain(text) => bytes.extend_from_slice(text.as_bytes()),
+            Piece::Escaped(byte) => bytes.push(byte),
+        }
+        bytes
+    }
 }
 
 /// Resolves the escapes of `text`; a lone backslash at its end stays.
 pub(super) fn unescape(text: &str) -> Vec<u8> {
-    let plain = map(take_while1(|c: char| c != '\\'), |s: &str| s.as_bytes().to_vec());
-    let parts = many0(alt((plain, map(escape, |byte| vec![byte])))).parse(text);
-    let Ok((left, parts)) = parts else { return text.as_bytes().to_vec() };
-    let mut bytes = parts.concat();
-    let tail: IResult<&str, &str> = rest(left);
-    bytes.extend(tail.map_or(&b""[..], |(_, tail)| tail.as_bytes()));
-    bytes
+    let plain = map(take_while1(|c: char| c != '\\'), Piece::Plain);
+    let mut pieces = fold_many0(alt((plain, map(escape, Piece::Escaped))), Vec::new, Piece::append);
+    match pieces.parse(text) {
+        Ok((left, mut bytes)) => {
+            bytes.extend_from_slice(left.as_bytes());
+            bytes
+        }
+        Err(_) => text.as_bytes().to_vec(),
+    }
 }
 
 /// `\n`, `\"`, `\033`, `\x1b`, and any other escaped ASCII character as itself.

@@ -9,7 +9,11 @@ use byteorder::ByteOrder;
 use crate::{
     decode::until_nul,
     names::{Names, Symbols},
-    render::{line::write_hex, symbol},
+    render::{
+        line::write_hex,
+        pointer::{self, Pointee},
+        printf::{self, Amount, Conversion, Part, Radix, Spec},
+    },
 };
 
 /// Appends the message.
@@ -21,13 +25,56 @@ pub(super) fn write<E: ByteOrder>(out: &mut Vec<u8>, fmt: u64, long: usize, buf:
         return;
     };
     let mut packed = Packed { bytes: buf.unwrap_or_default(), at: 0 };
-    let mut rest = format;
-    while let Some(percent) = memchr::memchr(b'%', rest) {
-        out.extend_from_slice(&rest[..percent]);
-        rest = &rest[percent..];
-        rest = conversion::<E>(out, rest, long, &mut packed, names);
+    for part in printf::parse(format) {
+        match part {
+            Part::Literal(text) => out.extend_from_slice(&text),
+            Part::Conversion { flags, width, precision, conversion } => {
+                let mut spec = Spec { flags, ..Spec::PLAIN };
+                if let Some(width) = packed.amount::<E>(width) {
+                    spec = spec.with_width(width);
+                }
+                if let Some(precision) = packed.amount::<E>(precision) {
+                    spec = spec.with_precision(precision);
+                }
+                argument::<E>(out, &conversion, spec, long, &mut packed, names);
+            }
+        }
     }
-    out.extend_from_slice(rest);
+}
+
+/// Appends the argument of one conversion.
+fn argument<E: ByteOrder>(
+    out: &mut Vec<u8>,
+    conversion: &Conversion,
+    spec: Spec,
+    long: usize,
+    packed: &mut Packed<'_>,
+    names: &Names,
+) {
+    match conversion {
+        Conversion::Number(radix, length) => {
+            let size = length.size(long as u8);
+            let unused = 64 - 8 * u32::from(size);
+            let value = packed.number::<E>(usize::from(size)) << unused;
+            let value = if *radix == Radix::Signed { (value as i64 >> unused) as u64 } else { value >> unused };
+            printf::write_number(out, value, *radix, spec);
+        }
+        Conversion::Char => printf::write_char(out, packed.number::<E>(1) as u8, spec),
+        Conversion::Text => {
+            let start = out.len();
+            out.extend_from_slice(packed.string());
+            printf::fit_text(out, start, spec);
+        }
+        Conversion::Pointer(letters) => match (letters.chars().next(), Pointee::of(letters)) {
+            (None | Some('S' | 's' | 'F' | 'f' | 'x' | 'K' | 'e'), Some(pointee)) => {
+                let address = packed.number::<E>(long);
+                pointer::write_address(out, pointee, address, spec, long as u8, names);
+            }
+            // With its width already.
+            _ => out.extend_from_slice(packed.string()),
+        },
+        Conversion::Invalid => {}
+    }
 }
 
 /// The packed arguments not yet taken.
@@ -44,181 +91,19 @@ impl<'r> Packed<'r> {
         bytes.map_or(0, |bytes| crate::decode::unsigned::<E>(bytes))
     }
 
+    /// A width or precision; `*` is packed before the argument itself.
+    fn amount<E: ByteOrder>(&mut self, amount: Amount) -> Option<i32> {
+        match amount {
+            Amount::None => None,
+            Amount::Fixed(amount) => Some(Spec::limit(amount)),
+            Amount::Argument => Some(self.number::<E>(4) as i32),
+        }
+    }
+
     fn string(&mut self) -> &'r [u8] {
         let text = until_nul(self.bytes.get(self.at..).unwrap_or_default());
         self.at += text.len() + 1;
         text
-    }
-}
-
-/// Appends one conversion, which `text` begins with, and returns what follows it.
-fn conversion<'f, E: ByteOrder>(
-    out: &mut Vec<u8>,
-    text: &'f [u8],
-    long: usize,
-    packed: &mut Packed<'_>,
-    names: &Names,
-) -> &'f [u8] {
-    let byte = |at: usize| text.get(at).copied().unwrap_or(0);
-    let mut at = 1;
-    let mut spec = Spec::default();
-    loop {
-        match byte(at) {
-            b'-' => spec.left = true,
-            b'+' => spec.plus = true,
-            b' ' => spec.blank = true,
-            b'#' => spec.alternate = true,
-            b'0' => spec.zero = true,
-            _ => break,
-        }
-        at += 1;
-    }
-    let size = |at: &mut usize, packed: &mut Packed<'_>| {
-        if byte(*at) == b'*' {
-            *at += 1;
-            return packed.number::<E>(4) as i32;
-        }
-        let mut value = 0i32;
-        while byte(*at).is_ascii_digit() {
-            value = value.saturating_mul(10).saturating_add(i32::from(byte(*at) - b'0'));
-            *at += 1;
-        }
-        value
-    };
-    let width = size(&mut at, packed);
-    spec.left |= width < 0;
-    // No more than the kernel's own trace_seq could hold.
-    spec.width = (width.unsigned_abs() as usize).min(8192);
-    if byte(at) == b'.' {
-        at += 1;
-        spec.precision = Some(usize::try_from(size(&mut at, packed)).unwrap_or(0).min(8192));
-    }
-    let qualifier = at;
-    while matches!(byte(at), b'l' | b'L' | b'h' | b'z' | b'Z' | b'j' | b't') {
-        at += 1;
-    }
-    let bytes = match &text[qualifier.min(text.len())..at.min(text.len())] {
-        b"hh" => 1,
-        b"h" => 2,
-        b"ll" | b"L" | b"j" => 8,
-        b"l" | b"z" | b"Z" | b"t" => long,
-        _ => 4,
-    };
-    let kind = byte(at);
-    at += 1;
-    match kind {
-        b'%' => out.push(b'%'),
-        b'd' | b'i' => {
-            let unused = 64 - 8 * bytes as u32;
-            let value = ((packed.number::<E>(bytes) << unused) as i64) >> unused;
-            spec.number(out, value.unsigned_abs(), value < 0, 10, false);
-        }
-        b'u' => spec.number(out, packed.number::<E>(bytes), false, 10, false),
-        b'x' | b'X' => spec.number(out, packed.number::<E>(bytes), false, 16, kind == b'X'),
-        b'o' => spec.number(out, packed.number::<E>(bytes), false, 8, false),
-        b'c' => spec.text(out, &[packed.number::<E>(1) as u8]),
-        b's' => {
-            let text = packed.string();
-            spec.text(out, text.get(..spec.precision.unwrap_or(usize::MAX)).unwrap_or(text));
-        }
-        b'p' => {
-            let modifier = byte(at);
-            while byte(at).is_ascii_alphanumeric() {
-                at += 1;
-            }
-            match modifier {
-                b'S' | b's' | b'x' | b'K' | b'e' => {
-                    let address = packed.number::<E>(long);
-                    let mut shown = Vec::new();
-                    match modifier {
-                        b'S' => symbol::write_with_offset(&mut shown, address, names),
-                        b's' => symbol::write_name(&mut shown, address, names),
-                        b'x' => write_hex(&mut shown, address, 1),
-                        _ => write_hex(&mut shown, address, 2 * long),
-                    }
-                    spec.text(out, &shown);
-                }
-                0 | b' '..=b'/' | b':'..=b'@' | b'['..=b'`' | b'{'..=b'~' | b'\n' | b'\t' => {
-                    let mut shown = Vec::new();
-                    write_hex(&mut shown, packed.number::<E>(long), 2 * long);
-                    spec.text(out, &shown);
-                }
-                _ => spec.text(out, packed.string()),
-            }
-        }
-        // The kernel stops at what it does not know.
-        _ => return &[],
-    }
-    text.get(at..).unwrap_or_default()
-}
-
-/// Flags, width and precision of a conversion.
-#[derive(Default)]
-struct Spec {
-    left: bool,
-    plus: bool,
-    blank: bool,
-    alternate: bool,
-    zero: bool,
-    width: usize,
-    precision: Option<usize>,
-}
-
-impl Spec {
-    fn text(&self, out: &mut Vec<u8>, text: &[u8]) {
-        let fill = self.width.saturating_sub(text.len());
-        if !self.left {
-            out.resize(out.len() + fill, b' ');
-        }
-        out.extend_from_slice(text);
-        if self.left {
-            out.resize(out.len() + fill, b' ');
-        }
-    }
-
-    fn number(&self, out: &mut Vec<u8>, value: u64, negative: bool, base: u64, upper: bool) {
-        let mut digits = [0; 64];
-        let mut start = digits.len();
-        let mut rest = value;
-        while rest != 0 || start == digits.len() {
-            start -= 1;
-            digits[start] = b"0123456789abcdef"[(rest % base) as usize];
-            rest /= base;
-        }
-        if upper {
-            digits.make_ascii_uppercase();
-        }
-        let digits = &digits[start..];
-        let sign: &[u8] = match (negative, self.plus, self.blank, base) {
-            (true, ..) => b"-",
-            (_, true, _, 10) => b"+",
-            (_, _, true, 10) => b" ",
-            // The kernel, unlike libc, writes the prefix before a zero, too.
-            (.., 16) if self.alternate => {
-                if upper {
-                    b"0X"
-                } else {
-                    b"0x"
-                }
-            }
-            (.., 8) if self.alternate => b"0",
-            _ => b"",
-        };
-        let zeros = match self.precision {
-            Some(precision) => precision.saturating_sub(digits.len()),
-            None if self.zero && !self.left => self.width.saturating_sub(digits.len() + sign.len()),
-            None => 0,
-        };
-        let fill = self.width.saturating_sub(digits.len() + sign.len() + zeros);
-        if !self.left {
-            out.resize(out.len() + fill, b' ');
-        }
-        out.extend_from_slice(sign);
-        out.resize(out.len() + zeros, b'0');
-        out.extend_from_slice(digits);
-        if self.left {
-            out.resize(out.len() + fill, b' ');
-        }
     }
 }
 
