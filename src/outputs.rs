@@ -7,7 +7,7 @@ use std::sync::Arc;
 use byteorder::ByteOrder;
 use rosc::{OscPacket, decoder};
 
-use crate::format::EventFormat;
+use crate::format::{EventFormat, EventId};
 use crate::names::Kernel;
 use crate::osc::about::Stat;
 use crate::osc::print::write_line;
@@ -35,6 +35,10 @@ impl Output for Outputs {
         self.streams.iter_mut().for_each(|stream| Output::add(stream, format, kernel));
         self.lines.iter_mut().for_each(|lines| lines.add(format, kernel));
         self.text.iter_mut().for_each(|text| text.add(format, kernel));
+    }
+
+    fn announce(&mut self, id: EventId) {
+        self.streams.iter_mut().for_each(|stream| stream.announce_event(id));
     }
 
     #[inline]

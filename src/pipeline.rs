@@ -20,6 +20,9 @@ pub trait Output {
     /// Takes up an event, or another event of the same id.
     fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel);
 
+    /// Tells those who listen of an event that was taken up late.
+    fn announce(&mut self, id: EventId);
+
     /// One event.
     ///
     /// # Errors
@@ -44,6 +47,10 @@ pub struct Event<'a> {
 impl Output for Stream {
     fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
         Stream::add(self, format, kernel);
+    }
+
+    fn announce(&mut self, id: EventId) {
+        self.announce_event(id);
     }
 
     #[inline]
@@ -146,6 +153,12 @@ impl<O: Output> Pipeline<O> {
             task: TaskEvent::of(format),
         };
         self.events[index] = Some(Box::new(state));
+    }
+
+    /// Takes up an event that was not known of at the beginning, and tells those who listen.
+    pub fn add_late(&mut self, format: &Arc<EventFormat>) {
+        self.add(format, false);
+        self.outputs.announce(format.id);
     }
 
     /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`.

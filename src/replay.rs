@@ -18,8 +18,8 @@ use crate::format::{Abi, Endian};
 use crate::names::Kernel;
 use crate::osc::timetag;
 use crate::outputs::{Outputs, Window};
-use crate::pipeline::{Counts, Pipeline};
-use crate::ring::Merge;
+use crate::pipeline::{Counts, Outcome, Pipeline};
+use crate::ring::{Merge, Record};
 
 /// How fast a capture is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -83,14 +83,14 @@ pub fn play(
     let known = kernel.clone();
     let ask = Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec));
     let mut pipeline = Pipeline::new(kernel, outputs, ask);
-    pipeline.add_all(&EventTable::new(std::mem::take(&mut capture.events)));
+    let table = EventTable::new(std::mem::take(&mut capture.events));
     if let Some(pair) = capture.clock_pair {
         pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
     }
     let cpus = capture.rings.len();
     let mut merge = capture.merge();
     let now = time.now();
-    let mut player = Player { pipeline, last_stat: now, stats: 0, last: Counts::default() };
+    let mut player = Player { pipeline, table, last_stat: now, stats: 0, last: Counts::default() };
     player.pipeline.outputs().start(host, cpus, now);
     player.pipeline.flush();
     let end = match capture.endian {
@@ -110,6 +110,9 @@ pub fn play(
 
 struct Player {
     pipeline: Pipeline<Outputs>,
+    /// All events of the capture's kernel. The pipeline takes up those that occur, when they first do: a capture may
+    /// describe thousands.
+    table: EventTable,
     last_stat: u64,
     stats: u64,
     last: Counts,
@@ -131,11 +134,16 @@ impl Player {
     fn run_max<E: ByteOrder>(&mut self, merge: &mut Merge<RingFeed>, time: &mut impl Time) -> ControlFlow<()> {
         const LOOK_EVERY: u32 = 4096;
         loop {
-            for _ in 0..LOOK_EVERY {
-                let Some(record) = merge.next_record::<E>() else { return ControlFlow::Continue(()) };
-                self.pipeline.record::<E>(record, None);
-            }
+            let mut left = LOOK_EVERY;
+            let more = merge.for_each::<E, ()>(|record| {
+                self.record::<E>(record, None);
+                left -= 1;
+                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
             self.look(time)?;
+            if more.is_continue() {
+                return ControlFlow::Continue(());
+            }
         }
     }
 
@@ -166,10 +174,21 @@ impl Player {
                 now = time.now();
                 self.look_at(now, time)?;
             }
-            self.pipeline.record::<E>(record, Some(began.saturating_add(after)));
+            self.record::<E>(record, Some(began.saturating_add(after)));
         }
         self.pipeline.flush();
         ControlFlow::Continue(())
+    }
+
+    #[inline]
+    fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) {
+        if let Outcome::Unknown(id) = self.pipeline.record::<E>(record, play_ns)
+            && let Some(format) = self.table.get(id)
+        {
+            self.pipeline.add_late(format);
+            self.pipeline.offer_again();
+            self.pipeline.record::<E>(record, play_ns);
+        }
     }
 
     fn look(&mut self, time: &mut impl Time) -> ControlFlow<()> {

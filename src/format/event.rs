@@ -115,6 +115,19 @@ impl EventFormat {
     }
 }
 
+impl Field {
+    /// The C type of the whole field: `int`, `char[16]`, and `char[]` where the length is in the record.
+    pub fn type_name(&self) -> String {
+        let element = &self.ctype.name;
+        match self.place {
+            Place::Scalar => element.clone(),
+            Place::Array { count } => format!("{element}[{count}]"),
+            Place::DataLoc | Place::RelLoc | Place::DataLocShort | Place::Tail => format!("{element}[]"),
+            Place::DataLocArray { count } => format!("{element}[][{count}]"),
+        }
+    }
+}
+
 impl fmt::Display for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let keyword = if self.special { "field special" } else { "field" };

@@ -413,8 +413,7 @@ fn learn(
         .filter_map(|event| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok());
     let table = EventTable::new(formats);
     let Some(format) = table.get(id) else { return false };
-    pipeline.add(format, false);
-    pipeline.outputs().announce();
+    pipeline.add_late(format);
     true
 }
 

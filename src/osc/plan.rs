@@ -363,13 +363,14 @@ impl<'a> Signature<'a> {
         self.arguments.push(Argument { name: name.to_owned(), tag, kernel_type: kernel_type.to_owned() });
     }
 
+    /// An argument that is one element of a field, or a whole one of one element.
     fn push(&mut self, tag: char, name: &str, field: &Field, op: Op) {
-        self.argument(tag, name, &field.ctype.name);
+        self.argument(tag, name, &if name == field.name { field.type_name() } else { field.ctype.name.clone() });
         self.ops.push(op);
     }
 
     fn omit(&mut self, field: &Field, why: &'static str) {
-        let kernel_type = field.declaration.clone();
+        let kernel_type = field.type_name();
         self.omitted.push(Omitted { name: field.name.clone(), kernel_type, why });
     }
 

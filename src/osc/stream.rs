@@ -184,6 +184,14 @@ impl Stream {
         }
     }
 
+    /// Announces the address of one event.
+    pub fn announce_event(&mut self, id: EventId) {
+        let schema = self.messages.by_id.get(id.index()).and_then(Option::as_ref).map(|message| &message.1);
+        if let Some(schema) = schema {
+            self.about(about::schema(&self.messages.options.prefix, schema));
+        }
+    }
+
     /// Announces the beginning.
     pub fn start(&mut self, host: &str, cpus: usize, unix_ns: u64) {
         let MessageOptions { prefix, types, .. } = &self.messages.options;
