@@ -73,7 +73,7 @@ pub struct LiveArgs {
     pub send: SendArgs,
 
     /// Look for new events every MS milliseconds while many come; one that comes alone is sent at once
-    #[arg(long, value_name = "MS", default_value_t = 1.0, help_heading = "Tracing")]
+    #[arg(long, value_name = "MS", default_value_t = 1.0, allow_negative_numbers = true, help_heading = "Tracing")]
     pub tick: f64,
 
     /// Keep nobody out of the trace: neither the program that receives on this machine, nor its answers to our messages

@@ -41,7 +41,7 @@ pub struct TraceArgs {
     pub clock: String,
 
     /// End after N seconds
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seconds: Option<f64>,
 
     /// Run this command and trace it and its children only, until it ends

@@ -41,7 +41,10 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
 /// The signatures of the events that `patterns` name; of all without one.
 pub fn schemas(tracefs: &Tracefs, patterns: &[String], args: &FormArgs) -> Result<Vec<Schema>> {
     let options = send::message_options(args, send::preset_of(args)?)?;
-    let events = list::select(tracefs, patterns)?;
+    // Also what no -e enables but what comes all the same: tracers' records, and what is written to trace_marker.
+    let mut events = tracefs.events()?;
+    events.extend(tracefs.tracer_records()?);
+    let events = list::select_among(events, patterns)?;
     let header = HeaderPage::parse(&tracefs.read("events/header_page")?).context("events/header_page")?;
     // As the stream itself would have them, so that both have the same signature.
     let names = match tracefs.kind() {

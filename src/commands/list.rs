@@ -39,7 +39,11 @@ pub fn open(dir: Option<&Path>) -> Result<Tracefs> {
 
 /// The events that `patterns` name, all without one. What names nothing is told of.
 pub fn select(tracefs: &Tracefs, patterns: &[String]) -> Result<Vec<EventName>> {
-    let events = tracefs.events()?;
+    select_among(tracefs.events()?, patterns)
+}
+
+/// The same among the events given.
+pub fn select_among(events: Vec<EventName>, patterns: &[String]) -> Result<Vec<EventName>> {
     if patterns.is_empty() {
         return Ok(events);
     }

@@ -26,7 +26,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ftrace-live: {error:#}");
+            eprintln!("ftrace-live: {}", sentence(&error));
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
     }
@@ -45,9 +45,18 @@ fn dispatch(cli: Cli) -> Result<ExitCode> {
     }
 }
 
+/// An error with its causes. Many name their cause themselves; it is not said twice.
+fn sentence(error: &anyhow::Error) -> String {
+    error.chain().skip(1).fold(error.to_string(), |said, cause| {
+        let cause = cause.to_string();
+        if said.contains(&cause) { said } else { format!("{said}: {cause}") }
+    })
+}
+
 /// Whether the command line is at fault, rather than the machine.
 fn is_usage(error: &anyhow::Error) -> bool {
     use crate::capture::FreezeError;
+    use crate::live::LiveError;
     use crate::osc::patch::PatchError;
     use crate::osc::preset::{TargetError, UnknownPreset};
     use crate::tracefs::TracefsError;
@@ -58,6 +67,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.downcast_ref::<TargetError>().is_some_and(|e| !matches!(e, TargetError::Resolve { .. }))
             || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
             || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)
+            || cause.downcast_ref::<LiveError>().is_some_and(|e| matches!(e, LiveError::Tracefs(e) if e.is_usage()))
     })
 }
 

@@ -1,0 +1,68 @@
+//! The program on the running kernel, with real UDP receivers: known events are made and must arrive as they were; and
+//! however it ends, nothing of it stays behind.
+//!
+//! All of it needs root and tracefs, and says so where it skips.
+
+mod command;
+mod ends;
+mod events;
+mod program;
+mod receiver;
+mod refusals;
+mod targets;
+
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::time::{Duration, Instant};
+
+use ftrace_live::tracefs::Tracefs;
+
+/// The running kernel's tracefs, where it can be had.
+struct Live {
+    tracefs: Tracefs,
+    _others: RwLockReadGuard<'static, ()>,
+}
+
+/// Each start of the program removes what killed ones have left; the test that makes such a thing must be alone.
+static STALE: RwLock<()> = RwLock::new(());
+
+/// The running kernel; where a test cannot have it, says why it skips.
+fn live() -> Option<Live> {
+    let tracefs = kernel()?;
+    Some(Live { tracefs, _others: STALE.read().unwrap_or_else(PoisonError::into_inner) })
+}
+
+fn kernel() -> Option<Tracefs> {
+    match Tracefs::find() {
+        Ok(tracefs) if tracefs.root().join("instances").is_dir() && rustix::process::geteuid().is_root() => {
+            Some(tracefs)
+        }
+        Ok(_) => {
+            eprintln!("SKIPPED: making trace instances needs root");
+            None
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: {error}");
+            None
+        }
+    }
+}
+
+impl Live {
+    /// Whether the kernel has an event; says why the test skips.
+    fn has(&self, event: &str) -> bool {
+        let there = self.tracefs.root().join("events").join(event.replace(':', "/")).is_dir();
+        if !there {
+            eprintln!("SKIPPED: this kernel has no event {event}");
+        }
+        there
+    }
+}
+
+/// Waits until `condition` holds; a test that waits in vain fails with `what`. How long it took is nobody's concern.
+fn wait_until(what: &str, condition: impl Fn() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < give_up, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
