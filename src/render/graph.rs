@@ -194,14 +194,8 @@ impl Graph {
     pub(super) fn entry(&mut self, out: &mut Vec<u8>, at: At, entry: Entry, with: With<'_>) {
         self.settle(at.cpu, with);
         let number = self.first + self.held.len() as u64;
-        self.held.push_back(None);
         self.cpus.entry(at.cpu).or_default().waiting = Some((at, entry, number));
-        if self.held.len() > MAX_HELD {
-            let waiting: Vec<u32> =
-                self.cpus.iter().filter(|(_, c)| c.waiting.is_some()).map(|(&cpu, _)| cpu).collect();
-            waiting.into_iter().for_each(|cpu| self.settle(cpu, with));
-            self.release(out);
-        }
+        self.hold(out, None, with);
     }
 
     /// A function returned.
@@ -219,7 +213,7 @@ impl Graph {
             self.settle(at.cpu, with);
             let cpu = self.cpus.entry(at.cpu).or_default();
             Writer { out: &mut text, options, with }.exit(cpu, at, exit);
-            self.held.push_back(Some(text));
+            self.hold(out, Some(text), with);
         }
         self.release(out);
     }
@@ -236,8 +230,7 @@ impl Graph {
             text.pop();
         }
         text.extend_from_slice(b" */\n");
-        self.held.push_back(Some(text));
-        self.release(out);
+        self.hold(out, Some(text), with);
     }
 
     /// An event that the tracer leaves to the ordinary layout.
@@ -245,14 +238,23 @@ impl Graph {
         self.settle(cpu, with);
         let mut text = Vec::new();
         write(&mut text);
-        self.held.push_back(Some(text));
-        self.release(out);
+        self.hold(out, Some(text), with);
     }
 
     /// No more records come: writes what was held back.
     pub(super) fn finish(&mut self, out: &mut Vec<u8>, with: With<'_>) {
         let cpus: Vec<u32> = self.cpus.keys().copied().collect();
         cpus.into_iter().for_each(|cpu| self.settle(cpu, with));
+        self.release(out);
+    }
+
+    /// Puts a line behind the others, and writes those that wait for nothing.
+    fn hold(&mut self, out: &mut Vec<u8>, line: Option<Vec<u8>>, with: With<'_>) {
+        self.held.push_back(line);
+        if self.held.len() > MAX_HELD {
+            let cpus: Vec<u32> = self.cpus.keys().copied().collect();
+            cpus.into_iter().for_each(|cpu| self.settle(cpu, with));
+        }
         self.release(out);
     }
 
@@ -579,6 +581,20 @@ mod tests {
             text("", &events),
             " 0)   ==========> |\n 0)   0.001 us    |  __irqentry_text_start();\n 0)   <========== |\n"
         );
+    }
+
+    #[test]
+    fn an_entry_that_waits_for_ever_holds_no_more_than_so_many_lines_back() {
+        let (names, line) = (names(), LineOptions::default());
+        let with = With { names: &names, options: &line };
+        let at = |cpu| At { cpu, time: 0, common: Common { flags: 0, preempt_count: 0, pid: 1 } };
+        let mut graph = Graph::new(GraphOptions::default());
+        let mut out = vec![];
+        graph.entry(&mut out, at(0), Entry { func: LEAF, depth: 0 }, with);
+        for _ in 0..=MAX_HELD {
+            graph.comment(&mut out, at(1), with, |_| {});
+        }
+        assert!(out.starts_with(b" 0)               |  leaf() {\n") && graph.held.is_empty());
     }
 
     #[test]

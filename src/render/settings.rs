@@ -1,6 +1,10 @@
 //! The control files of a tracefs folder that change what its `trace` file says.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::Path,
+};
 
 use super::{GraphOptions, LineOptions, TraceText};
 use crate::{
@@ -23,12 +27,16 @@ pub struct Settings {
     pub overrun: bool,
 }
 
+/// Definitions of some thousand probes; what is longer is none of these files.
+const MAX_FILE: u64 = 4 << 20;
+
 impl Settings {
     /// Reads the control files of `folder`, a tracefs instance or a capture. `clock` is the name of the trace clock.
     pub fn load(folder: &Path, clock: &str) -> Settings {
-        let read = |name: &str| match fs::read(folder.join(name)) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(_) => String::new(),
+        let read = |name: &str| {
+            let mut bytes = Vec::new();
+            let file = File::open(folder.join(name)).map(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
+            file.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes).into_owned())
         };
         let options = read("trace_options");
         let mut settings = Settings { dynamic_events: read("dynamic_events"), ..Settings::default() };

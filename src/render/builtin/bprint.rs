@@ -16,6 +16,9 @@ use crate::{
     },
 };
 
+/// More than the kernel has room for in a line (`TRACE_SEQ_SIZE`).
+const LONGEST: usize = 8192;
+
 /// Appends the message.
 pub(super) fn write<E: ByteOrder>(out: &mut Vec<u8>, fmt: u64, long: usize, buf: Option<&[u8]>, names: &Names) {
     let Some(format) = names.string(fmt) else {
@@ -25,7 +28,12 @@ pub(super) fn write<E: ByteOrder>(out: &mut Vec<u8>, fmt: u64, long: usize, buf:
         return;
     };
     let mut packed = Packed { bytes: buf.unwrap_or_default(), at: 0 };
+    let start = out.len();
     for part in printf::parse(format) {
+        // The kernel's buffer for a line is not longer either; widths could make any format boundless.
+        if out.len() - start > LONGEST {
+            return;
+        }
         match part {
             Part::Literal(text) => out.extend_from_slice(&text),
             Part::Conversion { flags, width, precision, conversion } => {
