@@ -21,7 +21,7 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
         r#"(
 // Seconds from the event in the kernel to its sound. Every event is delayed by the same, so the rhythm is the kernel's
 // own, however unevenly the messages arrive.
-~latency = 0.05;
+~latency = 0.1;
 // Any number as a MIDI note.
 ~note = {{ |x| {LOWEST_NOTE} + (log2(1 + x.asFloat.abs) * {SEMITONES}).mod({NOTE_RANGE}) }};
 // One sound. `dt`: milliseconds since this event last occurred: what is rare rings, what is dense becomes grain.
@@ -31,8 +31,8 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
 		\freq, ~note.(value).midicps, \sustain, sustain, \amp, sustain.linlin(0.02, 0.6, 0.04, 0.2),
 		\pan, (cpu * 0.618).mod(1) * 2 - 1, \timbre, timbre];
 	var delay = time + ~latency - Main.elapsedTime;
-	// The server complains about bundles that come late: those go at once.
-	s.sendBundle(if(delay > 0.005) {{ delay.min(1) }} {{ nil }}, message);
+	// The server complains about bundles that come late: what has no time left goes at once.
+	s.sendBundle(if(delay > 0.03) {{ delay.min(1) }} {{ nil }}, message);
 }};
 
 if(thisProcess.openUDPPort({port}).not) {{

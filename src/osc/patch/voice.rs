@@ -73,7 +73,9 @@ fn liking(schema: &Schema, k: usize) -> u32 {
         70
     } else if has(&["flag", "mask", "mode"]) {
         20
-    } else if is(&["dev", "ino", "pfn", "prio", "prev_prio", "next_prio"]) || has(&["addr", "ptr", "_ip", "cookie"]) {
+    } else if is(&["dev", "ino", "pfn", "prio", "prev_prio", "next_prio", "ip"])
+        || has(&["addr", "ptr", "_ip", "cookie"])
+    {
         10
     } else if name.starts_with("prev_") {
         30
