@@ -5,7 +5,7 @@ use std::{
     net::UdpSocket,
     os::unix::process::CommandExt,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
@@ -29,9 +29,36 @@ pub fn free_port() -> u16 {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
+/// A process and all that it starts, killed when this goes.
+pub struct Group(Child);
+
+impl Group {
+    /// Starts it as the first of a process group.
+    pub fn start(command: &mut Command) -> Group {
+        Group(command.stdin(Stdio::null()).process_group(0).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
+    }
+
+    /// Its standard output, if that is a pipe and was not taken yet.
+    pub fn stdout(&mut self) -> ChildStdout {
+        self.0.stdout.take().unwrap()
+    }
+
+    fn signal(&self, signal: i32) {
+        // SAFETY: kill takes two numbers and touches no memory; the group is this child's own.
+        unsafe { libc::kill(-(self.0.id() as i32), signal) };
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(libc::SIGKILL);
+        let _ = self.0.wait();
+    }
+}
+
 /// A running program and what it says.
 pub struct Program {
-    child: Child,
+    group: Group,
     lines: Receiver<String>,
     said: Vec<String>,
     name: String,
@@ -57,11 +84,9 @@ impl Program {
     /// Starts it; standard output and error are read line by line.
     pub fn start(mut command: Command) -> Program {
         let name = format!("{command:?}");
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-        let mut child = command.spawn().unwrap_or_else(|e| panic!("{name}: {e}"));
+        let mut group = Group::start(command.stdout(Stdio::piped()).stderr(Stdio::piped()));
         let (sender, lines) = mpsc::channel();
-        let outputs: [Box<dyn Read + Send>; 2] =
-            [Box::new(child.stdout.take().unwrap()), Box::new(child.stderr.take().unwrap())];
+        let outputs: [Box<dyn Read + Send>; 2] = [Box::new(group.stdout()), Box::new(group.0.stderr.take().unwrap())];
         for output in outputs {
             let sender = sender.clone();
             thread::spawn(move || {
@@ -73,7 +98,7 @@ impl Program {
                 }
             });
         }
-        Program { child, lines, said: vec![], name }
+        Program { group, lines, said: vec![], name }
     }
 
     /// Waits for a line that contains `text`.
@@ -111,11 +136,10 @@ impl Program {
 
     /// Asks it to end with `signal` and waits until it has; its exit code, if it was not killed.
     pub fn end(&mut self, signal: i32) -> Option<i32> {
-        // SAFETY: kill takes two numbers and touches no memory; the group is this child's own.
-        unsafe { libc::kill(-(self.child.id() as i32), signal) };
+        self.group.signal(signal);
         let end = Instant::now() + PATIENCE;
         loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.group.0.try_wait().unwrap() {
                 return status.code();
             }
             assert!(Instant::now() < end, "{} does not end", self.name);
@@ -137,13 +161,5 @@ impl Program {
             bad.join("\n"),
             self.said.join("\n")
         );
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // SAFETY: as above. What the program started itself (a sound server) is of its group.
-        unsafe { libc::kill(-(self.child.id() as i32), libc::SIGKILL) };
-        let _ = self.child.wait();
     }
 }

@@ -51,7 +51,7 @@ fn chuck_sees_every_value_of_the_chuck_stream_in_order() {
     if !program::installed("chuck") {
         return;
     }
-    let Some(stream) = stream::of("chuck") else { return };
+    let stream = stream::of("chuck");
     let home = tempfile::tempdir().unwrap();
     let (port, mut echo) = (program::free_port(), Echo::new());
     let mut patterns = vec![format!("{AWAKE}, i")];
@@ -60,9 +60,8 @@ fn chuck_sees_every_value_of_the_chuck_stream_in_order() {
     let mut chuck = chuck(home.path(), &[("driver.ck", driver(port, echo.port(), &patterns))]);
     chuck.wait_for("ready");
     echo.awaken(port);
-    stream.send(port);
-    let seen: Vec<Seen> = echo
-        .receive(stream.messages.len())
+    let seen: Vec<Seen> = stream
+        .send_for_echo(port, &mut echo, |_| true)
         .iter()
         .map(|m| {
             let mut values: Vec<_> = m.args.iter().map(seen::value).collect();
@@ -89,7 +88,7 @@ fn the_chuck_patch_is_heard() {
     if !program::installed("chuck") {
         return;
     }
-    let Some(stream) = stream::of("chuck") else { return };
+    let stream = stream::of("chuck");
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
     let text = stream.patch(port);

@@ -3,7 +3,7 @@
 use std::{io::Read, process::Stdio};
 
 use crate::{
-    common::program::{self, Program, command},
+    common::program::{self, Group, Program, command},
     seen::{self, AWAKE, Echo, Seen},
     sound, stream,
 };
@@ -40,7 +40,7 @@ fn csound_sees_every_value_of_the_csound_stream_in_order() {
     if !program::installed("csound") {
         return;
     }
-    let Some(stream) = stream::of("csound") else { return };
+    let stream = stream::of("csound");
     let home = tempfile::tempdir().unwrap();
     let (port, mut echo) = (program::free_port(), Echo::new());
     let mut signatures = vec![(AWAKE.to_owned(), "i".to_owned())];
@@ -54,11 +54,10 @@ fn csound_sees_every_value_of_the_csound_stream_in_order() {
     let mut csound = Program::start(csound);
     csound.wait_for("ready");
     echo.awaken(port);
-    stream.send(port);
     // OSClisten cannot listen to a message without arguments.
     let want: Vec<Seen> = stream.as_seen(|n| n).into_iter().filter(|s| s.address != "/ftrace/stop").collect();
-    let seen: Vec<Seen> = echo
-        .receive(want.len())
+    let seen: Vec<Seen> = stream
+        .send_for_echo(port, &mut echo, |m| m.addr != "/ftrace/stop")
         .iter()
         .map(|m| Seen { address: m.addr.clone(), values: m.args.iter().map(seen::value).collect() })
         .collect();
@@ -76,7 +75,7 @@ fn the_csound_patch_loads_without_a_complaint_and_reacts() {
     if !program::installed("csound") {
         return;
     }
-    let Some(stream) = stream::of("csound") else { return };
+    let stream = stream::of("csound");
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
     let text = stream.patch(port);
@@ -96,7 +95,7 @@ fn the_csound_patch_is_heard() {
     if !program::installed("csound") {
         return;
     }
-    let Some(stream) = stream::of("csound") else { return };
+    let stream = stream::of("csound");
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
     let text = stream.patch(port);
@@ -104,8 +103,8 @@ fn the_csound_patch_is_heard() {
     // Rendered without end, as fast as it is read: raw samples through a pipe.
     let mut csound = command("csound", home.path());
     csound.args(["-h", "-o", "stdout", "ftrace.csd"]).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut csound = csound.spawn().unwrap();
-    let mut samples = csound.stdout.take().unwrap();
+    let mut csound = Group::start(&mut csound);
+    let mut samples = csound.stdout();
     let (mut peak, mut block) = (0.0, vec![0; 1 << 16]);
     for part in 0..400 {
         samples.read_exact(&mut block).unwrap();
@@ -117,8 +116,6 @@ fn the_csound_patch_is_heard() {
             break;
         }
     }
-    drop(samples);
-    let _ = csound.kill();
-    let _ = csound.wait();
+    drop(csound);
     sound::assert_audible(peak);
 }

@@ -49,13 +49,12 @@ fn pd_sees_every_value_of_the_pd_stream_in_order() {
     if !program::installed("pd") {
         return;
     }
-    let Some(stream) = stream::of("pd") else { return };
+    let stream = stream::of("pd");
     let home = tempfile::tempdir().unwrap();
     let (port, mut echo) = (program::free_port(), Echo::new());
     let mut pd = pd(home.path(), &[("driver.pd", driver(port, echo.port()))]);
     pd.wait_for("ready");
     echo.awaken(port);
-    stream.send(port);
     // Every number in Pd is a 32-bit float: an integer above 2^24 is rounded there.
     let mut want = stream.as_seen(|n| f64::from(n as f32));
     // `[oscparse]` hands the address on in parts.
@@ -63,8 +62,8 @@ fn pd_sees_every_value_of_the_pd_stream_in_order() {
         let parts = seen.address.split('/').skip(1).map(|p| Value::Text(p.into()));
         seen.values = parts.chain(std::mem::take(&mut seen.values)).collect();
     }
-    let seen: Vec<Seen> = echo
-        .receive(want.len())
+    let seen: Vec<Seen> = stream
+        .send_for_echo(port, &mut echo, |_| true)
         .iter()
         .zip(&want)
         .map(|(m, want)| Seen { address: want.address.clone(), values: m.args.iter().map(seen::value).collect() })
@@ -101,15 +100,14 @@ fn the_pd_patch_plays_a_note_for_every_event() {
     if !program::installed("pd") {
         return;
     }
-    let Some(stream) = stream::of("pd") else { return };
+    let stream = stream::of("pd");
     let home = tempfile::tempdir().unwrap();
     let (port, mut echo) = (program::free_port(), Echo::new());
     let text = stream.patch(port);
     let mut pd = pd(home.path(), &[("ftrace.pd", text), ("hook.pd", hook(echo.port()))]);
     pd.wait_for("ready");
-    stream.send(port);
     let events = stream.event_messages();
-    let hits = echo.receive(events);
+    let hits = stream.send_for_echo(port, &mut echo, |m| stream.is_event(m));
     assert_eq!(hits.len(), events, "hits for events");
     for hit in &hits {
         let numbers: Vec<f32> =

@@ -67,15 +67,12 @@ impl Echo {
     /// Up to `count` messages; fewer if nothing comes any more.
     pub fn receive(&mut self, count: usize) -> Vec<OscMessage> {
         let mut messages = Vec::new();
-        // The first may take long, the rest follow one another.
-        let mut wait = PATIENCE;
         while messages.len() < count {
-            self.socket.set_read_timeout(Some(wait)).unwrap();
+            self.socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
             let Ok(length) = self.socket.recv(&mut self.buffer) else { break };
             let (_, packet) = decoder::decode_udp(&self.buffer[..length]).unwrap();
             flatten(packet, &mut messages);
             messages.retain(|m| !is_awake(m));
-            wait = Duration::from_secs(5);
         }
         messages
     }

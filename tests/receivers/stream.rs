@@ -17,36 +17,55 @@ use rosc::{OscMessage, OscTime, OscType};
 
 use crate::{
     common::{corpus, program::PATIENCE},
-    seen::{Seen, Value},
+    seen::{Echo, Seen, Value},
 };
 
 /// Of each event, at least so many are sent: many kinds rather than many of a kind.
 const OF_EACH: usize = 2;
 
-/// Many kinds of fields between them: file systems; every type that a probe can fetch, arrays and blobs; system calls.
-const CAPTURES: [&str; 3] = ["fs", "kprobe", "syscalls"];
+/// Messages that may be under way to a receiver: a tenth of what a default socket holds.
+const FAR_AHEAD: usize = 100;
+
+/// A kernel's captures that have many kinds of fields between them.
+struct Source {
+    kernel: PathBuf,
+    captures: &'static [&'static str],
+}
+
+/// The project's own captures; better, where the corpus is, those of another kernel, with every type that a probe can
+/// fetch, arrays and blobs.
+fn source() -> Source {
+    match corpus::folder() {
+        Some(corpus) => Source { kernel: corpus.join("x86_64-6.1.176"), captures: &["fs", "kprobe", "syscalls"] },
+        None => Source {
+            kernel: Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18"),
+            captures: &["irq-exceptions", "sched", "kmem", "syscalls"],
+        },
+    }
+}
 
 /// What goes to a receiver, and what is in it.
 pub struct Recorded {
     pub datagrams: Vec<Vec<u8>>,
     pub messages: Vec<(OscMessage, OscTime)>,
     preset: String,
-    kernel: PathBuf,
+    /// A folder that looks like the tracefs of the kernel.
+    tracefs: PathBuf,
     schemas: HashMap<String, (String, Vec<String>)>,
 }
 
-/// The stream for `--for preset`, or a line that says why there is none.
-pub fn of(preset: &str) -> Option<Recorded> {
-    let kernel = corpus::folder()?.join("x86_64-6.1.176");
+/// The stream for `--for preset`.
+pub fn of(preset: &str) -> Recorded {
+    let Source { kernel, captures } = source();
     let mut recorded = Recorded {
         datagrams: vec![],
         messages: vec![],
         preset: preset.into(),
-        kernel: kernel.clone(),
+        tracefs: kernel.join(captures[0]),
         schemas: HashMap::new(),
     };
     let mut of_address = HashMap::<String, usize>::new();
-    for (k, capture) in CAPTURES.into_iter().enumerate() {
+    for (k, capture) in captures.iter().enumerate() {
         for datagram in recorded.replay(&kernel.join(capture)) {
             let messages = messages_of(&datagram);
             let mut wanted = false;
@@ -57,7 +76,7 @@ pub fn of(preset: &str) -> Option<Recorded> {
             }
             // The stream stops once, at the end of the last capture.
             let stops = messages.iter().any(|(m, _)| m.addr == "/ftrace/stop");
-            if stops && k + 1 == CAPTURES.len() || wanted && !stops {
+            if stops && k + 1 == captures.len() || wanted && !stops {
                 recorded.datagrams.push(datagram);
                 recorded.messages.extend(messages);
             }
@@ -65,8 +84,8 @@ pub fn of(preset: &str) -> Option<Recorded> {
     }
     let largest = recorded.datagrams.iter().map(Vec::len).max().unwrap();
     assert!(largest <= Preset::named(preset).unwrap().mtu, "a datagram of {largest} bytes");
-    assert!(recorded.events().len() > 200, "{} events", recorded.events().len());
-    Some(recorded)
+    assert!(recorded.events().len() > 40, "{} events", recorded.events().len());
+    recorded
 }
 
 /// The messages of a datagram, which is a bundle and not nested.
@@ -140,7 +159,7 @@ impl Recorded {
 
     /// How many messages are events.
     pub fn event_messages(&self) -> usize {
-        self.messages.iter().filter(|(m, _)| self.schemas.contains_key(&m.addr)).count()
+        self.messages.iter().filter(|(m, _)| self.is_event(m)).count()
     }
 
     /// Type tags and argument names of an event.
@@ -153,20 +172,40 @@ impl Recorded {
     pub fn patch(&self, port: u16) -> String {
         let mut patch = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
         patch.args(["patch", "--for", &self.preset, "--port", &port.to_string(), "--tracefs"]);
-        patch.arg(self.kernel.join(CAPTURES[0]));
+        patch.arg(&self.tracefs);
         patch.args(self.events().iter().map(|address| address.replacen("/ftrace/", "", 1).replace('/', ":")));
         let output = patch.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Sends everything to `port`, no faster than any receiver can take.
+    /// Sends everything to `port`, slowly: a busy machine must not lose any of it.
     pub fn send(&self, port: u16) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for datagram in &self.datagrams {
             socket.send_to(datagram, ("127.0.0.1", port)).unwrap();
-            thread::sleep(Duration::from_millis(2));
+            thread::sleep(Duration::from_millis(6));
         }
+    }
+
+    /// Sends everything to `port`, whose program sends something back for every message that `answered` picks, and never
+    /// gets far ahead of it; what came back.
+    pub fn send_for_echo(&self, port: u16, echo: &mut Echo, answered: impl Fn(&OscMessage) -> bool) -> Vec<OscMessage> {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (mut asked, mut echoes) = (0, Vec::new());
+        for datagram in &self.datagrams {
+            socket.send_to(datagram, ("127.0.0.1", port)).unwrap();
+            asked += messages_of(datagram).iter().filter(|(m, _)| answered(m)).count();
+            let behind = asked.saturating_sub(echoes.len());
+            echoes.extend(echo.receive(behind.saturating_sub(FAR_AHEAD)));
+        }
+        echoes.extend(echo.receive(asked - echoes.len()));
+        echoes
+    }
+
+    /// Whether a message is an event, and not about the stream.
+    pub fn is_event(&self, message: &OscMessage) -> bool {
+        self.schemas.contains_key(&message.addr)
     }
 
     /// Sends the first datagram, in which the stream says that it starts.

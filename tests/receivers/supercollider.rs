@@ -53,14 +53,14 @@ fn sclang_sees_every_value_of_the_sc_stream_in_order() {
     if !program::installed("sclang") {
         return;
     }
-    let Some(stream) = stream::of("sc") else { return };
+    let stream = stream::of("sc");
     let home = tempfile::tempdir().unwrap();
     let (port, mut echo) = (program::free_port(), Echo::new());
     let mut sclang = sclang(home.path(), "driver.scd", &driver(port, echo.port()));
     sclang.wait_for("ready");
     echo.awaken(port);
-    stream.send(port);
-    let echoes: Vec<_> = echo.receive(stream.messages.len()).into_iter().filter(|m| m.addr == "/seen").collect();
+    let echoes: Vec<_> =
+        stream.send_for_echo(port, &mut echo, |_| true).into_iter().filter(|m| m.addr == "/seen").collect();
     let mut seen = Vec::new();
     for (echo, (sent, bundle)) in echoes.iter().zip(&stream.messages) {
         let (mut got, time) = seen_of(&echo.args);
@@ -135,7 +135,7 @@ fn the_sc_patch_is_heard() {
     if !program::installed("sclang") || !program::installed("scsynth") {
         return;
     }
-    let Some(stream) = stream::of("sc") else { return };
+    let stream = stream::of("sc");
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
     let text = stream.patch(port);
