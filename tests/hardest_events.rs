@@ -49,8 +49,8 @@ impl Constants for Kernel {
         CONSTANTS.iter().find(|(known, _)| *known == name).map(|(_, value)| *value)
     }
 
-    fn enumerator(&self, _: &str, _: i64) -> Option<&str> {
-        None
+    fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)> {
+        if enum_name == "zone_type" { vec![("ZONE_DMA", 0), ("ZONE_NORMAL", 2)] } else { vec![] }
     }
 }
 

@@ -130,7 +130,7 @@ impl Constants for BtfOnly {
         self.0.value(name)
     }
 
-    fn enumerator(&self, enum_name: &str, value: i64) -> Option<&str> {
-        self.0.enumerator(enum_name, value)
+    fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)> {
+        self.0.enumerators(enum_name).unwrap_or_default()
     }
 }

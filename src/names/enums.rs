@@ -69,14 +69,6 @@ impl Enums {
         }
     }
 
-    /// The name of `value` in `enum enum_name`.
-    pub fn enumerator(&self, enum_name: &str, value: i64) -> Option<&str> {
-        match self.kept_enums.get(enum_name) {
-            Some(members) => members.iter().find(|m| m.1 == value).map(|m| m.0.as_str()),
-            None => self.btf.as_ref()?.enumerators(enum_name)?.find(|m| m.1 == value).map(|m| m.0),
-        }
-    }
-
     /// The text of a `constants` file with what `formats` need of these constants; empty if they need nothing.
     pub fn text_for<'a>(&self, formats: impl IntoIterator<Item = &'a EventFormat>) -> String {
         let mut names = BTreeSet::new();

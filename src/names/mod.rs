@@ -30,8 +30,8 @@ pub trait Constants {
     /// The value of the enum constant `name`, in whichever enum it stands.
     fn value(&self, name: &str) -> Option<i64>;
 
-    /// The name of `value` in `enum enum_name`.
-    fn enumerator(&self, enum_name: &str, value: i64) -> Option<&str>;
+    /// The constants of `enum enum_name`, in the order of declaration; none if it is not known.
+    fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)>;
 }
 
 /// What lies at an address of the traced kernel.
@@ -65,8 +65,8 @@ impl Constants for NoNames {
         None
     }
 
-    fn enumerator(&self, _: &str, _: i64) -> Option<&str> {
-        None
+    fn enumerators(&self, _: &str) -> Vec<(&str, i64)> {
+        vec![]
     }
 }
 
@@ -147,8 +147,8 @@ impl Constants for Names {
         self.enums.value(name)
     }
 
-    fn enumerator(&self, enum_name: &str, value: i64) -> Option<&str> {
-        self.enums.enumerator(enum_name, value)
+    fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)> {
+        self.enums.enumerators(enum_name).unwrap_or_default()
     }
 }
 

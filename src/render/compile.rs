@@ -681,6 +681,16 @@ impl<'a> Compiler<'a> {
         Ok(location(field, index.ok_or_else(|| format!("REC->{name}"))?))
     }
 
+    /// The name of the constant that `field`, of an enum's type, holds; `None` if the enum is not known.
+    pub(super) fn enum_text(&mut self, field: &Field) -> Option<Text> {
+        let (Base::Enum(name), Place::Scalar) = (&field.ctype.base, field.place) else { return None };
+        let members = self.constants.enumerators(name);
+        let Value::Number(num, int) = self.field_value(field) else { return None };
+        let rows: Vec<_> =
+            members.iter().map(|(name, value)| (int.wrap(*value as u64), self.intern(name.as_bytes()))).collect();
+        (!rows.is_empty()).then(|| Text::Symbolic(num, SymbolTable::new(rows)))
+    }
+
     fn table_type(&self, helper: &str) -> Int {
         if helper.ends_with("_u64") { Int::U64 } else { self.long_int(false) }
     }

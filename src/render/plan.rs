@@ -21,7 +21,10 @@ use crate::{
 /// How to make an event's text.
 #[derive(Debug, Clone)]
 pub struct TextPlan {
+    /// The event's text, then texts of single fields that it has not.
     pieces: Box<[Piece]>,
+    /// How many of them are the event's text.
+    text_len: usize,
     pool: Box<[u8]>,
     labels: Box<[String]>,
     unsupported: Box<[Unsupported]>,
@@ -103,10 +106,13 @@ impl TextPlan {
             fields: vec![],
         };
         let parts = printf::parse(&parsed.literal);
-        let pieces = parts.iter().enumerate().map(|(at, part)| builder.piece(at, part)).collect();
+        let mut pieces: Vec<_> = parts.iter().enumerate().map(|(at, part)| builder.piece(at, part)).collect();
+        let text_len = pieces.len();
+        builder.enum_fields(&mut pieces);
         let Builder { compiler, unsupported, fields, .. } = builder;
         TextPlan {
-            pieces,
+            pieces: pieces.into(),
+            text_len,
             pool: compiler.pool.into(),
             labels: compiler.labels.into(),
             unsupported: unsupported.into(),
@@ -119,7 +125,7 @@ impl TextPlan {
     /// Appends the text of `record` (from its `common_type` on) to `out`: what the kernel prints behind `event: `, without line
     /// break.
     pub fn render(&self, record: &[u8], symbols: &dyn Symbols, out: &mut Vec<u8>) {
-        self.write(&self.pieces, record, symbols, out);
+        self.write(self.pieces.get(..self.text_len).unwrap_or_default(), record, symbols, out);
     }
 
     /// The fields whose text the print format tells how to make, at most one entry each.
@@ -228,6 +234,19 @@ impl<'a> Builder<'a> {
         let Some((field, meaning)) = meaning::shown(conversion, expr, format) else { return };
         if self.fields.iter().all(|known| known.field != field) {
             self.fields.push(FieldText { field, meaning, pieces: at..at + 1 });
+        }
+    }
+
+    /// Appends the texts of fields whose type is an enum, where the print format has no table for them.
+    fn enum_fields(&mut self, pieces: &mut Vec<Piece>) {
+        for (field, declared) in self.compiler.format.fields.iter().enumerate() {
+            if self.fields.iter().all(|known| known.field != field)
+                && let Some(text) = self.compiler.enum_text(declared)
+            {
+                let at = pieces.len();
+                pieces.push(Piece::Text(text));
+                self.fields.push(FieldText { field, meaning: Meaning::Enum, pieces: at..at + 1 });
+            }
         }
     }
 

@@ -34,8 +34,8 @@ impl Constants for Known {
             .map(|(_, v)| *v)
     }
 
-    fn enumerator(&self, _: &str, _: i64) -> Option<&str> {
-        None
+    fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)> {
+        if enum_name == "zone_type" { vec![("ZONE_DMA", 0), ("ZONE_NORMAL", 2)] } else { vec![] }
     }
 }
 
@@ -418,6 +418,23 @@ fn a_record_that_is_too_short_keeps_what_it_has() {
     );
     let outside = record(&[1, 0, 0, 0, 2, 0, 0, 0, 0xff, 0xff, 1, 0]);
     assert_eq!(text(&event, LongSize::Eight, Endian::Little, &outside), "1 2 {short record?}");
+}
+
+#[test]
+fn a_field_of_an_enum_s_type_has_the_constant_s_name_without_any_table() {
+    let event =
+        event("enum zone_type zone;8;4;0\nenum unheard_of other;12;4;0", "\"zone=%d\", REC->zone", LongSize::Eight);
+    let plan = TextPlan::compile(&event, LongSize::Eight, Endian::Little, &Known);
+    let name = |zone: u8| {
+        let record = record(&[zone, 0, 0, 0, 0, 0, 0, 0]);
+        let (mut text, mut field) = (Vec::new(), Vec::new());
+        plan.render(&record, &Known, &mut text);
+        plan.render_field(&plan.fields()[0], &record, &Known, &mut field);
+        (String::from_utf8(text).unwrap(), String::from_utf8(field).unwrap())
+    };
+    assert_eq!(plan.fields().iter().map(|f| (f.field, f.meaning)).collect::<Vec<_>>(), [(0, Meaning::Enum)]);
+    assert_eq!(name(2), ("zone=2".into(), "ZONE_NORMAL".into()));
+    assert_eq!(name(7), ("zone=7".into(), "0x7".into()));
 }
 
 mod never_panics {
