@@ -67,7 +67,8 @@ impl Bench {
             plans[format.id.index()] = Some(Plan::compile(format));
         }
         let message = MessageOptions { types, ..MessageOptions::default() };
-        let options = StreamOptions { message, mtu: 1432, tag: Tag::Event { latency_ns: 0 }, max_rate: None };
+        let options =
+            StreamOptions { message, mtu: 1432, tag: Tag::Event { latency_ns: 0 }, max_rate: None, aggregate: None };
         let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
         let kernel = Arc::new(Kernel { abi, names: Names::default() });
         let mut pipeline = Pipeline::new(kernel, Stream::new(options, vec![]), Box::new(|_| Some(b"a task".to_vec())));

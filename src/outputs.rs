@@ -10,6 +10,7 @@ use rosc::{OscPacket, decoder};
 use crate::format::{EventFormat, EventId};
 use crate::names::Kernel;
 use crate::osc::about::Stat;
+use crate::osc::aggregate::AggregateError;
 use crate::osc::print::write_line;
 use crate::osc::stream::{Messages, Stream};
 use crate::osc::transport::SendCounts;
@@ -80,6 +81,21 @@ impl Outputs {
     pub fn start(&mut self, host: &str, cpus: usize, unix_ns: u64) {
         self.streams.iter_mut().for_each(|stream| stream.start(host, cpus, unix_ns));
         self.text.iter_mut().for_each(Text::start);
+    }
+
+    /// Checks what the options ask of single events against the events there are.
+    pub fn check(&self, formats: &[EventFormat]) -> Result<(), AggregateError> {
+        self.streams.iter().try_for_each(|stream| stream.check(formats))
+    }
+
+    /// When there is something to say though no event comes, ns since 1970.
+    pub fn due(&self) -> Option<u64> {
+        self.streams.iter().filter_map(Stream::due).min()
+    }
+
+    /// Says what is due at `now`.
+    pub fn tick(&mut self, now: u64) {
+        self.streams.iter_mut().for_each(|stream| stream.tick(now));
     }
 
     /// Announces every address to all receivers.

@@ -16,6 +16,7 @@ use crate::capture::{Capture, RingFeed};
 use crate::decode::EventTable;
 use crate::format::{Abi, Endian};
 use crate::names::Kernel;
+use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
 use crate::outputs::{Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
@@ -70,19 +71,23 @@ pub struct Played {
 }
 
 /// Plays `capture` to `outputs`.
+///
+/// # Errors
+/// If a field to be aggregated is not among the capture's.
 pub fn play(
     mut capture: Capture,
     outputs: Outputs,
     speed: Speed,
     host: &str,
     time: &mut impl Time,
-) -> (Played, Outputs) {
+) -> Result<(Played, Outputs), AggregateError> {
     let (names, _) = capture.names();
     let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
     let kernel = Arc::new(Kernel { abi, names });
     let known = kernel.clone();
     let ask = Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec));
     let mut pipeline = Pipeline::new(kernel, outputs, ask);
+    pipeline.outputs().check(&capture.events)?;
     let table = EventTable::new(std::mem::take(&mut capture.events));
     if let Some(pair) = capture.clock_pair {
         pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
@@ -105,7 +110,7 @@ pub fn play(
         played.lost += counts.lost;
     }
     played.errors = merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")).collect();
-    (played, std::mem::take(player.pipeline.outputs()))
+    Ok((played, std::mem::take(player.pipeline.outputs())))
 }
 
 struct Player {
@@ -164,9 +169,13 @@ impl Player {
                 self.pipeline.flush();
                 now = time.now();
                 while began.saturating_add(after) > now {
-                    time.sleep_until(began.saturating_add(after), LONGEST_SLEEP);
+                    let due = began.saturating_add(after);
+                    let due = self.pipeline.outputs().due().map_or(due, |aggregate| due.min(aggregate));
+                    time.sleep_until(due, LONGEST_SLEEP);
                     *began = began.saturating_add(time.paused());
                     now = time.now();
+                    self.pipeline.outputs().tick(now);
+                    self.pipeline.flush();
                     self.look_at(now, time)?;
                 }
             } else if now - began.saturating_add(after) > TOGETHER_NS {

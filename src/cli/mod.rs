@@ -85,6 +85,15 @@ pub struct LiveArgs {
     pub fail_on_loss: bool,
 }
 
+impl LiveArgs {
+    /// `--events too` is the other way to say `--events-too`: no event has that name.
+    pub fn take_events_too(&mut self) {
+        let before = self.trace.events.len();
+        self.trace.events.retain(|event| event != "too");
+        self.send.events_too |= self.trace.events.len() < before;
+    }
+}
+
 /// `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {

@@ -79,6 +79,18 @@ pub struct SendArgs {
     #[arg(long, value_name = "N")]
     pub max_rate: Option<u32>,
 
+    /// Send each event's count, rate and mean, least and greatest of a number for each WINDOW (50ms), zeros included
+    #[arg(long, value_name = "WINDOW", requires = "raw")]
+    pub aggregate: Option<String>,
+
+    /// The number that --aggregate takes of an event: irq:softirq_entry=vec; else it is the first it has
+    #[arg(long = "aggregate-field", value_name = "EVENT=FIELD", requires = "aggregate")]
+    pub aggregate_fields: Vec<String>,
+
+    /// With --aggregate, send the events as well (also said as: --events too)
+    #[arg(long, requires = "aggregate")]
+    pub events_too: bool,
+
     /// The longest datagram, bytes
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<usize>,

@@ -32,7 +32,8 @@ pub fn run(cli: Cli) -> ExitCode {
     }
 }
 
-fn dispatch(cli: Cli) -> Result<ExitCode> {
+fn dispatch(mut cli: Cli) -> Result<ExitCode> {
+    cli.live.take_events_too();
     let tracefs = cli.tracefs.as_deref();
     match cli.command {
         None => live::run(&cli.live, tracefs),
@@ -57,6 +58,7 @@ fn sentence(error: &anyhow::Error) -> String {
 fn is_usage(error: &anyhow::Error) -> bool {
     use crate::capture::FreezeError;
     use crate::live::LiveError;
+    use crate::osc::aggregate::AggregateError;
     use crate::osc::patch::PatchError;
     use crate::osc::preset::{TargetError, UnknownPreset};
     use crate::tracefs::TracefsError;
@@ -64,6 +66,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
         cause.is::<Usage>()
             || cause.is::<UnknownPreset>()
             || cause.is::<PatchError>()
+            || cause.is::<AggregateError>()
             || cause.downcast_ref::<TargetError>().is_some_and(|e| !matches!(e, TargetError::Resolve { .. }))
             || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
             || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)

@@ -26,7 +26,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     eprintln!("ftrace-live: {} to {}", args.capture.display(), send::names(&receivers));
     let mut time = RealTime::new()?;
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let (played, outputs) = play(capture, outputs, speed, &host, &mut time);
+    let (played, outputs) = play(capture, outputs, speed, &host, &mut time)?;
     let sent = outputs.counts();
     let mut summary =
         format!("{} events, {} messages sent in {} datagrams", played.counts.read, sent.sent, sent.datagrams);

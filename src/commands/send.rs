@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::Usage;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
+use crate::osc::aggregate::{AggregateField, AggregateOptions, MAX_WINDOW, MIN_WINDOW};
 use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
 use crate::osc::preset::{self, Preset, Target};
 use crate::osc::stream::{Stream, StreamOptions};
@@ -111,7 +113,28 @@ fn receiver(args: &SendArgs, default: &'static Preset, port: Option<u16>, target
         None => preset.max_rate,
     };
     let message = message_options(&args.form, preset)?;
-    Ok(Receiver { address, options: StreamOptions { message, mtu, tag, max_rate } })
+    let aggregate = aggregate(args)?;
+    Ok(Receiver { address, options: StreamOptions { message, mtu, tag, max_rate, aggregate } })
+}
+
+/// `--aggregate` and what belongs to it.
+fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
+    let Some(text) = &args.aggregate else { return Ok(None) };
+    let usage = || Usage(format!("--aggregate {text:?} is no time from 1ms to 1h: write 50ms, 0.1s or 2s"));
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err(usage().into()),
+    };
+    let window = number.parse::<f64>().ok().and_then(|n| Duration::try_from_secs_f64(n * seconds).ok());
+    let window = window.filter(|window| (MIN_WINDOW..=MAX_WINDOW).contains(window)).ok_or_else(usage)?;
+    let fields = args.aggregate_fields.iter().map(|field| field.parse::<AggregateField>());
+    let fields = fields.collect::<Result<_, _>>()?;
+    Ok(Some(AggregateOptions { window, fields, events_too: args.events_too }))
 }
 
 /// A UDP port.

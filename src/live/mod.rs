@@ -32,6 +32,7 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use crate::decode::EventTable;
 use crate::format::{Abi, Endian, EventFormat, EventId, FormatError, HeaderPage, LongSize};
 use crate::names::Kernel;
+use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
 use crate::outputs::{Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
@@ -84,12 +85,26 @@ pub enum LiveError {
         /// Why.
         source: FormatError,
     },
+    /// An event has not the field that is to be aggregated.
+    #[error(transparent)]
+    Aggregate(#[from] AggregateError),
     /// Polling, or the signal handlers, failed.
     #[error("cannot wait for events: {0}")]
     Poll(#[from] io::Error),
     /// The kernel refused every event.
     #[error("none of the events could be enabled; the first: {0}")]
     NothingEnabled(EnableFailure),
+}
+
+impl LiveError {
+    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            LiveError::Tracefs(error) => error.is_usage(),
+            LiveError::Aggregate(_) => true,
+            _ => false,
+        }
+    }
 }
 
 /// What became of a live run.
@@ -194,6 +209,7 @@ impl<'a> Session<'a> {
         if setup.tracer.is_some() {
             formats.extend(names::tracer_records(tracefs, long));
         }
+        outputs.check(&formats)?;
         let names = names::of_events(tracefs, &formats, &outputs);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
         let mut pipeline = Pipeline::new(kernel, outputs, Box::new(comm_of));
@@ -269,6 +285,7 @@ impl<'a> Session<'a> {
         loop {
             let now = Instant::now();
             let due = deadline.map_or(self.window_start + SECOND, |d| d.min(self.window_start + SECOND));
+            let due = self.outputs_due().map_or(due, |left| due.min(now + left));
             if many {
                 // Nobody asks epoll, so the kernel wakes nobody.
                 std::thread::sleep(
@@ -311,8 +328,7 @@ impl<'a> Session<'a> {
         let before = self.pipeline.counts().read;
         self.merge.feeds_mut().for_each(|(_, feed)| feed.begin_turn());
         self.merge.resume();
-        loop {
-            let Some(record) = self.merge.next_record::<Native>() else { break };
+        while let Some(record) = self.merge.next_record::<Native>() {
             if let Outcome::Unknown(id) = self.pipeline.record::<Native>(record, None) {
                 let explained = learn(self.tracefs, self.long, id, &mut self.unknown, &mut self.pipeline);
                 if explained {
@@ -321,9 +337,16 @@ impl<'a> Session<'a> {
                 }
             }
         }
+        self.pipeline.outputs().tick(timetag::unix_now_ns());
         self.pipeline.flush();
         let more = self.merge.feeds_mut().any(|(_, feed)| feed.quota_used());
         (self.pipeline.counts().read - before, more)
+    }
+
+    /// How long until the outputs have something to say though no event comes.
+    fn outputs_due(&mut self) -> Option<Duration> {
+        let due = self.pipeline.outputs().due()?;
+        Some(Duration::from_nanos(due.saturating_sub(timetag::unix_now_ns())))
     }
 
     /// Reads what is left after recording has stopped.

@@ -5,6 +5,7 @@
 //! receiver of the stream itself.
 
 pub mod about;
+pub mod aggregate;
 mod comms;
 pub mod datagram;
 pub mod oscquery;

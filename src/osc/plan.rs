@@ -21,6 +21,9 @@ use crate::render::{FieldText, TextPlan};
 /// The version of addresses and signatures, sent in `/ftrace/start`. It changes when one of them does.
 pub const SCHEMA_VERSION: i32 = 1;
 
+/// What stands between the prefix and the system in the address of an aggregate.
+pub const AGGREGATE: &str = "agg";
+
 /// The longest fixed array that is sent number by number.
 const MAX_FLAT: u32 = 8;
 

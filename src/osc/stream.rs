@@ -4,6 +4,7 @@ use byteorder::ByteOrder;
 use rosc::{OscMessage, OscPacket};
 
 use super::about::{self, Stat};
+use super::aggregate::{AggregateError, AggregateOptions, Aggregator};
 use super::datagram::{Packer, Tag};
 use super::plan::{EncodeError, Head, MessageOptions, MessagePlan};
 use super::schema::Schema;
@@ -95,6 +96,8 @@ pub struct StreamOptions {
     pub tag: Tag,
     /// Messages a second at most.
     pub max_rate: Option<u32>,
+    /// Numbers per window, instead of the events or beside them.
+    pub aggregate: Option<AggregateOptions>,
 }
 
 /// A stream and those who receive it.
@@ -103,6 +106,7 @@ pub struct Stream {
     messages: Messages,
     packer: Packer,
     thinner: Option<Thinner>,
+    aggregator: Option<Aggregator>,
     transports: Vec<Transport>,
     /// Messages too long for a datagram, and the addresses that this was said of.
     too_long: u64,
@@ -113,12 +117,13 @@ impl Stream {
     /// A stream to `transports`.
     pub fn new(options: StreamOptions, transports: Vec<Transport>) -> Stream {
         Stream {
-            messages: Messages::new(options.message),
             packer: Packer::new(options.mtu, options.tag),
             thinner: options.max_rate.map(Thinner::new),
+            aggregator: options.aggregate.map(|aggregate| Aggregator::new(aggregate, &options.message.prefix)),
             transports,
             too_long: 0,
             too_long_events: vec![],
+            messages: Messages::new(options.message),
         }
     }
 
@@ -130,6 +135,9 @@ impl Stream {
     /// Adds an event.
     pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
         self.messages.add(format, kernel);
+        if let Some(aggregator) = &mut self.aggregator {
+            aggregator.add(format);
+        }
     }
 
     /// Sends the event `id` as `record`, now or with the next flush.
@@ -138,6 +146,9 @@ impl Stream {
     /// If the record is not what its format says. An event without a plan, or beyond the rate cap, is no error.
     #[inline]
     pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: &Moment) -> Result<(), EncodeError> {
+        if self.aggregator.is_some() && !self.aggregate::<E>(id, record, moment.play_ns) {
+            return Ok(());
+        }
         let Some(plan) = self.messages.plan(id) else { return Ok(()) };
         if let Some(thinner) = &mut self.thinner
             && !thinner.admit(id.index(), moment.play_ns)
@@ -156,6 +167,34 @@ impl Stream {
         Ok(())
     }
 
+    /// Counts the event in its window; whether it is sent itself as well.
+    fn aggregate<E: ByteOrder>(&mut self, id: EventId, record: &[u8], now: u64) -> bool {
+        self.tick(now);
+        let Some(aggregator) = &mut self.aggregator else { return true };
+        aggregator.event::<E>(id, record);
+        aggregator.events_too()
+    }
+
+    /// Checks the fields to be aggregated against the events there are.
+    pub fn check(&self, formats: &[EventFormat]) -> Result<(), AggregateError> {
+        self.aggregator.as_ref().map_or(Ok(()), |aggregator| aggregator.check(formats))
+    }
+
+    /// When the stream has something to say though no event comes, ns since 1970.
+    pub fn due(&self) -> Option<u64> {
+        self.aggregator.as_ref().and_then(Aggregator::due)
+    }
+
+    /// Says what is due at `now`, ns since 1970 on the clock that events are played by.
+    pub fn tick(&mut self, now: u64) {
+        let Some(aggregator) = &mut self.aggregator else { return };
+        let mut due = Vec::new();
+        aggregator.tick(now, |message| due.push(message));
+        for message in due {
+            self.about_at(message, now);
+        }
+    }
+
     #[cold]
     fn name_too_long(&mut self, id: EventId) {
         self.too_long += 1;
@@ -166,8 +205,12 @@ impl Stream {
 
     /// Sends a message about the stream, with the next flush.
     pub fn about(&mut self, message: OscMessage) {
+        self.about_at(message, timetag::unix_now_ns());
+    }
+
+    fn about_at(&mut self, message: OscMessage, unix_ns: u64) {
         let Ok(bytes) = rosc::encoder::encode(&OscPacket::Message(message)) else { return };
-        if self.packer.push(timetag::unix_now_ns(), |out| Ok(out.put_slice(&bytes)?)).is_err() {
+        if self.packer.push(unix_ns, |out| Ok(out.put_slice(&bytes)?)).is_err() {
             self.too_long += 1;
         }
         if self.packer.is_full() {

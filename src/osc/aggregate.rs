@@ -1,0 +1,309 @@
+//! Aggregates: how often each event came in a window of time, and the mean, least and greatest of one of its numbers.
+//!
+//! More than some thirty onsets a second fuse into a texture for the ear; then numbers per window serve better than events.
+//! Each event says its numbers in every window, zeros included: silence is information.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use byteorder::ByteOrder;
+use rosc::{OscMessage, OscType};
+
+use super::plan::{AGGREGATE, address};
+use crate::decode::{Element, FieldPlan, Plan, Read, Value};
+use crate::format::{EventFormat, EventId};
+
+/// The shortest window: below it, there is not one event in most of them.
+pub const MIN_WINDOW: Duration = Duration::from_millis(1);
+/// The longest window.
+pub const MAX_WINDOW: Duration = Duration::from_secs(3600);
+/// Windows in a row that are made up for when time has jumped; more are passed over.
+const MAX_CATCH_UP: u64 = 100;
+
+/// The field whose numbers are aggregated, for one event: `irq:softirq_entry=vec`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AggregateField {
+    /// The event's system, if it is named.
+    pub system: Option<String>,
+    /// The event's name.
+    pub event: String,
+    /// The field's name.
+    pub field: String,
+}
+
+/// Why a text names no field to aggregate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AggregateError {
+    /// It is not of the form.
+    #[error("--aggregate-field {0:?}: write EVENT=FIELD, such as irq:softirq_entry=vec")]
+    Form(String),
+    /// No event of that name is among those traced.
+    #[error("--aggregate-field: {0} is not among the events that are traced")]
+    NoEvent(String),
+    /// The event has no such number.
+    #[error("--aggregate-field: {event} has no number {field:?}; it has {known}")]
+    NoField {
+        /// The event.
+        event: String,
+        /// What was asked for.
+        field: String,
+        /// What there is.
+        known: String,
+    },
+}
+
+impl FromStr for AggregateField {
+    type Err = AggregateError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let form = || AggregateError::Form(text.to_owned());
+        let (event, field) = text.split_once('=').ok_or_else(form)?;
+        let (system, event) = match event.split_once(':') {
+            Some((system, event)) => (Some(system.to_owned()), event),
+            None => (None, event),
+        };
+        if event.is_empty() || field.is_empty() || system.as_deref() == Some("") {
+            return Err(form());
+        }
+        Ok(AggregateField { system, event: event.to_owned(), field: field.to_owned() })
+    }
+}
+
+impl AggregateField {
+    fn is_of(&self, format: &EventFormat) -> bool {
+        self.event == format.name && self.system.as_ref().is_none_or(|system| *system == format.system)
+    }
+
+    /// Checks that the field is there, among the events that are traced.
+    pub fn check<'f>(&self, mut formats: impl Iterator<Item = &'f EventFormat>) -> Result<(), AggregateError> {
+        let name =
+            self.system.iter().map(|system| format!("{system}:")).chain([self.event.clone()]).collect::<String>();
+        let format = formats.find(|format| self.is_of(format)).ok_or(AggregateError::NoEvent(name))?;
+        let known: Vec<_> = numbers(format).map(|(name, _)| name.to_owned()).collect();
+        if known.contains(&self.field) {
+            return Ok(());
+        }
+        let known = if known.is_empty() { "no number at all".to_owned() } else { known.join(", ") };
+        Err(AggregateError::NoField { event: format.full_name(), field: self.field.clone(), known })
+    }
+}
+
+/// The numbers among an event's own fields.
+fn numbers(format: &EventFormat) -> impl Iterator<Item = (&str, FieldPlan)> {
+    let plan = Plan::compile(format);
+    let numeric =
+        |field: &&FieldPlan| matches!(field.read, Read::Scalar(Element::Integer { .. } | Element::Bool { .. }));
+    let fields: Vec<_> = plan.fields().iter().filter(numeric).copied().collect();
+    fields.into_iter().filter_map(|field| Some((format.fields.get(field.index)?.name.as_str(), field)))
+}
+
+/// What is aggregated, and how.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AggregateOptions {
+    /// The length of a window.
+    pub window: Duration,
+    /// The fields to use; of an event that is not named here, the first number it has.
+    pub fields: Vec<AggregateField>,
+    /// Whether the events themselves are sent as well.
+    pub events_too: bool,
+}
+
+#[derive(Debug)]
+struct Tally {
+    address: String,
+    plan: Plan,
+    field: Option<FieldPlan>,
+    count: u64,
+    numbers: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+}
+
+/// Aggregates the events of one stream.
+#[derive(Debug)]
+pub struct Aggregator {
+    options: AggregateOptions,
+    prefix: String,
+    by_id: Vec<Option<Box<Tally>>>,
+    /// The end of the current window, ns since 1970; none before the first event or tick.
+    end: Option<u64>,
+}
+
+impl Aggregator {
+    /// Nothing yet. Addresses begin with `prefix`.
+    pub fn new(options: AggregateOptions, prefix: &str) -> Aggregator {
+        Aggregator { options, prefix: prefix.to_owned(), by_id: vec![], end: None }
+    }
+
+    /// Whether the events themselves are sent as well.
+    pub fn events_too(&self) -> bool {
+        self.options.events_too
+    }
+
+    /// Checks that the fields are there, among the events that are traced.
+    pub fn check(&self, formats: &[EventFormat]) -> Result<(), AggregateError> {
+        self.options.fields.iter().try_for_each(|field| field.check(formats.iter()))
+    }
+
+    /// When the current window ends, ns since 1970.
+    pub fn due(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// Takes up an event.
+    pub fn add(&mut self, format: &EventFormat) {
+        let index = format.id.index();
+        if self.by_id.len() <= index {
+            self.by_id.resize_with(index + 1, || None);
+        }
+        let named = self.options.fields.iter().find(|field| field.is_of(format));
+        // A system call's number says nothing that its address does not.
+        let wanted = |name: &str| named.map_or(name != "__syscall_nr", |named| named.field == name);
+        let field = numbers(format).find(|(name, _)| wanted(name)).map(|(_, field)| field);
+        let address = address(&format!("{}/{AGGREGATE}", self.prefix), &format.system, &format.name);
+        let plan = Plan::compile(format);
+        let (sum, min, max) = (0.0, 0.0, 0.0);
+        self.by_id[index] = Some(Box::new(Tally { address, plan, field, count: 0, numbers: 0, sum, min, max }));
+    }
+
+    /// Counts an event.
+    pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8]) {
+        let Some(Some(tally)) = self.by_id.get_mut(id.index()) else { return };
+        tally.count += 1;
+        let value = tally.field.and_then(|field| tally.plan.value::<E>(&field, record).ok());
+        let number = match value {
+            Some(Value::Signed(v)) => v as f64,
+            Some(Value::Unsigned(v)) => v as f64,
+            Some(Value::Bool(v)) => f64::from(u8::from(v)),
+            _ => return,
+        };
+        (tally.min, tally.max) = match tally.numbers {
+            0 => (number, number),
+            _ => (tally.min.min(number), tally.max.max(number)),
+        };
+        tally.numbers += 1;
+        tally.sum += number;
+    }
+
+    /// Hands the messages of all windows that have ended by `now` (ns since 1970) to `send`.
+    pub fn tick(&mut self, now: u64, mut send: impl FnMut(OscMessage)) {
+        let window = self.options.window.as_nanos() as u64;
+        let mut end = *self.end.get_or_insert(now.saturating_add(window));
+        for _ in 0..MAX_CATCH_UP {
+            if now < end {
+                break;
+            }
+            self.close(&mut send);
+            end = end.saturating_add(window);
+        }
+        if now >= end {
+            // Time has jumped, or the machine was asleep.
+            end = now.saturating_add(window);
+        }
+        self.end = Some(end);
+    }
+
+    /// The messages of the window that is under way, whatever there is of it.
+    pub fn close(&mut self, send: &mut impl FnMut(OscMessage)) {
+        let seconds = self.options.window.as_secs_f64();
+        for tally in self.by_id.iter_mut().flatten() {
+            let mean = if tally.numbers == 0 { 0.0 } else { tally.sum / tally.numbers as f64 };
+            let floats = [tally.count as f64 / seconds, mean, tally.min, tally.max];
+            let mut args = vec![OscType::Int(i32::try_from(tally.count).unwrap_or(i32::MAX))];
+            args.extend(floats.map(|number| OscType::Float(number as f32)));
+            send(OscMessage { addr: tally.address.clone(), args });
+            (tally.count, tally.numbers, tally.sum, tally.min, tally.max) = (0, 0, 0.0, 0.0, 0.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use byteorder::LittleEndian;
+
+    use super::*;
+    use crate::format::LongSize;
+
+    fn format(id: u16, name: &str) -> EventFormat {
+        let text = format!(
+            "name: {name}\nID: {id}\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+             \tfield:const void * ptr;\toffset:8;\tsize:8;\tsigned:0;\n\
+             \tfield:int vec;\toffset:16;\tsize:4;\tsigned:1;\n\
+             \tfield:int other;\toffset:20;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n"
+        );
+        EventFormat::parse("irq", &text, LongSize::Eight).unwrap()
+    }
+
+    fn record(vec: i32, other: i32) -> Vec<u8> {
+        [&[0; 16][..], &vec.to_le_bytes(), &other.to_le_bytes()].concat()
+    }
+
+    fn aggregator(fields: &[&str]) -> Aggregator {
+        let fields = fields.iter().map(|field| field.parse().unwrap()).collect();
+        let options = AggregateOptions { window: Duration::from_millis(50), fields, events_too: false };
+        let mut aggregator = Aggregator::new(options, "/ftrace");
+        aggregator.add(&format(3, "entry"));
+        aggregator.add(&format(4, "exit"));
+        aggregator
+    }
+
+    fn ticked(aggregator: &mut Aggregator, now_ms: u64) -> Vec<(String, Vec<OscType>)> {
+        let mut messages = vec![];
+        aggregator.tick(now_ms * 1_000_000, |message| messages.push((message.addr, message.args)));
+        messages
+    }
+
+    fn message(event: &str, count: i32, floats: [f32; 4]) -> (String, Vec<OscType>) {
+        let floats = floats.map(OscType::Float);
+        (format!("/ftrace/agg/irq/{event}"), [OscType::Int(count)].into_iter().chain(floats).collect())
+    }
+
+    #[test]
+    fn each_window_says_count_rate_mean_least_and_greatest_and_zeros_when_idle() {
+        let mut aggregator = aggregator(&[]);
+        assert_eq!(ticked(&mut aggregator, 1000), []);
+        for vec in [3, -1, 7, 3] {
+            aggregator.event::<LittleEndian>(EventId(3), &record(vec, 100));
+        }
+        assert_eq!(ticked(&mut aggregator, 1049), []);
+        let zeros = [0.0; 4];
+        let entry = message("entry", 4, [80.0, 3.0, -1.0, 7.0]);
+        assert_eq!(ticked(&mut aggregator, 1050), [entry, message("exit", 0, zeros)]);
+        assert_eq!(ticked(&mut aggregator, 1100), [message("entry", 0, zeros), message("exit", 0, zeros)]);
+        // Two windows late, two windows' messages.
+        assert_eq!(ticked(&mut aggregator, 1210).len(), 4);
+    }
+
+    #[test]
+    fn the_field_can_be_named() {
+        let mut aggregator = aggregator(&["irq:entry=other"]);
+        ticked(&mut aggregator, 0);
+        aggregator.event::<LittleEndian>(EventId(3), &record(1, 9));
+        aggregator.event::<LittleEndian>(EventId(4), &record(1, 9));
+        let messages = ticked(&mut aggregator, 50);
+        assert_eq!(messages, [message("entry", 1, [20.0, 9.0, 9.0, 9.0]), message("exit", 1, [20.0, 1.0, 1.0, 1.0])]);
+    }
+
+    #[test]
+    fn a_field_that_is_none_is_refused_with_those_there_are() {
+        let formats = [format(3, "entry")];
+        let check =
+            |text: &str| text.parse::<AggregateField>()?.check(formats.iter()).map_err(|e| e.to_string().into());
+        let error =
+            |text: &str| -> String { Result::<(), Box<dyn std::error::Error>>::unwrap_err(check(text)).to_string() };
+        assert!(check("irq:entry=vec").is_ok());
+        assert!(error("entry=ptr").ends_with("irq:entry has no number \"ptr\"; it has vec, other"));
+        assert!(error("sched:entry=vec").contains("sched:entry is not among the events"));
+        assert!(error("entry").contains("write EVENT=FIELD"));
+    }
+
+    #[test]
+    fn a_jump_of_the_clock_does_not_flood() {
+        let mut aggregator = aggregator(&[]);
+        ticked(&mut aggregator, 0);
+        assert_eq!(ticked(&mut aggregator, 86_400_000).len(), 2 * MAX_CATCH_UP as usize);
+        assert_eq!(ticked(&mut aggregator, 86_400_049), []);
+    }
+}
