@@ -1,5 +1,5 @@
-//! The kernel is the oracle: our text of each capture of other machines equals what that machine's kernel printed for the
-//! same bytes.
+//! The kernel is the oracle: our text of each capture, our own and those of other machines, equals what that machine's
+//! kernel printed for the same bytes.
 //!
 //! Big-endian and little, 32 and 64 bits, sub-buffers of 4 to 64 KiB; tracepoints, system calls, kprobes, uprobes,
 //! synthetic events, the function and graph tracers, stacks, markers, each clock.
@@ -56,13 +56,15 @@ fn every_line_of(machine: &str) {
         eprintln!("SKIPPED: the corpus has no machine {machine}");
         return;
     };
+    every_line_of_captures(machine);
+}
+
+/// The captures in the folder `machine`.
+fn every_line_of_captures(machine: &Path) {
     let (mut records, mut defects, mut report) = (0, 0, String::new());
     for path in corpus::captures(machine).iter().filter(|path| path.join("trace").is_file()) {
-        let name = format!(
-            "{}/{}",
-            machine.file_name().unwrap().to_str().unwrap(),
-            path.file_name().unwrap().to_str().unwrap()
-        );
+        let last = |path: &Path| path.file_name().unwrap().to_str().unwrap().to_owned();
+        let name = format!("{}/{}", last(machine), last(path));
         let tally = compare(path);
         eprintln!("{}", tally.line(&name));
         records += tally.records;
@@ -73,6 +75,15 @@ fn every_line_of(machine: &str) {
     }
     assert!(records > 0);
     assert!(defects == 0, "{defects} of {records} records differ without a reason\n{report}");
+}
+
+#[test]
+fn every_line_of_the_project_s_own_captures() {
+    for machine in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")).unwrap().flatten() {
+        if machine.path().is_dir() {
+            every_line_of_captures(&machine.path());
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,11 @@ mod fixed;
 mod kallsyms;
 mod printk_formats;
 
-use std::{fs, io, path::Path};
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
 pub use comms::{Comms, Tgids};
 pub use enums::Enums;
@@ -181,10 +185,15 @@ pub enum NamesError {
 
 /// The file's bytes; none if there is no such file.
 fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    match fs::metadata(path) {
-        Ok(found) if found.len() > MAX_FILE => Err(io::Error::other(format!("{} bytes are too many", found.len()))),
-        Ok(_) => fs::read(path).map(Some),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e),
+    };
+    // The kernel's own files say that they are empty, and a device never ends: only reading tells.
+    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(MAX_FILE) as usize);
+    match file.take(MAX_FILE + 1).read_to_end(&mut bytes)? {
+        len if len as u64 > MAX_FILE => Err(io::Error::other(format!("more than {MAX_FILE} bytes are too many"))),
+        _ => Ok(Some(bytes)),
     }
 }

@@ -39,6 +39,8 @@ pub enum Reason {
     OnlyTheKernelKnows,
     /// `name+0x10/0x40 [module]`: where a module's code ends is in no file, and the size of its last symbol depends on it.
     ModuleEnd,
+    /// The capture was taken without kallsyms: an address stands where the kernel has a function's name.
+    NoKallsyms,
 }
 
 /// What the comparison found.
@@ -70,13 +72,14 @@ impl Tally {
     pub fn line(&self, name: &str) -> String {
         let masked = |reason| self.masked.get(&reason).copied().unwrap_or(0);
         format!(
-            "{name:<36} {:>7} records {:>7} equal {:>5} %p {:>4} comm {:>4} kernel-only {:>2} module end {:>5} defects",
+            "{name:<36} {:>7} records {:>7} equal {:>5} %p {:>4} comm {:>4} kernel-only {:>2} module end {:>4} no kallsyms {:>5} defects",
             self.records,
             self.equal,
             masked(Reason::HashedPointer),
             masked(Reason::TaskName),
             masked(Reason::OnlyTheKernelKnows),
             masked(Reason::ModuleEnd),
+            masked(Reason::NoKallsyms),
             self.defects()
         )
     }
@@ -181,11 +184,26 @@ fn reason(ours: &[u8], theirs: &[u8]) -> Option<Reason> {
     if without_module_sizes(&ours) == without_module_sizes(&theirs) {
         return Some(Reason::ModuleEnd);
     }
+    if differ_in_symbols_only(&ours, &theirs) {
+        return Some(Reason::NoKallsyms);
+    }
     let front = |text: &str| text.split_once(" [").map(|(comm, rest)| (comm.to_owned(), rest.to_owned()));
     let ((our_comm, our_rest), (their_comm, their_rest)) = (front(&ours)?, front(&theirs)?);
     let forgotten = our_comm != their_comm && (our_comm.contains("<...>") || their_comm.contains("<...>"));
     (forgotten && (our_rest == their_rest || differ_in_pointers_only(&our_rest, &their_rest)))
         .then_some(Reason::TaskName)
+}
+
+/// `function=0xffffffff81234567` against `function=tick_nohz_handler`, and nothing else; pointers may be hashed, too.
+fn differ_in_symbols_only(ours: &str, theirs: &str) -> bool {
+    let tokens = |text: &str| -> Vec<String> { text.split([' ', '=', '(', ')', ',']).map(str::to_owned).collect() };
+    let (ours, theirs) = (tokens(ours), tokens(theirs));
+    let address = |token: &str| token.strip_prefix("0x").is_some_and(|hex| hex.len() == 16 && hex.starts_with("ffff"));
+    let name = |token: &str| token.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    ours.len() == theirs.len()
+        && ours.iter().zip(&theirs).all(|(a, b)| {
+            a == b || address(a.trim_end_matches([':', '\n'])) && name(b) || differ_in_pointers_only(a, b)
+        })
 }
 
 /// The text without the sizes of modules' symbols.
