@@ -408,9 +408,15 @@ fn print_formats_tell_what_fields_mean_and_their_own_text() {
     }
 
     let format = format("sched.sched_switch");
-    let plan = TextPlan::compile(&format, LongSize::Eight, Endian::Little, &Kernel);
     let record = Record::new(&format, Endian::Little).set("prev_state", 0x100).done();
-    let mut out = Vec::new();
-    plan.render_field(&plan.fields()[0], &record, &Kernel, &mut out);
-    assert_eq!(out, b"R+");
+    let (long, endian) = (LongSize::Eight, Endian::Little);
+    let whole = TextPlan::compile(&format, long, endian, &Kernel);
+    let fields_only = TextPlan::compile_fields(&format, long, endian, &Kernel, &|meaning| meaning == Meaning::Flags);
+    for plan in [whole, fields_only] {
+        let mut out = Vec::new();
+        plan.render_field(&plan.fields()[0], &record, &Kernel, &mut out);
+        assert_eq!(out, b"R+");
+    }
+    let none = TextPlan::compile_fields(&format, long, endian, &Kernel, &|meaning| meaning.is_text());
+    assert_eq!(none.fields(), []);
 }

@@ -16,7 +16,7 @@ use super::write::{Full, Writer};
 use crate::decode::{DecodeError, Element, FieldPlan, Plan, Read, Value, located, until_nul, zero_bytes};
 use crate::format::{Abi, EventFormat, Field};
 use crate::names::{Constants, NoNames};
-use crate::render::{FieldText, TextPlan};
+use crate::render::{FieldText, Meaning, TextPlan};
 
 /// The version of addresses and signatures, sent in `/ftrace/start`. It changes when one of them does.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -196,12 +196,11 @@ impl MessagePlan {
     ) -> (MessagePlan, Schema) {
         let decode = Plan::compile(format);
         // What a field is beyond its C type, only the print format says.
-        let texts = TextPlan::compile(format, abi.long, abi.endian, constants);
+        let wanted = |meaning: Meaning| meaning.is_text() || options.names && meaning.is_name();
+        let texts = TextPlan::compile_fields(format, abi.long, abi.endian, constants, &wanted);
         let mut signature = Signature::new(options);
         for field in decode.fields() {
-            let words = |text: &FieldText| {
-                text.field == field.index && (text.meaning.is_text() || options.names && text.meaning.is_name())
-            };
+            let words = |text: &FieldText| text.field == field.index;
             match texts.fields().iter().position(words) {
                 Some(text) => signature.text(
                     &format.fields[field.index].name,

@@ -2,8 +2,11 @@
 //!
 //! A format file types a MAC address as six bytes and a set of flags as a number. Only the print format says more.
 
-use super::{pointer::Pointee, printf::Conversion};
-use crate::format::{Base, EventFormat, Place, print_fmt::Expr};
+use super::{
+    pointer::Pointee,
+    printf::{Conversion, Part},
+};
+use crate::format::{Base, EventFormat, Field, Place, print_fmt::Expr};
 
 /// What a field is, beyond its C type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,22 +46,46 @@ impl Meaning {
     }
 }
 
+/// Whether `parts`, the literal of the print format of `format`, can show any field to be one of the `wanted`. If not, its
+/// arguments need not be parsed.
+pub(super) fn may_be_shown(parts: &[Part], format: &EventFormat, wanted: &dyn Fn(Meaning) -> bool) -> bool {
+    let has = |text: &str| memchr::memmem::find(format.print_fmt.as_bytes(), text.as_bytes()).is_some();
+    let by_helper = || {
+        let helpers =
+            [(Meaning::Enum, "__print_symbolic"), (Meaning::Flags, "__print_flags"), (Meaning::Bitmap, "mask(")];
+        helpers.iter().any(|(meaning, helper)| wanted(*meaning) && has(helper))
+            || wanted(Meaning::Text) && format.fields.iter().any(is_bytes)
+    };
+    parts.iter().any(|part| match part {
+        Part::Conversion { conversion: Conversion::Pointer(letters), .. } => pointed_at(letters).is_some_and(wanted),
+        Part::Conversion { conversion: Conversion::Text, .. } => by_helper(),
+        _ => false,
+    })
+}
+
+/// What `%p` with such letters shows its argument to point at.
+fn pointed_at(letters: &str) -> Option<Meaning> {
+    Some(match Pointee::of(letters)? {
+        Pointee::Uuid { .. } => Meaning::Uuid,
+        Pointee::Mac { .. } => Meaning::Mac,
+        Pointee::Ip4 { .. } => Meaning::Ipv4,
+        Pointee::Ip6(_) => Meaning::Ipv6,
+        Pointee::SockAddr(_) => Meaning::SockAddr,
+        Pointee::Bitmap(_) => Meaning::Bitmap,
+        Pointee::Symbol { .. } => Meaning::Symbol,
+        _ => return None,
+    })
+}
+
+/// An array of bytes, not of characters.
+fn is_bytes(field: &Field) -> bool {
+    field.place != Place::Scalar && field.ctype.size == 1 && field.ctype.base != Base::Char
+}
+
 /// The field that `expr`, printed by `conversion`, shows, and what it shows it to be.
 pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) -> Option<(usize, Meaning)> {
     match conversion {
-        Conversion::Pointer(letters) => {
-            let meaning = match Pointee::of(letters)? {
-                Pointee::Uuid { .. } => Meaning::Uuid,
-                Pointee::Mac { .. } => Meaning::Mac,
-                Pointee::Ip4 { .. } => Meaning::Ipv4,
-                Pointee::Ip6(_) => Meaning::Ipv6,
-                Pointee::SockAddr(_) => Meaning::SockAddr,
-                Pointee::Bitmap(_) => Meaning::Bitmap,
-                Pointee::Symbol { .. } => Meaning::Symbol,
-                _ => return None,
-            };
-            Some((index(bare_field(expr)?, format)?, meaning))
-        }
+        Conversion::Pointer(letters) => Some((index(bare_field(expr)?, format)?, pointed_at(letters)?)),
         Conversion::Text => {
             let mut tables = Vec::new();
             collect_tables(expr, &mut tables);
@@ -77,9 +104,7 @@ pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) 
                 return Some((index(field, format)?, Meaning::Bitmap));
             }
             let at = index(bare_field(expr)?, format)?;
-            let field = format.fields.get(at)?;
-            let bytes = field.place != Place::Scalar && field.ctype.size == 1 && field.ctype.base != Base::Char;
-            bytes.then_some((at, Meaning::Text))
+            is_bytes(format.fields.get(at)?).then_some((at, Meaning::Text))
         }
         _ => None,
     }

@@ -70,6 +70,10 @@ enum Piece {
     Rare(Box<Rare>),
 }
 
+impl Piece {
+    const NOTHING: Piece = Piece::Literal(Span { start: 0, len: 0 });
+}
+
 #[derive(Debug, Clone)]
 struct Rare {
     spec: Spec,
@@ -98,17 +102,48 @@ impl TextPlan {
     /// `constants` gives the values of the names that the format file leaves as names.
     pub fn compile(format: &EventFormat, long: LongSize, endian: Endian, constants: &dyn Constants) -> TextPlan {
         let parsed = PrintFmt::parse(&format.print_fmt);
+        TextPlan::of(&parsed, format, long, endian, constants, None)
+    }
+
+    /// As [`compile`](Self::compile), but for the texts of [fields](Self::fields) of such meanings alone: the event's own text is
+    /// empty. Most events have no such field, which shows before their print format is parsed.
+    pub fn compile_fields(
+        format: &EventFormat,
+        long: LongSize,
+        endian: Endian,
+        constants: &dyn Constants,
+        wanted: &dyn Fn(Meaning) -> bool,
+    ) -> TextPlan {
+        let literal = printf::parse(&PrintFmt::parse_literal(&format.print_fmt));
+        let parsed = match meaning::may_be_shown(&literal, format, wanted) {
+            true => PrintFmt::parse(&format.print_fmt),
+            false => PrintFmt::default(),
+        };
+        TextPlan::of(&parsed, format, long, endian, constants, Some(wanted))
+    }
+
+    fn of(
+        parsed: &PrintFmt,
+        format: &EventFormat,
+        long: LongSize,
+        endian: Endian,
+        constants: &dyn Constants,
+        fields_only: Option<&dyn Fn(Meaning) -> bool>,
+    ) -> TextPlan {
         let mut builder = Builder {
             compiler: Compiler::new(format, long, constants),
             long: Int { bits: (long.bytes() * 8) as u8, signed: false },
             args: parsed.args.iter().enumerate(),
             unsupported: vec![],
             fields: vec![],
+            fields_only,
         };
         let parts = printf::parse(&parsed.literal);
         let mut pieces: Vec<_> = parts.iter().enumerate().map(|(at, part)| builder.piece(at, part)).collect();
-        let text_len = pieces.len();
-        builder.enum_fields(&mut pieces);
+        let text_len = if fields_only.is_some() { 0 } else { pieces.len() };
+        if fields_only.is_none_or(|wanted| wanted(Meaning::Enum)) {
+            builder.enum_fields(&mut pieces);
+        }
         let Builder { compiler, unsupported, fields, .. } = builder;
         TextPlan {
             pieces: pieces.into(),
@@ -214,13 +249,15 @@ struct Builder<'a> {
     args: std::iter::Enumerate<std::slice::Iter<'a, Argument>>,
     unsupported: Vec<Unsupported>,
     fields: Vec<FieldText>,
+    /// Only texts of fields of such meanings are wanted.
+    fields_only: Option<&'a dyn Fn(Meaning) -> bool>,
 }
 
 impl<'a> Builder<'a> {
-    /// Notes what the next argument, which becomes the piece at `at`, tells of a field.
-    fn note_field(&mut self, at: usize, conversion: &Conversion) {
+    /// Notes what the argument `ahead` of the next, which becomes the piece at `at`, tells of a field; whether it does.
+    fn note_field(&mut self, at: usize, ahead: usize, conversion: &Conversion) -> bool {
         let format = self.compiler.format;
-        let Some((_, Argument { expr: Ok(expr), .. })) = self.args.clone().next() else { return };
+        let Some((_, Argument { expr: Ok(expr), .. })) = self.args.clone().nth(ahead) else { return false };
         // `%s%s`, the state of a task and its `+`: what follows at once and speaks of the same field belongs to it.
         if let Some(last) = self.fields.last_mut()
             && last.pieces.end == at
@@ -229,12 +266,15 @@ impl<'a> Builder<'a> {
             && meaning::speaks_only_of(expr, last.field, format)
         {
             last.pieces.end = at + 1;
-            return;
+            return true;
         }
-        let Some((field, meaning)) = meaning::shown(conversion, expr, format) else { return };
-        if self.fields.iter().all(|known| known.field != field) {
+        let Some((field, meaning)) = meaning::shown(conversion, expr, format) else { return false };
+        let wanted = self.fields_only.is_none_or(|wanted| wanted(meaning));
+        let new = wanted && self.fields.iter().all(|known| known.field != field);
+        if new {
             self.fields.push(FieldText { field, meaning, pieces: at..at + 1 });
         }
+        new
     }
 
     /// Appends the texts of fields whose type is an enum, where the print format has no table for them.
@@ -252,9 +292,16 @@ impl<'a> Builder<'a> {
 
     fn piece(&mut self, at: usize, part: &Part) -> Piece {
         let (flags, width, precision, conversion) = match part {
+            Part::Literal(_) if self.fields_only.is_some() => return Piece::NOTHING,
             Part::Literal(text) => return Piece::Literal(self.compiler.intern(text)),
             Part::Conversion { flags, width, precision, conversion } => (*flags, *width, *precision, conversion),
         };
+        let stars = usize::from(width == Amount::Argument) + usize::from(precision == Amount::Argument);
+        let noted = self.note_field(at, stars, conversion);
+        if self.fields_only.is_some() && !noted {
+            self.args.nth(stars);
+            return Piece::NOTHING;
+        }
         let mut rare =
             Rare { spec: Spec { flags, ..Spec::PLAIN }, width: None, precision: None, what: What::Char(Num::Const(0)) };
         match width {
@@ -268,7 +315,6 @@ impl<'a> Builder<'a> {
             Amount::None => {}
         }
         let plain = width == Amount::None && precision == Amount::None && flags == Flags::default();
-        self.note_field(at, conversion);
         rare.what = match conversion {
             Conversion::Number(radix, length) => {
                 let num = self.integer(self.number_type(*radix, *length));

@@ -20,7 +20,7 @@ pub use expr::{BinaryOp, Binding, Expr, Literal, TypeName, UnaryOp};
 use lexer::{Spanned, Token};
 
 /// A print format, parsed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PrintFmt {
     /// The printf format.
     pub literal: Vec<u8>,
@@ -69,6 +69,11 @@ impl PrintFmt {
             None => vec![],
         };
         PrintFmt { literal, args }
+    }
+
+    /// The printf format alone.
+    pub fn parse_literal(text: &str) -> Vec<u8> {
+        literal(text).0
     }
 }
 
