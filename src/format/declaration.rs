@@ -108,6 +108,10 @@ const QUALIFIERS: [&str; 12] = [
     "__force", "register",
 ];
 
+/// Elements that a probe's array argument has at most (`MAX_ARRAY_LEN`, kernel/trace/trace_probe.h). A file that claims
+/// more is none of the kernel's, and must not make us compile a plan of a billion texts.
+const MAX_PROBE_ARRAY: u32 = 64;
+
 /// Splits `declaration`; `None` if it has no type or no name.
 pub(super) fn split(declaration: &str) -> Option<Declaration<'_>> {
     let (rest, mut tokens) =
@@ -198,7 +202,9 @@ impl Declaration<'_> {
                 let place = match (location, size) {
                     (Location::Rel, _) => Place::RelLoc,
                     (Location::Data, 2) => Place::DataLocShort,
-                    (Location::Data, n) if n > 4 || self.brackets.len() > 1 => Place::DataLocArray { count: n / 4 },
+                    (Location::Data, n) if (n > 4 || self.brackets.len() > 1) && n / 4 <= MAX_PROBE_ARRAY => {
+                        Place::DataLocArray { count: n / 4 }
+                    }
                     (Location::Data, _) => Place::DataLoc,
                 };
                 (natural.unwrap_or(1), place)
@@ -337,6 +343,7 @@ mod tests {
             ("__data_loc cpumask_t cpumask", 4, false, "cpumask", "cpumask_t", CpuMask, 8, DataLoc),
             ("__data_loc struct nvmap_handle *[] h", 4, false, "h", "struct nvmap_handle *", Pointer, 8, DataLoc),
             ("__data_loc char[][2] arg1", 8, true, "arg1", "char", Char, 1, DataLocArray { count: 2 }),
+            ("__data_loc char[][9] liar", 4_000_000_000, true, "liar", "char", Char, 1, DataLoc),
             ("__rel_loc char[] msg", 4, false, "msg", "char", Char, 1, RelLoc),
             ("__data_loc char[] old", 2, false, "old", "char", Char, 1, DataLocShort),
             ("const char *const * argv", 8, false, "argv", "char **", Pointer, 8, Scalar),
