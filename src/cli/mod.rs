@@ -12,13 +12,13 @@ pub use trace::TraceArgs;
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo ftrace-live --raw -e irq exceptions     interrupts and page faults as numbers, to SuperCollider on this machine
-  ftrace-live listen                           in another terminal: see what arrives, with no synth installed
-  sudo ftrace-live --raw -e sched --for pd     the scheduler, as Pure Data takes it
-  sudo ftrace-live --raw -e syscalls -- ls     what one command does, from its first moment
-  sudo ftrace-live -e tcp random fs            as text, the way of the first ftrace-live: /ftrace ,dsii
+  sudo ftrace-live --raw -e irq exceptions    interrupts and page faults, to sclang
+  ftrace-live listen                          see what arrives, with no synth
+  sudo ftrace-live --raw -e sched --for pd    the scheduler, as Pure Data takes it
+  sudo ftrace-live --raw -e syscalls -- ls    what one command does, from its start
+  sudo ftrace-live -e tcp random fs           as text: /ftrace ,dsii
   sudo ftrace-live capture -e irq -o one --seconds 1    keep a second of it …
-  ftrace-live replay one --raw --speed 0.1              … and play it ten times slower, without root
+  ftrace-live replay one --raw --speed 0.1    … and play it ten times slower
 ";
 
 const AFTER: &str = "\
