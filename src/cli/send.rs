@@ -67,7 +67,7 @@ pub struct SendArgs {
     #[arg(short, long, value_name = "PORT")]
     pub port: Option<String>,
 
-    /// Where to send: [PRESET@]HOST[:PORT], such as 10.0.0.5:57120 or pd@studio; may be given several times
+    /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several times
     #[arg(long, value_name = "TARGET")]
     pub to: Vec<String>,
 
