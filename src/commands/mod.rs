@@ -70,7 +70,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.downcast_ref::<TargetError>().is_some_and(|e| !matches!(e, TargetError::Resolve { .. }))
             || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
             || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)
-            || cause.downcast_ref::<LiveError>().is_some_and(|e| matches!(e, LiveError::Tracefs(e) if e.is_usage()))
+            || cause.downcast_ref::<LiveError>().is_some_and(LiveError::is_usage)
     })
 }
 

@@ -21,10 +21,16 @@ impl Comm {
 
     /// A name of at most 15 bytes (`TASK_COMM_LEN` less its NUL); what is longer is cut.
     pub fn new(name: &[u8]) -> Comm {
-        let name = text::repaired(crate::decode::until_nul(name), 15);
-        let mut comm = Comm { bytes: [0; 16], padded: text::padded(name.len()) as u32 };
-        comm.bytes[..name.len()].copy_from_slice(name.as_bytes());
-        comm
+        let (mut bytes, mut len) = ([0; 16], 0);
+        // Not a String: a task is renamed while events flow, and then nothing is allocated.
+        let Ok(()) = text::repair(crate::decode::until_nul(name), 15, |piece| {
+            for (to, from) in bytes[len..].iter_mut().zip(piece) {
+                *to = *from;
+            }
+            len += piece.len();
+            Ok::<(), std::convert::Infallible>(())
+        });
+        Comm { bytes, padded: text::padded(len) as u32 }
     }
 
     /// The name.

@@ -1,0 +1,72 @@
+//! From record to datagram nothing is allocated: counted, not claimed.
+
+use std::alloc::System;
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+
+use byteorder::LittleEndian;
+use ftrace_live::capture::{self, Capture};
+use ftrace_live::decode::EventTable;
+use ftrace_live::format::{Abi, EventId};
+use ftrace_live::names::{Kernel, Names};
+use ftrace_live::osc::datagram::Tag;
+use ftrace_live::osc::stream::{Stream, StreamOptions};
+use ftrace_live::osc::{MessageOptions, Types};
+use ftrace_live::pipeline::Pipeline;
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+fn fixture(name: &str) -> Capture {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18").join(name);
+    capture::open(&path, Default::default()).unwrap()
+}
+
+// One test: others, running beside it, would be counted.
+#[test]
+fn nothing_is_allocated_between_record_and_datagram() {
+    for types in [Types::Double, Types::Full, Types::Portable] {
+        for name in ["sched", "syscalls", "kmem", "irq-exceptions"] {
+            let mut capture = fixture(name);
+            let table = EventTable::new(std::mem::take(&mut capture.events));
+            let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
+            let kernel = Arc::new(Kernel { abi, names: Names::default() });
+            let message = MessageOptions { types, ..MessageOptions::default() };
+            let tag = Tag::Event { latency_ns: 0 };
+            let options = StreamOptions { message, mtu: 1432, tag, max_rate: Some(1_000_000), aggregate: None };
+            let mut pipeline = Pipeline::new(kernel, Stream::new(options, vec![]), Box::new(|_| None));
+            pipeline.add_all(&table);
+            // The records in memory, so that reading files is not counted.
+            let mut records = vec![];
+            let _ = capture.merge().for_each::<LittleEndian, ()>(|record| {
+                records.push((record.cpu, record.time, record.lost, record.bytes.to_vec()));
+                ControlFlow::Continue(())
+            });
+            let mut play = |allocating: &mut BTreeMap<u16, usize>| {
+                for (cpu, time, lost, bytes) in &records {
+                    let record = ftrace_live::ring::Record { cpu: *cpu, time: *time, lost: *lost, bytes };
+                    let region = Region::new(ALLOCATOR);
+                    pipeline.record::<LittleEndian>(record, None);
+                    let change = region.change();
+                    if change.allocations + change.reallocations > 0 {
+                        *allocating.entry(u16::from_le_bytes([bytes[0], bytes[1]])).or_default() += 1;
+                    }
+                }
+                pipeline.flush();
+            };
+            // The first pass may: every task's name is met for the first time there.
+            play(&mut BTreeMap::new());
+            let mut allocating = BTreeMap::new();
+            play(&mut allocating);
+            let events: Vec<_> = allocating
+                .into_iter()
+                .map(|(id, count)| (table.get(EventId(id)).map(|format| format.full_name()), count))
+                .collect();
+            assert!(events.is_empty(), "{name} {types}: {events:?} allocate");
+            assert!(records.len() > 100, "{name} has {} events", records.len());
+        }
+    }
+}
