@@ -1,26 +1,31 @@
 //! The replay loop: a frozen ring, at the pace it was recorded at, stretched, or as fast as possible.
 //!
-//! Pace is kept against the time at which the replay began, so that errors do not add up. Events that are due together
+//! Pace is kept against the time at which the replay began, so that errors do not add up; each pass of a `--loop` begins
+//! where the one before ends by its own time, not when its last event happened to be sent. Events that are due together
 //! leave together, as they would live.
 
-use std::io;
+mod start;
+mod time;
+
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
-use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM};
 
-use crate::capture::{Capture, RingFeed};
+use crate::capture::select::{Select, SelectError, Selector};
+use crate::capture::window::Span;
+use crate::capture::{Capture, CaptureError, RingFeed};
 use crate::decode::EventTable;
 use crate::format::{Abi, Endian};
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
-use crate::osc::timetag;
 use crate::outputs::{Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
+
+pub use start::{StartAt, StartAtError};
+pub use time::{RealTime, Time};
 
 /// How fast a capture is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,7 +36,57 @@ pub enum Speed {
     Max,
 }
 
-/// Events due within this time of each other leave together, ns: the default tick.
+/// How a capture is played.
+#[derive(Debug, Clone)]
+pub struct PlayOptions {
+    /// How fast.
+    pub speed: Speed,
+    /// What of it.
+    pub select: Select,
+    /// When it begins, ns since 1970; at once if not said.
+    pub start_at: Option<u64>,
+    /// Whether it is played again and again.
+    pub repeat: bool,
+    /// The name of this machine, for `/ftrace/start`.
+    pub host: String,
+}
+
+/// What a replay tells on its way, for people.
+pub trait Observer {
+    /// Something is not as asked.
+    fn warn(&mut self, text: &str);
+
+    /// Where it is: ns of the capture's own time since the part that is played began, and the length of that part.
+    fn position(&mut self, at: u64, length: u64);
+}
+
+/// Why a capture cannot be played.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayError {
+    /// What is asked for cannot be selected from it.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// A field to be aggregated is not among the capture's.
+    #[error(transparent)]
+    Aggregate(#[from] AggregateError),
+    /// It cannot be opened again.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+}
+
+impl ReplayError {
+    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            ReplayError::Select(error) => error.is_usage(),
+            ReplayError::Aggregate(_) => true,
+            ReplayError::Capture(_) => false,
+        }
+    }
+}
+
+/// Events due within this time of each other leave together, ns: the default tick. A loop is not shorter.
 const TOGETHER_NS: u64 = 1_000_000;
 /// How long the replay sleeps at most before it looks for a reason to stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
@@ -39,21 +94,6 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 const STAT_NS: u64 = 1_000_000_000;
 /// How often the addresses are announced again.
 const ANNOUNCE_EVERY: u64 = 10;
-
-/// The time, and waiting for it: the real one, or one of a test's own.
-pub trait Time {
-    /// ns since 1970.
-    fn now(&mut self) -> u64;
-
-    /// Waits until about `unix_ns`, at most `longest`; may return earlier.
-    fn sleep_until(&mut self, unix_ns: u64, longest: Duration);
-
-    /// For how long the replay was stopped by a signal since the last call, ns: the rest of it starts that much later.
-    fn paused(&mut self) -> u64;
-
-    /// Whether it is to end.
-    fn ended(&mut self) -> bool;
-}
 
 /// What became of a replay.
 #[derive(Debug, Clone, Default)]
@@ -64,23 +104,27 @@ pub struct Played {
     pub malformed_sub_buffers: u64,
     /// Events that the capture says were lost.
     pub lost: u64,
-    /// Feeds that failed, in words.
+    /// Feeds that failed, and damaged pieces that were passed over, in words.
     pub errors: Vec<String>,
     /// Whether it was ended before the capture was.
     pub ended: bool,
 }
 
-/// Plays `capture` to `outputs`.
+/// Plays `capture` to `outputs`; when it is to be repeated, `again` opens it once more.
 ///
 /// # Errors
-/// If a field to be aggregated is not among the capture's.
+/// If the selection, or a field to be aggregated, does not go with the capture, before anything is sent; or if it cannot be opened again.
 pub fn play(
-    mut capture: Capture,
+    capture: Capture,
+    again: &mut dyn FnMut() -> Result<Capture, CaptureError>,
     outputs: Outputs,
-    speed: Speed,
-    host: &str,
+    options: &PlayOptions,
     time: &mut impl Time,
-) -> Result<(Played, Outputs), AggregateError> {
+    observer: &mut dyn Observer,
+) -> Result<(Played, Outputs), ReplayError> {
+    let mut part = Part::of(capture, &options.select)?;
+    part.selector.iter().flat_map(Selector::warnings).for_each(|warning| observer.warn(warning));
+    let capture = &mut part.capture;
     let (names, _) = capture.names();
     let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
     let kernel = Arc::new(Kernel { abi, names });
@@ -93,97 +137,208 @@ pub fn play(
         pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
     }
     let cpus = capture.rings.len();
-    let mut merge = capture.merge();
     let now = time.now();
-    let mut player = Player { pipeline, table, last_stat: now, stats: 0, last: Counts::default() };
-    player.pipeline.outputs().start(host, cpus, now);
+    let began = options.start_at.unwrap_or(now);
+    let pace = Pace { speed: options.speed, origin: None, began, length: 0 };
+    let mut player =
+        Player { pipeline, table, pace, time, observer, at: 0, last_stat: now, stats: 0, last: Counts::default() };
+    player.pipeline.outputs().start(&options.host, cpus, began);
     player.pipeline.flush();
-    let end = match capture.endian {
-        Endian::Little => player.run::<LittleEndian>(&mut merge, speed, time),
-        Endian::Big => player.run::<BigEndian>(&mut merge, speed, time),
-    };
-    player.stat(time.now());
-    player.pipeline.outputs().stop();
-    let mut played = Played { counts: player.pipeline.counts().clone(), ended: end.is_break(), ..Played::default() };
-    for (_, counts) in merge.counts() {
-        played.malformed_sub_buffers += counts.malformed;
-        played.lost += counts.lost;
+    let mut played = Played::default();
+    let mut end = player.wait(began);
+    while end.is_continue() {
+        let read = player.pipeline.counts().read;
+        end = player.pass(&mut part, &mut played);
+        // A capture without an event would be repeated without end and without a pause.
+        if !options.repeat || player.pipeline.counts().read == read || end.is_break() {
+            break;
+        }
+        part = Part::of(again()?, &options.select)?;
+        player.pace.next_pass();
     }
-    played.errors = merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")).collect();
+    let now = player.time.now();
+    player.stat(now);
+    player.pipeline.outputs().stop();
+    played.counts = player.pipeline.counts().clone();
+    played.ended = end.is_break();
     Ok((played, std::mem::take(player.pipeline.outputs())))
 }
 
-struct Player {
+/// A capture at the beginning of what is to be played of it.
+struct Part {
+    capture: Capture,
+    /// `None`: all of it.
+    selector: Option<Selector>,
+    /// When it begins and ends, on the trace clock.
+    span: Option<Span>,
+}
+
+impl Part {
+    fn of(mut capture: Capture, select: &Select) -> Result<Part, SelectError> {
+        let whole = Span::of(&mut capture)?;
+        let (from, until) = select.window.within(whole);
+        // By the window, not by the events taken: machines that play different events of one capture stay together.
+        let span = whole.map(|whole| Span { first: whole.first.max(from), last: whole.last.min(until) });
+        let selector = if select.is_all() { None } else { Some(select.bind(&mut capture)?) };
+        Ok(Part { capture, selector, span })
+    }
+}
+
+/// When events are due.
+struct Pace {
+    speed: Speed,
+    /// The time on the trace clock that is played at `began`; the first event's, if the capture does not tell.
+    origin: Option<u64>,
+    /// When this pass begins, ns since 1970.
+    began: u64,
+    /// ns of this pass on the trace clock; known at the latest when it is over.
+    length: u64,
+}
+
+impl Pace {
+    /// When an event of this time is played, ns since 1970; `None`: at once.
+    #[inline]
+    fn due(&mut self, time: u64) -> Option<u64> {
+        let since = time.saturating_sub(*self.origin.get_or_insert(time));
+        match self.speed {
+            Speed::Times(times) => Some(self.began.saturating_add((since as f64 / times) as u64)),
+            Speed::Max => None,
+        }
+    }
+
+    /// How far into the capture a moment is, by its pace.
+    fn position(&self, now: u64) -> u64 {
+        match self.speed {
+            Speed::Times(times) => ((now.saturating_sub(self.began) as f64 * times) as u64).min(self.length),
+            Speed::Max => 0,
+        }
+    }
+
+    fn next_pass(&mut self) {
+        if let Speed::Times(times) = self.speed {
+            let length = (self.length as f64 / times) as u64;
+            self.began = self.began.saturating_add(length.max(TOGETHER_NS));
+        }
+        self.origin = None;
+    }
+}
+
+struct Player<'a, T> {
     pipeline: Pipeline<Outputs>,
     /// All events of the capture's kernel. The pipeline takes up those that occur, when they first do: a capture may
     /// describe thousands.
     table: EventTable,
+    pace: Pace,
+    time: &'a mut T,
+    observer: &'a mut dyn Observer,
+    /// Since the beginning of the pass, ns on the trace clock: the last event.
+    at: u64,
     last_stat: u64,
     stats: u64,
     last: Counts,
 }
 
-impl Player {
-    fn run<E: ByteOrder>(
-        &mut self,
-        merge: &mut Merge<RingFeed>,
-        speed: Speed,
-        time: &mut impl Time,
-    ) -> ControlFlow<()> {
-        match speed {
-            Speed::Max => self.run_max::<E>(merge, time),
-            Speed::Times(times) => self.run_paced::<E>(merge, times, time),
+impl<T: Time> Player<'_, T> {
+    /// Sleeps until it is time to begin.
+    fn wait(&mut self, until: u64) -> ControlFlow<()> {
+        loop {
+            let now = self.time.now();
+            if now >= until {
+                return ControlFlow::Continue(());
+            }
+            self.time.sleep_until(until, LONGEST_SLEEP);
+            // Others will not wait for us.
+            self.time.paused();
+            self.look_at(now)?;
         }
     }
 
-    fn run_max<E: ByteOrder>(&mut self, merge: &mut Merge<RingFeed>, time: &mut impl Time) -> ControlFlow<()> {
+    /// Plays a capture once.
+    fn pass(&mut self, part: &mut Part, played: &mut Played) -> ControlFlow<()> {
+        self.pace.origin = part.span.map(|span| span.first);
+        self.pace.length = part.span.map_or(0, |span| span.length());
+        let mut merge = part.capture.merge();
+        let selector = part.selector.as_ref();
+        let end = match (part.capture.endian, self.pace.speed) {
+            (Endian::Little, Speed::Max) => self.run_max::<LittleEndian>(&mut merge, selector),
+            (Endian::Big, Speed::Max) => self.run_max::<BigEndian>(&mut merge, selector),
+            (Endian::Little, Speed::Times(_)) => self.run_paced::<LittleEndian>(&mut merge, selector),
+            (Endian::Big, Speed::Times(_)) => self.run_paced::<BigEndian>(&mut merge, selector),
+        };
+        self.pace.length = self.pace.length.max(self.at);
+        // However often it is played, it lost its events once.
+        let sum = |of: fn(&crate::ring::Counts) -> u64| merge.counts().map(|(_, counts)| of(counts)).sum::<u64>();
+        played.malformed_sub_buffers = played.malformed_sub_buffers.max(sum(|counts| counts.malformed));
+        played.lost = played.lost.max(sum(|counts| counts.lost));
+        let skipped = merge.feeds_mut().filter_map(|(cpu, feed)| Some((cpu, feed.skipped()?)));
+        let skipped = skipped.map(|(cpu, (count, first))| format!("CPU {cpu}: {count} pieces passed over: {first}"));
+        played.errors = skipped.collect();
+        played.errors.extend(merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")));
+        end
+    }
+
+    fn run_max<E: ByteOrder>(&mut self, merge: &mut Merge<RingFeed>, selector: Option<&Selector>) -> ControlFlow<()> {
         const LOOK_EVERY: u32 = 4096;
         loop {
             let mut left = LOOK_EVERY;
+            let mut past = false;
+            let mut last = None;
             let more = merge.for_each::<E, ()>(|record| {
-                self.record::<E>(record, None);
+                last = Some(record.time);
+                match selector {
+                    Some(selector) if selector.is_past(record.time) => past = true,
+                    Some(selector) if !selector.takes::<E>(&record) => {}
+                    _ => self.record::<E>(record, None),
+                }
                 left -= 1;
-                if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                if left == 0 || past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
-            self.look(time)?;
-            if more.is_continue() {
+            if let Some(last) = last {
+                self.pace.due(last);
+                self.at = last.saturating_sub(self.pace.origin.unwrap_or(last));
+            }
+            self.look()?;
+            if more.is_continue() || past {
+                self.pipeline.flush();
                 return ControlFlow::Continue(());
             }
         }
     }
 
-    fn run_paced<E: ByteOrder>(
-        &mut self,
-        merge: &mut Merge<RingFeed>,
-        times: f64,
-        time: &mut impl Time,
-    ) -> ControlFlow<()> {
-        let mut now = time.now();
-        // The first event's time on the trace clock, and when it is played.
-        let mut start = None;
+    fn run_paced<E: ByteOrder>(&mut self, merge: &mut Merge<RingFeed>, selector: Option<&Selector>) -> ControlFlow<()> {
+        let mut now = self.time.now();
         while let Some(record) = merge.next_record::<E>() {
-            let (first, began) = start.get_or_insert((record.time, now));
-            let after = (record.time.saturating_sub(*first) as f64 / times) as u64;
-            if began.saturating_add(after) > now {
+            if let Some(selector) = selector {
+                if selector.is_past(record.time) {
+                    break;
+                }
+                if !selector.takes::<E>(&record) {
+                    continue;
+                }
+            }
+            let mut due = self.pace.due(record.time).unwrap_or(now);
+            if due > now {
                 // A new moment: what was due before it leaves.
                 self.pipeline.flush();
-                now = time.now();
-                while began.saturating_add(after) > now {
-                    let due = began.saturating_add(after);
-                    let due = self.pipeline.outputs().due().map_or(due, |aggregate| due.min(aggregate));
-                    time.sleep_until(due, LONGEST_SLEEP);
-                    *began = began.saturating_add(time.paused());
-                    now = time.now();
+                now = self.look()?;
+                loop {
+                    // A pause has shifted it.
+                    due = self.pace.due(record.time).unwrap_or(now);
+                    if due <= now {
+                        break;
+                    }
+                    let aggregate = self.pipeline.outputs().due();
+                    self.time.sleep_until(aggregate.map_or(due, |aggregate| due.min(aggregate)), LONGEST_SLEEP);
+                    now = self.look()?;
                     self.pipeline.outputs().tick(now);
                     self.pipeline.flush();
-                    self.look_at(now, time)?;
                 }
-            } else if now - began.saturating_add(after) > TOGETHER_NS {
+            } else if now - due > TOGETHER_NS {
                 // Late: more is due than can be sent in time.
-                now = time.now();
-                self.look_at(now, time)?;
+                now = self.look()?;
             }
-            self.record::<E>(record, Some(began.saturating_add(after)));
+            self.at = record.time.saturating_sub(self.pace.origin.unwrap_or(record.time));
+            self.record::<E>(record, Some(due));
         }
         self.pipeline.flush();
         ControlFlow::Continue(())
@@ -200,16 +355,25 @@ impl Player {
         }
     }
 
-    fn look(&mut self, time: &mut impl Time) -> ControlFlow<()> {
-        time.paused();
-        let now = time.now();
-        self.look_at(now, time)
+    /// What is due besides events, and whether to go on. Returns the time.
+    fn look(&mut self) -> ControlFlow<(), u64> {
+        let paused = self.time.paused();
+        if paused > 0 {
+            self.pace.began = self.pace.began.saturating_add(paused);
+        }
+        let now = self.time.now();
+        let at = match self.pace.speed {
+            Speed::Max => self.at,
+            Speed::Times(_) => self.pace.position(now),
+        };
+        self.observer.position(at, self.pace.length);
+        self.look_at(now)?;
+        ControlFlow::Continue(now)
     }
 
-    /// What is due besides events, and whether to go on.
-    fn look_at(&mut self, now: u64, time: &mut impl Time) -> ControlFlow<()> {
+    fn look_at(&mut self, now: u64) -> ControlFlow<()> {
         self.stat_if_due(now);
-        if time.ended() || self.pipeline.outputs().reader_gone() {
+        if self.time.ended() || self.pipeline.outputs().reader_gone() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())
@@ -237,53 +401,5 @@ impl Player {
         self.last = counts;
         self.last_stat = now;
         self.pipeline.outputs().stat(&window, |_| 0);
-    }
-}
-
-/// The machine's own time, with signals: Ctrl-C ends, SIGTSTP and SIGCONT pause.
-pub struct RealTime {
-    ended: Arc<AtomicBool>,
-    continued: Arc<AtomicBool>,
-    /// One moment on the monotonic clock, which does not jump, and in the time of day.
-    start: (Instant, u64),
-    fell_asleep: u64,
-}
-
-impl RealTime {
-    /// Takes over SIGINT, SIGTERM, SIGHUP and SIGCONT.
-    pub fn new() -> io::Result<RealTime> {
-        let flag = || Arc::new(AtomicBool::new(false));
-        let (ended, continued) = (flag(), flag());
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::flag::register(signal, ended.clone())?;
-        }
-        signal_hook::flag::register(SIGCONT, continued.clone())?;
-        let now = timetag::unix_now_ns();
-        Ok(RealTime { ended, continued, start: (Instant::now(), now), fell_asleep: now })
-    }
-}
-
-impl Time for RealTime {
-    fn now(&mut self) -> u64 {
-        let (start, unix_ns) = self.start;
-        unix_ns.saturating_add(start.elapsed().as_nanos() as u64)
-    }
-
-    fn sleep_until(&mut self, unix_ns: u64, longest: Duration) {
-        let now = self.now();
-        self.fell_asleep = now;
-        std::thread::sleep(Duration::from_nanos(unix_ns.saturating_sub(now)).min(longest));
-    }
-
-    fn paused(&mut self) -> u64 {
-        if !self.continued.swap(false, Ordering::Relaxed) {
-            return 0;
-        }
-        // It stopped while asleep, as good as always: a sleep is short beside a pause.
-        self.now().saturating_sub(self.fell_asleep)
-    }
-
-    fn ended(&mut self) -> bool {
-        self.ended.load(Ordering::Relaxed)
     }
 }

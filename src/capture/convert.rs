@@ -54,6 +54,17 @@ pub enum ConvertError {
     Name(String),
 }
 
+impl ConvertError {
+    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            ConvertError::Folder(error) => error.is_usage(),
+            ConvertError::SubBufferSizes(..) => true,
+            _ => false,
+        }
+    }
+}
+
 /// What was converted.
 #[derive(Debug, Default)]
 pub struct Converted {

@@ -31,7 +31,9 @@ use crate::tracefs::{
 };
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
+use super::convert::is_dat_name;
 use super::new_folder::NewFolder;
+use super::recording::{Recording, RecordingError};
 
 /// How often the end of a recording is looked for. Our own wakes are kept out of the trace.
 const TICK: Duration = Duration::from_millis(10);
@@ -39,7 +41,7 @@ const TICK: Duration = Duration::from_millis(10);
 /// What to capture, for how long, and where to.
 #[derive(Debug, Default)]
 pub struct CaptureOptions {
-    /// Where to: a folder that is not there yet, or empty.
+    /// Where to: a folder that is not there yet, or empty; or a `trace.dat`, by its ending, that is not there yet.
     pub folder: PathBuf,
     /// What to trace and how.
     pub setup: Setup,
@@ -65,7 +67,7 @@ pub enum CommandEnd {
 /// What was captured.
 #[derive(Debug)]
 pub struct Frozen {
-    /// The folder.
+    /// The folder, or the `trace.dat`.
     pub folder: PathBuf,
     /// The events that were recorded.
     pub events: Vec<EventName>,
@@ -77,6 +79,8 @@ pub struct Frozen {
     pub bytes: u64,
     /// Files of lesser use that could not be had, to be told to the user.
     pub warnings: Vec<String>,
+    /// Why the recording ended before it was to, in words: no room. What was recorded up to then is there.
+    pub cut: Option<String>,
     /// The command's end.
     pub command: CommandEnd,
 }
@@ -99,6 +103,9 @@ pub enum FreezeError {
         /// Why not.
         source: io::Error,
     },
+    /// A `trace.dat` cannot be written.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// A ring cannot be read.
     #[error("cannot read the ring of CPU {cpu}: {source}")]
     Ring {
@@ -117,7 +124,7 @@ impl FreezeError {
     pub fn is_usage(&self) -> bool {
         match self {
             FreezeError::Tracefs(error) => error.is_usage(),
-            FreezeError::NotEmpty(_) => true,
+            FreezeError::NotEmpty(_) | FreezeError::Recording(RecordingError::Exists(_)) => true,
             _ => false,
         }
     }
@@ -134,6 +141,9 @@ pub fn capture(
     options: CaptureOptions,
     stop: &AtomicBool,
 ) -> Result<Frozen, FreezeError> {
+    if is_dat_name(&options.folder) {
+        return record_dat(tracefs, guard, options, stop);
+    }
     let CaptureOptions { folder, mut setup, command, duration, kallsyms } = options;
     let mut folder = NewFolder::create(&folder)?;
     let recorded = (|| {
@@ -143,7 +153,7 @@ pub fn capture(
         setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
         let enabled = setup.apply(&instance)?;
         instance.start()?;
-        let end = record(command, duration, stop)?;
+        let end = record(command, duration, stop, &mut || Ok(true))?;
         instance.stop()?;
         Ok::<_, FreezeError>((instance, enabled, end))
     })();
@@ -157,15 +167,58 @@ pub fn capture(
     let Contents { stats, bytes, warnings } = freeze(tracefs, &instance, &enabled.events, kallsyms, &mut folder)?;
     instance.close()?;
     let folder = folder.path().to_path_buf();
-    Ok(Frozen { folder, events: enabled.events, failures: enabled.failures, stats, bytes, warnings, command })
+    let (events, failures, cut) = (enabled.events, enabled.failures, None);
+    Ok(Frozen { folder, events, failures, stats, bytes, warnings, cut, command })
 }
 
-/// Lets the command go and waits for the end.
+/// The same into a `trace.dat`, to which sub-buffers go as they come.
+fn record_dat(
+    tracefs: &Tracefs,
+    guard: Option<&Arc<Guard>>,
+    options: CaptureOptions,
+    stop: &AtomicBool,
+) -> Result<Frozen, FreezeError> {
+    /// Rounds in a row that bring nothing before the rings are taken to be empty.
+    const QUIET: u32 = 3;
+
+    let CaptureOptions { folder: path, mut setup, command, duration, .. } = options;
+    let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
+    let instance = Instance::create(tracefs, guard)?;
+    setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
+    let enabled = setup.apply(&instance)?;
+    let mut recording = Recording::begin(tracefs, &instance, &path)?;
+    let rings = instance.open_raw()?;
+    let unreadable = |(cpu, source)| FreezeError::Ring { cpu, source };
+    instance.start()?;
+    let command = record(command, duration, stop, &mut || {
+        recording.drain(&rings).map_err(unreadable)?;
+        Ok(recording.failure().is_none())
+    })?;
+    instance.stop()?;
+    let stats = at_rest(&instance)?;
+    let mut quiet = 0;
+    while quiet < QUIET && recording.failure().is_none() {
+        quiet = if recording.drain(&rings).map_err(unreadable)? == 0 { quiet + 1 } else { 0 };
+    }
+    drop(rings);
+    let cut = recording.failure().map(|error| error.to_string());
+    let bytes = recording.recorded();
+    let finished = recording.finish(tracefs, &instance).map_err(RecordingError::Write)?;
+    instance.close()?;
+    let long = finished.not_compact.map(|error| {
+        format!("{} is valid, but longer than it need be ({error}); ftrace-live convert makes it short", path.display())
+    });
+    let (events, failures, warnings) = (enabled.events, enabled.failures, long.into_iter().collect());
+    Ok(Frozen { folder: path, events, failures, stats, bytes, warnings, cut, command })
+}
+
+/// Lets the command go and waits for the end. `tick` is called meanwhile, and says whether to go on.
 fn record(
     command: Option<StoppedCommand>,
     duration: Option<Duration>,
     stop: &AtomicBool,
-) -> Result<CommandEnd, TracefsError> {
+    tick: &mut dyn FnMut() -> Result<bool, FreezeError>,
+) -> Result<CommandEnd, FreezeError> {
     // A duration beyond what the clock can hold is for ever.
     let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
     let mut child = command.map(StoppedCommand::release).transpose()?;
@@ -174,8 +227,9 @@ fn record(
         if let Some(status) = child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
             return Ok(CommandEnd::Ended(status));
         }
+        let go_on = tick()?;
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if stop.load(Ordering::Relaxed) || left == Some(Duration::ZERO) {
+        if stop.load(Ordering::Relaxed) || left == Some(Duration::ZERO) || !go_on {
             return Ok(child.map_or(CommandEnd::None, CommandEnd::Running));
         }
         sleep(left.map_or(TICK, |left| left.min(TICK)));
@@ -343,7 +397,7 @@ fn clock_file(clock: TraceClock, pair: Option<ClockPair>, long_size: LongSize) -
 }
 
 /// As `uname -srvm`. The machine's own name is nobody's business.
-fn uname() -> String {
+pub(super) fn uname() -> String {
     let uname = rustix::system::uname();
     let words = [uname.sysname(), uname.release(), uname.version(), uname.machine()];
     let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();

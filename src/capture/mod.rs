@@ -9,6 +9,7 @@ pub mod convert;
 pub mod folder;
 mod freeze;
 mod new_folder;
+pub mod recording;
 pub mod select;
 pub mod stat;
 pub mod trace_dat;
@@ -79,11 +80,20 @@ impl Capture {
 
 /// Opens the capture at `path`: a folder that mirrors tracefs, or a `trace.dat`, all of whose buffers are read as one.
 pub fn open(path: &Path, how: trace_dat::Open) -> Result<Capture, CaptureError> {
+    open_buffer(path, how, None)
+}
+
+/// Opens one buffer of the capture at `path`, by its instance's name: `""` is the top-level one. `None` is all buffers of
+/// a `trace.dat`; a folder's instances are captures of their own inside it.
+pub fn open_buffer(path: &Path, how: trace_dat::Open, buffer: Option<&str>) -> Result<Capture, CaptureError> {
     if path.is_dir() {
-        return folder::open(path);
+        return match buffer {
+            None | Some("") => folder::open(path),
+            Some(name) => folder::open(&path.join("instances").join(name)),
+        };
     }
     let dat = trace_dat::TraceDat::open(path, how).map_err(|source| CaptureError::dat(path, source))?;
-    dat.capture(None).map_err(|source| CaptureError::dat(path, source))
+    dat.capture(buffer).map_err(|source| CaptureError::dat(path, source))
 }
 
 /// Why a capture cannot be read.

@@ -95,7 +95,7 @@ impl NewFolder {
 }
 
 /// The user and group that called sudo, where we are root on their behalf.
-fn behind_sudo() -> Option<(u32, u32)> {
+pub(super) fn behind_sudo() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
     }

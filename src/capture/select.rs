@@ -49,6 +49,17 @@ pub enum SelectError {
     Io(#[from] std::io::Error),
 }
 
+impl SelectError {
+    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            SelectError::Events(error) => error.is_usage(),
+            SelectError::NoEvent(_) | SelectError::Filter(_) => true,
+            SelectError::Io(_) => false,
+        }
+    }
+}
+
 /// A selection that is bound to one capture.
 pub struct Selector {
     /// By event id. Events without a rule are taken only if nothing selects by event.
@@ -74,6 +85,12 @@ struct Rule {
 }
 
 impl Select {
+    /// Whether it is all of any capture.
+    pub fn is_all(&self) -> bool {
+        let Select { events, pids, cpus, filters, window } = self;
+        events.is_none() && pids.is_empty() && cpus.is_none() && filters.is_empty() && window.is_all()
+    }
+
     /// Binds the selection to `capture`, and goes to where its window begins.
     pub fn bind(&self, capture: &mut Capture) -> Result<Selector, SelectError> {
         let formats = &capture.events;

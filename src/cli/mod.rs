@@ -1,5 +1,6 @@
 //! The command line: what can be said, and how the help reads. What it does is in [`commands`](crate::commands).
 
+mod select;
 mod send;
 mod trace;
 
@@ -7,8 +8,11 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use select::{OpenArgs, SelectArgs};
 pub use send::{FormArgs, SendArgs, StringsArg, TimetagArg};
 pub use trace::TraceArgs;
+
+use crate::replay::StartAt;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -19,6 +23,8 @@ Examples:
   sudo ftrace-live -e tcp random fs           as text: /ftrace ,dsii
   sudo ftrace-live capture -e irq -o one --seconds 1    keep a second of it …
   ftrace-live replay one --raw --speed 0.1    … and play it ten times slower
+  ftrace-live replay x.dat --raw --from 5s --until -3s --loop    a part of it
+  ftrace-live stat x.dat --plot               what a trace.dat holds
 ";
 
 const AFTER: &str = "\
@@ -39,8 +45,8 @@ pub struct Cli {
     #[command(flatten)]
     pub live: LiveArgs,
 
-    /// Another tracefs root than the kernel's, or a capture folder, which looks like one
-    #[arg(long, value_name = "DIR", global = true)]
+    /// Another tracefs root than the kernel's, or a capture: a folder or a trace.dat, whose events are then the ones there are
+    #[arg(long, value_name = "PATH", global = true)]
     pub tracefs: Option<PathBuf>,
 }
 
@@ -51,10 +57,14 @@ pub enum Command {
     List(ListArgs),
     /// Say what an event's message looks like: address, type tags, arguments, what is left out
     Describe(DescribeArgs),
-    /// Record events into a folder that can be replayed anywhere
+    /// Record events into a folder or a trace.dat that can be replayed anywhere
     Capture(CaptureArgs),
     /// Send a capture as it would have been sent live; needs neither root nor tracefs
-    Replay(ReplayArgs),
+    Replay(Box<ReplayArgs>),
+    /// Say what a capture holds: events by count and rate, losses, CPUs, clock, span, kernel
+    Stat(StatArgs),
+    /// Write a capture anew: a folder as a trace.dat for trace-cmd and KernelShark, or a trace.dat as a folder
+    Convert(ConvertArgs),
     /// Print what arrives
     Listen(ListenArgs),
     /// Print a program for a receiver that plays the events as it is
@@ -88,16 +98,27 @@ pub struct LiveArgs {
 impl LiveArgs {
     /// `--events too` is the other way to say `--events-too`: no event has that name.
     pub fn take_events_too(&mut self) {
-        let before = self.trace.events.len();
-        self.trace.events.retain(|event| event != "too");
-        self.send.events_too |= self.trace.events.len() < before;
+        take_events_too(&mut self.trace.events, &mut self.send);
     }
+}
+
+impl ReplayArgs {
+    /// As [`LiveArgs::take_events_too`].
+    pub fn take_events_too(&mut self) {
+        take_events_too(&mut self.select.events, &mut self.send);
+    }
+}
+
+fn take_events_too(events: &mut Vec<String>, send: &mut SendArgs) {
+    let before = events.len();
+    events.retain(|event| event != "too");
+    send.events_too |= events.len() < before;
 }
 
 /// `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Groups, events or globs, as for -e; all without one
+    /// Groups, events or globs, as for -e; all without one. First of them may stand a capture: x.dat, or folder/
     pub patterns: Vec<String>,
 
     /// List the tracers that -t takes, instead of events
@@ -119,7 +140,7 @@ pub enum DescribeFormat {
 /// `describe`.
 #[derive(Debug, Args)]
 pub struct DescribeArgs {
-    /// Groups, events or globs, as for -e
+    /// Groups, events or globs, as for -e. First of them may stand a capture: x.dat, or folder/
     #[arg(required_unless_present = "all")]
     pub events: Vec<String>,
 
@@ -143,11 +164,11 @@ pub struct CaptureArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// The folder to make
-    #[arg(short = 'o', long, value_name = "FOLDER")]
+    /// The folder to make, or the file if the name ends in .dat: a trace.dat, written while events come
+    #[arg(short = 'o', long, value_name = "PATH")]
     pub output: PathBuf,
 
-    /// Keep kallsyms as well (10 MB): names for the addresses that some events print
+    /// Keep kallsyms as well (10 MB): names for the addresses that some events print. A trace.dat always has them
     #[arg(long)]
     pub kallsyms: bool,
 }
@@ -158,13 +179,80 @@ pub struct ReplayArgs {
     /// A capture folder, or a trace.dat of trace-cmd's
     pub capture: PathBuf,
 
-    /// 1 is the pace it was recorded at, 0.1 ten times slower, max as fast as possible
-    #[arg(long, value_name = "FACTOR", default_value = "1")]
+    /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower, max as fast as possible
+    #[arg(long, value_name = "FACTOR", default_value = "1", help_heading = "Time")]
     pub speed: String,
+
+    /// Begin at this time of day, so that several machines begin together: 20:15, 20:15:30, RFC 3339 or Unix seconds
+    #[arg(long, value_name = "TIME", help_heading = "Time")]
+    pub start_at: Option<StartAt>,
+
+    /// Play it again and again, without a gap, until Ctrl-C
+    #[arg(long = "loop", help_heading = "Time")]
+    pub repeat: bool,
+
+    /// Which part of it.
+    #[command(flatten)]
+    pub select: SelectArgs,
+
+    /// How it is opened.
+    #[command(flatten)]
+    pub open: OpenArgs,
 
     /// Where it goes.
     #[command(flatten)]
     pub send: SendArgs,
+}
+
+/// The forms of `stat`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum StatFormat {
+    /// For people
+    Text,
+    /// One object, with the activity over time
+    Json,
+}
+
+/// `stat`.
+#[derive(Debug, Args)]
+pub struct StatArgs {
+    /// A capture folder, or a trace.dat of trace-cmd's
+    pub capture: PathBuf,
+
+    /// Draw the activity over time, a line for each system
+    #[arg(long)]
+    pub plot: bool,
+
+    /// The form of the numbers
+    #[arg(long, value_enum, default_value_t = StatFormat::Text)]
+    pub format: StatFormat,
+
+    /// List this many events, the most frequent ones
+    #[arg(long, value_name = "N", default_value_t = 30)]
+    pub top: usize,
+
+    /// Which part of it.
+    #[command(flatten)]
+    pub select: SelectArgs,
+
+    /// How it is opened.
+    #[command(flatten)]
+    pub open: OpenArgs,
+}
+
+/// `convert`.
+#[derive(Debug, Args)]
+pub struct ConvertArgs {
+    /// A capture folder, or a trace.dat of trace-cmd's
+    pub capture: PathBuf,
+
+    /// What to write: a trace.dat if the name ends in .dat, else a new folder
+    #[arg(short = 'o', long, value_name = "PATH")]
+    pub output: PathBuf,
+
+    /// Keep what still can be read of a damaged trace.dat
+    #[arg(long)]
+    pub salvage: bool,
 }
 
 /// `listen`.

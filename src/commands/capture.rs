@@ -1,4 +1,4 @@
-//! `capture`: records into a folder.
+//! `capture`: records into a folder or a `trace.dat`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -36,13 +36,18 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     for warning in &frozen.warnings {
         eprintln!("ftrace-live: warning: {warning}");
     }
-    let entries: u64 = frozen.stats.iter().map(|(_, stats)| stats.entries).sum();
+    // What a trace.dat has was read before.
+    let entries: u64 = frozen.stats.iter().map(|(_, stats)| stats.entries.saturating_add(stats.read)).sum();
     let lost: u64 = frozen.stats.iter().map(|(_, stats)| stats.lost()).sum();
     eprintln!(
         "ftrace-live: {entries} events in {} KiB, {lost} lost; play them with: ftrace-live replay {} --raw",
         frozen.bytes / 1024,
         frozen.folder.display()
     );
+    if let Some(why) = &frozen.cut {
+        eprintln!("ftrace-live: the recording ended early: {why}; what was recorded up to then can be played");
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(match frozen.command {
         CommandEnd::Ended(status) => ExitCode::from(exit_code(status) as u8),
         CommandEnd::None | CommandEnd::Running(_) => ExitCode::SUCCESS,

@@ -4,22 +4,21 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{list, send};
+use super::{list, send, source::Source};
 use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
-use crate::format::{Abi, Endian, EventFormat, HeaderPage};
-use crate::live;
+use crate::format::{Abi, Endian};
 use crate::names::Names;
 use crate::osc::{MessagePlan, Schema, oscquery};
-use crate::tracefs::{Kind, Tracefs};
 
 /// Describes.
 pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if send::lists_presets(&args.form) {
         return Ok(ExitCode::SUCCESS);
     }
-    let schemas = schemas(&list::open(tracefs)?, &args.events, &args.form)?;
+    let (source, patterns) = Source::open(tracefs, &args.events)?;
+    let schemas = schemas(&source, patterns, &args.form)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         DescribeFormat::Text => schemas.iter().try_for_each(|schema| text(&mut out, schema))?,
@@ -39,24 +38,17 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
 }
 
 /// The signatures of the events that `patterns` name; of all without one.
-pub fn schemas(tracefs: &Tracefs, patterns: &[String], args: &FormArgs) -> Result<Vec<Schema>> {
+pub fn schemas(source: &Source, patterns: &[String], args: &FormArgs) -> Result<Vec<Schema>> {
     let options = send::message_options(args, send::preset_of(args)?)?;
-    // Also what no -e enables but what comes all the same: tracers' records, and what is written to trace_marker.
-    let mut events = tracefs.events()?;
-    events.extend(tracefs.tracer_records()?);
-    let events = list::select_among(events, patterns)?;
-    let header = HeaderPage::parse(&tracefs.read("events/header_page")?).context("events/header_page")?;
+    let events = list::select_among(source.all_events()?, patterns)?;
     // As the stream itself would have them, so that both have the same signature.
-    let names = match tracefs.kind() {
-        _ if !options.names => Names::default(),
-        Kind::Live => Names { enums: live::names::enums(), ..Names::default() },
-        _ => Names::load(tracefs.root()).0,
-    };
+    let names = if options.names { source.names() } else { Names::default() };
+    let long = source.long_size()?;
     // A running kernel's byte order is this machine's; of a capture, a signature says nothing of it.
-    let abi = Abi { endian: Endian::NATIVE, long: header.long_size() };
+    let abi = Abi { endian: Endian::NATIVE, long };
     let mut schemas = Vec::with_capacity(events.len());
     for event in &events {
-        match EventFormat::parse(&event.system, &tracefs.format(event)?, header.long_size()) {
+        match source.format(event, long)? {
             Ok(format) => schemas.push(MessagePlan::compile(&format, &options, abi, &names).1),
             Err(error) => eprintln!("ftrace-live: warning: {event} cannot be decoded: {error}"),
         }

@@ -6,20 +6,24 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::{Usage, source::Source};
 use crate::cli::ListArgs;
 use crate::tracefs::{EventName, Selection, Tracefs};
 
 /// Lists.
 pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
-    let tracefs = open(tracefs)?;
+    let (source, patterns) = Source::open(tracefs, &args.patterns)?;
     let mut out = std::io::stdout().lock();
     if args.tracers {
+        let Source::Tracefs(tracefs) = source else {
+            return Err(Usage("a trace.dat has no tracers to list: leave out --tracers".to_owned()).into());
+        };
         for tracer in tracefs.tracers()? {
             writeln!(out, "{tracer}")?;
         }
         return Ok(ExitCode::SUCCESS);
     }
-    for event in select(&tracefs, &args.patterns)? {
+    for event in select_among(source.events()?, patterns)? {
         writeln!(out, "{event}")?;
     }
     Ok(ExitCode::SUCCESS)

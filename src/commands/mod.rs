@@ -1,13 +1,18 @@
 //! What each subcommand does: arguments → options (checked) → one object that runs.
 
 mod capture;
+mod captures;
+mod convert;
 mod describe;
 mod list;
 mod listen;
 mod live;
 mod patch;
+mod progress;
 mod replay;
 mod send;
+mod source;
+mod stat;
 
 use std::process::ExitCode;
 
@@ -34,6 +39,9 @@ pub fn run(cli: Cli) -> ExitCode {
 
 fn dispatch(mut cli: Cli) -> Result<ExitCode> {
     cli.live.take_events_too();
+    if let Some(Command::Replay(args)) = &mut cli.command {
+        args.take_events_too();
+    }
     let tracefs = cli.tracefs.as_deref();
     match cli.command {
         None => live::run(&cli.live, tracefs),
@@ -41,6 +49,8 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         Some(Command::Describe(args)) => describe::run(&args, tracefs),
         Some(Command::Capture(args)) => capture::run(&args, tracefs),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Stat(args)) => stat::run(&args),
+        Some(Command::Convert(args)) => convert::run(&args),
         Some(Command::Listen(args)) => listen::run(&args),
         Some(Command::Patch(args)) => patch::run(&args, tracefs),
     }
@@ -57,10 +67,13 @@ fn sentence(error: &anyhow::Error) -> String {
 /// Whether the command line is at fault, rather than the machine.
 fn is_usage(error: &anyhow::Error) -> bool {
     use crate::capture::FreezeError;
+    use crate::capture::convert::ConvertError;
+    use crate::capture::select::SelectError;
     use crate::live::LiveError;
     use crate::osc::aggregate::AggregateError;
     use crate::osc::patch::PatchError;
     use crate::osc::preset::{TargetError, UnknownPreset};
+    use crate::replay::ReplayError;
     use crate::tracefs::TracefsError;
     error.chain().any(|cause| {
         cause.is::<Usage>()
@@ -70,6 +83,9 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.downcast_ref::<TargetError>().is_some_and(|e| !matches!(e, TargetError::Resolve { .. }))
             || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
             || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)
+            || cause.downcast_ref::<SelectError>().is_some_and(SelectError::is_usage)
+            || cause.downcast_ref::<ReplayError>().is_some_and(ReplayError::is_usage)
+            || cause.downcast_ref::<ConvertError>().is_some_and(ConvertError::is_usage)
             || cause.downcast_ref::<LiveError>().is_some_and(LiveError::is_usage)
     })
 }

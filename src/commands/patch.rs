@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{describe, list, send};
+use super::{describe, send, source::Source};
 use crate::cli::PatchArgs;
 use crate::osc::patch::{self, Language, Listen};
 
@@ -16,7 +16,8 @@ pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let language = Language::named(args.form.preset.as_deref().unwrap_or(Language::SuperCollider.name()))?;
-    let schemas = describe::schemas(&list::open(tracefs)?, &args.events, &args.form)?;
+    let (source, events) = Source::open(tracefs, &args.events)?;
+    let schemas = describe::schemas(&source, events, &args.form)?;
     let port = args.port.as_deref().map_or(Ok(language.preset().port), send::port)?;
     let program = patch::patch(language, &schemas, Listen { port, prefix: &args.form.prefix })?;
     std::io::stdout().lock().write_all(program.as_bytes())?;

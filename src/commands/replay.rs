@@ -1,14 +1,15 @@
 //! `replay`: a capture, sent as it would have been sent live.
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use jiff::Zoned;
 
-use super::{Usage, send};
-use crate::capture;
+use super::{Usage, captures, progress::Bar, send};
+use crate::capture::{self, trace_dat::Open};
 use crate::cli::ReplayArgs;
-use crate::render::Settings;
-use crate::replay::{RealTime, Speed, play};
+use crate::replay::{PlayOptions, RealTime, Speed, play};
 
 /// Replays.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
@@ -16,17 +17,22 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let speed = speed(&args.speed)?;
+    let select = captures::select(&args.select)?;
     let receivers = send::receivers(&args.send)?;
-    let capture = capture::open(&args.capture, capture::trace_dat::Open::default())?;
-    for (event, error) in &capture.broken {
-        eprintln!("ftrace-live: warning: {event} cannot be decoded: {error}");
-    }
-    let settings = Settings::load(&args.capture, &capture.clock);
-    let outputs = send::open(&args.send, &receivers, settings, false)?;
-    eprintln!("ftrace-live: {} to {}", args.capture.display(), send::names(&receivers));
-    let mut time = RealTime::new()?;
+    let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
+    let capture = captures::open(path, salvage, buffer)?;
+    let outputs = send::open(&args.send, &receivers, captures::settings(path, &capture), false)?;
+    eprintln!("ftrace-live: {} to {}", path.display(), send::names(&receivers));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let (played, outputs) = play(capture, outputs, speed, &host, &mut time)?;
+    let start_at = start_at(args)?;
+    let options = PlayOptions { speed, select, start_at, repeat: args.repeat, host };
+    // Lines on the same terminal would be torn apart.
+    let lines = args.send.print && io::stdout().is_terminal();
+    let mut bar = if lines { Bar::none() } else { Bar::over_time() };
+    let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
+    let mut time = RealTime::new()?;
+    let (played, outputs) = play(capture, &mut again, outputs, &options, &mut time, &mut bar)?;
+    drop(bar);
     let sent = outputs.counts();
     let mut summary =
         format!("{} events, {} messages sent in {} datagrams", played.counts.read, sent.sent, sent.datagrams);
@@ -53,11 +59,23 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// `--start-at`.
+fn start_at(args: &ReplayArgs) -> Result<Option<u64>> {
+    let over = || Usage("--start-at: that time is over, or there is no such time; name one that is to come".to_owned());
+    let now = Zoned::now();
+    Ok(args.start_at.map(|at| at.unix_ns(&now).ok_or_else(over)).transpose()?)
+}
+
+/// `--speed`: `max`, a number, or a fraction such as `1/170000`.
 fn speed(text: &str) -> Result<Speed> {
     if text == "max" {
         return Ok(Speed::Max);
     }
-    let factor = text.parse().ok().filter(|factor: &f64| factor.is_finite() && (1e-9..=1e9).contains(factor));
-    let usage = || Usage(format!("--speed {text:?} is neither max nor a factor such as 1, 0.1 or 20"));
+    let factor = match text.split_once('/') {
+        Some((above, below)) => above.parse::<f64>().ok().zip(below.parse::<f64>().ok()).map(|(a, b)| a / b),
+        None => text.parse().ok(),
+    };
+    let factor = factor.filter(|factor| factor.is_finite() && (1e-9..=1e9).contains(factor));
+    let usage = || Usage(format!("--speed {text:?} is neither max nor a factor such as 1, 0.1, 1/10 or 20"));
     Ok(Speed::Times(factor.ok_or_else(usage)?))
 }

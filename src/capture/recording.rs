@@ -1,0 +1,164 @@
+//! A `trace.dat` of what a live instance records, written while it records: sub-buffers go to the file as they are read,
+//! and nothing of them is decoded. So its length is limited by the disk and not by the ring.
+
+use std::io;
+use std::os::unix::fs::chown;
+use std::path::{Path, PathBuf};
+
+use super::new_folder::behind_sudo;
+use super::trace_dat::{Description, DescriptionError, Finished, Recorder, WriteError};
+use crate::format::Endian;
+use crate::tracefs::{ClockPair, Instance, RawBuffer, RawRead, TraceClock, Tracefs};
+
+/// Sub-buffers read of one ring before the next one has its turn.
+const QUOTA: u32 = 256;
+
+/// A recording in progress. Its first failure ends it; what was written before stays, and opens.
+#[derive(Debug)]
+pub struct Recording {
+    path: PathBuf,
+    recorder: Recorder,
+    sub_buffer: usize,
+    page: Vec<u8>,
+    failed: Option<WriteError>,
+}
+
+/// Why a recording cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordingError {
+    /// There is a file of that name.
+    #[error("{} is there already: name another file, nothing is written over", .0.display())]
+    Exists(PathBuf),
+    /// The kernel's descriptions cannot be read.
+    #[error(transparent)]
+    Description(#[from] DescriptionError),
+    /// The file cannot be written.
+    #[error(transparent)]
+    Write(#[from] WriteError),
+}
+
+impl Recording {
+    /// Begins a recording of what `instance` will record into the new file `path`. The instance's events need not be
+    /// enabled yet: the file describes every event that there is.
+    ///
+    /// # Errors
+    /// If the file is there already or cannot be written, or tracefs cannot be read.
+    pub fn begin(tracefs: &Tracefs, instance: &Instance, path: &Path) -> Result<Recording, RecordingError> {
+        // Found out here: a file of someone's is not to be lost, whatever else fails.
+        if path.exists() {
+            return Err(RecordingError::Exists(path.to_owned()));
+        }
+        let mut description = Description::of_folder(instance.path(), Endian::NATIVE)?;
+        description.add_kernel_files(tracefs.root());
+        description.options.uname = Some(super::freeze::uname().trim_end().to_owned());
+        let clock = description.options.clock().map_or(TraceClock::Other(String::new()), TraceClock::from_name);
+        if let Some(pair) = ClockPair::take(&clock) {
+            description.options.set_wall_clock(&pair);
+        }
+        let last = instance.cpus().iter().max().copied().unwrap_or(0);
+        let sub_buffer = description.sub_buffer_size as usize;
+        let recorder = Recorder::create(path, description, last)?;
+        let recording = Recording { path: path.to_owned(), recorder, sub_buffer, page: Vec::new(), failed: None };
+        give_to_owner(path);
+        Ok(recording)
+    }
+
+    /// Appends a sub-buffer as it was read.
+    pub fn append(&mut self, cpu: u32, sub_buffer: &[u8]) {
+        if self.failed.is_some() {
+            return;
+        }
+        let appended = if sub_buffer.len() == self.sub_buffer {
+            self.recorder.append(cpu, sub_buffer)
+        } else {
+            // A file has whole ones only; how much of it is used stands in its head.
+            self.page.clear();
+            self.page.extend_from_slice(sub_buffer);
+            self.page.resize(self.sub_buffer, 0);
+            self.recorder.append(cpu, &self.page)
+        };
+        if let Err(error) = appended {
+            self.failed = Some(error);
+            self.list();
+        }
+    }
+
+    /// Makes sure that what was appended survives this process.
+    pub fn flush(&mut self) {
+        if self.failed.is_none() {
+            self.list();
+        }
+    }
+
+    fn list(&mut self) {
+        let flushed = self.recorder.flush();
+        if self.failed.is_none() {
+            self.failed = flushed.err();
+        }
+    }
+
+    /// Why nothing is recorded any more.
+    pub fn failure(&self) -> Option<&WriteError> {
+        self.failed.as_ref()
+    }
+
+    /// Bytes of sub-buffers recorded.
+    pub fn recorded(&self) -> u64 {
+        self.recorder.recorded()
+    }
+
+    /// Appends what the rings hold now. Returns how many sub-buffers that were.
+    ///
+    /// # Errors
+    /// If a ring cannot be read: whose, and why.
+    pub fn drain(&mut self, rings: &[RawBuffer]) -> Result<u64, (u32, io::Error)> {
+        let mut page = std::mem::take(&mut self.page);
+        page.resize(self.sub_buffer, 0);
+        let mut read = 0;
+        for ring in rings {
+            for _ in 0..QUOTA {
+                match ring.read(&mut page).map_err(|error| (ring.cpu(), error))? {
+                    RawRead::SubBuffer(length) => {
+                        page.get_mut(length..).unwrap_or_default().fill(0);
+                        self.append(ring.cpu(), &page);
+                        read += 1;
+                    }
+                    RawRead::Nothing => {}
+                    RawRead::Empty | RawRead::Gone => break,
+                }
+            }
+        }
+        self.page = page;
+        self.flush();
+        Ok(read)
+    }
+
+    /// Ends it, with the names of tasks and the rings' counts as they are now.
+    ///
+    /// # Errors
+    /// If the file could not be completed. What was flushed can be opened all the same.
+    pub fn finish(mut self, tracefs: &Tracefs, instance: &Instance) -> Result<Finished, WriteError> {
+        let stats = |cpu: &u32| {
+            let text = instance.read(format!("per_cpu/cpu{cpu}/stats")).ok()?;
+            Some(format!("CPU: {cpu}\n{text}"))
+        };
+        let description = self.recorder.description_mut();
+        description.options.cpustat = instance.cpus().iter().filter_map(stats).collect();
+        // Names that cannot be had stay those of the beginning.
+        if let Ok(names) = tracefs.read_bytes("saved_cmdlines") {
+            description.metadata.saved_cmdlines = names;
+        }
+        let Recording { path, recorder, .. } = self;
+        let finished = recorder.finish();
+        give_to_owner(&path);
+        finished
+    }
+}
+
+/// A file that root makes for a user behind sudo is that user's. Where that cannot be, root's file is better than none.
+fn give_to_owner(path: &Path) {
+    if let Some((user, group)) = behind_sudo() {
+        let _ = chown(path, Some(user), Some(group));
+    }
+}

@@ -1,0 +1,47 @@
+//! Options that say which part of a capture is meant, and how it is opened.
+
+use clap::Args;
+
+use crate::capture::window::Point;
+
+/// Which part of a capture.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Selecting")]
+pub struct SelectArgs {
+    /// These events only: groups (irq), events (sched_switch), globs; !PATTERN leaves out
+    #[arg(short, long, value_name = "EVENT", num_args = 1..)]
+    pub events: Vec<String>,
+
+    /// This process only, with all its threads, or this thread; may be given several times
+    #[arg(short = 'i', long = "pid", value_name = "PID", value_parser = clap::value_parser!(i32).range(0..))]
+    pub pids: Vec<i32>,
+
+    /// These CPUs only: 0,2-3
+    #[arg(long, value_name = "LIST")]
+    pub cpu: Option<String>,
+
+    /// Events for which this holds, as live: 'irq:irq_handler_entry=irq>3'; may be given several times
+    #[arg(long = "filter", value_name = "EVENT=CONDITION")]
+    pub filters: Vec<String>,
+
+    /// From this time on: 12.5s after the first event, or -3s before the last (also ms, us, m, h)
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub from: Option<Point>,
+
+    /// Up to this time, said in the same way
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    pub until: Option<Point>,
+}
+
+/// How a capture is opened.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Opening")]
+pub struct OpenArgs {
+    /// Read what still can be read of a damaged trace.dat
+    #[arg(long)]
+    pub salvage: bool,
+
+    /// Of several buffers this one, by its instance's name; "" is the top-level one [default: all of them]
+    #[arg(long, value_name = "NAME")]
+    pub buffer: Option<String>,
+}

@@ -1,0 +1,73 @@
+//! Progress of long work, drawn on a terminal; nothing where standard error is no terminal.
+
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::captures;
+use crate::replay::Observer;
+
+/// How often it is drawn.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// A bar, gone when it is dropped.
+pub struct Bar {
+    bar: ProgressBar,
+    drawn: Option<Instant>,
+}
+
+impl Bar {
+    /// A bar over ns of a capture's own time.
+    pub fn over_time() -> Bar {
+        Bar::new("{wide_bar} {msg}, {eta} left")
+    }
+
+    /// A bar over bytes.
+    pub fn over_bytes() -> Bar {
+        Bar::new("{wide_bar} {bytes} of {total_bytes}, {eta} left")
+    }
+
+    /// A bar that is never drawn: where the terminal is for something else.
+    pub fn none() -> Bar {
+        Bar { bar: ProgressBar::hidden(), drawn: None }
+    }
+
+    fn new(template: &str) -> Bar {
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        // A template of our own that does not parse would be drawn as the default one.
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Bar { bar, drawn: None }
+    }
+
+    /// Draws, if it is time to.
+    pub fn show(&mut self, at: u64, length: u64, words: impl FnOnce() -> String) {
+        if self.bar.is_hidden() || self.drawn.is_some_and(|drawn| drawn.elapsed() < EVERY) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        self.bar.set_length(length);
+        self.bar.set_message(words());
+        self.bar.set_position(at.min(length));
+    }
+
+    /// Shows a position in a capture, ns.
+    pub fn show_time(&mut self, at: u64, length: u64) {
+        self.show(at, length, || format!("{:.3} of {:.3} s", at as f64 / 1e9, length as f64 / 1e9));
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Observer for Bar {
+    fn warn(&mut self, text: &str) {
+        self.bar.suspend(|| captures::warn(text));
+    }
+
+    fn position(&mut self, at: u64, length: u64) {
+        self.show_time(at, length);
+    }
+}

@@ -1,0 +1,108 @@
+//! Where the events come from that `list`, `describe` and `patch` speak of: tracefs, or a capture.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{captures, list};
+use crate::capture::Capture;
+use crate::format::{EventFormat, FormatError, HeaderPage, LongSize};
+use crate::live;
+use crate::names::Names;
+use crate::tracefs::{EventName, Kind, Tracefs};
+
+/// The events of a kernel that runs, or of one that was captured.
+pub enum Source {
+    /// tracefs, or a capture folder, which looks like one.
+    Tracefs(Tracefs),
+    /// A `trace.dat`.
+    Dat(Box<Capture>),
+}
+
+/// The system of what tracers write by themselves, and of `trace_marker`'s text: nothing of it can be enabled.
+const FTRACE: &str = "ftrace";
+
+impl Source {
+    /// What `--tracefs` names; or the capture that stands first of the patterns, which are then the rest; or the running
+    /// kernel.
+    pub fn open<'a>(tracefs: Option<&Path>, patterns: &'a [String]) -> Result<(Source, &'a [String])> {
+        let (path, patterns) = match (tracefs, patterns) {
+            (Some(path), _) => (Some(path), patterns),
+            (None, [first, rest @ ..]) if is_capture(first) => (Some(Path::new(first)), rest),
+            (None, _) => (None, patterns),
+        };
+        let source = match path {
+            Some(path) if path.is_file() => Source::Dat(Box::new(captures::open(path, false, None)?)),
+            path => Source::Tracefs(list::open(path)?),
+        };
+        Ok((source, patterns))
+    }
+
+    /// The events that can be enabled.
+    pub fn events(&self) -> Result<Vec<EventName>> {
+        match self {
+            Source::Tracefs(tracefs) => Ok(tracefs.events()?),
+            Source::Dat(_) => Ok(self.all_events()?.into_iter().filter(|event| event.system != FTRACE).collect()),
+        }
+    }
+
+    /// Also what no -e enables but what comes all the same: tracers' records, and what is written to trace_marker.
+    pub fn all_events(&self) -> Result<Vec<EventName>> {
+        Ok(match self {
+            Source::Tracefs(tracefs) => {
+                let mut events = tracefs.events()?;
+                events.extend(tracefs.tracer_records()?);
+                events
+            }
+            Source::Dat(capture) => {
+                let name = |format: &EventFormat| EventName::new(format.system.as_str(), format.name.as_str());
+                capture.events.iter().map(name).collect()
+            }
+        })
+    }
+
+    /// The kernel's `long`.
+    pub fn long_size(&self) -> Result<LongSize> {
+        Ok(match self {
+            Source::Tracefs(tracefs) => {
+                let text = tracefs.read("events/header_page")?;
+                HeaderPage::parse(&text).context("events/header_page")?.long_size()
+            }
+            Source::Dat(capture) => capture.header.long_size(),
+        })
+    }
+
+    /// The format of one of [`Source::all_events`], of a kernel whose `long` is `long`.
+    pub fn format(&self, event: &EventName, long: LongSize) -> Result<Result<Cow<'_, EventFormat>, FormatError>> {
+        match self {
+            Source::Tracefs(tracefs) => {
+                Ok(EventFormat::parse(&event.system, &tracefs.format(event)?, long).map(Cow::Owned))
+            }
+            Source::Dat(capture) => {
+                let named = |format: &&EventFormat| format.system == event.system && format.name == event.name;
+                let format = capture.events.iter().find(named);
+                format.map(|format| Ok(Cow::Borrowed(format))).with_context(|| format!("there is no event {event}"))
+            }
+        }
+    }
+
+    /// The names of numbers.
+    pub fn names(&self) -> Names {
+        match self {
+            Source::Tracefs(tracefs) if tracefs.kind() == Kind::Live => {
+                Names { enums: live::names::enums(), ..Names::default() }
+            }
+            Source::Tracefs(tracefs) => Names::load(tracefs.root()).0,
+            Source::Dat(capture) => capture.names().0,
+        }
+    }
+}
+
+/// Whether a word names a capture rather than events: a path that is there, and that is written as one, so that a folder
+/// called `irq` does not hide the group.
+fn is_capture(word: &str) -> bool {
+    let path = Path::new(word);
+    let written_as_path = word.contains('/') || path.extension().is_some_and(|extension| extension == "dat");
+    written_as_path && (path.is_file() || path.join("events/header_page").is_file())
+}

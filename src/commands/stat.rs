@@ -1,0 +1,47 @@
+//! `stat`: a capture in numbers.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::{captures, progress::Bar};
+use crate::capture::stat::Stat;
+use crate::capture::window::Span;
+use crate::cli::{StatArgs, StatFormat};
+
+/// The plot's width where no terminal says it.
+const WIDTH: usize = 100;
+/// Parts of the activity in JSON: enough to draw it at any size.
+const INTERVALS: usize = 1000;
+
+/// Counts.
+pub fn run(args: &StatArgs) -> Result<ExitCode> {
+    let select = captures::select(&args.select)?;
+    let mut capture = captures::open(&args.capture, args.open.salvage, args.open.buffer.as_deref())?;
+    let span = Span::of(&mut capture)?;
+    let mut bar = Bar::over_time();
+    let mut progress = |time: u64| {
+        if let Some(span) = span {
+            bar.show_time(time.saturating_sub(span.first), span.length());
+        }
+    };
+    let stat = Stat::of(capture, &select, INTERVALS, &mut progress)?;
+    drop(bar);
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    match args.format {
+        StatFormat::Json => {
+            serde_json::to_writer_pretty(&mut out, &stat).map_err(io::Error::from)?;
+            writeln!(out)?;
+        }
+        StatFormat::Text => {
+            out.write_all(stat.text(args.top).as_bytes())?;
+            if args.plot {
+                let width = terminal_size::terminal_size().map_or(WIDTH, |(width, _)| usize::from(width.0));
+                write!(out, "\n{}", stat.plot(width))?;
+            }
+        }
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,89 @@
+//! The replay's clock: the machine's own, which signals end and pause, or one that a test moves.
+
+use std::io;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+use signal_hook::low_level::emulate_default_handler;
+
+use crate::osc::timetag;
+
+/// The time, and waiting for it: the real one, or one of a test's own.
+pub trait Time {
+    /// ns since 1970.
+    fn now(&mut self) -> u64;
+
+    /// Waits until about `unix_ns`, at most `longest`; may return earlier.
+    fn sleep_until(&mut self, unix_ns: u64, longest: Duration);
+
+    /// For how long the replay was stopped by a signal since the last call, ns: the rest of it starts that much later.
+    fn paused(&mut self) -> u64;
+
+    /// Whether it is to end.
+    fn ended(&mut self) -> bool;
+}
+
+/// The machine's own time, with signals: Ctrl-C ends, SIGTSTP (Ctrl-Z) and SIGCONT (`fg`) pause.
+pub struct RealTime {
+    ended: Arc<AtomicBool>,
+    /// SIGTSTP has come: the stop itself is ours to do.
+    to_stop: Arc<AtomicBool>,
+    continued: Arc<AtomicBool>,
+    /// One moment on the monotonic clock, which does not jump, and in the time of day.
+    start: (Instant, u64),
+    fell_asleep: u64,
+}
+
+impl RealTime {
+    /// Takes over SIGINT, SIGTERM, SIGHUP, SIGTSTP and SIGCONT.
+    pub fn new() -> io::Result<RealTime> {
+        let flag = || Arc::new(AtomicBool::new(false));
+        let (ended, to_stop, continued) = (flag(), flag(), flag());
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::flag::register(signal, ended.clone())?;
+        }
+        signal_hook::flag::register(SIGTSTP, to_stop.clone())?;
+        signal_hook::flag::register(SIGCONT, continued.clone())?;
+        // The kernel may let a sleeper lie 50 µs longer, so that it can wake several at once. Where it does not listen,
+        // events are that much later.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        let now = timetag::unix_now_ns();
+        Ok(RealTime { ended, to_stop, continued, start: (Instant::now(), now), fell_asleep: now })
+    }
+}
+
+impl Time for RealTime {
+    fn now(&mut self) -> u64 {
+        let (start, unix_ns) = self.start;
+        unix_ns.saturating_add(start.elapsed().as_nanos() as u64)
+    }
+
+    fn sleep_until(&mut self, unix_ns: u64, longest: Duration) {
+        let now = self.now();
+        self.fell_asleep = now;
+        std::thread::sleep(Duration::from_nanos(unix_ns.saturating_sub(now)).min(longest));
+    }
+
+    fn paused(&mut self) -> u64 {
+        if self.to_stop.swap(false, Ordering::Relaxed) {
+            let stopped = self.now();
+            // Returns when SIGCONT has come.
+            if emulate_default_handler(SIGTSTP).is_ok() {
+                self.continued.store(false, Ordering::Relaxed);
+                return self.now().saturating_sub(stopped);
+            }
+        }
+        if !self.continued.swap(false, Ordering::Relaxed) {
+            return 0;
+        }
+        // SIGSTOP says nothing when it comes. It came while asleep, as good as always: a sleep is short beside a pause.
+        self.now().saturating_sub(self.fell_asleep)
+    }
+
+    fn ended(&mut self) -> bool {
+        self.ended.load(Ordering::Relaxed)
+    }
+}

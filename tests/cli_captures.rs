@@ -1,0 +1,237 @@
+//! Captures at the command line: played in parts, counted, converted, listed, described, salvaged.
+
+mod common;
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use common::report::report;
+use serde_json::Value;
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18").join(name)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ftrace-live")).args(arguments).output().unwrap()
+}
+
+/// What the program prints, when it ends well.
+fn printed(arguments: &[&str]) -> String {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {said}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Exit code and what is said of a command line that cannot be.
+fn refused(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(arguments);
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// The typed messages of a replay at full speed.
+fn messages(capture: &Path, options: &[&str]) -> Vec<String> {
+    let capture = capture.to_str().unwrap();
+    let mut arguments = vec!["replay", capture, "--raw", "--print", "--speed", "max"];
+    arguments.extend(options);
+    printed(&arguments).lines().map(str::to_owned).collect()
+}
+
+fn stat(capture: &Path, options: &[&str]) -> Value {
+    let mut arguments = vec!["stat", capture.to_str().unwrap(), "--format", "json"];
+    arguments.extend(options);
+    serde_json::from_str(&printed(&arguments)).unwrap()
+}
+
+/// The capture as a trace.dat in a folder of the test's own.
+fn converted(name: &str) -> (tempfile::TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let dat = dir.path().join("x.dat");
+    printed(&["convert", fixture(name).to_str().unwrap(), "-o", dat.to_str().unwrap()]);
+    (dir, dat)
+}
+
+/// `TIME /ftrace/system/event`: without what a trace.dat has no place for.
+fn time_and_address(line: &str) -> (f64, String) {
+    let mut words = line.split_whitespace();
+    (words.next().unwrap().parse().unwrap(), words.next().unwrap().to_owned())
+}
+
+#[test]
+fn a_folder_becomes_a_trace_dat_and_a_folder_again_and_plays_the_same() {
+    for name in ["sched", "irq-exceptions", "syscalls"] {
+        let (dir, dat) = converted(name);
+        let back = dir.path().join("back");
+        printed(&["convert", dat.to_str().unwrap(), "-o", back.to_str().unwrap()]);
+        let (from_folder, from_dat) = (messages(&fixture(name), &[]), messages(&dat, &[]));
+        assert!(!from_folder.is_empty());
+        assert_eq!(from_folder.len(), from_dat.len(), "{name}");
+        for (a, b) in from_folder.iter().zip(&from_dat) {
+            // The date in a trace.dat is in µs: the times of day differ by less, all else is equal.
+            assert!((time_and_address(a).0 - time_and_address(b).0).abs() < 2e-6, "{a}\n{b}");
+            assert_eq!(a.split_once(' ').unwrap().1, b.split_once(' ').unwrap().1);
+        }
+        assert_eq!(from_dat, messages(&back, &[]), "{name}");
+    }
+}
+
+#[test]
+fn trace_cmd_lists_every_event_of_what_is_converted() {
+    let (_dir, dat) = converted("sched");
+    let Some(lines) = report(&dat) else { return };
+    let ours = stat(&dat, &[]);
+    assert_eq!(lines.len() as u64, ours["events"].as_u64().unwrap());
+    for event in ours["by_event"].as_array().unwrap() {
+        let name = event["name"].as_str().unwrap();
+        let count = lines.iter().filter(|line| line.event == name).count();
+        assert_eq!(event["count"].as_u64(), Some(count as u64), "{name}");
+    }
+}
+
+#[test]
+fn stat_counts_what_replay_plays() {
+    let capture = fixture("sched");
+    let (all, stat) = (messages(&capture, &[]), stat(&capture, &[]));
+    assert_eq!(stat["events"].as_u64(), Some(all.len() as u64));
+    for event in stat["by_event"].as_array().unwrap() {
+        let address = format!("/ftrace/{}/{}", event["system"].as_str().unwrap(), event["name"].as_str().unwrap());
+        let count = all.iter().filter(|line| time_and_address(line).1 == address).count();
+        assert_eq!(event["count"].as_u64(), Some(count as u64), "{address}");
+    }
+    let text = printed(&["stat", capture.to_str().unwrap(), "--plot"]);
+    assert!(text.contains("kernel     Linux") && text.contains("sched:sched_switch") && text.contains('█'), "{text}");
+}
+
+#[test]
+fn from_and_until_take_the_events_of_that_time_paced_or_not() {
+    let capture = fixture("irq-exceptions");
+    let all: Vec<f64> = messages(&capture, &[]).iter().map(|line| time_and_address(line).0).collect();
+    let (first, last) = (all[0], all[all.len() - 1]);
+    let length = last - first;
+    let within = |from: f64, until: f64| all.iter().filter(|&&time| time >= from && time <= until).count();
+    // Between events, so that the rounding of the printed times does not matter.
+    let gap = |near: f64| {
+        let pair = all.windows(2).filter(|pair| pair[0] >= near).find(|pair| pair[1] - pair[0] > 1e-4).unwrap();
+        (pair[0] + pair[1]) / 2.0
+    };
+    let (from, until) = (gap(first + length * 0.3), gap(first + length * 0.6));
+    let expected = within(from, until);
+    assert!(expected > 0 && expected < all.len());
+    let (from, to_end) = (format!("{:.6}s", from - first), format!("-{:.6}s", last - until));
+    let until = format!("{:.6}s", until - first);
+    assert_eq!(messages(&capture, &["--from", &from, "--until", &until]).len(), expected);
+    assert_eq!(messages(&capture, &["--from", &from, "--until", &to_end]).len(), expected);
+    let path = capture.to_str().unwrap();
+    let paced = printed(&["replay", path, "--raw", "--print", "--speed", "50", "--from", &from, "--until", &until]);
+    assert_eq!(paced.lines().count(), expected);
+    assert_eq!(stat(&capture, &["--from", &from, "--until", &until])["events"].as_u64(), Some(expected as u64));
+}
+
+#[test]
+fn events_cpus_pids_and_conditions_select_as_they_do_live() {
+    let (_dir, dat) = converted("sched");
+    for capture in [fixture("sched"), dat] {
+        let all = messages(&capture, &[]);
+        let count = |holds: &dyn Fn(&str) -> bool| all.iter().filter(|line| holds(line)).count();
+        let switch = count(&|line| line.contains("/sched_switch "));
+        assert!(switch > 0 && switch < all.len());
+        assert_eq!(messages(&capture, &["-e", "sched_switch"]).len(), switch);
+        assert_eq!(messages(&capture, &["--events", "*", "!sched_switch"]).len(), all.len() - switch);
+        let idle = count(&|line| line.contains("/sched_switch ") && line.contains(" next_pid=0 "));
+        assert!(idle > 0 && idle < switch);
+        let filter = ["-e", "sched_switch", "--filter", "sched:sched_switch=next_pid==0"];
+        assert_eq!(messages(&capture, &filter).len(), idle);
+        let cpus: Vec<usize> = ["0", "1"].map(|cpu| messages(&capture, &["--cpu", cpu]).len()).into();
+        assert_eq!(cpus.iter().sum::<usize>(), all.len());
+    }
+}
+
+#[test]
+fn list_describe_and_patch_take_a_trace_dat_as_they_take_a_folder() {
+    let (_dir, dat) = converted("sched");
+    let (folder, dat) = (fixture("sched"), dat.to_str().unwrap().to_owned());
+    let folder = format!("{}/", folder.to_str().unwrap());
+    let sorted = |text: String| {
+        let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let listed = sorted(printed(&["list", &dat]));
+    assert!(listed.contains(&"sched:sched_switch".to_owned()));
+    assert_eq!(listed, sorted(printed(&["list", "--tracefs", &folder])));
+    assert_eq!(listed, sorted(printed(&["list", &folder])));
+    assert_eq!(printed(&["list", &dat, "sched_switch"]), "sched:sched_switch\n");
+    let described = printed(&["describe", "sched_switch", "--tracefs", &dat]);
+    assert!(described.starts_with("/ftrace/sched/sched_switch ,"), "{described}");
+    assert_eq!(described, printed(&["describe", &folder, "sched_switch"]));
+    let patch = |path: &str| printed(&["patch", "sched_switch", "--tracefs", path]);
+    assert_eq!(patch(&dat), patch(&folder));
+}
+
+#[test]
+fn the_text_of_a_trace_dat_is_that_of_the_folder_it_was_made_from() {
+    let (_dir, dat) = converted("irq-exceptions");
+    let text = |path: &Path| printed(&["replay", path.to_str().unwrap(), "--print", "--speed", "max"]);
+    assert_eq!(text(&fixture("irq-exceptions")), text(&dat));
+}
+
+#[test]
+fn of_a_file_cut_short_what_is_there_is_read_with_salvage() {
+    let (dir, dat) = converted("sched");
+    let bytes = std::fs::read(&dat).unwrap();
+    let all = messages(&dat, &[]).len();
+    let cut = dir.path().join("cut.dat");
+    // Into the last CPU's sub-buffers.
+    std::fs::write(&cut, &bytes[..bytes.len() - 9000]).unwrap();
+    let (code, said) = refused(&["replay", cut.to_str().unwrap(), "--raw", "--print", "--speed", "max"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cut.dat") && said.contains("byte"), "{said}");
+    let left = messages(&cut, &["--salvage"]).len();
+    assert!(left > 0 && left < all, "{left} of {all}");
+    assert_eq!(stat(&cut, &["--salvage"])["events"].as_u64(), Some(left as u64));
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_a_remedy() {
+    let (dir, dat) = converted("sched");
+    let (folder, dat) = (fixture("sched"), dat.to_str().unwrap().to_owned());
+    let folder = folder.to_str().unwrap();
+    let full = dir.path().to_str().unwrap();
+    for (arguments, words) in [
+        (vec!["replay", folder, "--from", "soon"], "12.5s"),
+        (vec!["replay", folder, "--speed", "0"], "such as 1"),
+        (vec!["replay", folder, "--speed", "1/0"], "such as 1"),
+        (vec!["replay", folder, "--start-at", "later"], "20:15"),
+        (vec!["replay", folder, "--start-at", "1"], "is over"),
+        (vec!["replay", folder, "--print", "-e", "shced_switch"], "nearest: "),
+        (vec!["replay", folder, "--print", "--filter", "nosuch=a>1"], "no such event"),
+        (vec!["replay", "nowhere.dat"], "is not there"),
+        (vec!["convert", folder, "-o", &dat], "nothing is written over"),
+        (vec!["convert", &dat, "-o", full], "nothing is written over"),
+        (vec!["list", &dat, "--tracers"], "leave out --tracers"),
+    ] {
+        let (code, said) = refused(&arguments);
+        assert_eq!(code, Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: {said}");
+    }
+    let (code, said) = refused(&["replay", &dat, "--buffer", "nosuch"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("nosuch"), "{said}");
+}
+
+#[test]
+fn nothing_is_drawn_where_no_terminal_is() {
+    let (dir, dat) = converted("sched");
+    let back = dir.path().join("back");
+    for arguments in [
+        vec!["convert", dat.to_str().unwrap(), "-o", back.to_str().unwrap()],
+        vec!["stat", dat.to_str().unwrap()],
+        vec!["replay", dat.to_str().unwrap(), "--speed", "100", "--raw", "--print"],
+    ] {
+        let said = run(&arguments).stderr;
+        assert!(!said.contains(&b'\x1b') && !said.contains(&b'\r'), "{}", String::from_utf8_lossy(&said));
+    }
+}

@@ -1,0 +1,273 @@
+//! Time in a replay: each event is sent when it is due, at any speed, for any length of time. The clock is simulated: it
+//! goes on only when the replay sleeps or sends, and every sleep ends late.
+
+mod common;
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use byteorder::LittleEndian;
+use ftrace_live::{
+    capture::{self, Capture, CaptureError, select::Select, trace_dat::Open, window::Window},
+    osc::{MessageOptions, Strings, Types},
+    outputs::{Lines, Outputs},
+    replay::{Observer, PlayOptions, Played, Speed, Time, play},
+};
+
+/// When the replays begin, ns since 1970.
+const START: u64 = 1_800_000_000_000_000_000;
+/// How late a sleep ends at most, ns.
+const LATE: u64 = 100_000;
+/// What sending takes, ns.
+const SEND: u64 = 3_000;
+
+/// A capture of the project's own.
+fn fixture() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions")
+}
+
+fn open() -> Result<Capture, CaptureError> {
+    capture::open(&fixture(), Open::default())
+}
+
+/// The times of the events of the capture, in order, ns of the trace clock.
+fn times() -> Vec<u64> {
+    let mut merge = open().unwrap().merge();
+    let mut times = Vec::new();
+    while let Some(record) = merge.next_record::<LittleEndian>() {
+        times.push(record.time);
+    }
+    times
+}
+
+/// A clock that a test moves, and what happens on it.
+struct Clock {
+    now: Arc<AtomicU64>,
+    ends: u64,
+    /// How many sleeps there were; it makes each one late by another amount.
+    sleeps: u64,
+    /// A stop by a signal: at this time, for so long.
+    pause: Option<(u64, u64)>,
+    paused: u64,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { now: Arc::new(AtomicU64::new(START)), ends: u64::MAX, sleeps: 0, pause: None, paused: 0 }
+    }
+}
+
+impl Time for Clock {
+    fn now(&mut self) -> u64 {
+        self.now.load(Relaxed)
+    }
+
+    fn sleep_until(&mut self, unix_ns: u64, longest: Duration) {
+        self.sleeps += 1;
+        let now = self.now.load(Relaxed);
+        let until = unix_ns.min(now + longest.as_nanos() as u64).max(now);
+        self.now.store(until + self.sleeps * 7919 % LATE, Relaxed);
+        if let Some((at, length)) = self.pause
+            && until >= at
+        {
+            self.pause = None;
+            self.paused = length;
+            self.now.fetch_add(length, Relaxed);
+        }
+    }
+
+    fn paused(&mut self) -> u64 {
+        std::mem::take(&mut self.paused)
+    }
+
+    fn ended(&mut self) -> bool {
+        self.now.load(Relaxed) >= self.ends
+    }
+}
+
+/// Keeps the simulated time at which each line is written.
+#[derive(Clone, Default)]
+struct Heard {
+    lines: Arc<Mutex<Vec<u64>>>,
+    now: Arc<AtomicU64>,
+}
+
+impl Write for Heard {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let now = self.now.fetch_add(SEND, Relaxed);
+        // An hour of lines would not fit into memory: when they were written is enough.
+        self.lines.lock().unwrap().extend(bytes.iter().filter(|&&byte| byte == b'\n').map(|_| now));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn warn(&mut self, _: &str) {}
+    fn position(&mut self, at: u64, length: u64) {
+        assert!(at <= length, "the position {at} is beyond the end {length}");
+    }
+}
+
+fn options(speed: Speed) -> PlayOptions {
+    PlayOptions { speed, select: Select::default(), start_at: None, repeat: false, host: "test".to_owned() }
+}
+
+/// Plays the fixture on `clock`; when each event was heard.
+fn heard(options: &PlayOptions, clock: &mut Clock) -> (Played, Vec<u64>) {
+    let heard = Heard { now: clock.now.clone(), ..Heard::default() };
+    let message = MessageOptions {
+        types: Types::Full,
+        prefix: "/ftrace".to_owned(),
+        pointers: false,
+        strings: Strings::All,
+        string_limit: 64,
+        names: false,
+        brackets: true,
+    };
+    let lines = Some(Lines::new(message, Box::new(heard.clone())));
+    let outputs = Outputs { lines, ..Outputs::default() };
+    let (played, _) = play(open().unwrap(), &mut open, outputs, options, clock, &mut Nobody).unwrap();
+    let lines = std::mem::take(&mut *heard.lines.lock().unwrap());
+    (played, lines)
+}
+
+/// When events of these times are due, from `start` on, worked out in whole numbers: `above / below` times as fast.
+fn due(times: &[u64], start: u64, above: u128, below: u128) -> impl Iterator<Item = u64> {
+    let first = times[0];
+    times.iter().map(move |time| start + (u128::from(time - first) * below / above) as u64)
+}
+
+/// Every line is sent when it is due or at most `slack` later; the worst is returned.
+fn assert_on_time(heard: &[u64], due: impl Iterator<Item = u64>, slack: u64) {
+    let mut due = due.enumerate();
+    for sent in heard {
+        let (n, due) = due.next().expect("more was sent than is due");
+        // One ns for the rounding of the pace.
+        assert!(*sent + 1 >= due, "event {n} is sent {} ns too early", due - sent);
+        assert!(sent.saturating_sub(due) <= slack, "event {n} is sent {} ns late", sent - due);
+    }
+}
+
+/// A sleep's lateness, and the events of the same moment before it.
+const SLACK: u64 = LATE + 2_000_000;
+
+#[test]
+fn an_hour_at_its_own_speed_does_not_drift() {
+    let times = times();
+    let length = times[times.len() - 1] - times[0];
+    let hour = 3_600_000_000_000;
+    let mut clock = Clock::new();
+    clock.ends = START + hour;
+    let (played, heard) = heard(&PlayOptions { repeat: true, ..options(Speed::Times(1.0)) }, &mut clock);
+    assert!(played.ended, "a loop ends only when it is told to");
+    let passes = heard.len() / times.len();
+    assert_eq!(passes as u64, hour / length, "one pass follows another without a gap");
+    for (pass, heard) in heard.chunks(times.len()).enumerate() {
+        assert_on_time(heard, due(&times, START + pass as u64 * length, 1, 1), SLACK);
+    }
+    // Most events are on time by far less: that of the sleep alone.
+    let all = (0..=passes as u64).flat_map(|pass| due(&times, START + pass * length, 1, 1).collect::<Vec<_>>());
+    let mut late: Vec<u64> = heard.iter().zip(all).map(|(sent, due)| sent.saturating_sub(due)).collect();
+    late.sort_unstable();
+    assert!(late[late.len() / 2] <= LATE + 100 * SEND, "the median event is {} ns late", late[late.len() / 2]);
+}
+
+#[test]
+fn stretched_170_000_times_it_is_still_right() {
+    let times = times();
+    // Hours of it: each look is every 50 ms, so a whole second of capture would be millions of them.
+    let mut clock = Clock::new();
+    clock.ends = START + 6 * 3_600_000_000_000;
+    let (_, heard) = heard(&options(Speed::Times(1.0 / 170_000.0)), &mut clock);
+    assert!(heard.len() > 1);
+    assert_on_time(&heard, due(&times, START, 1, 170_000), SLACK);
+    let expected = due(&times, START, 1, 170_000).filter(|&due| due < clock.ends - 60_000_000).count();
+    assert!(heard.len() >= expected, "{} of {expected} events", heard.len());
+}
+
+#[test]
+fn twice_as_fast_takes_half_the_time() {
+    let times = times();
+    let mut clock = Clock::new();
+    let (_, heard) = heard(&options(Speed::Times(2.0)), &mut clock);
+    assert_eq!(heard.len(), times.len());
+    assert_on_time(&heard, due(&times, START, 2, 1), SLACK);
+}
+
+#[test]
+fn a_pause_shifts_what_follows_and_keeps_no_backlog() {
+    let times = times();
+    let length = times[times.len() - 1] - times[0];
+    let (pause, at) = (3_600_000_000_000, START + length / 2);
+    let mut clock = Clock { pause: Some((at, pause)), ..Clock::new() };
+    let (_, heard) = heard(&options(Speed::Times(1.0)), &mut clock);
+    assert_eq!(heard.len(), times.len());
+    let before = heard.iter().take_while(|&&sent| sent < START + pause).count();
+    assert!(before > 0 && before < heard.len());
+    let due: Vec<u64> = due(&times, START, 1, 1).collect();
+    assert_on_time(&heard[..before], due[..before].iter().copied(), SLACK);
+    // What was due during the pause is not sent at its end all at once, but keeps its distances.
+    assert_on_time(&heard[before..], due[before..].iter().map(|due| due + pause), SLACK);
+}
+
+#[test]
+fn it_begins_at_the_time_it_is_told() {
+    let times = times();
+    let start = START + 90_000_000_123;
+    let mut clock = Clock::new();
+    let (_, heard) = heard(&PlayOptions { start_at: Some(start), ..options(Speed::Times(1.0)) }, &mut clock);
+    assert_eq!(heard.len(), times.len());
+    assert_on_time(&heard, due(&times, start, 1, 1), SLACK);
+}
+
+#[test]
+fn a_pause_before_the_beginning_does_not_shift_it() {
+    let times = times();
+    let start = START + 90_000_000_000;
+    let mut clock = Clock { pause: Some((START + 1_000_000_000, 5_000_000_000)), ..Clock::new() };
+    let (_, heard) = heard(&PlayOptions { start_at: Some(start), ..options(Speed::Times(1.0)) }, &mut clock);
+    assert_on_time(&heard, due(&times, start, 1, 1), SLACK);
+}
+
+#[test]
+fn parts_of_one_capture_that_differ_in_their_events_stay_together() {
+    let times = times();
+    let quarter = (times[times.len() - 1] - times[0]) / 4;
+    let point = |ns: u64| Some(format!("{ns}ns").parse().unwrap());
+    let window = Window { from: point(quarter), until: point(2 * quarter) };
+    let within: Vec<u64> =
+        times.iter().map(|time| time - times[0]).filter(|t| (quarter..=2 * quarter).contains(t)).collect();
+    assert!(within.len() > 2 && within.len() < times.len());
+    let mut clock = Clock::new();
+    clock.ends = START + 40 * quarter;
+    let select = Select { window, ..Select::default() };
+    let (_, heard) = heard(&PlayOptions { select, repeat: true, ..options(Speed::Times(1.0)) }, &mut clock);
+    // Each pass is as long as the window, whatever event it begins with.
+    for (pass, heard) in heard.chunks(within.len()).enumerate() {
+        let due = within.iter().map(|time| START + pass as u64 * quarter + time - quarter);
+        assert_on_time(heard, due, SLACK);
+    }
+    assert!(heard.len() >= 39 * within.len());
+}
+
+#[test]
+fn at_full_speed_nothing_is_waited_for() {
+    let mut clock = Clock::new();
+    let (played, heard) = heard(&options(Speed::Max), &mut clock);
+    assert_eq!(clock.sleeps, 0);
+    assert_eq!(heard.len() as u64, played.counts.read);
+    assert_eq!(heard.len(), times().len());
+}
