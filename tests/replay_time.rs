@@ -137,8 +137,8 @@ fn heard(options: &PlayOptions, clock: &mut Clock) -> (Played, Vec<u64>) {
         names: false,
         brackets: true,
     };
-    let lines = Some(Lines::new(message, Box::new(heard.clone())));
-    let outputs = Outputs { lines, ..Outputs::default() };
+    let mut outputs = Outputs::default();
+    outputs.lines = Some(Lines::new(message, Box::new(heard.clone())));
     let (played, _) = play(open().unwrap(), &mut open, outputs, options, clock, &mut Nobody).unwrap();
     let lines = std::mem::take(&mut *heard.lines.lock().unwrap());
     (played, lines)

@@ -13,7 +13,7 @@ const FIRST_READ: usize = 1 << 16;
 /// Not `std::fs::read`: that begins with a read of 32 bytes where the size of a file is not known, and some control
 /// files (`show_header`, `event_filter_read` in kernel/trace/trace_events.c) answer the first read and no other. They
 /// would be cut after 32 bytes without any error.
-pub(super) fn read_control(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_control(path: &Path) -> io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let mut bytes = vec![0; FIRST_READ];
     let length = loop {

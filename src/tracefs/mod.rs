@@ -31,6 +31,7 @@ mod teardown;
 
 pub use clock::{ClockPair, TraceClock, TraceClocks};
 pub use command::{StoppedCommand, exit_code};
+pub(crate) use control::read_control;
 pub use cpus::CpuList;
 pub use error::TracefsError;
 pub use events::EventName;

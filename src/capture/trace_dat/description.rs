@@ -9,7 +9,7 @@ use super::{DatError, EventText, Metadata, Options, TraceDat, options::clock_in_
 use crate::{
     capture::clock_file::ClockFile,
     format::{Endian, HeaderPage, LongSize},
-    tracefs::ClockPair,
+    tracefs::{ClockPair, read_control},
 };
 
 /// What a file to be written says of the traced kernel and of the recording.
@@ -49,7 +49,7 @@ impl Description {
         let header_page = text(&header_path)?;
         let header = HeaderPage::parse(&header_page);
         let header = header.map_err(|error| DescriptionError { path: header_path, source: io::Error::other(error) })?;
-        let optional = |name: &str| fs::read(folder.join(name)).unwrap_or_default();
+        let optional = |name: &str| read_control(&folder.join(name)).unwrap_or_default();
         let optional_text = |name: &str| {
             let text = String::from_utf8_lossy(&optional(name)).trim_end().to_owned();
             Some(text).filter(|text| !text.is_empty())
@@ -87,7 +87,7 @@ impl Description {
     /// Adds what the running kernel keeps outside of an instance's folder: the symbols, the constant strings, the names
     /// of tasks. What cannot be read stays unknown.
     pub fn add_kernel_files(&mut self, tracefs: &Path) {
-        let read = |path: &Path| fs::read(path).unwrap_or_default();
+        let read = |path: &Path| read_control(path).unwrap_or_default();
         self.kallsyms = read(Path::new("/proc/kallsyms"));
         self.metadata.printk_formats = read(&tracefs.join("printk_formats"));
         self.metadata.saved_cmdlines = read(&tracefs.join("saved_cmdlines"));
@@ -129,7 +129,7 @@ impl TraceDat {
 }
 
 fn text(path: &Path) -> Result<String, DescriptionError> {
-    let bytes = fs::read(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
+    let bytes = read_control(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -165,8 +165,8 @@ fn stats(folder: &Path) -> Vec<(u32, String)> {
     let mut stats = Vec::new();
     for entry in fs::read_dir(folder.join("per_cpu")).into_iter().flatten().flatten() {
         let cpu = entry.file_name().to_str().and_then(|name| name.strip_prefix("cpu")?.parse().ok());
-        if let (Some(cpu), Ok(text)) = (cpu, fs::read_to_string(entry.path().join("stats"))) {
-            stats.push((cpu, text));
+        if let (Some(cpu), Ok(text)) = (cpu, read_control(&entry.path().join("stats"))) {
+            stats.push((cpu, String::from_utf8_lossy(&text).into_owned()));
         }
     }
     stats.sort();
