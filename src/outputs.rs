@@ -1,6 +1,7 @@
 //! Where events go, as the options say: typed streams, the text stream, lines on standard output.
 
 use std::io::{self, BufWriter, Write};
+use std::net::SocketAddr;
 use std::ops::Add;
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::osc::about::Stat;
 use crate::osc::aggregate::AggregateError;
 use crate::osc::print::write_line;
 use crate::osc::stream::{Messages, Stream};
-use crate::osc::transport::SendCounts;
+use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{EncodeError, MessageOptions, Writer};
 use crate::pipeline::{Event, Output};
 use crate::text_output::Text;
@@ -103,15 +104,20 @@ impl Outputs {
         self.streams.iter_mut().for_each(Stream::announce);
     }
 
-    /// Tells all receivers what became of the last window. `drops` are those of each stream's receivers.
-    pub fn stat(&mut self, window: &Window, drops: impl Fn(&Stream) -> u64) {
+    /// Messages sent and left out so far, by stream.
+    pub fn stream_counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.streams.iter().map(|stream| (stream.counts().sent, stream.thinned()))
+    }
+
+    /// Tells all receivers what became of the last window. `counts` are the [`stream_counts`](Outputs::stream_counts),
+    /// with those of other readers' streams; `drops` are those of each stream's receivers.
+    pub fn stat(&mut self, window: &Window, counts: &[(u64, u64)], drops: impl Fn(&Stream) -> u64) {
         self.last_sent.resize(self.streams.len(), (0, 0));
-        for (stream, last) in self.streams.iter_mut().zip(&mut self.last_sent) {
-            let (sent, thinned) = (stream.counts().sent, stream.thinned());
+        for ((stream, last), &(sent, thinned)) in self.streams.iter_mut().zip(&mut self.last_sent).zip(counts) {
             let stat = Stat {
                 read: window.read,
-                sent: sent - last.0,
-                thinned: thinned - last.1,
+                sent: sent.saturating_sub(last.0),
+                thinned: thinned.saturating_sub(last.1),
                 kernel_lost: window.kernel_lost,
                 malformed: window.malformed,
                 receiver_drops: drops(stream),
@@ -127,6 +133,12 @@ impl Outputs {
         self.streams.iter_mut().for_each(Stream::stop);
         self.lines.iter_mut().for_each(Lines::flush);
         self.text.iter_mut().for_each(Text::stop);
+    }
+
+    /// Whom datagrams go to.
+    pub fn targets(&self) -> impl Iterator<Item = SocketAddr> {
+        let text = self.text.iter().flat_map(Text::transports);
+        self.streams.iter().flat_map(Stream::transports).chain(text).map(Transport::target)
     }
 
     /// What became of everything sent, over all receivers.

@@ -89,6 +89,9 @@ pub enum Outcome {
 /// Finds a task's name by pid, when the pid is first met.
 pub type AskComm = Box<dyn FnMut(i32) -> Option<Vec<u8>> + Send>;
 
+/// Takes a task's name that an event told of, with its pid.
+pub type TellName = Box<dyn FnMut(i32, &[u8]) + Send>;
+
 struct EventState {
     format: Arc<EventFormat>,
     plan: Plan,
@@ -114,6 +117,7 @@ pub struct Pipeline<O> {
     kernel: Arc<Kernel>,
     comms: Comms,
     ask: AskComm,
+    tell: Option<TellName>,
     /// Added to a time of the trace clock, it gives ns since 1970.
     wall_offset: u64,
     counts: Counts,
@@ -126,7 +130,7 @@ impl<O: Output> Pipeline<O> {
     /// A pipeline from records of `kernel` to `outputs`. `ask` names tasks.
     pub fn new(kernel: Arc<Kernel>, outputs: O, ask: AskComm) -> Pipeline<O> {
         let (comms, counts) = (Comms::new(), Counts::default());
-        Pipeline { events: vec![], outputs, kernel, comms, ask, wall_offset: 0, counts }
+        Pipeline { events: vec![], outputs, kernel, comms, ask, tell: None, wall_offset: 0, counts }
     }
 
     /// Takes up all events of a table.
@@ -185,7 +189,7 @@ impl<O: Output> Pipeline<O> {
             return Outcome::Unknown(id);
         };
         if let Some(task) = state.task {
-            task.learn::<E>(record.bytes, &mut self.comms);
+            task.learn::<E>(record.bytes, &mut self.comms, &mut self.tell);
             if state.hidden {
                 self.counts.read -= 1;
                 return Outcome::Done;
@@ -225,6 +229,16 @@ impl<O: Output> Pipeline<O> {
         self.counts.unknown -= 1;
     }
 
+    /// Lets `tell` know of every task's name that an event tells of: other pipelines may need it.
+    pub fn tell_names(&mut self, tell: TellName) {
+        self.tell = Some(tell);
+    }
+
+    /// The name of a task, from elsewhere than an event.
+    pub fn name(&mut self, pid: i32, comm: &[u8]) {
+        self.comms.set(pid, comm);
+    }
+
     /// Sends what waits.
     pub fn flush(&mut self) {
         self.outputs.flush();
@@ -262,11 +276,14 @@ impl TaskEvent {
     }
 
     #[cold]
-    fn learn<E: ByteOrder>(&self, record: &[u8], comms: &mut Comms) {
+    fn learn<E: ByteOrder>(&self, record: &[u8], comms: &mut Comms, tell: &mut Option<TellName>) {
         let pid = record.get(self.pid..).and_then(|rest| rest.first_chunk::<4>());
         let comm = record.get(self.comm..).and_then(|rest| rest.first_chunk::<COMM_LEN>());
         if let (Some(pid), Some(comm)) = (pid, comm) {
             comms.set(E::read_i32(pid), comm);
+            if let Some(tell) = tell {
+                tell(E::read_i32(pid), comm);
+            }
         }
     }
 }

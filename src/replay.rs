@@ -400,6 +400,8 @@ impl<T: Time> Player<'_, T> {
         };
         self.last = counts;
         self.last_stat = now;
-        self.pipeline.outputs().stat(&window, |_| 0);
+        let outputs = self.pipeline.outputs();
+        let counts: Vec<_> = outputs.stream_counts().collect();
+        outputs.stat(&window, &counts, |_| 0);
     }
 }

@@ -9,7 +9,7 @@ use crate::format::EventFormat;
 use crate::names::{Kernel, Names};
 use crate::osc::text_stream::TextStream;
 use crate::osc::thin::Thinner;
-use crate::osc::transport::SendCounts;
+use crate::osc::transport::{SendCounts, Transport};
 use crate::pipeline::Event;
 use crate::render::{Settings, TraceText};
 
@@ -122,6 +122,10 @@ impl Text {
             self.failed = self.failed.or(written.err().map(|error| error.kind()));
         }
         self.flush();
+    }
+
+    pub(crate) fn transports(&self) -> &[Transport] {
+        self.stream.as_ref().map_or(&[], |(stream, _)| stream.transports())
     }
 
     pub(crate) fn counts(&self) -> SendCounts {

@@ -86,6 +86,14 @@ pub struct LiveArgs {
     #[arg(long, value_name = "MS", default_value_t = 1.0, allow_negative_numbers = true, help_heading = "Tracing")]
     pub tick: f64,
 
+    /// Read with N threads, each some of the CPUs: for machines with many; dt then counts within such a part
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Tracing")]
+    pub readers: usize,
+
+    /// KiB that are read at once: more is cheaper at high rates; the kernel's default is a page
+    #[arg(long, value_name = "KIB", help_heading = "Tracing")]
+    pub sub_buffer: Option<u32>,
+
     /// Keep nobody out of the trace: neither the program that receives on this machine, nor its answers to our messages
     #[arg(long, help_heading = "Tracing")]
     pub no_guard: bool,

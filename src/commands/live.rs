@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::{Usage, list, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions};
+use crate::outputs::Outputs;
 use crate::render::Settings;
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
 
@@ -23,34 +24,54 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     };
     let duration = duration(&args.trace)?;
     // Everything that can be wrong is found before anything is touched.
-    let receivers = send::receivers(&args.send)?;
+    let readers = args.readers;
+    if readers == 0 || readers > 1 && (!args.send.raw || args.send.print || args.send.aggregate.is_some()) {
+        let why = "it is at least 1; more go with --raw only, and neither with --print nor with --aggregate";
+        return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
+    }
+    let mut receivers = send::receivers(&args.send)?;
+    for receiver in &mut receivers {
+        // Each reader's part of the cap.
+        receiver.options.max_rate = receiver.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
+    }
     let tracefs = list::open(tracefs)?;
-    let setup = setup(&args.trace, &tracefs)?;
+    let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
+    let setup = Setup { sub_buffer_kib: args.sub_buffer, ..setup(&args.trace, &tracefs)? };
     let mut settings = Settings::default();
     settings.line.set_clock(setup.clock.name());
     settings.set_release(&rustix::system::uname().release().to_string_lossy());
-    let outputs = send::open(&args.send, &receivers, settings, true)?;
+    let open = |_| send::open(&args.send, &receivers, settings.clone(), true);
+    let outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
     let target = send::names(&receivers);
     let mut say = |line: String| eprintln!("ftrace-live: {line}");
     say(format!("sending to {target}"));
-    let options = LiveOptions { setup, command: args.trace.command.clone(), duration, tick };
+    let options = LiveOptions { setup, command: args.trace.command.clone(), duration, tick, guard: !args.no_guard };
     let (traced, outputs) = live::trace(&tracefs, options, outputs, &mut say)?;
 
-    let sent = outputs.counts();
+    let sent = traced.sent;
+    let too_long: u64 = outputs.iter().map(Outputs::too_long).sum();
     say(format!(
         "{:.1} s, {} events read, {} messages sent in {} datagrams, {} lost by the kernel",
         traced.time.as_secs_f64(),
         traced.counts.read,
         sent.sent,
         sent.datagrams,
-        traced.lost
+        traced.lost()
     ));
+    for (cpu, stats) in traced.cpus.iter().filter(|(_, stats)| stats.lost() > 0) {
+        say(format!(
+            "CPU {cpu}: {} overwritten before they were read (-b gives more room), {} not written by the kernel",
+            stats.overrun,
+            stats.lost() - stats.overrun
+        ));
+    }
     for (count, what) in [
-        (outputs.thinned(), "thinned, to keep below the rate cap (--max-rate)"),
+        (traced.thinned, "thinned, to keep below the rate cap (--max-rate)"),
         (traced.counts.malformed + traced.malformed_sub_buffers, "malformed"),
         (traced.counts.unknown, "of events without a format"),
-        (outputs.too_long(), "too long for a datagram (--mtu)"),
+        (too_long, "too long for a datagram (--mtu)"),
         (sent.unsent, "could not be sent"),
+        (traced.receiver_drops, "datagrams the receiver had no room for (its socket's buffer was full)"),
     ] {
         if count > 0 {
             say(format!("{count} {what}"));
@@ -66,7 +87,8 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         let busiest: Vec<_> = traced.busiest.iter().map(|(name, count)| format!("{name} {count}")).collect();
         say(format!("most: {}", busiest.join(", ")));
     }
-    let lost = traced.lost + sent.unsent + outputs.too_long();
+    let malformed = traced.counts.malformed + traced.malformed_sub_buffers + traced.counts.unknown;
+    let lost = traced.lost() + malformed + sent.unsent + too_long + traced.receiver_drops;
     Ok(match traced.command {
         Some(status) if !status.success() => ExitCode::from(exit_code(status) as u8),
         _ if args.fail_on_loss && lost > 0 => ExitCode::from(3),

@@ -6,56 +6,55 @@
 //! - while nothing comes, the loop sleeps in `epoll_wait`;
 //! - an event after a quiet time is read and sent at once;
 //! - while many come, the rings are read once a *tick* (1 ms), without asking epoll in between: then the kernel has
-//!   nobody to wake (`ring_buffer_poll_wait` notes a waiter only when it is called).
+//!   nobody to wake (`ring_buffer_poll_wait` notes a waiter only when it is called);
+//! - where our own waking is all there is to be read, the loop rests ([`pace`]).
 //!
 //! A turn reads every ring to its end, but no more than [`QUOTA`] sub-buffers of a CPU, so that a busy CPU cannot starve
 //! the others.
 
 mod feed;
+mod feedback;
 pub(crate) mod names;
+mod pace;
+mod reader;
+mod signals;
 mod status;
+mod udp;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read};
-use std::os::fd::AsRawFd;
+use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use mio::net::UnixStream;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use mio::{Events, Interest};
 
-use crate::decode::EventTable;
-use crate::format::{Abi, Endian, EventFormat, EventId, FormatError, HeaderPage, LongSize};
+use crate::format::{Abi, Endian, EventFormat, FormatError, HeaderPage};
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
+use crate::osc::transport::SendCounts;
 use crate::outputs::{Outputs, Window};
-use crate::pipeline::{Counts, Outcome, Pipeline};
-use crate::ring::Merge;
+use crate::pipeline::{Counts, Pipeline};
 use crate::tracefs::{
-    ClockPair, CpuStats, EnableFailure, EventName, Guard, Instance, Setup, StoppedCommand, TraceClock, Tracefs,
-    TracefsError, remove_stale,
+    CpuStats, EnableFailure, Enabled, EventName, Guard, Instance, Setup, StoppedCommand, Tracefs, TracefsError,
+    remove_stale,
 };
 
-use feed::InstanceFeed;
+use feedback::FeedbackGuard;
+use reader::{Parts, Reader, Report, SIGNALS, Shared};
+use signals::Signals;
 use status::Status;
+use udp::Drops;
 
 /// Sub-buffers of one CPU read in a turn.
 pub const QUOTA: u32 = 256;
-/// A turn that brings at least this many events means that many come: the next is a tick later, whatever epoll would say.
-const MANY: u64 = 16;
 /// The window of `/ftrace/stat` and of the status line.
 const SECOND: Duration = Duration::from_secs(1);
 /// How often, in windows, the addresses are announced again.
 const ANNOUNCE_EVERY: u64 = 10;
-
-/// The kernel's byte order: that of this machine.
-type Native = byteorder::NativeEndian;
 
 /// What to trace live, and how.
 #[derive(Debug, Default)]
@@ -68,6 +67,9 @@ pub struct LiveOptions {
     pub duration: Option<Duration>,
     /// How often the rings are read while many events come.
     pub tick: Duration,
+    /// Whether what our own sending makes happen is kept out: the receivers on this machine, and the `sched` events that
+    /// name them or us.
+    pub guard: bool,
 }
 
 /// Why tracing could not begin, or had to end.
@@ -112,8 +114,14 @@ impl LiveError {
 pub struct Traced {
     /// Records and errors.
     pub counts: Counts,
-    /// Events that the kernel lost: overwritten or dropped.
-    pub lost: u64,
+    /// Messages that went out, or could not.
+    pub sent: SendCounts,
+    /// Events left out to keep below a rate cap.
+    pub thinned: u64,
+    /// The rings' own counts at the end, by CPU.
+    pub cpus: Vec<(u32, CpuStats)>,
+    /// Datagrams that the receivers on this machine had no room for.
+    pub receiver_drops: u64,
     /// Sub-buffers, or rests of them, that could not be walked.
     pub malformed_sub_buffers: u64,
     /// How the command ended.
@@ -124,7 +132,17 @@ pub struct Traced {
     pub busiest: Vec<(String, u64)>,
 }
 
+impl Traced {
+    /// Events that the kernel lost: overwritten, or not written.
+    pub fn lost(&self) -> u64 {
+        self.cpus.iter().map(|(_, stats)| stats.lost()).sum()
+    }
+}
+
 /// Traces until the command ends, the time is over, or a signal says so. Nothing is left behind when this returns.
+///
+/// There are as many readers as `outputs`, of which there is at least one and no more than CPUs are of use; each reads
+/// some CPUs and has one of the outputs to itself. The first one's tells of the stream as a whole.
 ///
 /// `say` gets a line for each thing done, for people.
 ///
@@ -133,9 +151,9 @@ pub struct Traced {
 pub fn trace(
     tracefs: &Tracefs,
     options: LiveOptions,
-    outputs: Outputs,
+    outputs: Vec<Outputs>,
     say: &mut dyn FnMut(String),
-) -> Result<(Traced, Outputs), LiveError> {
+) -> Result<(Traced, Vec<Outputs>), LiveError> {
     // Signals first: from here on Ctrl-C means an orderly end.
     let signals = Signals::register()?;
     let guard = Guard::start(tracefs)?;
@@ -149,26 +167,42 @@ pub fn trace(
     let command = if options.command.is_empty() { None } else { Some(StoppedCommand::spawn(&options.command)?) };
     let instance = Instance::create(tracefs, Some(&guard))?;
     let session = Session::begin(tracefs, &instance, &options, command.as_ref(), outputs, say)?;
-    let result = session.run(command, &options, signals);
+    let result = session.run(command, &options, signals, say);
     // The raw files are closed by now, so that the instance can go.
     instance.close()?;
     result
 }
 
 struct Session<'a> {
-    tracefs: &'a Tracefs,
     instance: &'a Instance,
-    long: LongSize,
-    clock: TraceClock,
-    pipeline: Pipeline<Outputs>,
-    merge: Merge<InstanceFeed>,
-    poll: Poll,
+    /// The one that this thread is, and what becomes threads.
+    reader: Reader,
+    others: Vec<Reader>,
+    shared: Arc<Shared>,
     status: Status,
-    /// Ids that even a second reading of the formats did not explain.
-    unknown: BTreeSet<EventId>,
-    last: (Counts, u64),
+    guard: bool,
+    feedback: Option<FeedbackGuard>,
+    drops: Drops,
+    last: Total,
     window_start: Instant,
     windows: u64,
+}
+
+/// All readers' reports and all rings' losses.
+#[derive(Default)]
+struct Total {
+    report: Report,
+    cpus: Vec<(u32, CpuStats)>,
+}
+
+impl Total {
+    fn lost(&self) -> u64 {
+        self.cpus.iter().map(|(_, stats)| stats.lost()).sum()
+    }
+
+    fn overwritten(&self) -> u64 {
+        self.cpus.iter().map(|(_, stats)| stats.overrun).sum()
+    }
 }
 
 impl<'a> Session<'a> {
@@ -177,14 +211,14 @@ impl<'a> Session<'a> {
         instance: &'a Instance,
         options: &LiveOptions,
         command: Option<&StoppedCommand>,
-        outputs: Outputs,
+        outputs: Vec<Outputs>,
         say: &mut dyn FnMut(String),
     ) -> Result<Session<'a>, LiveError> {
         let mut setup = options.setup.clone();
         let hidden = hidden_events(tracefs, &setup.events);
         setup.events.extend(hidden.iter().cloned());
         setup.processes.extend(command.map(StoppedCommand::pid));
-        let enabled = setup.apply(instance)?;
+        let enabled = apply(&setup, instance)?;
         for failure in &enabled.failures {
             say(format!("warning: {failure}"));
         }
@@ -209,36 +243,40 @@ impl<'a> Session<'a> {
         if setup.tracer.is_some() {
             formats.extend(names::tracer_records(tracefs, long));
         }
-        outputs.check(&formats)?;
-        let names = names::of_events(tracefs, &formats, &outputs);
+        let mut outputs = outputs;
+        outputs.truncate(instance.cpus().len().max(1));
+        let first = outputs.first().ok_or_else(|| io::Error::other("there is no output"))?;
+        first.check(&formats)?;
+        let targets: Vec<_> = first.targets().collect();
+        let names = names::of_events(tracefs, &formats, first);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
-        let mut pipeline = Pipeline::new(kernel, outputs, Box::new(comm_of));
-        for format in formats {
-            let hidden = hidden.contains(&EventName::new(&format.system, &format.name));
-            pipeline.add(&Arc::new(format), hidden);
+        let formats: Vec<_> = formats.into_iter().map(Arc::new).collect();
+        let shared = Shared::new(outputs.len());
+        let rings = reader::deal(instance.open_raw()?, outputs.len());
+        let mut readers = Vec::new();
+        for (index, (outputs, rings)) in outputs.into_iter().zip(rings).enumerate() {
+            let mut pipeline = Pipeline::new(kernel.clone(), outputs, Box::new(comm_of));
+            for format in &formats {
+                pipeline.add(format, hidden.contains(&EventName::new(&format.system, &format.name)));
+            }
+            let (shared, tracefs, header) = (shared.clone(), tracefs.clone(), header.clone());
+            let (clock, tick) = (setup.clock.clone(), options.tick);
+            readers.push(Reader::new(Parts { index, shared, tracefs, header, clock, tick, pipeline, rings })?);
         }
-        let poll = Poll::new()?;
-        let mut feeds = Vec::new();
-        for raw in instance.open_raw()? {
-            poll.registry().register(&mut SourceFd(&raw.as_raw_fd()), RINGS, Interest::READABLE)?;
-            feeds.push((raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size())));
-        }
-        let mut session = Session {
-            tracefs,
+        let reader = readers.remove(0);
+        Ok(Session {
             instance,
-            long: header.long_size(),
-            clock: setup.clock.clone(),
-            pipeline,
-            merge: Merge::new(header, feeds),
-            poll,
+            reader,
+            others: readers,
+            shared,
             status: Status::new(io::stderr().is_terminal()),
-            unknown: BTreeSet::new(),
-            last: (Counts::default(), 0),
+            guard: options.guard,
+            feedback: None,
+            drops: Drops::new(&targets),
+            last: Total::default(),
             window_start: Instant::now(),
             windows: 0,
-        };
-        session.pair_clocks();
-        Ok(session)
+        })
     }
 
     fn run(
@@ -246,28 +284,73 @@ impl<'a> Session<'a> {
         command: Option<StoppedCommand>,
         options: &LiveOptions,
         mut signals: Signals,
-    ) -> Result<(Traced, Outputs), LiveError> {
-        self.poll.registry().register(&mut signals.pipe, SIGNALS, Interest::READABLE)?;
+        say: &mut dyn FnMut(String),
+    ) -> Result<(Traced, Vec<Outputs>), LiveError> {
+        self.reader.poll.registry().register(&mut signals.pipe, SIGNALS, Interest::READABLE)?;
+        let wakers: Vec<_> = self.others.iter().map(Reader::waker).collect();
+        let mut threads = Vec::new();
+        for (index, reader) in std::mem::take(&mut self.others).into_iter().enumerate() {
+            let named = std::thread::Builder::new().name(format!("reader-{}", index + 1));
+            threads.push(named.spawn(move || reader.follow())?);
+        }
+        let began = Instant::now();
+        let end = self.until_the_end(command, options, &mut signals, began, say);
+        // Whatever happened: nobody is left reading.
+        let stopped = self.instance.stop();
+        self.shared.end();
+        wakers.iter().for_each(|waker| drop(waker.wake()));
+        let time = began.elapsed();
+        self.reader.drain();
+        for thread in threads {
+            let joined = thread.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked")));
+            self.others.push(joined?);
+        }
+        let command = end?;
+        stopped?;
+        self.window(time, say);
+        self.reader.pipeline.outputs().stop();
+        self.status.clear();
+        let total = self.total();
+        let traced = Traced {
+            busiest: self.busiest(&total.report, 5),
+            counts: total.report.counts,
+            sent: total.report.sent,
+            thinned: total.report.thinned,
+            malformed_sub_buffers: total.report.malformed_sub_buffers,
+            cpus: total.cpus,
+            receiver_drops: self.drops.total(),
+            command,
+            time,
+        };
+        let readers = std::iter::once(self.reader).chain(self.others);
+        Ok((traced, readers.map(|mut reader| std::mem::take(reader.pipeline.outputs())).collect()))
+    }
+
+    /// Begins to record, reads and sends until it is time to end.
+    fn until_the_end(
+        &mut self,
+        command: Option<StoppedCommand>,
+        options: &LiveOptions,
+        signals: &mut Signals,
+        began: Instant,
+        say: &mut dyn FnMut(String),
+    ) -> Result<Option<ExitStatus>, LiveError> {
+        // The other readers' threads are there now.
+        self.instance.exclude_ourselves()?;
+        let events: Vec<_> = self.reader.pipeline.event_counts().map(|(format, _)| format.clone()).collect();
+        if self.guard {
+            let events = events.iter().map(|format| &**format);
+            self.feedback = Some(FeedbackGuard::new(self.instance, self.drops.targets(), events)?);
+        }
+        self.look_at_receivers(say);
         let cpus = self.instance.cpus().len();
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        self.pipeline.outputs().start(&host, cpus, timetag::unix_now_ns());
-        self.pipeline.flush();
-        let began = Instant::now();
-        self.window_start = began;
+        self.reader.pipeline.outputs().start(&host, cpus, timetag::unix_now_ns());
+        self.reader.pipeline.flush();
+        self.window_start = Instant::now();
         self.instance.start()?;
         let mut child = command.map(StoppedCommand::release).transpose()?;
-        let end = self.follow(child.as_mut(), options, &mut signals, began);
-        self.instance.stop()?;
-        let mut traced = Traced { command: end?, time: began.elapsed(), ..Traced::default() };
-        self.drain();
-        self.window(began.elapsed());
-        self.pipeline.outputs().stop();
-        self.status.clear();
-        traced.counts = self.pipeline.counts().clone();
-        traced.lost = self.lost();
-        traced.malformed_sub_buffers = self.merge.counts().map(|(_, counts)| counts.malformed).sum();
-        traced.busiest = self.busiest(5);
-        Ok((traced, std::mem::take(self.pipeline.outputs())))
+        self.follow(child.as_mut(), options, signals, began, say)
     }
 
     /// Reads and sends until it is time to end.
@@ -277,33 +360,14 @@ impl<'a> Session<'a> {
         options: &LiveOptions,
         signals: &mut Signals,
         began: Instant,
+        say: &mut dyn FnMut(String),
     ) -> Result<Option<ExitStatus>, LiveError> {
         let deadline = options.duration.and_then(|duration| began.checked_add(duration));
         let mut events = Events::with_capacity(64);
-        let mut last_turn = began;
-        let mut many = false;
         loop {
-            let now = Instant::now();
             let due = deadline.map_or(self.window_start + SECOND, |d| d.min(self.window_start + SECOND));
-            let due = self.outputs_due().map_or(due, |left| due.min(now + left));
-            if many {
-                // Nobody asks epoll, so the kernel wakes nobody.
-                std::thread::sleep(
-                    options.tick.saturating_sub(now - last_turn).min(due.saturating_duration_since(now)),
-                );
-            } else {
-                match self.poll.poll(&mut events, Some(due.saturating_duration_since(now))) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    done => done?,
-                }
-                if events.iter().any(|event| event.token() == RINGS) {
-                    // The second event within a tick waits for its end, together with those that follow it.
-                    std::thread::sleep(options.tick.saturating_sub(last_turn.elapsed()));
-                }
-            }
-            let (read, more) = self.turn();
-            last_turn = Instant::now();
-            many = read >= MANY || more;
+            let asleep = self.reader.sleep(&mut events, due)?;
+            self.reader.turn(asleep);
             if signals.ended() {
                 return Ok(None);
             }
@@ -313,99 +377,114 @@ impl<'a> Session<'a> {
                     return Ok(Some(status));
                 }
             }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) || self.pipeline.outputs().reader_gone() {
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline)
+                || self.reader.pipeline.outputs().reader_gone()
+            {
                 return Ok(None);
             }
             if self.window_start.elapsed() >= SECOND {
-                self.window(began.elapsed());
+                self.window(began.elapsed(), say);
             }
         }
     }
 
-    /// Reads every ring, up to its quota, and sends what was read. Returns the number of events, and whether there is
-    /// more.
-    fn turn(&mut self) -> (u64, bool) {
-        let before = self.pipeline.counts().read;
-        self.merge.feeds_mut().for_each(|(_, feed)| feed.begin_turn());
-        self.merge.resume();
-        while let Some(record) = self.merge.next_record::<Native>() {
-            if let Outcome::Unknown(id) = self.pipeline.record::<Native>(record, None) {
-                let explained = learn(self.tracefs, self.long, id, &mut self.unknown, &mut self.pipeline);
-                if explained {
-                    self.pipeline.offer_again();
-                    self.pipeline.record::<Native>(record, None);
-                }
-            }
-        }
-        self.pipeline.outputs().tick(timetag::unix_now_ns());
-        self.pipeline.flush();
-        let more = self.merge.feeds_mut().any(|(_, feed)| feed.quota_used());
-        (self.pipeline.counts().read - before, more)
-    }
-
-    /// How long until the outputs have something to say though no event comes.
-    fn outputs_due(&mut self) -> Option<Duration> {
-        let due = self.pipeline.outputs().due()?;
-        Some(Duration::from_nanos(due.saturating_sub(timetag::unix_now_ns())))
-    }
-
-    /// Reads what is left after recording has stopped.
-    fn drain(&mut self) {
-        let mut quiet = 0;
-        // A writer that was in the middle of an event finishes it after the stop.
-        while quiet < 2 {
-            let (read, more) = self.turn();
-            quiet = if read == 0 && !more { quiet + 1 } else { 0 };
-            if quiet == 1 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
-    }
-
-    /// The end of a window: statistics to all receivers, the status line, the clocks.
-    fn window(&mut self, since_began: Duration) {
-        let counts = self.pipeline.counts().clone();
-        let lost = self.lost();
+    /// The end of a window: statistics to all receivers, the status line, the clocks, the receivers.
+    fn window(&mut self, since_began: Duration, say: &mut dyn FnMut(String)) {
+        let total = self.total();
         let seconds = self.window_start.elapsed().as_secs_f32();
-        let (last, last_lost) = std::mem::replace(&mut self.last, (counts.clone(), lost));
+        let drops = self.look_at_receivers(say);
+        let (now, last) = (&total.report.counts, &self.last.report.counts);
         let window = Window {
-            read: counts.read - last.read,
-            kernel_lost: lost - last_lost,
-            malformed: counts.malformed + counts.unknown - last.malformed - last.unknown,
+            read: now.read.saturating_sub(last.read),
+            kernel_lost: total.lost().saturating_sub(self.last.lost()),
+            malformed: (now.malformed + now.unknown).saturating_sub(last.malformed + last.unknown),
             seconds,
         };
-        self.pipeline.outputs().stat(&window, |_| 0);
+        let of = |target: &SocketAddr| drops.get(target).copied().unwrap_or(0);
+        let outputs = self.reader.pipeline.outputs();
+        outputs
+            .stat(&window, &total.report.streams, |stream| stream.transports().iter().map(|to| of(&to.target())).sum());
         self.windows += 1;
         if self.windows.is_multiple_of(ANNOUNCE_EVERY) {
-            self.pipeline.outputs().announce();
+            outputs.announce();
         }
-        self.pipeline.flush();
-        let sent = self.pipeline.outputs().counts();
-        let thinned = self.pipeline.outputs().thinned();
-        self.status.show(since_began, &window, sent, thinned, lost, || {
-            self.pipeline.event_counts().map(|(format, count)| (format.name.clone(), count)).collect()
+        self.reader.pipeline.flush();
+        let losses = status::Losses {
+            overwritten: total.overwritten(),
+            dropped: total.lost() - total.overwritten(),
+            malformed: now.malformed + now.unknown,
+            receiver_drops: self.drops.total(),
+        };
+        self.status.show(since_began, &window, total.report.sent, total.report.thinned, &losses, || {
+            formats_of(&self.reader, &total.report).map(|(format, count)| (format.name.clone(), count)).collect()
         });
-        self.pair_clocks();
+        self.reader.pair_clocks();
+        self.last = total;
         self.window_start = Instant::now();
     }
 
-    /// NTP moves the time of day against the trace clock: the pair is taken anew about once a second.
-    fn pair_clocks(&mut self) {
-        if let Some(pair) = ClockPair::take(&self.clock) {
-            self.pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
+    /// All that was read, sent and lost so far; what other threads read, up to a second ago.
+    fn total(&mut self) -> Total {
+        let mut report = self.reader.report();
+        if self.others.is_empty() {
+            self.shared.reports_of_others(0).iter().for_each(|other| report.add(other));
+        } else {
+            // They have come back from their threads.
+            self.others.iter_mut().for_each(|other| report.add(&other.report()));
         }
+        let stats = |cpu: &u32| (*cpu, self.instance.stats(*cpu).unwrap_or_default());
+        Total { report, cpus: self.instance.cpus().iter().map(stats).collect() }
     }
 
-    /// Events lost by the kernel so far: the rings' own counts know of every kind.
-    fn lost(&self) -> u64 {
-        let stats = |cpu: &u32| self.instance.stats(*cpu).unwrap_or_default();
-        self.instance.cpus().iter().map(|cpu| CpuStats::lost(&stats(cpu))).sum()
+    /// Looks who receives on this machine: keeps newcomers out of the trace, and returns what each target had no room for
+    /// since the last look.
+    fn look_at_receivers(&mut self, say: &mut dyn FnMut(String)) -> BTreeMap<SocketAddr, u64> {
+        if !self.drops.any_local() {
+            return BTreeMap::new();
+        }
+        let sockets = udp::sockets();
+        if let Some(guard) = &mut self.feedback {
+            let found = guard.look(self.instance, &sockets);
+            for receiver in found.new {
+                say(format!("{receiver} receives, and is kept out of the trace (--no-guard lets it in)"));
+            }
+            for warning in found.warnings {
+                say(format!("warning: {warning}"));
+            }
+        }
+        self.drops.since_last(&sockets)
     }
 
-    fn busiest(&self, most: usize) -> Vec<(String, u64)> {
-        let mut counts: Vec<_> = self.pipeline.event_counts().filter(|(_, count)| *count > 0).collect();
+    fn busiest(&self, report: &Report, most: usize) -> Vec<(String, u64)> {
+        let mut counts: Vec<_> = formats_of(&self.reader, report).filter(|(_, count)| *count > 0).collect();
         counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
         counts.into_iter().take(most).map(|(format, count)| (format.full_name(), count)).collect()
+    }
+}
+
+/// The events of a report with their formats.
+fn formats_of<'r>(reader: &'r Reader, report: &'r Report) -> impl Iterator<Item = (&'r EventFormat, u64)> {
+    let known: BTreeMap<_, _> = reader.pipeline.event_counts().map(|(format, _)| (format.id, &**format)).collect();
+    report.events.iter().filter_map(move |(id, count)| Some((*known.get(id)?, *count)))
+}
+
+/// Room for events that were not read yet, KiB for each CPU, where nobody asks for another size: what a core can write in
+/// 60 ms flat out, so that a reader that is kept waiting loses nothing.
+const ROOM_KIB: u64 = 8192;
+/// The same for all CPUs together.
+const ROOM_OF_ALL_KIB: u64 = 256 * 1024;
+
+/// Brings the instance where `setup` wants it.
+fn apply(setup: &Setup, instance: &Instance) -> Result<Enabled, TracefsError> {
+    if setup.buffer_kib.is_some() {
+        return setup.apply(instance);
+    }
+    let cpus = instance.cpus().len().max(1) as u64;
+    let roomy = Setup { buffer_kib: Some(ROOM_KIB.min(ROOM_OF_ALL_KIB / cpus)), ..setup.clone() };
+    match roomy.apply(instance) {
+        // Then with the kernel's own size, about 1.4 MiB.
+        Err(TracefsError::BufferTooLarge { .. }) => setup.apply(instance),
+        done => done,
     }
 }
 
@@ -415,72 +494,9 @@ fn hidden_events(tracefs: &Tracefs, asked: &[EventName]) -> Vec<EventName> {
     events.into_iter().filter(|event| !asked.contains(event) && tracefs.format(event).is_ok()).collect()
 }
 
-/// Reads all formats again for the sake of `id`, which no format explained: dynamic events come and go. Each id gets one
-/// such reading.
-#[cold]
-fn learn(
-    tracefs: &Tracefs,
-    long: LongSize,
-    id: EventId,
-    unknown: &mut BTreeSet<EventId>,
-    pipeline: &mut Pipeline<Outputs>,
-) -> bool {
-    if !unknown.insert(id) {
-        return false;
-    }
-    let events = tracefs.events().unwrap_or_default();
-    let records = tracefs.tracer_records().unwrap_or_default();
-    let formats = events
-        .iter()
-        .chain(&records)
-        .filter_map(|event| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok());
-    let table = EventTable::new(formats);
-    let Some(format) = table.get(id) else { return false };
-    pipeline.add_late(format);
-    true
-}
-
 /// The name of a task that was there before tracing began.
 fn comm_of(tid: i32) -> Option<Vec<u8>> {
     let mut comm = std::fs::read(format!("/proc/{tid}/comm")).ok()?;
     comm.pop_if(|last| *last == b'\n');
     Some(comm)
-}
-
-const RINGS: Token = Token(0);
-const SIGNALS: Token = Token(1);
-
-/// The signals that end tracing, and the one that says that the command has ended. Flags say which came; a pipe, which
-/// epoll can wait for, says that one came.
-struct Signals {
-    pipe: UnixStream,
-    ended: Arc<AtomicBool>,
-    child: Arc<AtomicBool>,
-}
-
-impl Signals {
-    fn register() -> io::Result<Signals> {
-        let (pipe, write) = std::os::unix::net::UnixStream::pair()?;
-        pipe.set_nonblocking(true)?;
-        let (ended, child) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGCHLD] {
-            // The flag first: handlers run in the order of registration.
-            signal_hook::flag::register(signal, if signal == SIGCHLD { child.clone() } else { ended.clone() })?;
-            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
-        }
-        Ok(Signals { pipe: UnixStream::from_std(pipe), ended, child })
-    }
-
-    fn ended(&mut self) -> bool {
-        self.ended.load(Ordering::Relaxed)
-    }
-
-    fn child(&mut self) -> bool {
-        let child = self.child.swap(false, Ordering::Relaxed);
-        if child {
-            // Emptied, so that it can take the next byte.
-            while matches!(self.pipe.read(&mut [0; 64]), Ok(1..)) {}
-        }
-        child
-    }
 }

@@ -7,6 +7,19 @@ use std::time::Duration;
 use crate::osc::transport::SendCounts;
 use crate::outputs::Window;
 
+/// What was lost since the beginning, in kinds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Losses {
+    /// Events overwritten before they were read.
+    pub(super) overwritten: u64,
+    /// Events that the kernel did not write.
+    pub(super) dropped: u64,
+    /// Records that are not what their format says, or that have none.
+    pub(super) malformed: u64,
+    /// Datagrams that receivers on this machine had no room for.
+    pub(super) receiver_drops: u64,
+}
+
 /// The last window's counts, to be compared with.
 pub(super) struct Status {
     terminal: bool,
@@ -27,7 +40,7 @@ impl Status {
         window: &Window,
         sent: SendCounts,
         thinned: u64,
-        lost: u64,
+        losses: &Losses,
         events: impl FnOnce() -> Vec<(String, u64)>,
     ) {
         if !self.terminal {
@@ -50,9 +63,19 @@ impl Status {
         if thinned > 0 {
             line.push_str(&format!("  {thinned} thinned"));
         }
-        line.push_str(&format!("  {lost} lost"));
-        if sent.unsent > 0 {
-            line.push_str(&format!("  {} not sent", sent.unsent));
+        if losses.overwritten + losses.dropped == 0 {
+            line.push_str("  0 lost");
+        }
+        for (count, what) in [
+            (losses.overwritten, "overwritten"),
+            (losses.dropped, "dropped"),
+            (losses.malformed, "malformed"),
+            (sent.unsent, "not sent"),
+            (losses.receiver_drops, "datagrams not received"),
+        ] {
+            if count > 0 {
+                line.push_str(&format!("  {count} {what}"));
+            }
         }
         for (count, name) in busiest.iter().filter(|(count, _)| *count > 0).take(3) {
             line.push_str(&format!("  {name} {}", per_second(*count)));

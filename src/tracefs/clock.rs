@@ -52,6 +52,11 @@ impl TraceClock {
         !matches!(self.name(), "counter" | "x86-tsc" | "ppc-tb" | "uptime")
     }
 
+    /// The clock's time now, ns. `None` for a clock that clock_gettime(2) cannot read.
+    pub fn now(&self) -> Option<u64> {
+        self.twin().map(nanoseconds)
+    }
+
     fn twin(&self) -> Option<clockid_t> {
         match self {
             TraceClock::Mono => Some(CLOCK_MONOTONIC),

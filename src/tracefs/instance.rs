@@ -298,8 +298,13 @@ impl Instance {
     /// # Errors
     /// The file cannot be written.
     pub fn exclude_ourselves(&self) -> Result<(), TracefsError> {
+        self.exclude_tasks(self.our_tasks())
+    }
+
+    /// The threads that this process has now, and the guard.
+    pub fn our_tasks(&self) -> BTreeSet<u32> {
         let guard = self.guard.as_ref().map(|guard| guard.pid());
-        self.exclude_tasks(tasks_of(std::process::id()).into_iter().flatten().chain(guard))
+        tasks_of(std::process::id()).into_iter().flatten().chain(guard).collect()
     }
 
     /// Lets only the events of these processes in, each with all the threads it has now, in addition to those let in
@@ -372,6 +377,23 @@ impl Instance {
             }
         }
         Ok(())
+    }
+
+    /// The condition of an event's filter, `None` where it has none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn condition(&self, event: &EventName) -> Result<Option<String>, TracefsError> {
+        let text = self.read(event.folder().join("filter"))?;
+        Ok(Some(text.trim().to_string()).filter(|text| text != "none"))
+    }
+
+    /// Gives an event's filter this condition instead of the one it has.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn set_condition(&self, event: &EventName, condition: &str) -> Result<(), TracefsError> {
+        self.write(event.folder().join("filter"), condition)
     }
 
     /// The last entry of `error_log`, or an empty text.
@@ -528,7 +550,7 @@ impl Drop for Instance {
 }
 
 /// The thread ids of a process; `None` where there is no such process.
-fn tasks_of(pid: u32) -> Option<Vec<u32>> {
+pub fn tasks_of(pid: u32) -> Option<Vec<u32>> {
     let entries = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
     let tids: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
     (!tids.is_empty()).then_some(tids)

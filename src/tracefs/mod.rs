@@ -36,7 +36,7 @@ pub use cpus::CpuList;
 pub use error::TracefsError;
 pub use events::EventName;
 pub use guard::Guard;
-pub use instance::{EnableFailure, Enabled, EventFilter, Instance};
+pub use instance::{EnableFailure, Enabled, EventFilter, Instance, tasks_of};
 pub use mount::{Kind, Tracefs};
 pub use raw::{CpuStats, RawBuffer, RawRead};
 pub use select::{Selected, Selection, Unmatched};

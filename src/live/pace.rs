@@ -1,0 +1,189 @@
+//! When to read next: at once, with the tick, or later so that we do not live on our own echo.
+//!
+//! Each time we wake and go back to sleep, the kernel does things that may be traced themselves: a timer expires, an
+//! interrupt comes, the idle task is left and entered again. These events carry nobody's pid but the idle task's, so no
+//! filter keeps them out, and with `-e timer power irq_vectors` each read would bring just the events of the read before,
+//! for ever. They are told from others by *when* they happen:
+//!
+//! ```text
+//!        asleep                 awake      asleep                awake
+//!  ──────┬──┬────────────────┬──┬──────────┬──┬───────────────┬──┬────
+//!        └──┘   apart        └──┘          └──┘    apart      └──┘
+//!       around going to sleep  around waking        └ events that are nobody's echo
+//! ```
+//!
+//! Events *apart* from our own waking earn credit, events *around* it cost credit; as long as there is credit, we read as
+//! soon as anything comes. Without credit we rest, until time has earned some. So what our own reading adds to the trace
+//! stays below [`SHARE`] of what is there anyway, plus [`ECHO_PER_SECOND`], and the gain of the loop below one.
+
+use std::time::Duration;
+
+/// A turn that brings at least this many events apart from our own waking means that many come: the next turn is a tick
+/// later, whatever epoll would say.
+const MANY: u64 = 16;
+/// So long after going to sleep, and before waking by timer, events are taken for our own doing, ns.
+pub(super) const AFTER_SLEEP_NS: u64 = 100_000;
+/// See [`AFTER_SLEEP_NS`].
+pub(super) const BEFORE_WAKE_NS: u64 = 60_000;
+/// Events of our own doing that one event of the machine's pays for.
+const SHARE: f64 = 0.2;
+/// Events of our own doing that a second pays for.
+const ECHO_PER_SECOND: f64 = 50.0;
+/// The most that can be saved up: a burst of echo after a busy time is paid with it.
+const MOST_CREDIT: f64 = 64.0;
+/// The longest rest.
+const LONGEST_REST: Duration = Duration::from_millis(250);
+
+/// How to wait for the next turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// Not at all: there is more.
+    No,
+    /// Until an event comes.
+    Event,
+    /// This long, whatever comes.
+    Rest(Duration),
+}
+
+/// What a turn brought.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Turn {
+    /// Events apart from our own waking.
+    pub(super) apart: u64,
+    /// Events around it.
+    pub(super) around: u64,
+    /// How long the times were that count as apart and as around, ns.
+    pub(super) apart_ns: u64,
+    /// See [`Turn::apart_ns`].
+    pub(super) around_ns: u64,
+    /// The quota was used: there is more to be read.
+    pub(super) more: bool,
+}
+
+/// Decides how to wait.
+#[derive(Debug)]
+pub(super) struct Pace {
+    tick: Duration,
+    /// Echo that we may still cause, in events.
+    credit: f64,
+    wait: Wait,
+}
+
+impl Pace {
+    pub(super) fn new(tick: Duration) -> Pace {
+        Pace { tick, credit: MOST_CREDIT, wait: Wait::Event }
+    }
+
+    /// How to wait for the next turn.
+    pub(super) fn wait(&self) -> Wait {
+        self.wait
+    }
+
+    /// A turn has ended.
+    pub(super) fn turned(&mut self, turn: &Turn) {
+        // What comes all the time comes around our waking, too.
+        let chance = turn.apart as f64 * turn.around_ns as f64 / turn.apart_ns.max(1) as f64;
+        let echo = (turn.around as f64 - chance).max(0.0);
+        let seconds = (turn.apart_ns + turn.around_ns) as f64 / 1e9;
+        let least = -ECHO_PER_SECOND * LONGEST_REST.as_secs_f64();
+        let credit = self.credit + SHARE * turn.apart as f64 + ECHO_PER_SECOND * seconds - echo;
+        self.credit = credit.clamp(least, MOST_CREDIT);
+        self.wait = if turn.more {
+            Wait::No
+        } else if self.credit < 0.0 && !self.tick.is_zero() {
+            Wait::Rest(Duration::from_secs_f64(-self.credit / ECHO_PER_SECOND).clamp(self.tick, LONGEST_REST))
+        } else if turn.apart >= MANY {
+            Wait::Rest(self.tick)
+        } else {
+            Wait::Event
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: Duration = Duration::from_millis(1);
+
+    /// A turn after `ms` of sleep.
+    fn turn(apart: u64, around: u64, ms: u64) -> Turn {
+        Turn { apart, around, apart_ns: ms * 1_000_000, around_ns: 200_000, more: false }
+    }
+
+    #[test]
+    fn single_events_are_waited_for_and_many_are_taken_with_the_tick() {
+        let mut pace = Pace::new(TICK);
+        assert_eq!(pace.wait(), Wait::Event);
+        pace.turned(&turn(3, 0, 100));
+        assert_eq!(pace.wait(), Wait::Event);
+        pace.turned(&turn(1000, 200, 1));
+        assert_eq!(pace.wait(), Wait::Rest(TICK));
+        pace.turned(&Turn { more: true, ..turn(100_000, 20_000, 1) });
+        assert_eq!(pace.wait(), Wait::No);
+        pace.turned(&turn(0, 0, 1));
+        assert_eq!(pace.wait(), Wait::Event);
+    }
+
+    /// Lives through a second in which the machine itself makes `own` events a second and each turn makes `echo`; returns
+    /// how many events were echo.
+    fn second(pace: &mut Pace, own: u64, echo: u64) -> u64 {
+        let (mut ns, mut made, mut due) = (0, 0, 0.0);
+        while ns < 1_000_000_000 {
+            let slept = match pace.wait() {
+                // The echo of going to sleep comes at once; without any, the next event of the machine's own.
+                Wait::Event if echo > 0 => 50_000,
+                Wait::Event => 1_000_000_000 / own.max(1),
+                Wait::Rest(rest) => rest.as_nanos() as u64,
+                Wait::No => 0,
+            };
+            ns += slept + 200_000;
+            due += own as f64 * slept as f64 / 1e9;
+            let apart = due as u64;
+            due -= apart as f64;
+            pace.turned(&Turn { apart, around: echo, apart_ns: slept, around_ns: 200_000, more: false });
+            made += echo;
+        }
+        made
+    }
+
+    #[test]
+    fn a_quiet_machine_stays_quiet_though_each_read_makes_events() {
+        let mut pace = Pace::new(TICK);
+        second(&mut pace, 0, 8);
+        for echo in [1, 8, 100] {
+            second(&mut pace, 0, echo);
+            let made = second(&mut pace, 0, echo);
+            assert!(made <= 60.max(echo * 6), "{made} events of our own doing, {echo} each");
+        }
+    }
+
+    #[test]
+    fn the_echo_stays_a_share_of_what_the_machine_does_itself() {
+        let mut pace = Pace::new(TICK);
+        for own in [100, 1000, 5000] {
+            second(&mut pace, own, 8);
+            let made = second(&mut pace, own, 8);
+            assert!(made as f64 <= 0.25 * own as f64 + 60.0, "{made} for {own}");
+        }
+    }
+
+    #[test]
+    fn a_busy_machine_never_makes_us_rest_longer_than_the_tick() {
+        let mut pace = Pace::new(TICK);
+        for _ in 0..1000 {
+            // 100 thousand a second, evenly.
+            pace.turned(&turn(100, 20, 1));
+            assert_eq!(pace.wait(), Wait::Rest(TICK));
+        }
+    }
+
+    #[test]
+    fn with_a_tick_of_zero_nothing_is_ever_late() {
+        let mut pace = Pace::new(Duration::ZERO);
+        for _ in 0..100 {
+            pace.turned(&turn(0, 100, 0));
+            assert_eq!(pace.wait(), Wait::Event);
+        }
+    }
+}

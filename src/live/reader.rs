@@ -1,0 +1,397 @@
+//! One reader: the rings of some CPUs, read in turns, to outputs of its own.
+//!
+//! With `--readers N` there are N of them, each in a thread of its own with its own poll, pipeline and sockets, so that
+//! nothing on the way of an event is shared: no lock, no channel. The CPUs are dealt out in blocks of neighbours
+//! ([`deal`]): of 64 CPUs and 4 readers, the first has 0 to 15. What one reader learns that concerns another (a task's
+//! name, when it is time to end) goes through [`Shared`], which is looked at once a turn.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+
+use super::SECOND;
+use super::feed::InstanceFeed;
+use super::pace::{AFTER_SLEEP_NS, BEFORE_WAKE_NS, Pace, Turn, Wait};
+use crate::decode::EventTable;
+use crate::format::{EventFormat, EventId, HeaderPage, LongSize};
+use crate::osc::timetag;
+use crate::osc::transport::SendCounts;
+use crate::outputs::Outputs;
+use crate::pipeline::{Counts, Outcome, Pipeline};
+use crate::ring::Merge;
+use crate::tracefs::{ClockPair, RawBuffer, TraceClock, Tracefs};
+
+/// The kernel's byte order: that of this machine.
+type Native = byteorder::NativeEndian;
+
+const RINGS: Token = Token(0);
+pub(super) const SIGNALS: Token = Token(1);
+const END: Token = Token(2);
+
+/// What readers tell each other.
+pub(super) struct Shared {
+    ended: AtomicBool,
+    /// By reader.
+    boxes: Vec<Letters>,
+}
+
+/// What the others have to tell one reader.
+#[derive(Default)]
+struct Letters {
+    /// Whether there are names: looked at once a turn.
+    some: AtomicBool,
+    names: Mutex<Vec<(i32, Vec<u8>)>>,
+    report: Mutex<Report>,
+}
+
+/// What one reader has done so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Report {
+    pub(super) counts: Counts,
+    pub(super) sent: SendCounts,
+    pub(super) thinned: u64,
+    /// Messages sent and left out, by stream.
+    pub(super) streams: Vec<(u64, u64)>,
+    /// How often each event occurred.
+    pub(super) events: Vec<(EventId, u64)>,
+    pub(super) malformed_sub_buffers: u64,
+}
+
+impl Report {
+    /// Both together.
+    pub(super) fn add(&mut self, other: &Report) {
+        self.counts.read += other.counts.read;
+        self.counts.malformed += other.counts.malformed;
+        self.counts.unknown += other.counts.unknown;
+        if self.counts.first_error.is_none() {
+            self.counts.first_error.clone_from(&other.counts.first_error);
+        }
+        self.sent = self.sent + other.sent;
+        self.thinned += other.thinned;
+        for (sum, more) in self.streams.iter_mut().zip(&other.streams) {
+            (sum.0, sum.1) = (sum.0 + more.0, sum.1 + more.1);
+        }
+        for (id, more) in &other.events {
+            match self.events.iter_mut().find(|(known, _)| known == id) {
+                Some((_, sum)) => *sum += more,
+                None => self.events.push((*id, *more)),
+            }
+        }
+        self.malformed_sub_buffers += other.malformed_sub_buffers;
+    }
+}
+
+impl Shared {
+    pub(super) fn new(readers: usize) -> Arc<Shared> {
+        let boxes = std::iter::repeat_with(Letters::default).take(readers).collect();
+        Arc::new(Shared { ended: AtomicBool::new(false), boxes })
+    }
+
+    /// Says that recording has stopped: what is left is to be read, and that is the end.
+    pub(super) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
+    /// What all readers but `index` have last reported.
+    pub(super) fn reports_of_others(&self, index: usize) -> Vec<Report> {
+        let others = self.boxes.iter().enumerate().filter(|(at, _)| *at != index);
+        others.map(|(_, letters)| letters.report.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// Tells all but `index` the name of a task.
+    fn tell(&self, index: usize, pid: i32, name: &[u8]) {
+        for (_, letters) in self.boxes.iter().enumerate().filter(|(at, _)| *at != index) {
+            letters.names.lock().unwrap_or_else(PoisonError::into_inner).push((pid, name.to_vec()));
+            letters.some.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// Deals `items` out to `readers`, in blocks of neighbours that differ by one at most.
+pub(super) fn deal<T>(items: Vec<T>, readers: usize) -> Vec<Vec<T>> {
+    let (count, mut items) = (items.len(), items.into_iter());
+    let block = |at: usize| (at + 1) * count / readers - at * count / readers;
+    (0..readers).map(|at| items.by_ref().take(block(at)).collect()).collect()
+}
+
+/// See the [module](self).
+pub(super) struct Reader {
+    index: usize,
+    shared: Arc<Shared>,
+    tracefs: Tracefs,
+    long: LongSize,
+    clock: TraceClock,
+    tick: Duration,
+    pub(super) pipeline: Pipeline<Outputs>,
+    merge: Merge<InstanceFeed>,
+    pub(super) poll: Poll,
+    waker: Arc<Waker>,
+    pace: Pace,
+    /// Ids that even a second reading of the formats did not explain.
+    unknown: BTreeSet<EventId>,
+    last_turn: Instant,
+    /// The same moment on the trace clock.
+    turn_ended_ns: u64,
+}
+
+/// What a reader is made with.
+pub(super) struct Parts {
+    pub(super) index: usize,
+    pub(super) shared: Arc<Shared>,
+    pub(super) tracefs: Tracefs,
+    pub(super) header: HeaderPage,
+    pub(super) clock: TraceClock,
+    pub(super) tick: Duration,
+    pub(super) pipeline: Pipeline<Outputs>,
+    pub(super) rings: Vec<RawBuffer>,
+}
+
+impl Reader {
+    pub(super) fn new(parts: Parts) -> io::Result<Reader> {
+        let Parts { index, shared, tracefs, header, clock, tick, mut pipeline, rings } = parts;
+        let poll = Poll::new()?;
+        let mut feeds = Vec::new();
+        for raw in rings {
+            poll.registry().register(&mut SourceFd(&raw.as_raw_fd()), RINGS, Interest::READABLE)?;
+            feeds.push((raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size())));
+        }
+        if shared.boxes.len() > 1 {
+            let shared = shared.clone();
+            pipeline.tell_names(Box::new(move |pid, name| shared.tell(index, pid, name)));
+        }
+        let waker = Arc::new(Waker::new(poll.registry(), END)?);
+        let mut reader = Reader {
+            index,
+            shared,
+            tracefs,
+            long: header.long_size(),
+            clock,
+            tick,
+            pipeline,
+            merge: Merge::new(header, feeds),
+            poll,
+            waker,
+            pace: Pace::new(tick),
+            unknown: BTreeSet::new(),
+            last_turn: Instant::now(),
+            turn_ended_ns: 0,
+        };
+        reader.turn_ended_ns = reader.now_ns();
+        reader.pair_clocks();
+        Ok(reader)
+    }
+
+    /// Wakes it when it sleeps.
+    pub(super) fn waker(&self) -> Arc<Waker> {
+        self.waker.clone()
+    }
+
+    /// Reads and sends until recording has stopped, and then what is left: the life of a reader in a thread of its own.
+    pub(super) fn follow(mut self) -> io::Result<Reader> {
+        let mut events = Events::with_capacity(64);
+        let mut reported = Instant::now();
+        while !self.shared.ended.load(Ordering::Acquire) {
+            let asleep = self.sleep(&mut events, reported + SECOND)?;
+            self.turn(asleep);
+            if reported.elapsed() >= SECOND {
+                reported = Instant::now();
+                self.pair_clocks();
+                let report = self.report();
+                if let Some(letters) = self.shared.boxes.get(self.index) {
+                    *letters.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
+                }
+            }
+        }
+        self.drain();
+        Ok(self)
+    }
+
+    /// Sleeps as the [pace](Pace) says, but no longer than until `due`. Returns the time between, in which what happens is
+    /// nobody's echo.
+    pub(super) fn sleep(&mut self, events: &mut Events, due: Instant) -> io::Result<Range<u64>> {
+        let began = self.now_ns();
+        let left = due.saturating_duration_since(Instant::now());
+        let left = self.outputs_due().map_or(left, |outputs| left.min(outputs));
+        let rest = |rest: Duration| {
+            // Nobody asks epoll, so the kernel wakes nobody.
+            std::thread::sleep(rest.min(left));
+        };
+        let quiet = match self.pace.wait() {
+            Wait::No => return Ok(began..began),
+            Wait::Rest(time) => {
+                rest(time);
+                began + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS)
+            }
+            Wait::Event => {
+                match self.poll.poll(events, Some(left)) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    done => done?,
+                }
+                let woken = self.now_ns();
+                let early = self.tick.saturating_sub(self.last_turn.elapsed());
+                let rung = events.iter().any(|event| event.token() == RINGS);
+                if rung && !early.is_zero() {
+                    // The second event within a tick waits for its end, together with those that follow it.
+                    rest(early);
+                }
+                match woken.saturating_sub(began) {
+                    // Woken by what going to sleep does.
+                    0..AFTER_SLEEP_NS if rung => {
+                        woken + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS).max(woken)
+                    }
+                    _ => began + AFTER_SLEEP_NS..self.now_ns(),
+                }
+            }
+        };
+        Ok(quiet.start..quiet.end.max(quiet.start))
+    }
+
+    /// Reads every ring, up to its quota, and sends what was read. Events in the time `apart` are nobody's echo. Returns
+    /// the number of events, and whether there is more.
+    pub(super) fn turn(&mut self, apart: Range<u64>) -> (u64, bool) {
+        self.read_letters();
+        let before = self.pipeline.counts().read;
+        let mut turn = Turn { apart_ns: apart.end - apart.start, ..Turn::default() };
+        self.merge.feeds_mut().for_each(|(_, feed)| feed.begin_turn());
+        self.merge.resume();
+        while let Some(record) = self.merge.next_record::<Native>() {
+            turn.apart += u64::from(record.time.wrapping_sub(apart.start) < turn.apart_ns);
+            if let Outcome::Unknown(id) = self.pipeline.record::<Native>(record, None) {
+                let explained = learn(&self.tracefs, self.long, id, &mut self.unknown, &mut self.pipeline);
+                if explained {
+                    self.pipeline.offer_again();
+                    self.pipeline.record::<Native>(record, None);
+                }
+            }
+        }
+        self.pipeline.outputs().tick(timetag::unix_now_ns());
+        self.pipeline.flush();
+        turn.more = self.merge.feeds_mut().any(|(_, feed)| feed.quota_used());
+        let read = self.pipeline.counts().read - before;
+        turn.around = read.saturating_sub(turn.apart);
+        let now = self.now_ns();
+        turn.around_ns = now.saturating_sub(self.turn_ended_ns).saturating_sub(turn.apart_ns);
+        if now == 0 {
+            // A clock that we cannot read: every event counts as the machine's own.
+            (turn.apart, turn.around) = (read, 0);
+        }
+        self.turn_ended_ns = now;
+        self.last_turn = Instant::now();
+        self.pace.turned(&turn);
+        (read, turn.more)
+    }
+
+    /// How long until the outputs have something to say though no event comes.
+    fn outputs_due(&mut self) -> Option<Duration> {
+        let due = self.pipeline.outputs().due()?;
+        Some(Duration::from_nanos(due.saturating_sub(timetag::unix_now_ns())))
+    }
+
+    /// The trace clock's time; 0 for a clock that only the kernel can read.
+    fn now_ns(&self) -> u64 {
+        self.clock.now().unwrap_or(0)
+    }
+
+    /// Reads what is left after recording has stopped.
+    pub(super) fn drain(&mut self) {
+        let mut quiet = 0;
+        // A writer that was in the middle of an event finishes it after the stop.
+        while quiet < 2 {
+            let (read, more) = self.turn(0..0);
+            quiet = if read == 0 && !more { quiet + 1 } else { 0 };
+            if quiet == 1 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
+    }
+
+    /// Takes the names that other readers have learned.
+    fn read_letters(&mut self) {
+        let Some(letters) = self.shared.boxes.get(self.index) else { return };
+        if letters.some.swap(false, Ordering::Acquire) {
+            for (pid, name) in letters.names.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+                self.pipeline.name(pid, &name);
+            }
+        }
+    }
+
+    /// NTP moves the time of day against the trace clock: the pair is taken anew about once a second.
+    pub(super) fn pair_clocks(&mut self) {
+        if let Some(pair) = ClockPair::take(&self.clock) {
+            self.pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
+        }
+    }
+
+    /// What it has done so far.
+    pub(super) fn report(&mut self) -> Report {
+        let outputs = self.pipeline.outputs();
+        let (sent, thinned, streams) = (outputs.counts(), outputs.thinned(), outputs.stream_counts().collect());
+        Report {
+            counts: self.pipeline.counts().clone(),
+            sent,
+            thinned,
+            streams,
+            events: self.pipeline.event_counts().map(|(format, count)| (format.id, count)).collect(),
+            malformed_sub_buffers: self.merge.counts().map(|(_, counts)| counts.malformed).sum(),
+        }
+    }
+}
+
+/// Reads all formats again for the sake of `id`, which no format explained: dynamic events come and go. Each id gets one
+/// such reading.
+#[cold]
+fn learn(
+    tracefs: &Tracefs,
+    long: LongSize,
+    id: EventId,
+    unknown: &mut BTreeSet<EventId>,
+    pipeline: &mut Pipeline<Outputs>,
+) -> bool {
+    if !unknown.insert(id) {
+        return false;
+    }
+    let events = tracefs.events().unwrap_or_default();
+    let records = tracefs.tracer_records().unwrap_or_default();
+    let formats = events
+        .iter()
+        .chain(&records)
+        .filter_map(|event| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok());
+    let table = EventTable::new(formats);
+    let Some(format) = table.get(id) else { return false };
+    pipeline.add_late(format);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpus_are_dealt_out_in_blocks_of_neighbours() {
+        let dealt = |cpus: u32, readers| deal((0..cpus).collect(), readers);
+        assert_eq!(dealt(2, 1), [vec![0, 1]]);
+        assert_eq!(dealt(5, 2), [vec![0, 1], vec![2, 3, 4]]);
+        let of_64 = dealt(64, 4);
+        assert_eq!(of_64[0], (0..16).collect::<Vec<_>>());
+        assert_eq!(of_64[3], (48..64).collect::<Vec<_>>());
+        for readers in 1..=64 {
+            assert!(dealt(64, readers).iter().all(|block| !block.is_empty()));
+        }
+    }
+
+    #[test]
+    fn a_reader_hears_the_names_that_others_learned_and_not_its_own() {
+        let shared = Shared::new(3);
+        shared.tell(1, 77, b"cat");
+        let heard: Vec<_> = shared.boxes.iter().map(|letters| letters.names.lock().unwrap().clone()).collect();
+        assert_eq!(heard, [vec![(77, b"cat".to_vec())], vec![], vec![(77, b"cat".to_vec())]]);
+        assert!(shared.boxes[0].some.load(Ordering::Relaxed) && !shared.boxes[1].some.load(Ordering::Relaxed));
+    }
+}
