@@ -3,6 +3,7 @@
 
 pub mod corpus;
 pub mod kernel_text;
+pub mod live;
 pub mod program;
 pub mod record;
 pub mod report;

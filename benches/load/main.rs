@@ -1,0 +1,234 @@
+//! The live bars: what rate is lossless, how late a datagram is, what an idle machine notices, what a traced load pays,
+//! and whether memory stays flat. Needs root, and two cores. See `benches/README.md`.
+//!
+//! ```text
+//! sudo cargo bench --bench load                       all, a few seconds each
+//! sudo cargo bench --bench load -- rate --seconds 10
+//! sudo cargo bench --bench load -- memory --seconds 600
+//! ```
+//!
+//! The load runs on CPU 0, `ftrace-live` and the receiver share CPU 1; everything is on loopback and in instances that go
+//! away. Other work on the machine spoils the figures: the load average stands above them.
+
+mod generator;
+mod receiver;
+mod tracer;
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use ftrace_live::tracefs::{Instance, Selection, Tracefs};
+
+use generator::{EVENTS, Generator, pin};
+use receiver::Receiver;
+use tracer::Tracer;
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.first().is_some_and(|argument| argument == generator::ARGUMENT) {
+        return generator::run();
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: the live bars need root");
+        return;
+    }
+    let seconds = arguments.iter().position(|argument| argument == "--seconds");
+    let seconds = seconds.and_then(|at| arguments.get(at + 1)?.parse::<f64>().ok());
+    let asked = |name: &str| {
+        let names: Vec<_> = arguments.iter().filter(|word| word.chars().all(char::is_alphabetic)).collect();
+        names.is_empty() || names.iter().any(|word| *word == name)
+    };
+    pin(1);
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load average before: {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+    if asked("rate") {
+        rate(seconds.unwrap_or(3.0));
+    }
+    if asked("latency") {
+        latency(seconds.unwrap_or(8.0));
+    }
+    if asked("idle") {
+        idle(seconds.unwrap_or(3.0));
+    }
+    if asked("cost") {
+        cost(seconds.unwrap_or(1.0));
+    }
+    if asked("memory") {
+        memory(seconds.unwrap_or(20.0));
+    }
+}
+
+/// What the generator's calls are traced with.
+fn traced(pid: &str) -> [&str; 7] {
+    ["-e", "raw_syscalls", "-i", pid, "--no-guard", "-b", "8192"]
+}
+
+/// The rate up to which nothing is lost.
+fn rate(seconds: f64) {
+    println!("\nrate: raw_syscalls of one core, {seconds} s each");
+    println!("{:>6} {:>12} {:>12} {:>10} {:>12} {:>8}", "mtu", "events/s", "written", "lost", "received", "%");
+    for mtu in ["1432", "8192"] {
+        for rate in [Some(250_000), Some(500_000), Some(1_000_000), Some(1_500_000), Some(2_000_000), None] {
+            let receiver = Receiver::start("/ftrace/raw_syscalls", false);
+            let mut generator = Generator::start();
+            let pid = generator.pid().to_string();
+            let tracer = Tracer::start(receiver.port, &[&traced(&pid)[..], &["--mtu", mtu]].concat());
+            let done = generator.go(rate, seconds);
+            std::thread::sleep(Duration::from_millis(200));
+            let said = tracer.stop();
+            let received = receiver.received.clone();
+            receiver.stop();
+            // Its own few other calls are traced as well, so what was written is what the tracer and the kernel say.
+            let (written, received) = (said.read + said.lost, received.messages.load(Relaxed));
+            assert!(written >= done.calls * EVENTS, "{} of {}\n{}", written, done.calls * EVENTS, said.text);
+            println!(
+                "{mtu:>6} {:>12.0} {written:>12} {:>10} {received:>12} {:>8.3}",
+                done.rate(),
+                said.lost,
+                received as f64 / written as f64 * 100.0
+            );
+        }
+    }
+}
+
+/// How old an event is when its datagram is in the receiver's hands.
+fn latency(seconds: f64) {
+    let receiver = Receiver::start("/ftrace/ftrace/print", true);
+    let tracer = Tracer::start(receiver.port, &["-e", "signal"]);
+    let mut marker = OpenOptions::new().write(true).open(tracer.instance().join("trace_marker")).unwrap();
+    let (began, mut number) = (Instant::now(), 0u64);
+    while began.elapsed().as_secs_f64() < seconds {
+        marker.write_all(b"x\n").unwrap();
+        number += 1;
+        // From 4 to 20 ms apart, in no step with the tick.
+        std::thread::sleep(Duration::from_micros(4000 + number * 7919 % 16_000));
+    }
+    std::thread::sleep(Duration::from_millis(100));
+    drop(marker);
+    tracer.stop();
+    let mut ages = receiver.stop();
+    ages.sort_unstable();
+    let part = |part: f64| ages.get((ages.len() as f64 * part) as usize).map_or(f64::NAN, |ns| *ns as f64 / 1e6);
+    println!("\nlatency: trace_marker to the receiver's recvmmsg, {} of {number} events", ages.len());
+    println!("{:>10} {:>10} {:>10} {:>10}", "median ms", "p90", "p99", "max");
+    println!("{:>10.3} {:>10.3} {:>10.3} {:>10.3}", part(0.5), part(0.9), part(0.99), part(0.99999));
+}
+
+/// What an idle machine notices of us.
+fn idle(seconds: f64) {
+    println!("\nidle: to a local receiver, {seconds} s each in turn, medians of 5");
+    println!("{:>32} {:>10} {:>10} {:>7} {:>8} {:>8}", "events", "without/s", "with/s", "ratio", "wakes/s", "CPU %");
+    for events in ["sched irq", "irq sched syscalls net timer", "syscalls net sock skb sched irq napi"] {
+        let words: Vec<&str> = events.split(' ').collect();
+        let (mut without, mut with, mut wakes, mut cpu) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..5 {
+            without.push(counted(&words, seconds));
+            let receiver = Receiver::start("/ftrace/", false);
+            let tracer = Tracer::start(receiver.port, &[&["-e"], &words[..]].concat());
+            // The announcements of the start are not what it is like to be idle.
+            std::thread::sleep(Duration::from_millis(1200));
+            let look = || {
+                let messages = receiver.received.messages.load(Relaxed);
+                (messages, tracer.status("voluntary_ctxt_switches"), tracer.cpu(), Instant::now())
+            };
+            let before = look();
+            std::thread::sleep(Duration::from_secs_f64(seconds));
+            let after = look();
+            let time = (after.3 - before.3).as_secs_f64();
+            with.push((after.0 - before.0) as f64 / time);
+            wakes.push((after.1 - before.1) as f64 / time);
+            cpu.push((after.2 - before.2).as_secs_f64() / time * 100.0);
+            tracer.stop();
+            receiver.stop();
+        }
+        let (without, with) = (median(&mut without), median(&mut with));
+        let ratio = with / without;
+        println!(
+            "{events:>32} {without:>10.0} {with:>10.0} {ratio:>7.2} {:>8.0} {:>8.2}",
+            median(&mut wakes),
+            median(&mut cpu)
+        );
+    }
+}
+
+/// Events a second with nobody reading.
+fn counted(events: &[&str], seconds: f64) -> f64 {
+    let instance = Quiet::start(events, None);
+    let began = Instant::now();
+    let before = instance.written();
+    std::thread::sleep(Duration::from_secs_f64(seconds));
+    (instance.written() - before) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// An instance that records and that nobody reads.
+struct Quiet(Instance);
+
+impl Quiet {
+    fn start(events: &[&str], pid: Option<u32>) -> Quiet {
+        let tracefs = Tracefs::find().unwrap();
+        let events = Selection::parse(events).unwrap().resolve(&tracefs.events().unwrap()).unwrap().events;
+        let instance = Instance::create(&tracefs, None).unwrap();
+        instance.set_buffer_kib(8192).unwrap();
+        instance.only_processes(pid.as_slice()).unwrap();
+        instance.exclude_ourselves().unwrap();
+        instance.enable(&events).unwrap();
+        instance.start().unwrap();
+        Quiet(instance)
+    }
+
+    fn written(&self) -> u64 {
+        let stats = self.0.cpus().iter().map(|cpu| self.0.stats(*cpu).unwrap());
+        stats.map(|stats| stats.entries + stats.read + stats.lost()).sum()
+    }
+}
+
+/// What the traced load pays.
+fn cost(seconds: f64) {
+    let (mut untraced, mut recorded, mut read) = (vec![], vec![], vec![]);
+    let mut generator = Generator::start();
+    let pid = generator.pid();
+    for _ in 0..7 {
+        untraced.push(generator.go(None, seconds).ns());
+        {
+            let _instance = Quiet::start(&["raw_syscalls"], Some(pid));
+            recorded.push(generator.go(None, seconds).ns());
+        }
+        let receiver = Receiver::start("/ftrace/", false);
+        let tracer = Tracer::start(receiver.port, &[&traced(&pid.to_string())[..], &["--mtu", "8192"]].concat());
+        read.push(generator.go(None, seconds).ns());
+        tracer.stop();
+        receiver.stop();
+    }
+    let [untraced, recorded, read] = [untraced, recorded, read].map(|mut times| median(&mut times));
+    println!("\ncost: ns a getppid, flat out, medians of 7 × {seconds} s");
+    println!("{:>10} {:>10} {:>10} {:>12}", "untraced", "recorded", "read", "read costs %");
+    println!("{untraced:>10.0} {recorded:>10.0} {read:>10.0} {:>12.1}", (read / recorded - 1.0) * 100.0);
+}
+
+/// Whether memory stays flat under full load.
+fn memory(seconds: f64) {
+    let receiver = Receiver::start("/ftrace/", false);
+    let mut generator = Generator::start();
+    let tracer = Tracer::start(receiver.port, &traced(&generator.pid().to_string()));
+    let began = Instant::now();
+    let (mut first, mut events) = (0, 0);
+    while began.elapsed().as_secs_f64() < seconds {
+        events += generator.go(None, 2.0).calls * EVENTS;
+        if first == 0 {
+            first = tracer.status("VmRSS");
+        }
+    }
+    let (last, most) = (tracer.status("VmRSS"), tracer.status("VmHWM"));
+    tracer.stop();
+    receiver.stop();
+    println!("\nmemory: resident KiB under full load, {:.0} s, {events} events", began.elapsed().as_secs_f64());
+    println!("{:>10} {:>10} {:>10}", "after 2 s", "at the end", "most");
+    println!("{first:>10} {last:>10} {most:>10}");
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,129 @@
+//! The receiver: counts messages, and looks how old each is, as cheaply as may be.
+
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// Datagrams taken with one system call.
+const BATCH: usize = 64;
+/// Seconds from 1900, where OSC time begins, to 1970.
+const NTP: u64 = 2_208_988_800;
+
+/// What was received.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// Messages of events.
+    pub messages: AtomicU64,
+    /// Datagrams.
+    pub datagrams: AtomicU64,
+}
+
+/// A receiver in a thread of its own.
+pub struct Receiver {
+    /// Its port on 127.0.0.1.
+    pub port: u16,
+    /// The counts so far.
+    pub received: Arc<Received>,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<u64>>,
+}
+
+impl Receiver {
+    /// Begins to receive messages whose address begins with `address`. With `ages`, how old each one is when it arrives
+    /// is kept, ns.
+    pub fn start(address: &'static str, ages: bool) -> Receiver {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        make_room(&socket);
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let (received, stop) = (Arc::new(Received::default()), Arc::new(AtomicBool::new(false)));
+        let (counts, asked) = (received.clone(), stop.clone());
+        let thread = std::thread::spawn(move || {
+            let mut old = vec![];
+            let mut datagrams = vec![vec![0u8; 1 << 16]; if ages { 1 } else { BATCH }];
+            let mut lengths = [0; BATCH];
+            loop {
+                let taken = receive(&socket, &mut datagrams, &mut lengths);
+                if taken == 0 && asked.load(Relaxed) {
+                    return old;
+                }
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+                for (datagram, len) in datagrams.iter().zip(lengths).take(taken) {
+                    counts.datagrams.fetch_add(1, Relaxed);
+                    let mut messages = 0;
+                    for message in messages_of(&datagram[..len]) {
+                        if message.starts_with(address.as_bytes()) {
+                            messages += 1;
+                            if ages {
+                                old.extend(time(message).map(|time| now.saturating_sub(time)));
+                            }
+                        }
+                    }
+                    counts.messages.fetch_add(messages, Relaxed);
+                }
+            }
+        });
+        Receiver { port, received, stop, thread }
+    }
+
+    /// Ends, and returns the ages, ns.
+    pub fn stop(self) -> Vec<u64> {
+        self.stop.store(true, Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// A receive buffer of 256 MiB: a receiver that loses nothing says what was sent.
+fn make_room(socket: &UdpSocket) {
+    let bytes: libc::c_int = 256 << 20;
+    // SAFETY: setsockopt(2) reads one int at the address given, which is that of a live one.
+    unsafe {
+        let (value, len) = ((&raw const bytes).cast(), size_of_val(&bytes) as libc::socklen_t);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, value, len)
+    };
+}
+
+/// Takes what is there, at least one datagram; 0 after a while in which none came.
+fn receive(socket: &UdpSocket, datagrams: &mut [Vec<u8>], lengths: &mut [usize; BATCH]) -> usize {
+    // SAFETY: `iovec` and `mmsghdr` are plain C structures, for which all zeros is a valid value.
+    let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { std::mem::zeroed() };
+    for ((datagram, part), header) in datagrams.iter_mut().zip(&mut parts).zip(&mut headers) {
+        part.iov_base = datagram.as_mut_ptr().cast();
+        part.iov_len = datagram.len();
+        header.msg_hdr.msg_iov = part;
+        header.msg_hdr.msg_iovlen = 1;
+    }
+    // SAFETY: as many headers as are said each name one part, and each part a datagram's memory with its length; all live
+    // until the call returns.
+    let taken = unsafe {
+        let flags = libc::MSG_WAITFORONE as _;
+        libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), datagrams.len() as _, flags, std::ptr::null_mut())
+    };
+    for (length, header) in lengths.iter_mut().zip(&headers) {
+        *length = header.msg_len as usize;
+    }
+    usize::try_from(taken).unwrap_or(0)
+}
+
+/// The messages of a bundle.
+fn messages_of(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = datagram.get(16..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (length, after) = rest.split_first_chunk::<4>()?;
+        let (message, after) = after.split_at_checked(u32::from_be_bytes(*length) as usize)?;
+        rest = after;
+        Some(message)
+    })
+}
+
+/// The first argument, a timetag, as ns since 1970.
+fn time(message: &[u8]) -> Option<u64> {
+    let comma = message.iter().position(|&byte| byte == b',')?;
+    let tags = message.get(comma..)?.iter().position(|&byte| byte == 0)?;
+    let tag = u64::from_be_bytes(*message.get(comma + (tags + 4) / 4 * 4..)?.first_chunk()?);
+    let fraction = (u128::from(tag & 0xffff_ffff) * 1_000_000_000) >> 32;
+    Some(((tag >> 32).checked_sub(NTP)?) * 1_000_000_000 + fraction as u64)
+}

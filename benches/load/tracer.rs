@@ -1,0 +1,74 @@
+//! The program that is measured, as it runs live.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ftrace_live::tracefs::Tracefs;
+
+/// A running `ftrace-live`.
+pub struct Tracer {
+    child: Child,
+}
+
+/// What it said at its end.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// Events read.
+    pub read: u64,
+    /// Events that the kernel lost.
+    pub lost: u64,
+    /// All it said.
+    pub text: String,
+}
+
+impl Tracer {
+    /// Starts it, to `port`, and waits until it records. The program is the one that cargo built with this bench, or
+    /// `$FTRACE_LIVE`.
+    pub fn start(port: u16, arguments: &[&str]) -> Tracer {
+        let program = std::env::var_os("FTRACE_LIVE").unwrap_or_else(|| env!("CARGO_BIN_EXE_ftrace-live").into());
+        let mut command = Command::new(program);
+        command.args(["--raw", "--for", "liblo", "-p", &port.to_string()]).args(arguments);
+        let tracer = Tracer { child: command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap() };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        // The last thing before recording begins: the hidden events are on, then tracing is.
+        let on = |file: &str| fs::read_to_string(tracer.instance().join(file)).is_ok_and(|text| text.trim() == "1");
+        while !on("events/task/task_rename/enable") || !on("tracing_on") {
+            assert!(Instant::now() < deadline, "it does not begin to record");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        tracer
+    }
+
+    /// Its instance.
+    pub fn instance(&self) -> PathBuf {
+        Tracefs::find().unwrap().root().join(format!("instances/ftrace-live-{}", self.child.id()))
+    }
+
+    /// A number from its `/proc/PID/status`.
+    pub fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+
+    /// How long it has been on a CPU.
+    pub fn cpu(&self) -> Duration {
+        let text = fs::read_to_string(format!("/proc/{}/schedstat", self.child.id())).unwrap_or_default();
+        Duration::from_nanos(text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0))
+    }
+
+    /// Ends it.
+    pub fn stop(self) -> Said {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        let output = self.child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        let before = |what: &str| -> u64 {
+            let word = text.split(what).next().filter(|before| before.len() < text.len());
+            word.and_then(|before| before.rsplit([' ', '\n']).next()?.parse().ok()).unwrap_or(0)
+        };
+        Said { read: before(" events read"), lost: before(" lost by the kernel"), text }
+    }
+}

@@ -1,0 +1,102 @@
+//! A listener for what a live `ftrace-live` sends, in the test's own process.
+
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rosc::{OscPacket, OscType, decoder};
+
+/// Whether this test may make trace instances; if not, says that it is skipped.
+pub fn may_trace() -> bool {
+    match ftrace_live::tracefs::Tracefs::find() {
+        Ok(_) if rustix::process::geteuid().is_root() => return true,
+        Ok(_) => eprintln!("SKIPPED: making trace instances needs root"),
+        Err(error) => eprintln!("SKIPPED: {error}"),
+    }
+    false
+}
+
+/// A message.
+#[derive(Debug, Clone)]
+pub struct Heard {
+    /// Its address.
+    pub address: String,
+    /// Its arguments.
+    pub arguments: Vec<OscType>,
+}
+
+impl Heard {
+    /// An integer argument.
+    pub fn int(&self, index: usize) -> i64 {
+        match self.arguments.get(index) {
+            Some(OscType::Int(value)) => i64::from(*value),
+            Some(OscType::Long(value)) => *value,
+            other => panic!("argument {index} of {} is {other:?}", self.address),
+        }
+    }
+}
+
+/// Takes every message that comes to its port.
+pub struct Listener {
+    port: u16,
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<Heard>>,
+}
+
+impl Listener {
+    /// Begins to listen, with as much room in the socket as root may have.
+    pub fn start() -> Listener {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        make_room(&socket);
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = stop.clone();
+        let thread = std::thread::spawn(move || {
+            let mut heard = vec![];
+            let mut datagram = vec![0; 1 << 16];
+            loop {
+                match socket.recv(&mut datagram) {
+                    Ok(len) => take(&decoder::decode_udp(&datagram[..len]).unwrap().1, &mut heard),
+                    Err(_) if asked.load(Ordering::Relaxed) => return heard,
+                    Err(_) => {}
+                }
+            }
+        });
+        Listener { port, stop, thread }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends, and returns what was heard.
+    pub fn stop(self) -> Vec<Heard> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+/// A receive buffer of 64 MiB, beyond `net.core.rmem_max`.
+fn make_room(socket: &UdpSocket) {
+    let bytes: libc::c_int = 64 << 20;
+    // SAFETY: setsockopt(2) reads one int at the address given, which is that of a live one.
+    let done = unsafe {
+        let (value, len) = ((&raw const bytes).cast(), size_of_val(&bytes) as libc::socklen_t);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, value, len)
+    };
+    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+}
+
+fn take(packet: &OscPacket, heard: &mut Vec<Heard>) {
+    match packet {
+        OscPacket::Message(message) => {
+            heard.push(Heard { address: message.addr.clone(), arguments: message.args.clone() });
+        }
+        OscPacket::Bundle(bundle) => bundle.content.iter().for_each(|packet| take(packet, heard)),
+    }
+}

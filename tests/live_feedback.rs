@@ -1,0 +1,151 @@
+//! Live: the feedback guard. Neither we nor the receiver are in the trace, whoever runs when the kernel names us.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use common::live::{Heard, Listener, may_trace};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// What feeds back most: each datagram makes all of these.
+const LOUD: [&str; 8] = ["-e", "syscalls", "net", "sock", "skb", "sched", "irq", "napi"];
+
+/// Somebody who is nobody's echo: sleeps and wakes, with processes of its own.
+fn somebody() -> Child {
+    let script = "i=0; while [ $i -lt 300 ]; do sleep 0.02; i=$((i+1)); done";
+    Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap()
+}
+
+fn end(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+fn start(port: u16, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.args(["--raw", "--to", &format!("liblo@127.0.0.1:{port}")]).args(LOUD).args(arguments);
+    command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// The thread ids of a process and of its guard process.
+fn tasks(process: u32) -> BTreeSet<i64> {
+    let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
+    let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let threads = threads.map(|entry| entry.file_name().into_string().unwrap().parse::<u32>().unwrap());
+    threads.chain(children).map(i64::from).collect()
+}
+
+/// Messages in which one of `tasks` is running, or is named by the scheduler.
+fn naming<'h>(heard: &'h [Heard], tasks: &BTreeSet<i64>) -> Vec<&'h Heard> {
+    // After time, dt, cpu, pid and comm: comm pid … of the wake-ups; comm pid prio state comm pid of the switch.
+    let named = |message: &Heard| match message.address.strip_prefix("/ftrace/sched/") {
+        Some("sched_switch") => vec![message.int(6), message.int(10)],
+        Some("sched_waking" | "sched_wakeup" | "sched_migrate_task" | "sched_stat_runtime") => vec![message.int(6)],
+        _ => vec![],
+    };
+    let event = |message: &&Heard| message.address.matches('/').count() == 3;
+    let ours =
+        |message: &&Heard| tasks.contains(&message.int(3)) || named(message).iter().any(|pid| tasks.contains(pid));
+    heard.iter().filter(event).filter(ours).collect()
+}
+
+fn switches(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:")).unwrap();
+    line.trim().parse().unwrap()
+}
+
+#[test]
+fn nothing_in_the_trace_is_ours_or_the_receivers_and_everybody_else_is_there() {
+    if !may_trace() {
+        return;
+    }
+    let somebody = somebody();
+    let pid = i64::from(somebody.id());
+    let listener = Listener::start();
+    let child = start(listener.port(), &["--seconds", "3"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let mut ours = tasks(child.id());
+    ours.extend(tasks(std::process::id()).iter().filter(|task| **task != pid));
+    // The other tests' programs are children of this process as well.
+    ours.retain(|task| {
+        let comm = std::fs::read_to_string(format!("/proc/{task}/comm")).unwrap_or_default();
+        !comm.starts_with("sh")
+            && (comm.starts_with("ftrace-guard") || !comm.starts_with("ftrace-live") || *task == i64::from(child.id()))
+    });
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let heard = listener.stop();
+    end(somebody);
+    assert!(said.contains("receives, and is kept out of the trace"), "{said}");
+    let found = naming(&heard, &ours);
+    assert!(found.is_empty(), "{} of {}, such as {:?}\n{said}", found.len(), heard.len(), found.first());
+    let others = naming(&heard, &BTreeSet::from([pid]));
+    assert!(others.len() > 100, "{} messages of somebody else\n{said}", others.len());
+}
+
+#[test]
+fn a_receiver_that_starts_later_is_kept_out_from_then_on() {
+    if !may_trace() {
+        return;
+    }
+    // The receiver is a program of its own here, so that it can start anew.
+    let probe = Listener::start();
+    let port = probe.port();
+    probe.stop();
+    let child = start(port, &[]);
+    std::thread::sleep(Duration::from_millis(1500));
+    let receive = |count: &str| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+        command.args(["listen", &format!("127.0.0.1:{port}"), "--count", count]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    };
+    let somebody = somebody();
+    let first = receive("1000000000");
+    let first_pid = first.id();
+    std::thread::sleep(Duration::from_millis(2500));
+    end(first);
+    let second = receive("1000000000");
+    let second_pid = second.id();
+    std::thread::sleep(Duration::from_millis(2500));
+    end(second);
+    end(somebody);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    for pid in [first_pid, second_pid] {
+        assert!(said.contains(&format!("({pid}) receives, and is kept out of the trace")), "{pid}: {said}");
+    }
+    assert!(!said.contains("warning"), "{said}");
+}
+
+#[test]
+fn our_own_wakes_do_not_climb_faster_than_the_machines() {
+    if !may_trace() {
+        return;
+    }
+    let all_switches = || -> u64 {
+        let stat = std::fs::read_to_string("/proc/stat").unwrap();
+        let line = stat.lines().find_map(|line| line.strip_prefix("ctxt ")).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let listener = Listener::start();
+    let child = start(listener.port(), &["timer", "power", "irq_vectors"]);
+    std::thread::sleep(Duration::from_secs(2));
+    let mut counts = vec![];
+    for _ in 0..3 {
+        counts.push((switches(child.id()) as f64, all_switches() as f64));
+        std::thread::sleep(Duration::from_secs(2));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    listener.stop();
+    // Ours for each of the machine's, in the first and in the second half.
+    let [(a, all_a), (b, all_b), (c, all_c)] = counts[..] else { unreachable!() };
+    let (first, second) = ((b - a) / (all_b - all_a).max(1.0), (c - b) / (all_c - all_b).max(1.0));
+    assert!(second <= 3.0 * first + 0.1, "{first} became {second}: {said}");
+}

@@ -1,0 +1,149 @@
+//! Live: no loss is silent. What was written is what was read plus what is said to be lost, to the event.
+
+mod common;
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use common::live::{Heard, Listener, may_trace};
+use rustix::process::{Pid, Signal, kill_process};
+
+/// `ftrace-live` with these arguments, to `port`.
+fn start(port: u16, arguments: &[&str]) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.args(["--raw", "--no-guard", "--to", &format!("liblo@127.0.0.1:{port}")]).args(arguments);
+    command.stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap()
+}
+
+fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// The instance of a running `ftrace-live`.
+fn instance(child: &Child) -> PathBuf {
+    let tracefs = ftrace_live::tracefs::Tracefs::find().unwrap();
+    tracefs.root().join(format!("instances/ftrace-live-{}", child.id()))
+}
+
+/// Waits until it records.
+fn wait_until_on(child: &Child) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    // A new instance begins with tracing on; ours has its sockets by the time it is on for good.
+    while fs::read_to_string(instance(child).join("events/raw_syscalls/sys_enter/enable")).ok().as_deref()
+        != Some("1\n")
+        || fs::read_to_string(instance(child).join("tracing_on")).ok().as_deref() != Some("1\n")
+    {
+        assert!(Instant::now() < deadline, "it does not begin to record");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Makes `calls` system calls of a kind that nothing else makes here, each of which is one event.
+fn call(calls: usize) {
+    for _ in 0..calls {
+        // SAFETY: getppid(2) takes nothing and touches no memory.
+        unsafe { libc::syscall(libc::SYS_getppid) };
+    }
+}
+
+/// Only our own calls: the event's filter is by thread.
+fn only_ours() -> String {
+    let tid = rustix::thread::gettid().as_raw_nonzero();
+    format!("raw_syscalls:sys_enter=id == {} && common_pid == {tid}", libc::SYS_getppid)
+}
+
+/// Sums over all windows: read, kernel_lost, malformed, receiver_drops.
+fn stats(heard: &[Heard]) -> [i64; 4] {
+    let mut sums = [0; 4];
+    for stat in heard.iter().filter(|message| message.address == "/ftrace/stat") {
+        for (sum, argument) in sums.iter_mut().zip([0, 3, 4, 5]) {
+            *sum += stat.int(argument);
+        }
+    }
+    sums
+}
+
+#[test]
+fn events_read_and_events_lost_are_together_the_events_written() {
+    if !may_trace() {
+        return;
+    }
+    let listener = Listener::start();
+    let filter = only_ours();
+    let arguments = ["-e", "raw_syscalls:sys_enter", "--filter", &filter, "-b", "64", "--fail-on-loss"];
+    let child = start(listener.port(), &arguments);
+    wait_until_on(&child);
+    let mut written = 0;
+    // Twice, for a reader that is woken once and never again.
+    for calls in [20_000, 30_000] {
+        signal(&child, Signal::STOP);
+        call(calls);
+        written += calls as i64;
+        signal(&child, Signal::CONT);
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    // These are read as they come.
+    call(100);
+    written += 100;
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let heard = listener.stop();
+    let events = heard.iter().filter(|message| message.address == "/ftrace/raw_syscalls/sys_enter").count() as i64;
+    let [read, lost, malformed, drops] = stats(&heard);
+    assert_eq!(drops, 0, "{said}");
+    assert_eq!(malformed, 0, "{said}");
+    assert_eq!(read, events, "{said}");
+    assert!(lost > 0, "the ring was to overflow: {said}");
+    assert_eq!(read + lost, written, "{said}");
+    assert!(said.contains(&format!("{lost} lost by the kernel")), "{said}");
+    assert!(said.contains("overwritten before they were read"), "{said}");
+    assert_eq!(output.status.code(), Some(3), "--fail-on-loss: {said}");
+}
+
+#[test]
+fn what_the_receivers_socket_has_no_room_for_is_counted_and_told() {
+    if !may_trace() {
+        return;
+    }
+    // A receiver that never reads.
+    let full = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let listener = Listener::start();
+    let filter = only_ours();
+    let to = format!("liblo@{}", full.local_addr().unwrap());
+    let arguments = ["--to", &to, "-e", "raw_syscalls:sys_enter", "--filter", &filter, "-b", "4096", "--fail-on-loss"];
+    let child = start(listener.port(), &arguments);
+    wait_until_on(&child);
+    call(20_000);
+    std::thread::sleep(Duration::from_millis(300));
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let heard = listener.stop();
+    let [read, lost, _, drops] = stats(&heard);
+    assert_eq!(read + lost, 20_000, "{said}");
+    assert!(drops > 0, "{said}");
+    assert!(said.contains(&format!("{drops} datagrams the receiver had no room for")), "{said}");
+    assert_eq!(output.status.code(), Some(3), "--fail-on-loss: {said}");
+}
+
+#[test]
+fn without_a_loss_the_exit_code_says_so() {
+    if !may_trace() {
+        return;
+    }
+    let listener = Listener::start();
+    let filter = only_ours();
+    let child = start(listener.port(), &["-e", "raw_syscalls:sys_enter", "--filter", &filter, "--fail-on-loss"]);
+    wait_until_on(&child);
+    call(100);
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let heard = listener.stop();
+    assert_eq!(stats(&heard), [100, 0, 0, 0], "{said}");
+    assert_eq!(output.status.code(), Some(0), "{said}");
+}
