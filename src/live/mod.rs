@@ -260,8 +260,18 @@ impl<'a> Session<'a> {
                 pipeline.add(format, hidden.contains(&EventName::new(&format.system, &format.name)));
             }
             let (shared, tracefs, header) = (shared.clone(), tracefs.clone(), header.clone());
-            let (clock, tick) = (setup.clock.clone(), options.tick);
-            readers.push(Reader::new(Parts { index, shared, tracefs, header, clock, tick, pipeline, rings })?);
+            let (clock, tick, ring_kib) = (setup.clock.clone(), options.tick, ring_kib(&setup, instance));
+            readers.push(Reader::new(Parts {
+                index,
+                shared,
+                tracefs,
+                header,
+                clock,
+                tick,
+                ring_kib,
+                pipeline,
+                rings,
+            })?);
         }
         let reader = readers.remove(0);
         Ok(Session {
@@ -474,13 +484,18 @@ const ROOM_KIB: u64 = 8192;
 /// The same for all CPUs together.
 const ROOM_OF_ALL_KIB: u64 = 256 * 1024;
 
+/// The size of each CPU's ring, KiB, as asked for or as it should be.
+fn ring_kib(setup: &Setup, instance: &Instance) -> u64 {
+    let cpus = instance.cpus().len().max(1) as u64;
+    setup.buffer_kib.unwrap_or(ROOM_KIB.min(ROOM_OF_ALL_KIB / cpus))
+}
+
 /// Brings the instance where `setup` wants it.
 fn apply(setup: &Setup, instance: &Instance) -> Result<Enabled, TracefsError> {
     if setup.buffer_kib.is_some() {
         return setup.apply(instance);
     }
-    let cpus = instance.cpus().len().max(1) as u64;
-    let roomy = Setup { buffer_kib: Some(ROOM_KIB.min(ROOM_OF_ALL_KIB / cpus)), ..setup.clone() };
+    let roomy = Setup { buffer_kib: Some(ring_kib(setup, instance)), ..setup.clone() };
     match roomy.apply(instance) {
         // Then with the kernel's own size, about 1.4 MiB.
         Err(TracefsError::BufferTooLarge { .. }) => setup.apply(instance),

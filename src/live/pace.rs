@@ -31,8 +31,13 @@ const SHARE: f64 = 0.2;
 const ECHO_PER_SECOND: f64 = 50.0;
 /// The most that can be saved up: a burst of echo after a busy time is paid with it.
 const MOST_CREDIT: f64 = 64.0;
-/// The longest rest.
+/// More events than this are nobody's echo, whenever they come.
+const MOST_ECHO: u64 = 256;
+/// The longest rest, where the ring has room for it.
 const LONGEST_REST: Duration = Duration::from_millis(250);
+/// What a core can write at most, bytes a ms: a rest must not be longer than a ring takes to fill, since a burst may begin
+/// with it.
+const BYTES_A_MS: u64 = 160_000;
 
 /// How to wait for the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +69,17 @@ pub(super) struct Turn {
 #[derive(Debug)]
 pub(super) struct Pace {
     tick: Duration,
+    longest: Duration,
     /// Echo that we may still cause, in events.
     credit: f64,
     wait: Wait,
 }
 
 impl Pace {
-    pub(super) fn new(tick: Duration) -> Pace {
-        Pace { tick, credit: MOST_CREDIT, wait: Wait::Event }
+    /// For rings of `ring_kib` KiB each.
+    pub(super) fn new(tick: Duration, ring_kib: u64) -> Pace {
+        let longest = Duration::from_millis(ring_kib.saturating_mul(1024) / BYTES_A_MS);
+        Pace { tick, longest: longest.clamp(tick, LONGEST_REST.max(tick)), credit: MOST_CREDIT, wait: Wait::Event }
     }
 
     /// How to wait for the next turn.
@@ -81,18 +89,20 @@ impl Pace {
 
     /// A turn has ended.
     pub(super) fn turned(&mut self, turn: &Turn) {
-        // What comes all the time comes around our waking, too.
+        let many = turn.apart + turn.around > MOST_ECHO;
+        // What comes all the time comes around our waking, too. Without a sleep there is nothing to tell it from.
         let chance = turn.apart as f64 * turn.around_ns as f64 / turn.apart_ns.max(1) as f64;
-        let echo = (turn.around as f64 - chance).max(0.0);
+        let judged = !many && turn.apart_ns > 0;
+        let echo = if judged { (turn.around as f64 - chance).max(0.0) } else { 0.0 };
         let seconds = (turn.apart_ns + turn.around_ns) as f64 / 1e9;
-        let least = -ECHO_PER_SECOND * LONGEST_REST.as_secs_f64();
+        let least = -ECHO_PER_SECOND * self.longest.as_secs_f64();
         let credit = self.credit + SHARE * turn.apart as f64 + ECHO_PER_SECOND * seconds - echo;
         self.credit = credit.clamp(least, MOST_CREDIT);
         self.wait = if turn.more {
             Wait::No
-        } else if self.credit < 0.0 && !self.tick.is_zero() {
-            Wait::Rest(Duration::from_secs_f64(-self.credit / ECHO_PER_SECOND).clamp(self.tick, LONGEST_REST))
-        } else if turn.apart >= MANY {
+        } else if self.credit < 0.0 && !self.tick.is_zero() && !many {
+            Wait::Rest(Duration::from_secs_f64(-self.credit / ECHO_PER_SECOND).clamp(self.tick, self.longest))
+        } else if many || turn.apart >= MANY {
             Wait::Rest(self.tick)
         } else {
             Wait::Event
@@ -105,6 +115,7 @@ mod tests {
     use super::*;
 
     const TICK: Duration = Duration::from_millis(1);
+    const ROOMY: u64 = 1 << 20;
 
     /// A turn after `ms` of sleep.
     fn turn(apart: u64, around: u64, ms: u64) -> Turn {
@@ -113,7 +124,7 @@ mod tests {
 
     #[test]
     fn single_events_are_waited_for_and_many_are_taken_with_the_tick() {
-        let mut pace = Pace::new(TICK);
+        let mut pace = Pace::new(TICK, ROOMY);
         assert_eq!(pace.wait(), Wait::Event);
         pace.turned(&turn(3, 0, 100));
         assert_eq!(pace.wait(), Wait::Event);
@@ -149,7 +160,7 @@ mod tests {
 
     #[test]
     fn a_quiet_machine_stays_quiet_though_each_read_makes_events() {
-        let mut pace = Pace::new(TICK);
+        let mut pace = Pace::new(TICK, ROOMY);
         second(&mut pace, 0, 8);
         for echo in [1, 8, 100] {
             second(&mut pace, 0, echo);
@@ -160,7 +171,7 @@ mod tests {
 
     #[test]
     fn the_echo_stays_a_share_of_what_the_machine_does_itself() {
-        let mut pace = Pace::new(TICK);
+        let mut pace = Pace::new(TICK, ROOMY);
         for own in [100, 1000, 5000] {
             second(&mut pace, own, 8);
             let made = second(&mut pace, own, 8);
@@ -170,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_busy_machine_never_makes_us_rest_longer_than_the_tick() {
-        let mut pace = Pace::new(TICK);
+        let mut pace = Pace::new(TICK, ROOMY);
         for _ in 0..1000 {
             // 100 thousand a second, evenly.
             pace.turned(&turn(100, 20, 1));
@@ -179,8 +190,30 @@ mod tests {
     }
 
     #[test]
+    fn a_load_that_leaves_no_time_to_sleep_is_no_echo() {
+        let mut pace = Pace::new(TICK, ROOMY);
+        for _ in 0..100 {
+            pace.turned(&Turn { apart: 0, around: 20_000, apart_ns: 0, around_ns: 10_000_000, more: true });
+            assert_eq!(pace.wait(), Wait::No);
+        }
+        pace.turned(&Turn { apart: 0, around: 20_000, apart_ns: 0, around_ns: 10_000_000, more: false });
+        assert_eq!(pace.wait(), Wait::Rest(TICK));
+    }
+
+    #[test]
+    fn no_rest_is_longer_than_a_ring_takes_to_fill() {
+        for (kib, most) in [(64, 1), (1408, 9), (8192, 52), (1 << 20, 250)] {
+            let mut pace = Pace::new(TICK, kib);
+            for _ in 0..100 {
+                pace.turned(&turn(0, 100, 1));
+            }
+            assert_eq!(pace.wait(), Wait::Rest(Duration::from_millis(most)), "{kib}");
+        }
+    }
+
+    #[test]
     fn with_a_tick_of_zero_nothing_is_ever_late() {
-        let mut pace = Pace::new(Duration::ZERO);
+        let mut pace = Pace::new(Duration::ZERO, ROOMY);
         for _ in 0..100 {
             pace.turned(&turn(0, 100, 0));
             assert_eq!(pace.wait(), Wait::Event);

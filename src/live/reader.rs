@@ -149,13 +149,14 @@ pub(super) struct Parts {
     pub(super) header: HeaderPage,
     pub(super) clock: TraceClock,
     pub(super) tick: Duration,
+    pub(super) ring_kib: u64,
     pub(super) pipeline: Pipeline<Outputs>,
     pub(super) rings: Vec<RawBuffer>,
 }
 
 impl Reader {
     pub(super) fn new(parts: Parts) -> io::Result<Reader> {
-        let Parts { index, shared, tracefs, header, clock, tick, mut pipeline, rings } = parts;
+        let Parts { index, shared, tracefs, header, clock, tick, ring_kib, mut pipeline, rings } = parts;
         let poll = Poll::new()?;
         let mut feeds = Vec::new();
         for raw in rings {
@@ -178,7 +179,7 @@ impl Reader {
             merge: Merge::new(header, feeds),
             poll,
             waker,
-            pace: Pace::new(tick),
+            pace: Pace::new(tick, ring_kib),
             unknown: BTreeSet::new(),
             last_turn: Instant::now(),
             turn_ended_ns: 0,
