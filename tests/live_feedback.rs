@@ -4,6 +4,7 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::live::{Heard, Listener, may_trace};
@@ -11,6 +12,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 /// What feeds back most: each datagram makes all of these.
 const LOUD: [&str; 8] = ["-e", "syscalls", "net", "sock", "skb", "sched", "irq", "napi"];
+
+/// Two tracers on one machine hear each other's sending, and answer: so one test at a time.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Somebody who is nobody's echo: sleeps and wakes, with processes of its own.
 fn somebody() -> Child {
@@ -63,6 +70,7 @@ fn nothing_in_the_trace_is_ours_or_the_receivers_and_everybody_else_is_there() {
     if !may_trace() {
         return;
     }
+    let _alone = alone();
     let somebody = somebody();
     let pid = i64::from(somebody.id());
     let listener = Listener::start();
@@ -92,6 +100,7 @@ fn a_receiver_that_starts_later_is_kept_out_from_then_on() {
     if !may_trace() {
         return;
     }
+    let _alone = alone();
     // The receiver is a program of its own here, so that it can start anew.
     let probe = Listener::start();
     let port = probe.port();
@@ -127,6 +136,7 @@ fn our_own_wakes_do_not_climb_faster_than_the_machines() {
     if !may_trace() {
         return;
     }
+    let _alone = alone();
     let all_switches = || -> u64 {
         let stat = std::fs::read_to_string("/proc/stat").unwrap();
         let line = stat.lines().find_map(|line| line.strip_prefix("ctxt ")).unwrap();
