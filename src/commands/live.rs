@@ -51,11 +51,10 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let sent = traced.sent;
     let too_long: u64 = outputs.iter().map(Outputs::too_long).sum();
     say(format!(
-        "{:.1} s, {} events read, {} messages sent in {} datagrams, {} lost by the kernel",
+        "{:.1} s, {} events read, {}, {} lost by the kernel",
         traced.time.as_secs_f64(),
         traced.counts.read,
-        sent.sent,
-        sent.datagrams,
+        send::done(&receivers, sent),
         traced.lost()
     ));
     for (cpu, stats) in traced.cpus.iter().filter(|(_, stats)| stats.lost() > 0) {

@@ -34,8 +34,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let (played, outputs) = play(capture, &mut again, outputs, &options, &mut time, &mut bar)?;
     drop(bar);
     let sent = outputs.counts();
-    let mut summary =
-        format!("{} events, {} messages sent in {} datagrams", played.counts.read, sent.sent, sent.datagrams);
+    let mut summary = format!("{} events, {}", played.counts.read, send::done(&receivers, sent));
     for (count, what) in [
         (outputs.thinned(), "thinned"),
         (played.lost, "lost when it was captured"),

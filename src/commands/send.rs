@@ -13,7 +13,7 @@ use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
 use crate::osc::preset::{self, Preset, Target};
 use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::text_stream::TextStream;
-use crate::osc::transport::Transport;
+use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
 use crate::outputs::{Lines, Outputs};
 use crate::render::Settings;
@@ -183,4 +183,12 @@ pub fn open(args: &SendArgs, receivers: &[Receiver], settings: Settings, live: b
 pub fn names(receivers: &[Receiver]) -> String {
     let names: Vec<_> = receivers.iter().map(|receiver| receiver.address.to_string()).collect();
     if names.is_empty() { "standard output".to_owned() } else { names.join(", ") }
+}
+
+/// What was done with the messages, for people.
+pub fn done(receivers: &[Receiver], sent: SendCounts) -> String {
+    if receivers.is_empty() {
+        return "printed".to_owned();
+    }
+    format!("{} messages sent in {} datagrams", sent.sent, sent.datagrams)
 }
