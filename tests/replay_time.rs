@@ -172,20 +172,20 @@ fn assert_on_time(heard: &[u64], due: impl Iterator<Item = u64>, slack: u64) {
 const SLACK: u64 = LATE + 2_000_000;
 
 #[test]
-fn an_hour_at_its_own_speed_does_not_drift() {
-    // One CPU's few events, so that an hour of them is played in seconds; a pass is as long as ever.
+fn hundreds_of_passes_at_its_own_speed_do_not_drift() {
+    // One CPU's few events, so that many passes are played in seconds; a pass is as long as ever.
     let all = times_of(|_| true);
     let (first, length) = (all[0], all[all.len() - 1] - all[0]);
     let times: Vec<u64> = [first].into_iter().chain(times_of(|cpu| cpu == 0)).collect();
-    let hour = 3_600_000_000_000;
+    let minutes = 100_000_000_000;
     let mut clock = Clock::new();
-    clock.ends = START + hour;
+    clock.ends = START + minutes;
     let select = Select { cpus: Some("0".parse().unwrap()), ..Select::default() };
     let (played, heard) = heard(&PlayOptions { repeat: true, select, ..options(Speed::Times(1.0)) }, &mut clock);
     assert!(played.ended, "a loop ends only when it is told to");
     let events = times.len() - 1;
     let passes = heard.len() / events;
-    assert!((hour / length).abs_diff(passes as u64) <= 1, "one pass follows another without a gap");
+    assert!((minutes / length).abs_diff(passes as u64) <= 1, "one pass follows another without a gap");
     // `times` begins with the pass itself, which may be another CPU's event.
     let due_in = |pass: u64| due(&times, START + pass * length, 1, 1).skip(1);
     for (pass, heard) in heard.chunks(events).enumerate() {
