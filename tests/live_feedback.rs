@@ -48,15 +48,15 @@ fn tasks(process: u32) -> BTreeSet<i64> {
 /// Messages in which one of `tasks` is running, or is named by the scheduler.
 fn naming<'h>(heard: &'h [Heard], tasks: &BTreeSet<i64>) -> Vec<&'h Heard> {
     // After time, dt, cpu, pid and comm: comm pid … of the wake-ups; comm pid prio state comm pid of the switch.
-    let named = |message: &Heard| match message.address.strip_prefix("/ftrace/sched/") {
+    let tasks_of = |message: &Heard| match message.address.strip_prefix("/ftrace/sched/") {
         Some("sched_switch") => vec![message.int(6), message.int(10)],
-        Some("sched_waking" | "sched_wakeup" | "sched_migrate_task" | "sched_stat_runtime") => vec![message.int(6)],
-        _ => vec![],
+        // An interrupt that wakes somebody may come while we run: it is somebody's event, not ours
+        // (`event_filter_pid_sched_wakeup_probe_pre`).
+        Some("sched_waking" | "sched_wakeup" | "sched_wakeup_new" | "sched_migrate_task") => vec![message.int(6)],
+        _ => vec![message.int(3)],
     };
     let event = |message: &&Heard| message.address.matches('/').count() == 3;
-    let ours =
-        |message: &&Heard| tasks.contains(&message.int(3)) || named(message).iter().any(|pid| tasks.contains(pid));
-    heard.iter().filter(event).filter(ours).collect()
+    heard.iter().filter(event).filter(|message| tasks_of(message).iter().any(|pid| tasks.contains(pid))).collect()
 }
 
 fn switches(process: u32) -> u64 {
