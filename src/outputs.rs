@@ -39,8 +39,8 @@ impl Output for Outputs {
         self.text.iter_mut().for_each(|text| text.add(format, kernel));
     }
 
-    fn announce(&mut self, id: EventId) {
-        self.streams.iter_mut().for_each(|stream| stream.announce_event(id));
+    fn announce(&mut self, id: EventId, play_ns: u64) {
+        self.streams.iter_mut().for_each(|stream| stream.announce_event(id, play_ns));
     }
 
     #[inline]

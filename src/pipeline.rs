@@ -20,8 +20,9 @@ pub trait Output {
     /// Takes up an event, or another event of the same id.
     fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel);
 
-    /// Tells those who listen of an event that was taken up late.
-    fn announce(&mut self, id: EventId);
+    /// Tells those who listen of an event that was taken up late. `play_ns` is when its first message is heard, ns since
+    /// 1970: both go into one bundle.
+    fn announce(&mut self, id: EventId, play_ns: u64);
 
     /// One event.
     ///
@@ -49,8 +50,8 @@ impl Output for Stream {
         Stream::add(self, format, kernel);
     }
 
-    fn announce(&mut self, id: EventId) {
-        self.announce_event(id);
+    fn announce(&mut self, id: EventId, play_ns: u64) {
+        self.announce_event(id, play_ns);
     }
 
     #[inline]
@@ -160,9 +161,12 @@ impl<O: Output> Pipeline<O> {
     }
 
     /// Takes up an event that was not known of at the beginning, and tells those who listen.
-    pub fn add_late(&mut self, format: &Arc<EventFormat>) {
+    ///
+    /// `record` is the event's first, `play_ns` as for [`record`](Pipeline::record).
+    pub fn add_late(&mut self, format: &Arc<EventFormat>, record: &Record<'_>, play_ns: Option<u64>) {
         self.add(format, false);
-        self.outputs.announce(format.id);
+        let play_ns = play_ns.unwrap_or(self.unix_ns(record.time));
+        self.outputs.announce(format.id, play_ns);
     }
 
     /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`.

@@ -349,7 +349,7 @@ impl<T: Time> Player<'_, T> {
         if let Outcome::Unknown(id) = self.pipeline.record::<E>(record, play_ns)
             && let Some(format) = self.table.get(id)
         {
-            self.pipeline.add_late(format);
+            self.pipeline.add_late(format, &record, play_ns);
             self.pipeline.offer_again();
             self.pipeline.record::<E>(record, play_ns);
         }

@@ -25,7 +25,7 @@ use crate::osc::timetag;
 use crate::osc::transport::SendCounts;
 use crate::outputs::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
-use crate::ring::Merge;
+use crate::ring::{Merge, Record};
 use crate::tracefs::{ClockPair, RawBuffer, TraceClock, Tracefs};
 
 /// The kernel's byte order: that of this machine.
@@ -265,7 +265,7 @@ impl Reader {
         while let Some(record) = self.merge.next_record::<Native>() {
             turn.apart += u64::from(record.time.wrapping_sub(apart.start) < turn.apart_ns);
             if let Outcome::Unknown(id) = self.pipeline.record::<Native>(record, None) {
-                let explained = learn(&self.tracefs, self.long, id, &mut self.unknown, &mut self.pipeline);
+                let explained = learn(&self.tracefs, self.long, (id, &record), &mut self.unknown, &mut self.pipeline);
                 if explained {
                     self.pipeline.offer_again();
                     self.pipeline.record::<Native>(record, None);
@@ -351,7 +351,7 @@ impl Reader {
 fn learn(
     tracefs: &Tracefs,
     long: LongSize,
-    id: EventId,
+    (id, record): (EventId, &Record<'_>),
     unknown: &mut BTreeSet<EventId>,
     pipeline: &mut Pipeline<Outputs>,
 ) -> bool {
@@ -366,7 +366,7 @@ fn learn(
         .filter_map(|event| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok());
     let table = EventTable::new(formats);
     let Some(format) = table.get(id) else { return false };
-    pipeline.add_late(format);
+    pipeline.add_late(format, record, None);
     true
 }
 

@@ -227,11 +227,11 @@ impl Stream {
         }
     }
 
-    /// Announces the address of one event.
-    pub fn announce_event(&mut self, id: EventId) {
+    /// Announces the address of one event, in a bundle of the time `unix_ns`: that of its first message.
+    pub fn announce_event(&mut self, id: EventId, unix_ns: u64) {
         let schema = self.messages.by_id.get(id.index()).and_then(Option::as_ref).map(|message| &message.1);
         if let Some(schema) = schema {
-            self.about(about::schema(&self.messages.options.prefix, schema));
+            self.about_at(about::schema(&self.messages.options.prefix, schema), unix_ns);
         }
     }
 

@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn a_moment_that_is_over_is_no_start() {
-        let now = zoned("1970-01-01T00:00:10Z[UTC]");
+        let now = zoned("1970-01-01T00:00:10+00:00[+00:00]");
         assert_eq!(at("10").unix_ns(&now), Some(10_000_000_000));
         assert_eq!(at("9.999").unix_ns(&now), None);
         assert_eq!(at("1970-01-01T00:00:11.5Z").unix_ns(&now), Some(11_500_000_000));
