@@ -7,7 +7,7 @@
 //! - an event after a quiet time is read and sent at once;
 //! - while many come, the rings are read once a *tick* (1 ms), without asking epoll in between: then the kernel has
 //!   nobody to wake (`ring_buffer_poll_wait` notes a waiter only when it is called);
-//! - where our own waking is all there is to be read, the loop rests ([`pace`]).
+//! - where our own waking is all there is to be read, the loop rests (`pace.rs`).
 //!
 //! A turn reads every ring to its end, but no more than [`QUOTA`] sub-buffers of a CPU, so that a busy CPU cannot starve
 //! the others.
