@@ -15,7 +15,7 @@ use crate::osc::aggregate::AggregateError;
 use crate::osc::print::write_line;
 use crate::osc::stream::{Messages, Stream};
 use crate::osc::transport::{SendCounts, Transport};
-use crate::osc::{EncodeError, MessageOptions, Writer};
+use crate::osc::{EncodeError, MessageOptions};
 use crate::pipeline::{Event, Output};
 use crate::text_output::Text;
 
@@ -209,9 +209,7 @@ impl Lines {
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
         let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
         let head = event.moment.head(self.messages.options().types);
-        let mut writer = Writer::new(&mut self.message);
-        plan.encode::<E>(event.record.bytes, &head, &mut writer)?;
-        let len = writer.written();
+        let len = plan.encode::<E>(event.record.bytes, &head, &mut self.message)?;
         if let Ok((_, OscPacket::Message(message))) = decoder::decode_udp(&self.message[..len]) {
             let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
             let time = crate::osc::timetag::osc_time(event.moment.play_ns);

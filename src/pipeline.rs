@@ -8,11 +8,11 @@ use std::sync::Arc;
 
 use byteorder::ByteOrder;
 
-use crate::decode::{EventTable, Plan};
+use crate::decode::{EventTable, PidPlace};
 use crate::format::{EventFormat, EventId};
 use crate::names::Kernel;
 use crate::osc::stream::{Moment, Stream};
-use crate::osc::{Comms, EncodeError};
+use crate::osc::{Comm, Comms, EncodeError};
 use crate::ring::Record;
 
 /// What a record becomes.
@@ -42,7 +42,7 @@ pub struct Event<'a> {
     /// Its record: CPU, time of the trace clock, bytes.
     pub record: Record<'a>,
     /// When it happened in the time of day, and who was running.
-    pub moment: Moment,
+    pub moment: Moment<'a>,
 }
 
 impl Output for Stream {
@@ -54,7 +54,7 @@ impl Output for Stream {
         self.announce_event(id, play_ns);
     }
 
-    #[inline]
+    #[inline(always)]
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
         Stream::event::<E>(self, event.id, event.record.bytes, &event.moment)
     }
@@ -95,9 +95,10 @@ pub type TellName = Box<dyn FnMut(i32, &[u8]) + Send>;
 
 struct EventState {
     format: Arc<EventFormat>,
-    plan: Plan,
-    /// When it last occurred, trace clock; before the first time: none.
-    last: Option<u64>,
+    /// Where `common_pid` stands.
+    pid: PidPlace,
+    /// When it last occurred, trace clock; before the first time later than any time.
+    last: u64,
     count: u64,
     /// Asked for by nobody: it only tells of task names.
     hidden: bool,
@@ -113,10 +114,12 @@ struct TaskEvent {
 
 /// From record to outputs. See the [module](self).
 pub struct Pipeline<O> {
-    events: Vec<Option<Box<EventState>>>,
+    events: Vec<Option<EventState>>,
     outputs: O,
     kernel: Arc<Kernel>,
     comms: Comms,
+    /// The name last asked for.
+    learned: Comm,
     ask: AskComm,
     tell: Option<TellName>,
     /// Added to a time of the trace clock, it gives ns since 1970.
@@ -131,7 +134,17 @@ impl<O: Output> Pipeline<O> {
     /// A pipeline from records of `kernel` to `outputs`. `ask` names tasks.
     pub fn new(kernel: Arc<Kernel>, outputs: O, ask: AskComm) -> Pipeline<O> {
         let (comms, counts) = (Comms::new(), Counts::default());
-        Pipeline { events: vec![], outputs, kernel, comms, ask, tell: None, wall_offset: 0, counts }
+        Pipeline {
+            events: vec![],
+            outputs,
+            kernel,
+            comms,
+            learned: Comm::EMPTY,
+            ask,
+            tell: None,
+            wall_offset: 0,
+            counts,
+        }
     }
 
     /// Takes up all events of a table.
@@ -151,13 +164,13 @@ impl<O: Output> Pipeline<O> {
         }
         let state = EventState {
             format: format.clone(),
-            plan: Plan::compile(format),
-            last: None,
+            pid: PidPlace::of(format),
+            last: u64::MAX,
             count: 0,
             hidden,
             task: TaskEvent::of(format),
         };
-        self.events[index] = Some(Box::new(state));
+        self.events[index] = Some(state);
     }
 
     /// Takes up an event that was not known of at the beginning, and tells those who listen.
@@ -181,7 +194,7 @@ impl<O: Output> Pipeline<O> {
     }
 
     /// One record. `play_ns` is when it is heard, ns since 1970, where that is not the time it happened at.
-    #[inline]
+    #[inline(never)]
     pub fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) -> Outcome {
         self.counts.read += 1;
         let Some(id) = record.bytes.first_chunk::<2>().map(|b| EventId(E::read_u16(b))) else {
@@ -200,9 +213,17 @@ impl<O: Output> Pipeline<O> {
             }
         }
         state.count += 1;
-        let since = record.time.saturating_sub(state.last.replace(record.time).unwrap_or(record.time));
+        let since = record.time.saturating_sub(state.last);
+        state.last = record.time;
         let event_ns = record.time.wrapping_add(self.wall_offset);
-        let pid = state.plan.pid::<E>(record.bytes);
+        let pid = state.pid.read::<E>(record.bytes);
+        let comm = match self.comms.get(pid) {
+            Some(comm) => comm,
+            None => {
+                self.learned = self.comms.learn(pid, &mut self.ask);
+                &self.learned
+            }
+        };
         let moment = Moment {
             event_ns,
             play_ns: play_ns.unwrap_or(event_ns),
@@ -210,7 +231,7 @@ impl<O: Output> Pipeline<O> {
             dt: (since as i64 as f64 * 1e-6) as f32,
             cpu: record.cpu,
             pid,
-            comm: self.comms.get_or_ask(pid, &mut self.ask),
+            comm,
         };
         if let Err(error) = self.outputs.event::<E>(&Event { id, record, moment }) {
             self.malformed(id, error);
@@ -219,6 +240,7 @@ impl<O: Output> Pipeline<O> {
     }
 
     #[cold]
+    #[inline(never)]
     fn malformed(&mut self, id: EventId, error: EncodeError) {
         self.counts.malformed += 1;
         if self.counts.first_error.is_none() {
@@ -280,6 +302,7 @@ impl TaskEvent {
     }
 
     #[cold]
+    #[inline(never)]
     fn learn<E: ByteOrder>(&self, record: &[u8], comms: &mut Comms, tell: &mut Option<TellName>) {
         let pid = record.get(self.pid..).and_then(|rest| rest.first_chunk::<4>());
         let comm = record.get(self.comm..).and_then(|rest| rest.first_chunk::<COMM_LEN>());

@@ -276,9 +276,14 @@ fn unix_ns(time: OscTime) -> u64 {
 }
 
 /// The only message of the only datagram, and its bundle's time.
-fn sent<E: ByteOrder>(plan: &MessagePlan, record: &[u8], moment: &Moment, types: Types) -> (OscTime, rosc::OscMessage) {
+fn sent<E: ByteOrder>(
+    plan: &MessagePlan,
+    record: &[u8],
+    moment: &Moment<'_>,
+    types: Types,
+) -> (OscTime, rosc::OscMessage) {
     let mut packer = Packer::new(16_384, Tag::Event { latency_ns: 0 });
-    packer.push(moment.event_ns, |out| plan.encode::<E>(record, &moment.head(types), out)).unwrap();
+    packer.push(moment.event_ns, |room| plan.encode::<E>(record, &moment.head(types), room)).unwrap();
     let datagrams: Vec<_> = packer.take().map(|(bytes, messages)| (bytes.to_vec(), messages)).collect();
     assert_eq!((datagrams.len(), datagrams[0].1), (1, 1));
     let (rest, packet) = rosc::decoder::decode_udp(&datagrams[0].0).unwrap();
@@ -308,7 +313,8 @@ proptest! {
         let (text, record) = event(kernel, id, pid, &fields);
         let format = EventFormat::parse("some group", &text, abi.long).unwrap();
         prop_assert_eq!(&format.to_string(), &text);
-        let moment = Moment { event_ns, play_ns: event_ns, dt, cpu, pid, comm: Comm::new(comm.as_bytes()) };
+        let name = Comm::new(comm.as_bytes());
+        let moment = Moment { event_ns, play_ns: event_ns, dt, cpu, pid, comm: &name };
 
         for types in Types::ALL {
             let options = MessageOptions { types, ..MessageOptions::default() };
@@ -351,15 +357,15 @@ proptest! {
         let (text, record) = event(kernel, 7, 1, &fields);
         let format = EventFormat::parse("s", &text, abi.long).unwrap();
         let cut = &record[..(record.len() as f64 * keep) as usize];
-        let moment = Moment { event_ns: 0, play_ns: 0, dt: 0.0, cpu: 0, pid: 1, comm: Comm::EMPTY };
+        let moment = Moment { event_ns: 0, play_ns: 0, dt: 0.0, cpu: 0, pid: 1, comm: &Comm::EMPTY };
         for types in Types::ALL {
             let options = MessageOptions { types, ..MessageOptions::default() };
             let (plan, schema) = MessagePlan::compile(&format, &options, abi, &Names::default());
             let mut packer = Packer::new(16_384, Tag::Now);
             let head = moment.head(types);
-            let pushed = packer.push(0, |out| match big {
-                true => plan.encode::<BigEndian>(cut, &head, out),
-                false => plan.encode::<LittleEndian>(cut, &head, out),
+            let pushed = packer.push(0, |room| match big {
+                true => plan.encode::<BigEndian>(cut, &head, room),
+                false => plan.encode::<LittleEndian>(cut, &head, room),
             });
             let datagrams: Vec<_> = packer.take().map(|(bytes, _)| bytes.to_vec()).collect();
             prop_assert_eq!(datagrams.len(), usize::from(pushed.is_ok()));

@@ -1,6 +1,7 @@
 //! What a capture holds, in numbers: events by count and rate, what was lost, CPUs, clock, span, kernel.
 
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use serde::Serialize;
@@ -224,9 +225,9 @@ impl Counting {
         let noted: Vec<_> = capture.rings.iter().map(|ring| kernel_lost(&ring.stats)).collect();
         let mut merge = capture.merge();
         let mut read = 0u64;
-        while let Some(record) = merge.next_record::<E>() {
+        let _ = merge.for_each::<E, ()>(|record| {
             if selector.is_past(record.time) {
-                break;
+                return ControlFlow::Break(());
             }
             if selector.takes::<E>(&record) {
                 self.record::<E>(&record);
@@ -235,7 +236,8 @@ impl Counting {
             if read.is_multiple_of(TELL_EVERY) {
                 progress(record.time);
             }
-        }
+            ControlFlow::Continue(())
+        });
         for ((cpu, counts), kernel_lost) in merge.counts().zip(noted) {
             self.cpus.push(CpuStat {
                 cpu,

@@ -5,15 +5,19 @@
 //! ([`Plan::fits`]); only values whose place stands in the record itself (`__data_loc`) are checked again.
 
 pub mod filter;
+mod number;
 mod plan;
+mod short_text;
 mod table;
 mod value;
 
 pub use filter::{Filter, FilterError, Matcher};
-pub use plan::{Element, FieldPlan, Plan, Read};
+pub(crate) use number::Number;
+pub use plan::{Element, FieldPlan, PidPlace, Plan, Read};
+pub(crate) use short_text::ShortText;
 pub use table::EventTable;
 pub use value::{Array, DecodeError, Texts, Value};
-pub(crate) use value::{located, unsigned, until_nul, zero_bytes};
+pub(crate) use value::{located, place, unsigned, until_nul};
 
 #[cfg(test)]
 mod tests;

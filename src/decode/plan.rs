@@ -2,6 +2,7 @@
 
 use byteorder::ByteOrder;
 
+use super::number::Number;
 use super::value::{DecodeError, Value, read_value};
 use crate::format::{Base, EventFormat, EventId, Field, Place};
 
@@ -115,32 +116,31 @@ fn bytes_as_bytes(element: Element) -> Element {
     }
 }
 
-/// The forms that most fields have, as one number: reading takes one branch.
+/// The forms that most fields have, each with a quick way of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Common {
-    S32,
-    U32,
-    S64,
-    U64,
-    Pointer64,
-    U8,
-    U16,
-    Text16,
+pub(super) enum Quick {
+    /// Any integer.
+    Number(Number),
+    /// Any pointer.
+    Pointer(Number),
+    /// `char[16]` at this offset: a task name, mostly.
+    Text16(u32),
+    /// The text that the `__data_loc` word at this offset names.
+    LocatedText(u32),
+    /// None: the field goes by its [`Read`].
     None,
 }
 
-impl Common {
-    fn of(read: Read) -> Common {
+impl Quick {
+    fn of(read: Read, at: usize) -> Quick {
+        let number = |element| Number::new(at, element);
+        let offset = u32::try_from(at).unwrap_or(u32::MAX);
         match read {
-            Read::Scalar(Element::Integer { size: 4, bits: 32, signed: true }) => Common::S32,
-            Read::Scalar(Element::Integer { size: 4, bits: 32, signed: false }) => Common::U32,
-            Read::Scalar(Element::Integer { size: 8, bits: 64, signed: true }) => Common::S64,
-            Read::Scalar(Element::Integer { size: 8, bits: 64, signed: false }) => Common::U64,
-            Read::Scalar(Element::Pointer { size: 8 }) => Common::Pointer64,
-            Read::Scalar(Element::Integer { size: 1, bits: 8, signed: false }) => Common::U8,
-            Read::Scalar(Element::Integer { size: 2, bits: 16, signed: false }) => Common::U16,
-            Read::Array(Element::Char, 16) => Common::Text16,
-            _ => Common::None,
+            Read::Scalar(element @ Element::Integer { .. }) => number(element).map_or(Quick::None, Quick::Number),
+            Read::Scalar(element @ Element::Pointer { .. }) => number(element).map_or(Quick::None, Quick::Pointer),
+            Read::Array(Element::Char, 16) => Quick::Text16(offset),
+            Read::DataLoc(Element::Char) => Quick::LocatedText(offset),
+            _ => Quick::None,
         }
     }
 }
@@ -154,13 +154,13 @@ pub struct FieldPlan {
     pub offset: usize,
     /// How it is read.
     pub read: Read,
-    pub(super) fast: Common,
+    pub(super) quick: Quick,
 }
 
 impl FieldPlan {
     /// A field read as `read` from `offset` on.
     pub fn new(index: usize, offset: usize, read: Read) -> FieldPlan {
-        FieldPlan { index, offset, read, fast: Common::of(read) }
+        FieldPlan { index, offset, read, quick: Quick::of(read, offset) }
     }
 
     /// How to read a field that every event begins with; it has no index among the event's own.
@@ -175,11 +175,30 @@ impl FieldPlan {
     }
 }
 
+/// Where in an event's records `common_pid` stands: the thread that was running.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PidPlace(u32);
+
+impl PidPlace {
+    /// Where `format` says.
+    pub fn of(format: &EventFormat) -> PidPlace {
+        let pid = format.common.iter().find(|f| f.name == "common_pid" && f.size == 4);
+        PidPlace(pid.map_or(u32::MAX, |f| f.offset))
+    }
+
+    /// The pid; 0 in a record without one.
+    #[inline(always)]
+    pub fn read<E: ByteOrder>(self, record: &[u8]) -> i32 {
+        let at = self.0 as usize;
+        record.get(at..at + 4).map_or(0, |bytes| E::read_i32(bytes))
+    }
+}
+
 /// How to read the records of one event.
 #[derive(Debug, Clone)]
 pub struct Plan {
     id: EventId,
-    pid_offset: usize,
+    pid: PidPlace,
     min_len: usize,
     fields: Box<[FieldPlan]>,
 }
@@ -201,8 +220,7 @@ impl Plan {
         let common_end = format.common.iter().map(|f| f.offset.saturating_add(f.size)).max().unwrap_or(0);
         let end = |f: &FieldPlan| f.offset.saturating_add(f.read.fixed_size() as usize);
         let min_len = fields.iter().map(end).max().unwrap_or(0).max(common_end as usize);
-        let pid = format.common.iter().find(|f| f.name == "common_pid" && f.size == 4);
-        Plan { id: format.id, pid_offset: pid.map_or(usize::MAX, |f| f.offset as usize), min_len, fields }
+        Plan { id: format.id, pid: PidPlace::of(format), min_len, fields }
     }
 
     /// The id of the event's records.
@@ -232,7 +250,7 @@ impl Plan {
     /// `common_pid`: the thread that was running.
     #[inline]
     pub fn pid<E: ByteOrder>(&self, record: &[u8]) -> i32 {
-        record.get(self.pid_offset..).and_then(|rest| rest.first_chunk::<4>()).map_or(0, |b| E::read_i32(b))
+        self.pid.read::<E>(record)
     }
 
     /// The value of one field of `record`.

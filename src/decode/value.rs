@@ -1,8 +1,11 @@
 //! Typed values, borrowed from the record.
 
+use std::ops::Range;
+
 use byteorder::ByteOrder;
 
-use super::plan::{Common, Element, FieldPlan, Read};
+use super::plan::{Element, FieldPlan, Quick, Read};
+use super::short_text::ShortText;
 use crate::format::Endian;
 
 /// The value of a field.
@@ -194,54 +197,48 @@ fn elements<E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'_> {
 /// The bytes that the location word at `word` names, counted from `base`.
 #[inline]
 pub(crate) fn located<E: ByteOrder>(record: &[u8], word: usize, base: usize) -> Result<&[u8], DecodeError> {
+    place::<E>(record, word, base).map(|place| &record[place])
+}
+
+/// Where in the record these bytes stand: always within it.
+#[inline(always)]
+pub(crate) fn place<E: ByteOrder>(record: &[u8], word: usize, base: usize) -> Result<Range<usize>, DecodeError> {
     let location = record.get(word..).and_then(|rest| rest.first_chunk::<4>()).map(|b| E::read_u32(b));
     let location = location.ok_or_else(|| DecodeError::short(record, word.saturating_add(4)))?;
     let (offset, len) = (base.saturating_add((location & 0xffff) as usize), (location >> 16) as usize);
     // An empty value may be written as offset 0, length 0.
     if len == 0 {
-        return Ok(&[]);
+        return Ok(0..0);
     }
-    let bytes = record.get(offset..).and_then(|rest| rest.get(..len));
-    bytes.ok_or_else(|| DecodeError::location(record, word, offset, len))
-}
-
-/// `N` bytes of the record at `at`.
-#[inline(always)]
-fn chunk<const N: usize>(record: &[u8], at: usize) -> Result<&[u8; N], DecodeError> {
-    let found = record.get(at..).and_then(|rest| rest.first_chunk::<N>());
-    found.ok_or_else(|| DecodeError::short(record, at.saturating_add(N)))
+    let end = offset.saturating_add(len);
+    if end > record.len() {
+        return Err(DecodeError::location(record, word, offset, len));
+    }
+    Ok(offset..end)
 }
 
 /// The value of a field of `record`. What most fields are has a way of its own; the rest goes by its [`Read`].
 #[inline(always)]
 pub(super) fn read_value<'r, E: ByteOrder>(field: &FieldPlan, record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
-    let at = field.offset;
-    Ok(match field.fast {
-        Common::S32 => Value::Signed(i64::from(E::read_i32(chunk::<4>(record, at)?))),
-        Common::U32 => Value::Unsigned(u64::from(E::read_u32(chunk::<4>(record, at)?))),
-        Common::S64 => Value::Signed(E::read_i64(chunk::<8>(record, at)?)),
-        Common::U64 => Value::Unsigned(E::read_u64(chunk::<8>(record, at)?)),
-        Common::Pointer64 => Value::Pointer(E::read_u64(chunk::<8>(record, at)?)),
-        Common::U8 => Value::Unsigned(u64::from(chunk::<1>(record, at)?[0])),
-        Common::U16 => Value::Unsigned(u64::from(E::read_u16(chunk::<2>(record, at)?))),
-        Common::Text16 => Value::Text(until_nul16(chunk::<16>(record, at)?)),
-        Common::None => return read_other::<E>(field, record),
+    Ok(match field.quick {
+        Quick::Number(number) => {
+            let value = number.read::<E>(record)?;
+            if number.is_signed() { Value::Signed(value as i64) } else { Value::Unsigned(value) }
+        }
+        Quick::Pointer(number) => Value::Pointer(number.read::<E>(record)?),
+        Quick::Text16(at) => {
+            let at = at as usize;
+            let text = ShortText::at(record, at).ok_or_else(|| DecodeError::short(record, at.saturating_add(16)))?;
+            Value::Text(&record[at..at + text.len()])
+        }
+        Quick::LocatedText(at) => {
+            let place = place::<E>(record, at as usize, 0)?;
+            let short = ShortText::of(record, &place);
+            let bytes = &record[place];
+            Value::Text(short.map_or_else(|| until_nul(bytes), |text| &bytes[..text.len().min(bytes.len())]))
+        }
+        Quick::None => return read_other::<E>(field, record),
     })
-}
-
-/// Text of at most 16 bytes, as a task name is stored: looked at all at once.
-#[inline(always)]
-fn until_nul16(bytes: &[u8; 16]) -> &[u8] {
-    let zeros = zero_bytes(u128::from_le_bytes(*bytes));
-    let len = if zeros == 0 { 16 } else { zeros.trailing_zeros() as usize / 8 };
-    &bytes[..len]
-}
-
-/// Marks zero bytes: the lowest set bit is the top bit of the lowest zero byte (Hacker's Delight, 6-1).
-#[inline(always)]
-pub(crate) const fn zero_bytes(word: u128) -> u128 {
-    const ONES: u128 = u128::from_ne_bytes([1; 16]);
-    word.wrapping_sub(ONES) & !word & (ONES << 7)
 }
 
 #[inline(never)]

@@ -6,8 +6,9 @@
 //! name, when it is time to end) goes through [`Shared`], which is looked at once a turn.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::io;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -262,16 +263,17 @@ impl Reader {
         let mut turn = Turn { apart_ns: apart.end - apart.start, ..Turn::default() };
         self.merge.feeds_mut().for_each(|(_, feed)| feed.begin_turn());
         self.merge.resume();
-        while let Some(record) = self.merge.next_record::<Native>() {
+        let Reader { merge, pipeline, tracefs, long, unknown, .. } = self;
+        let _ = merge.for_each::<Native, Infallible>(|record| {
             turn.apart += u64::from(record.time.wrapping_sub(apart.start) < turn.apart_ns);
-            if let Outcome::Unknown(id) = self.pipeline.record::<Native>(record, None) {
-                let explained = learn(&self.tracefs, self.long, (id, &record), &mut self.unknown, &mut self.pipeline);
-                if explained {
-                    self.pipeline.offer_again();
-                    self.pipeline.record::<Native>(record, None);
-                }
+            if let Outcome::Unknown(id) = pipeline.record::<Native>(record, None)
+                && learn(tracefs, *long, (id, &record), unknown, pipeline)
+            {
+                pipeline.offer_again();
+                pipeline.record::<Native>(record, None);
             }
-        }
+            ControlFlow::Continue(())
+        });
         self.pipeline.outputs().tick(timetag::unix_now_ns());
         self.pipeline.flush();
         turn.more = self.merge.feeds_mut().any(|(_, feed)| feed.quota_used());

@@ -89,19 +89,17 @@ impl Comms {
     }
 
     /// The name of `pid`, if it is known.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, pid: i32) -> Option<&Comm> {
         let pid = pid as usize;
         let comm = self.pages.get(pid / PAGE)?.as_ref()?.get(pid % PAGE)?;
         (comm.padded != 0).then_some(comm)
     }
 
-    /// The name of `pid`; where it is not known, what `ask` says, or `<...>`. Either is remembered.
-    #[inline]
-    pub fn get_or_ask(&mut self, pid: i32, ask: impl FnOnce(i32) -> Option<Vec<u8>>) -> Comm {
-        if let Some(comm) = self.get(pid) {
-            return *comm;
-        }
+    /// The name of `pid` that `ask` says, or `<...>`. Either is remembered.
+    #[cold]
+    #[inline(never)]
+    pub fn learn(&mut self, pid: i32, ask: impl FnOnce(i32) -> Option<Vec<u8>>) -> Comm {
         let name = ask(pid).unwrap_or_else(|| UNKNOWN.to_vec());
         self.set(pid, &name);
         Comm::new(&name)
@@ -113,13 +111,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_kept_by_pid_and_asked_for_once() {
+    fn names_are_kept_by_pid() {
         let mut comms = Comms::new();
         assert_eq!(comms.get(0).unwrap().as_str(), "<idle>");
         assert!(comms.get(77).is_none());
-        assert_eq!(comms.get_or_ask(77, |_| Some(b"cat\n"[..3].to_vec())).as_str(), "cat");
-        assert_eq!(comms.get_or_ask(77, |_| unreachable!()).as_str(), "cat");
-        assert_eq!(comms.get_or_ask(78, |_| None).as_str(), "<...>");
+        assert_eq!(comms.learn(77, |_| Some(b"cat\n"[..3].to_vec())).as_str(), "cat");
+        assert_eq!(comms.get(77).unwrap().as_str(), "cat");
+        assert_eq!(comms.learn(78, |_| None).as_str(), "<...>");
+        assert_eq!(comms.get(78).unwrap().as_str(), "<...>");
         comms.set(77, b"a name that is too long");
         assert_eq!(comms.get(77).unwrap().as_str(), "a name that is ");
     }
@@ -130,7 +129,8 @@ mod tests {
         for pid in [-1, i32::MIN, i32::MAX] {
             comms.set(pid, b"x");
             assert!(comms.get(pid).is_none());
-            assert_eq!(comms.get_or_ask(pid, |_| Some(b"y".to_vec())).as_str(), "y");
+            assert_eq!(comms.learn(pid, |_| Some(b"y".to_vec())).as_str(), "y");
+            assert!(comms.get(pid).is_none());
         }
     }
 

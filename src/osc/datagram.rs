@@ -6,7 +6,7 @@
 
 use super::plan::EncodeError;
 use super::timetag;
-use super::write::{Full, Writer};
+use super::write::Full;
 
 /// The longest time between the first and the last event of a bundle, ns.
 pub const SPAN_NS: u64 = 1_000_000;
@@ -17,8 +17,10 @@ pub const MIN_MTU: usize = 256;
 
 /// `#bundle`, timetag.
 const BUNDLE_HEADER: usize = 16;
+/// A message's size in the bundle.
+const SIZE: usize = 4;
 /// Datagrams kept until they are sent together.
-const SLOTS: usize = 32;
+const DATAGRAMS: usize = 32;
 /// Room behind the MTU in which a short string may be written as a whole word: see [`Writer`].
 const SLACK: usize = 64;
 
@@ -34,10 +36,11 @@ pub enum Tag {
     Now,
 }
 
-#[derive(Debug)]
-struct Slot {
-    bytes: Box<[u8]>,
-    len: usize,
+/// One datagram in the arena.
+#[derive(Debug, Clone, Copy)]
+struct Datagram {
+    start: usize,
+    end: usize,
     messages: u64,
 }
 
@@ -46,27 +49,30 @@ struct Slot {
 pub struct Packer {
     mtu: usize,
     tag: Tag,
-    slots: Vec<Slot>,
-    /// Slots before this one are complete.
-    current: usize,
-    /// Whether the current slot has messages in it.
-    filling: bool,
-    /// Time of the current datagram's first event.
-    first: u64,
+    /// The datagrams, one right behind the other: what is sent soon after it was written stays in the cache.
+    arena: Box<[u8]>,
+    /// Those that are complete.
+    complete: Vec<Datagram>,
+    /// Those that were last taken.
+    taken: Vec<Datagram>,
+    /// The one that is being filled; empty where there is none.
+    current: Datagram,
+    /// The earliest time of an event that may share it: [`SPAN_NS`] before that of its first.
+    earliest: u64,
 }
 
 impl Packer {
     /// Datagrams of at most `mtu` bytes, which is kept within [`MIN_MTU`] and [`MAX_MTU`].
     pub fn new(mtu: usize, tag: Tag) -> Packer {
         let mtu = mtu.clamp(MIN_MTU, MAX_MTU);
-        let slot = || Slot { bytes: vec![0; mtu + SLACK].into(), len: 0, messages: 0 };
         Packer {
             mtu,
             tag,
-            slots: std::iter::repeat_with(slot).take(SLOTS).collect(),
-            current: 0,
-            filling: false,
-            first: 0,
+            arena: vec![0; DATAGRAMS * mtu + SLACK].into(),
+            complete: Vec::with_capacity(DATAGRAMS),
+            taken: Vec::with_capacity(DATAGRAMS),
+            current: Datagram { start: 0, end: 0, messages: 0 },
+            earliest: 0,
         }
     }
 
@@ -75,99 +81,110 @@ impl Packer {
         self.mtu
     }
 
-    /// Appends the message that `write` writes, of an event at `unix_ns`.
+    /// Appends the message that `write` writes to the room it is given and whose length it returns, of an event at
+    /// `unix_ns`.
     ///
     /// # Errors
     /// [`EncodeError::Full`] means that the message does not even fit into a datagram of its own. After any error
     /// nothing of the message is left.
-    #[inline]
     pub fn push(
         &mut self,
         unix_ns: u64,
-        mut write: impl FnMut(&mut Writer<'_>) -> Result<(), EncodeError>,
+        mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
     ) -> Result<(), EncodeError> {
-        if self.filling {
-            if unix_ns.abs_diff(self.first) <= SPAN_NS {
-                match self.append(&mut write) {
-                    Err(EncodeError::Full) => {}
-                    done => return done,
-                }
+        loop {
+            let done = write(self.reserve(unix_ns)).and_then(|len| Ok(self.commit(len)?));
+            if done != Err(EncodeError::Full) || self.current.messages == 0 {
+                return done;
             }
-            self.close();
+            self.open(unix_ns);
         }
-        self.open(unix_ns);
-        let done = self.append(&mut write);
-        self.filling = done.is_ok();
-        done
     }
 
-    #[inline]
-    fn append(
-        &mut self,
-        write: &mut impl FnMut(&mut Writer<'_>) -> Result<(), EncodeError>,
-    ) -> Result<(), EncodeError> {
-        let slot = &mut self.slots[self.current];
-        let (size, message) =
-            slot.bytes.get_mut(slot.len..).and_then(|b| b.split_first_chunk_mut::<4>()).ok_or(Full)?;
-        let mut writer = Writer::new(message);
-        write(&mut writer)?;
-        let written = writer.written();
-        let end = slot.len + 4 + written;
-        // The slack behind the MTU is for writing whole words, not for sending.
-        if end > self.mtu {
-            return Err(EncodeError::Full);
+    /// The room for a message of an event at `unix_ns`: what is left of the datagram, or a new one. What is written there
+    /// counts once it is [committed](Packer::commit).
+    ///
+    /// The room is somewhat longer than what may be used of it: see [`Writer`](super::Writer).
+    #[inline(always)]
+    pub fn reserve(&mut self, unix_ns: u64) -> &mut [u8] {
+        if self.current.messages == 0 || unix_ns.wrapping_sub(self.earliest) > 2 * SPAN_NS {
+            self.open(unix_ns);
         }
-        *size = (written as u32).to_be_bytes();
-        slot.len = end;
-        slot.messages += 1;
+        let Datagram { start, end, .. } = self.current;
+        self.arena.get_mut(end + SIZE..start + self.mtu + SLACK).unwrap_or_default()
+    }
+
+    /// Takes the first `len` bytes of the room that was reserved last as a message.
+    ///
+    /// # Errors
+    /// [`Full`] if they are more than the datagram has room for.
+    #[inline(always)]
+    pub fn commit(&mut self, len: usize) -> Result<(), Full> {
+        let Datagram { start, end, .. } = self.current;
+        let next = end + SIZE + len;
+        if next > start + self.mtu {
+            return Err(Full);
+        }
+        let size = self.arena.get_mut(end..end + SIZE).ok_or(Full)?;
+        size.copy_from_slice(&(len as u32).to_be_bytes());
+        self.current.end = next;
+        self.current.messages += 1;
         Ok(())
     }
 
+    /// Begins a datagram behind the current one.
+    #[inline(never)]
     fn open(&mut self, unix_ns: u64) {
-        self.first = unix_ns;
+        // `is_full` leaves room for the datagram after this one.
+        if self.current.messages > 0 && self.complete.len() + 1 < DATAGRAMS {
+            self.complete.push(self.current);
+            self.current.start = self.current.end;
+        }
+        self.earliest = unix_ns.wrapping_sub(SPAN_NS);
         let unix_ns = match self.tag {
             Tag::Event { latency_ns } => unix_ns.saturating_add(latency_ns),
             Tag::Now => timetag::unix_now_ns(),
         };
-        let slot = &mut self.slots[self.current];
-        slot.bytes[..8].copy_from_slice(b"#bundle\0");
-        slot.bytes[8..BUNDLE_HEADER].copy_from_slice(&timetag::from_unix_ns(unix_ns).to_be_bytes());
-        slot.len = BUNDLE_HEADER;
-        slot.messages = 0;
-    }
-
-    fn close(&mut self) {
-        // `is_full` leaves a slot for the datagram after this one.
-        self.current = (self.current + 1).min(self.slots.len() - 1);
-        self.filling = false;
+        let start = self.current.start;
+        self.current = Datagram { start, end: start + BUNDLE_HEADER, messages: 0 };
+        let header = &mut self.arena[start..start + BUNDLE_HEADER];
+        header[..8].copy_from_slice(b"#bundle\0");
+        header[8..].copy_from_slice(&timetag::from_unix_ns(unix_ns).to_be_bytes());
     }
 
     /// Whether the datagrams must be taken before the next push.
-    #[inline]
+    #[inline(always)]
     pub fn is_full(&self) -> bool {
-        self.current + 1 >= self.slots.len()
+        self.complete.len() + 1 >= DATAGRAMS
     }
 
     /// The datagrams so far, each with its number of messages; the packer starts anew.
     pub fn take(&mut self) -> impl ExactSizeIterator<Item = (&[u8], u64)> + Clone {
-        let used = self.current + usize::from(self.filling);
-        (self.current, self.filling) = (0, false);
-        self.slots[..used].iter().map(|slot| (&slot.bytes[..slot.len], slot.messages))
+        if self.current.messages > 0 {
+            self.complete.push(self.current);
+        }
+        self.current = Datagram { start: 0, end: 0, messages: 0 };
+        std::mem::swap(&mut self.complete, &mut self.taken);
+        self.complete.clear();
+        let arena = &self.arena;
+        self.taken.iter().map(move |datagram| (&arena[datagram.start..datagram.end], datagram.messages))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::write::Writer;
     use super::*;
     use rosc::{OscPacket, decoder};
 
     /// A message of `len` bytes: `/x` and a blob.
-    fn message(len: usize) -> impl FnMut(&mut Writer<'_>) -> Result<(), EncodeError> {
-        move |out| {
+    fn message(len: usize) -> impl FnMut(&mut [u8]) -> Result<usize, EncodeError> {
+        move |room| {
+            let mut out = Writer::new(room);
             out.put(*b"/x\0\0,b\0\0")?;
             out.put(((len - 12) as u32).to_be_bytes())?;
             out.put_slice(&vec![7; len - 12])?;
-            Ok(())
+            Ok(out.written())
         }
     }
 
@@ -229,7 +246,10 @@ mod tests {
     fn a_malformed_event_leaves_no_bytes() {
         let mut packer = Packer::new(1432, EVENT);
         let short = EncodeError::Malformed(crate::decode::DecodeError::Short { len: 1, needs: 2 });
-        let broken = |out: &mut Writer<'_>| out.put([1; 8]).map_err(EncodeError::from).and(Err(short));
+        let broken = |room: &mut [u8]| {
+            room[..8].fill(1);
+            Err(short)
+        };
         assert_eq!(packer.push(1, broken), Err(short));
         assert_eq!(taken(&mut packer), []);
         packer.push(1, message(20)).unwrap();

@@ -6,6 +6,7 @@
 
 pub mod about;
 pub mod aggregate;
+mod arguments;
 mod comms;
 pub mod datagram;
 pub mod oscquery;
@@ -15,6 +16,7 @@ pub mod plan;
 pub mod preset;
 pub mod print;
 mod schema;
+mod signature;
 pub mod stream;
 mod text;
 pub mod text_stream;

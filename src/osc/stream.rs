@@ -19,34 +19,43 @@ use crate::names::Kernel;
 #[derive(Debug)]
 pub struct Messages {
     options: MessageOptions,
-    by_id: Vec<Option<Box<(MessagePlan, Schema)>>>,
+    /// In place, not boxed: each step from a record to its operations delays what depends on them.
+    plans: Vec<Option<MessagePlan>>,
+    schemas: Vec<Option<Schema>>,
 }
 
 impl Messages {
     /// No events yet; messages will have the form that `options` say.
     pub fn new(options: MessageOptions) -> Messages {
-        Messages { options, by_id: vec![] }
+        Messages { options, plans: vec![], schemas: vec![] }
     }
 
     /// Adds an event, or replaces the one of its id.
     pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) -> &Schema {
         let index = format.id.index();
-        if self.by_id.len() <= index {
-            self.by_id.resize_with(index + 1, || None);
+        if self.plans.len() <= index {
+            self.plans.resize_with(index + 1, || None);
+            self.schemas.resize_with(index + 1, || None);
         }
-        let message = Box::new(MessagePlan::compile(format, &self.options, kernel.abi, &kernel.names));
-        &self.by_id[index].insert(message).1
+        let (plan, schema) = MessagePlan::compile(format, &self.options, kernel.abi, &kernel.names);
+        self.plans[index] = Some(plan);
+        self.schemas[index].insert(schema)
     }
 
     /// The plan for records marked `id`.
-    #[inline]
+    #[inline(always)]
     pub fn plan(&self, id: EventId) -> Option<&MessagePlan> {
-        self.by_id.get(id.index())?.as_ref().map(|message| &message.0)
+        self.plans.get(id.index())?.as_ref()
+    }
+
+    /// The signature of records marked `id`.
+    pub fn schema(&self, id: EventId) -> Option<&Schema> {
+        self.schemas.get(id.index())?.as_ref()
     }
 
     /// The signatures of all events.
     pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
-        self.by_id.iter().flatten().map(|message| &message.1)
+        self.schemas.iter().flatten()
     }
 
     /// The form of the messages.
@@ -57,7 +66,7 @@ impl Messages {
 
 /// When and where an event happened, as its message says it.
 #[derive(Debug, Clone, Copy)]
-pub struct Moment {
+pub struct Moment<'a> {
     /// When the event happened, ns since 1970: the message's `time`.
     pub event_ns: u64,
     /// When it is heard: the bundle's timetag, and the clock of the rate cap. Live, and in a replay as fast as possible,
@@ -70,13 +79,13 @@ pub struct Moment {
     /// The running thread.
     pub pid: i32,
     /// Its name.
-    pub comm: Comm,
+    pub comm: &'a Comm,
 }
 
-impl Moment {
+impl<'a> Moment<'a> {
     /// The message's first arguments.
-    #[inline]
-    pub fn head(&self, types: Types) -> Head {
+    #[inline(always)]
+    pub fn head(&self, types: Types) -> Head<'a> {
         let time = match types {
             Types::Full | Types::Double => timetag::from_unix_ns(self.event_ns),
             Types::Portable => ((self.event_ns / 1_000_000_000) << 32) | (self.event_ns % 1_000_000_000 / 1000),
@@ -144,8 +153,8 @@ impl Stream {
     ///
     /// # Errors
     /// If the record is not what its format says. An event without a plan, or beyond the rate cap, is no error.
-    #[inline]
-    pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: &Moment) -> Result<(), EncodeError> {
+    #[inline(always)]
+    pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: &Moment<'_>) -> Result<(), EncodeError> {
         if self.aggregator.is_some() && !self.aggregate::<E>(id, record, moment.play_ns) {
             return Ok(());
         }
@@ -156,10 +165,29 @@ impl Stream {
             return Ok(());
         }
         let head = moment.head(self.messages.options.types);
-        match self.packer.push(moment.play_ns, |out| plan.encode::<E>(record, &head, out)) {
+        let room = self.packer.reserve(moment.play_ns);
+        match plan.encode::<E>(record, &head, room).and_then(|len| Ok(self.packer.commit(len)?)) {
+            Ok(()) if self.packer.is_full() => self.flush(),
             Ok(()) => {}
-            Err(EncodeError::Full) => self.name_too_long(id),
+            Err(EncodeError::Full) => self.next_datagram::<E>(id, record, moment)?,
             Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Sends an event for which there is no room left in the datagram.
+    #[inline(never)]
+    fn next_datagram<E: ByteOrder>(
+        &mut self,
+        id: EventId,
+        record: &[u8],
+        moment: &Moment<'_>,
+    ) -> Result<(), EncodeError> {
+        let Some(plan) = self.messages.plan(id) else { return Ok(()) };
+        let head = moment.head(self.messages.options.types);
+        match self.packer.push(moment.play_ns, |room| plan.encode::<E>(record, &head, room)) {
+            Err(EncodeError::Full) => self.name_too_long(id),
+            done => done?,
         }
         if self.packer.is_full() {
             self.flush();
@@ -168,6 +196,7 @@ impl Stream {
     }
 
     /// Counts the event in its window; whether it is sent itself as well.
+    #[inline(never)]
     fn aggregate<E: ByteOrder>(&mut self, id: EventId, record: &[u8], now: u64) -> bool {
         self.tick(now);
         let Some(aggregator) = &mut self.aggregator else { return true };
@@ -196,6 +225,7 @@ impl Stream {
     }
 
     #[cold]
+    #[inline(never)]
     fn name_too_long(&mut self, id: EventId) {
         self.too_long += 1;
         if !self.too_long_events.contains(&id) {
@@ -210,7 +240,14 @@ impl Stream {
 
     fn about_at(&mut self, message: OscMessage, unix_ns: u64) {
         let Ok(bytes) = rosc::encoder::encode(&OscPacket::Message(message)) else { return };
-        if self.packer.push(unix_ns, |out| Ok(out.put_slice(&bytes)?)).is_err() {
+        if self
+            .packer
+            .push(unix_ns, |room| {
+                room.get_mut(..bytes.len()).ok_or(EncodeError::Full)?.copy_from_slice(&bytes);
+                Ok(bytes.len())
+            })
+            .is_err()
+        {
             self.too_long += 1;
         }
         if self.packer.is_full() {
@@ -229,8 +266,7 @@ impl Stream {
 
     /// Announces the address of one event, in a bundle of the time `unix_ns`: that of its first message.
     pub fn announce_event(&mut self, id: EventId, unix_ns: u64) {
-        let schema = self.messages.by_id.get(id.index()).and_then(Option::as_ref).map(|message| &message.1);
-        if let Some(schema) = schema {
+        if let Some(schema) = self.messages.schema(id) {
             self.about_at(about::schema(&self.messages.options.prefix, schema), unix_ns);
         }
     }
@@ -254,6 +290,7 @@ impl Stream {
     }
 
     /// Sends what is packed.
+    #[inline(never)]
     pub fn flush(&mut self) {
         let datagrams = self.packer.take();
         for transport in &mut self.transports {

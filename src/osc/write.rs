@@ -34,6 +34,12 @@ impl<'a> Writer<'a> {
         self.put_part(value, N)
     }
 
+    /// The place of the next `N` bytes, to be written to before some of them are [skipped](Writer::skip).
+    #[inline(always)]
+    pub(super) fn window<const N: usize>(&mut self) -> Result<&mut [u8; N], Full> {
+        self.rest.first_chunk_mut().ok_or(Full)
+    }
+
     /// `N` bytes of which the first `len` count: the copy's length is known to the compiler, which makes it one or two
     /// instructions instead of a call. There must be room for all `N`.
     #[inline(always)]
@@ -50,8 +56,9 @@ impl<'a> Writer<'a> {
         self.skip(bytes.len())
     }
 
+    /// Goes on behind the next `len` bytes.
     #[inline(always)]
-    fn skip(&mut self, len: usize) -> Result<(), Full> {
+    pub(super) fn skip(&mut self, len: usize) -> Result<(), Full> {
         self.rest = std::mem::take(&mut self.rest).get_mut(len..).ok_or(Full)?;
         Ok(())
     }

@@ -189,6 +189,8 @@ pub struct Merge<F> {
     limit: u64,
     /// Whether the head of `current` has been given out.
     taken: bool,
+    /// Whether feeds that were dry are to be asked again.
+    resumed: bool,
 }
 
 impl<F: Feed> Merge<F> {
@@ -211,7 +213,7 @@ impl<F: Feed> Merge<F> {
             })
             .collect();
         let heads = vec![NONE; cursors.len()];
-        let mut merge = Merge { layout, cursors, heads, current: 0, limit: 0, taken: false };
+        let mut merge = Merge { layout, cursors, heads, current: 0, limit: 0, taken: false, resumed: true };
         merge.resume();
         merge
     }
@@ -222,7 +224,7 @@ impl<F: Feed> Merge<F> {
             cursor.dry = cursor.failed;
         }
         // The next call compares all CPUs anew.
-        self.limit = 0;
+        (self.limit, self.resumed) = (0, true);
     }
 
     /// The next record, the earliest of all CPUs'; `None` when every feed is dry.
@@ -257,40 +259,53 @@ impl<F: Feed> Merge<F> {
             let Some(cursor) = self.cursors.get_mut(self.current) else { break };
             let mut time = self.heads[self.current];
             // The records of this CPU, up to the first one that is later than another CPU's.
-            while time <= self.limit && time != NONE {
+            while time <= self.limit {
                 let page = cursor.page.as_slice();
                 let mut walk = cursor.walk;
-                let mut payload = cursor.start..cursor.end;
+                let mut bytes = page.get(cursor.start..cursor.end).unwrap_or_default();
+                let mut lost = std::mem::take(&mut cursor.lost);
                 let mut records = 0;
                 // Within one sub-buffer nothing but the walk changes.
-                let (broke, found) = loop {
-                    let bytes = page.get(payload).unwrap_or_default();
-                    let record = Record { cpu: cursor.cpu, time, lost: std::mem::take(&mut cursor.lost), bytes };
-                    let flow = each(record);
-                    match walk.next_in::<E>(page) {
-                        Some(Ok(found)) => {
-                            records += 1;
-                            time = found.time.min(NONE - 1);
-                            payload = found.payload;
-                            if flow.is_break() || time > self.limit {
-                                (cursor.start, cursor.end) = (payload.start, payload.end);
-                                break (flow, None);
-                            }
+                let (flow, end) = loop {
+                    let flow = each(Record { cpu: cursor.cpu, time, lost, bytes });
+                    lost = Lost::Nothing;
+                    if let Some(short) = walk.next_short::<E>(page) {
+                        (time, bytes) = (walk.time(), short);
+                        records += 1;
+                        if flow.is_continue() && time <= self.limit {
+                            continue;
                         }
-                        other => break (flow, Some(other)),
+                        (cursor.start, cursor.end) = (walk.at() - bytes.len(), walk.at());
+                        break (flow, None);
                     }
+                    // A copy is lent, so that the walk itself need not lie in memory.
+                    let mut other = walk;
+                    let found = other.next_in::<E>(page);
+                    walk = other;
+                    let Some(Ok(found)) = found else { break (flow, Some(found)) };
+                    time = found.time;
+                    records += 1;
+                    if flow.is_break() || time > self.limit {
+                        (cursor.start, cursor.end) = (found.payload.start, found.payload.end);
+                        break (flow, None);
+                    }
+                    bytes = page.get(found.payload).unwrap_or_default();
                 };
                 cursor.walk = walk;
                 cursor.counts.records += records;
-                if let Some(end) = found {
-                    if let Some(Err(error)) = end {
-                        cursor.malformed(error);
+                time = match end {
+                    // A time that is all ones would be taken for "no head".
+                    None => time.min(NONE - 1),
+                    Some(end) => {
+                        if let Some(Err(error)) = end {
+                            cursor.malformed(error);
+                        }
+                        if cursor.load::<E>(&self.layout) { cursor.step::<E>(&self.layout) } else { NONE }
                     }
-                    time = if cursor.load::<E>(&self.layout) { cursor.step::<E>(&self.layout) } else { NONE };
-                }
+                };
                 self.heads[self.current] = time;
-                if let ControlFlow::Break(value) = broke {
-                    return ControlFlow::Break(value);
+                if flow.is_break() {
+                    return flow;
                 }
             }
         }
@@ -298,23 +313,31 @@ impl<F: Feed> Merge<F> {
     }
 
     /// Makes the CPU with the earliest head current; `None` when there is no head.
-    #[cold]
     fn select<E: ByteOrder>(&mut self) -> Option<()> {
-        let mut first = (NONE, 0);
-        for (index, head) in self.heads.iter_mut().enumerate() {
-            if *head == NONE && !self.cursors[index].dry {
-                *head = self.cursors[index].step::<E>(&self.layout);
-            }
-            if *head < first.0 {
-                first = (*head, index);
+        if std::mem::take(&mut self.resumed) {
+            self.refill::<E>();
+        }
+        let mut first = NONE;
+        for (index, &head) in self.heads.iter().enumerate() {
+            if head < first {
+                (first, self.current) = (head, index);
             }
         }
-        self.current = first.1;
         // Of equal times the lower CPU's goes first, as in the kernel's own text (`__find_next_entry`).
-        let others = self.heads.iter().enumerate().filter(|(index, _)| *index != first.1);
-        let limits = others.map(|(index, head)| head - u64::from(index < first.1));
-        self.limit = limits.min().unwrap_or(NONE);
-        (first.0 != NONE).then_some(())
+        let (before, after) = self.heads.split_at_checked(self.current)?;
+        let before = before.iter().map(|head| head - 1);
+        self.limit = before.chain(after.iter().skip(1).copied()).fold(NONE - 1, u64::min);
+        (first != NONE).then_some(())
+    }
+
+    /// Asks the feeds of CPUs without a head.
+    #[inline(never)]
+    fn refill<E: ByteOrder>(&mut self) {
+        for (head, cursor) in self.heads.iter_mut().zip(&mut self.cursors) {
+            if *head == NONE && !cursor.dry {
+                *head = cursor.step::<E>(&self.layout);
+            }
+        }
     }
 
     /// What was read so far, by CPU.
