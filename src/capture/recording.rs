@@ -1,13 +1,14 @@
 //! A `trace.dat` of what a live instance records, written while it records: sub-buffers go to the file as they are read,
 //! and nothing of them is decoded. So its length is limited by the disk and not by the ring.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use super::new_folder::behind_sudo;
-use super::trace_dat::{Description, DescriptionError, Finished, Recorder, WriteError};
-use crate::format::Endian;
+use super::trace_dat::{Description, DescriptionError, EventText, Finished, Recorder, WriteError};
+use crate::format::{Endian, EventFormat, EventId};
 use crate::tracefs::{ClockPair, Instance, RawBuffer, RawRead, TraceClock, Tracefs};
 
 /// Sub-buffers read of one ring before the next one has its turn.
@@ -98,6 +99,15 @@ impl Recording {
         }
     }
 
+    /// Describes the events of `known` that came into being after the beginning.
+    pub fn describe<'e>(&mut self, known: impl Iterator<Item = &'e EventFormat>) {
+        let formats = &mut self.recorder.description_mut().metadata.formats;
+        let mut ids: BTreeSet<_> = formats.iter().filter_map(|format| id_of(&format.text)).collect();
+        for event in known.filter(|event| ids.insert(event.id)) {
+            formats.push(EventText { system: event.system.clone(), text: event.to_string() });
+        }
+    }
+
     /// Why nothing is recorded any more.
     pub fn failure(&self) -> Option<&WriteError> {
         self.failed.as_ref()
@@ -154,6 +164,11 @@ impl Recording {
         give_to_owner(&path);
         finished
     }
+}
+
+/// The id that a `format` file states.
+fn id_of(format: &str) -> Option<EventId> {
+    format.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok()).map(EventId)
 }
 
 /// A file that root makes for a user behind sudo is that user's. Where that cannot be, root's file is better than none.
