@@ -201,10 +201,11 @@ fn record_dat(
         quiet = if recording.drain(&rings).map_err(unreadable)? == 0 { quiet + 1 } else { 0 };
     }
     drop(rings);
-    let cut = recording.failure().map(|error| error.to_string());
+    let mut cut = recording.failure().map(|error| error.to_string());
     let bytes = recording.recorded();
     let finished = recording.finish(tracefs, &instance).map_err(RecordingError::Write)?;
     instance.close()?;
+    cut = cut.or(finished.unwritten.map(|error| error.to_string()));
     let long = finished.not_compact.map(|error| {
         format!("{} is valid, but longer than it need be ({error}); ftrace-live convert makes it short", path.display())
     });

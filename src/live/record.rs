@@ -1,4 +1,4 @@
-//! `--record`: the sub-buffers that a live stream reads, kept in a `trace.dat` beside it, as they were read.
+//! `--record`: the sub-buffers that a live stream reads, kept in a `trace.dat` beside it. Their records stay as they were.
 //!
 //! Every feed hands over what it reads before anything is decoded, so a recording costs a copy into the page cache and no
 //! decoding. A lock is taken once for each sub-buffer, not for each event. The stream does not depend on the recording:
@@ -97,11 +97,15 @@ impl Record {
         self.say_failure(say);
         let mut recording = self.tap.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         recording.describe(known);
-        let mut cut = recording.failure().map(ToString::to_string);
+        recording.flush();
         let bytes = recording.recorded();
+        let mut cut = recording.failure().map(ToString::to_string);
         let mut not_compact = None;
         match recording.finish(tracefs, instance) {
-            Ok(finished) => not_compact = finished.not_compact.map(|error| error.to_string()),
+            Ok(finished) => {
+                cut = cut.or(finished.unwritten.map(|error| error.to_string()));
+                not_compact = finished.not_compact.map(|error| error.to_string());
+            }
             Err(error) => cut = cut.or(Some(error.to_string())),
         }
         Some(Recorded { path: self.path, events, bytes, cut, not_compact })

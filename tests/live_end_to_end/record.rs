@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ftrace_live::capture::{self, trace_dat::Open, trace_dat::TraceDat};
+use ftrace_live::ring::Feed;
 use rustix::process::Signal;
 
 use crate::common::report::{Line, ours, report, same};
@@ -156,6 +157,41 @@ fn marks(file: &Path) -> usize {
 }
 
 #[test]
+fn events_that_come_one_by_one_share_sub_buffers_and_keep_their_times() {
+    let Some(live) = live() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    // A time of `tai` is longer than the stamp that stands between what was read apart.
+    for clock in ["mono", "tai"] {
+        let file = dir.path().join(clock);
+        let receiver = Receiver::local();
+        let target = receiver.target();
+        let path = file.to_str().unwrap();
+        let arguments = ["--raw", "-e", "sched_process_exec", "--clock", clock, "--to", &target, "--record", path];
+        let program = Running::start(&live.tracefs, &arguments);
+        for n in 0..300 {
+            mark(program.instance(), n, n + 1);
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        let ended = program.stop();
+        let messages = receiver.messages();
+        let sent: Vec<_> = messages.iter().filter(|message| message.address == "/ftrace/ftrace/print").collect();
+        assert_eq!((marks(&file), sent.len()), (300, 300), "{}", ended.said);
+        // The same times as trace-cmd's, and as those that were sent from the sub-buffers as they came.
+        let events = events_of(&file);
+        let pair = capture::open(&file, Open::default()).unwrap().clock_pair.unwrap();
+        let recorded = events.iter().filter(|event| event.event == "print").map(|event| event.time);
+        for (time, message) in recorded.zip(sent) {
+            // The clocks are paired anew each second.
+            assert!(message.time_ns().abs_diff(pair.realtime_of(time).unwrap()) < 1_000_000, "{message:?}");
+        }
+        let dat = TraceDat::open(&file, Open::default()).unwrap();
+        let sub_buffers: u64 =
+            dat.feeds(&dat.buffers[0]).iter_mut().map(|(_, feed)| feed.sub_buffers().unwrap().unwrap()).sum();
+        assert!(sub_buffers < 100, "{sub_buffers} sub-buffers for 300 marks");
+    }
+}
+
+#[test]
 fn killed_it_leaves_a_file_that_opens_with_all_that_was_read_before() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
@@ -223,7 +259,7 @@ fn a_file_size_limit_ends_the_recording_and_not_the_stream() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     // Blocks of 512 bytes or of 1 KiB, as the shell likes.
-    runs_out_of_room(&live, &dir.path().join("x.dat"), "ulimit -f 65536;", "a CPU is full");
+    runs_out_of_room(&live, &dir.path().join("x.dat"), "ulimit -f 65536;", "file-size limit");
 }
 
 #[test]
