@@ -27,7 +27,7 @@ use crate::format::{Endian, EventFormat, FormatError, HeaderPage, LongSize};
 use crate::names::Enums;
 use crate::tracefs::{
     ClockPair, CpuStats, EnableFailure, EventName, Guard, Instance, RawRead, Setup, StoppedCommand, TraceClock,
-    TraceClocks, Tracefs, TracefsError,
+    Tracefs, TracefsError,
 };
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
@@ -252,8 +252,8 @@ fn freeze(
     folder: &mut NewFolder,
 ) -> Result<Contents, FreezeError> {
     let mut warnings = Vec::new();
-    let clock = TraceClocks::parse(&instance.read("trace_clock")?);
-    let clock = clock.map_or(TraceClock::Other("unknown".to_string()), |clocks| clocks.current);
+    let clock = TraceClock::in_use(&instance.read("trace_clock")?);
+    let clock = clock.unwrap_or(TraceClock::Other("unknown".to_string()));
     let pair = ClockPair::take(&clock);
     let stats = at_rest(instance)?;
 

@@ -53,7 +53,7 @@ impl Recording {
         let mut description = Description::of_folder(instance.path(), Endian::NATIVE)?;
         description.add_kernel_files(tracefs.root());
         description.options.uname = Some(super::freeze::uname().trim_end().to_owned());
-        let clock = description.options.clock().map_or(TraceClock::Other(String::new()), TraceClock::from_name);
+        let clock = description.options.clock().unwrap_or(TraceClock::Other(String::new()));
         if let Some(pair) = ClockPair::take(&clock) {
             description.options.set_wall_clock(&pair);
         }

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ftrace_live::capture::{self, trace_dat::Open, trace_dat::TraceDat};
 use ftrace_live::ring::Feed;
+use ftrace_live::tracefs::TraceClock;
 use rustix::process::Signal;
 
 use crate::common::report::{Line, ours, report, same};
@@ -111,7 +112,7 @@ fn the_file_describes_the_kernel_its_clock_its_names_and_its_losses() {
 
     let dat = TraceDat::open(&file, Open::default()).unwrap();
     assert!(dat.problems.is_empty(), "{:?}", dat.problems);
-    assert_eq!(dat.options.clock(), Some("boot"));
+    assert_eq!(dat.options.clock(), Some(TraceClock::Boot));
     let kallsyms = dat.kallsyms().unwrap();
     assert!(kallsyms.windows(10).any(|text| text == b" vfs_read\n"));
     let formats: std::collections::BTreeSet<_> = dat.metadata.formats.iter().map(|f| f.system.as_str()).collect();
