@@ -469,9 +469,10 @@ impl<'a> Session<'a> {
         let record = self.record.take()?;
         self.status.clear();
         let records = self.total().report.records;
-        let readers = std::iter::once(&self.reader).chain(&self.others);
-        let known = readers.flat_map(|reader| reader.pipeline.event_counts().map(|(format, _)| &**format));
-        record.finish(self.tracefs, self.instance, known, records, say)
+        let readers = || std::iter::once(&self.reader).chain(&self.others);
+        let names = readers().flat_map(|reader| reader.pipeline.names());
+        let known = readers().flat_map(|reader| reader.pipeline.event_counts().map(|(format, _)| &**format));
+        record.finish(self.tracefs, self.instance, known, names, records, say)
     }
 
     /// All that was read, sent and lost so far; what other threads read, up to a second ago.

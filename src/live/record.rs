@@ -85,18 +85,21 @@ impl Record {
         }
     }
 
-    /// Ends it, when nothing is read any more. `known` are the events that the stream met, `events` the number of records.
+    /// Ends it, when nothing is read any more. `known` are the events that the stream met, `names` those of the tasks,
+    /// `events` the number of records.
     pub(super) fn finish<'e>(
         mut self,
         tracefs: &Tracefs,
         instance: &Instance,
         known: impl Iterator<Item = &'e EventFormat>,
+        names: impl Iterator<Item = (i32, &'e str)>,
         events: u64,
         say: &mut dyn FnMut(String),
     ) -> Option<Recorded> {
         self.say_failure(say);
         let mut recording = self.tap.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         recording.describe(known);
+        recording.name(names);
         recording.flush();
         let bytes = recording.recorded();
         let mut cut = recording.failure().map(ToString::to_string);
