@@ -265,6 +265,11 @@ impl<O: Output> Pipeline<O> {
         self.comms.set(pid, comm);
     }
 
+    /// The names of tasks met so far.
+    pub fn names(&self) -> impl Iterator<Item = (i32, &str)> {
+        self.comms.iter()
+    }
+
     /// Sends what waits.
     pub fn flush(&mut self) {
         self.outputs.flush();

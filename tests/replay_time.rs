@@ -15,7 +15,13 @@ use std::{
 
 use byteorder::LittleEndian;
 use ftrace_live::{
-    capture::{self, Capture, CaptureError, select::Select, trace_dat::Open, window::Window},
+    capture::{
+        self, Capture, CaptureError,
+        select::Select,
+        trace_dat::{Description, Open, Recorder},
+        window::Window,
+    },
+    format::Endian,
     osc::{MessageOptions, Strings, Types},
     outputs::{Lines, Outputs},
     replay::{Observer, PlayOptions, Played, Speed, Time, play},
@@ -134,6 +140,15 @@ fn options(speed: Speed) -> PlayOptions {
 
 /// Plays the fixture on `clock`; when each event was heard.
 fn heard(options: &PlayOptions, clock: &mut Clock) -> (Played, Vec<u64>) {
+    heard_of(&mut open, options, clock)
+}
+
+/// The same of another capture.
+fn heard_of(
+    open: &mut dyn FnMut() -> Result<Capture, CaptureError>,
+    options: &PlayOptions,
+    clock: &mut Clock,
+) -> (Played, Vec<u64>) {
     let heard = Heard { now: clock.now.clone(), ..Heard::default() };
     let message = MessageOptions {
         types: Types::Full,
@@ -146,7 +161,7 @@ fn heard(options: &PlayOptions, clock: &mut Clock) -> (Played, Vec<u64>) {
     };
     let mut outputs = Outputs::default();
     outputs.lines = Some(Lines::new(message, Box::new(heard.clone())));
-    let (played, _) = play(open().unwrap(), &mut open, outputs, options, clock, &mut Nobody).unwrap();
+    let (played, _) = play(open().unwrap(), open, outputs, options, clock, &mut Nobody).unwrap();
     let lines = std::mem::take(&mut *heard.lines.lock().unwrap());
     (played, lines)
 }
@@ -170,6 +185,45 @@ fn assert_on_time(heard: &[u64], due: impl Iterator<Item = u64>, slack: u64) {
 
 /// A sleep's lateness, and the events of the same moment before it.
 const SLACK: u64 = LATE + 2_000_000;
+
+/// Writes a capture of an hour with the fixture's first event again and again, 1 to 99 ms apart: their times.
+fn an_hour(file: &Path) -> Vec<u64> {
+    let description = Description::of_folder(&fixture(), Endian::Little).unwrap();
+    let mut recorder = Recorder::create(file, description, 0).unwrap();
+    let mut merge = open().unwrap().merge();
+    let record = merge.next_record::<LittleEndian>().unwrap();
+    let (mut time, mut times) = (record.time, Vec::new());
+    let words = record.bytes.len() / 4;
+    assert!(words <= 28 && record.bytes.len().is_multiple_of(4), "a record whose length is in its type");
+    while time < record.time + 3_600_000_000_000 {
+        // A sub-buffer: its time, its commit, a record's head without a time of its own, the record.
+        let head = [time.to_le_bytes(), (4 + 4 * words as u64).to_le_bytes()].concat();
+        let mut page = [&head, &(words as u32).to_le_bytes()[..], record.bytes].concat();
+        page.resize(4096, 0);
+        recorder.append(0, &page).unwrap();
+        times.push(time);
+        time += 1_000_000 + time % 97 * 1_010_101;
+    }
+    assert!(recorder.finish().unwrap().not_compact.is_none());
+    times
+}
+
+#[test]
+fn an_hour_at_its_own_speed_does_not_drift_and_the_median_event_is_a_fifth_of_a_millisecond_late_at_most() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hour.dat");
+    let times = an_hour(&file);
+    assert!(times.len() > 50_000);
+    let mut clock = Clock::new();
+    let mut open = || capture::open(&file, Open::default());
+    let (_, heard) = heard_of(&mut open, &options(Speed::Times(1.0)), &mut clock);
+    assert_eq!(heard.len(), times.len());
+    // In the last minute as in the first one.
+    assert_on_time(&heard, due(&times, START, 1, 1), SLACK);
+    let mut late: Vec<u64> = heard.iter().zip(due(&times, START, 1, 1)).map(|(sent, due)| sent - due).collect();
+    late.sort_unstable();
+    assert!(late[late.len() / 2] <= 200_000, "the median event is {} ns late", late[late.len() / 2]);
+}
 
 #[test]
 fn hundreds_of_passes_at_its_own_speed_do_not_drift() {

@@ -10,6 +10,7 @@ use common::{
 use ftrace_live::{
     capture::trace_dat::{Compression, Open, TraceDat, Version},
     format::Endian,
+    tracefs::TraceClock,
 };
 
 fn file(name: &str) -> Option<std::path::PathBuf> {
@@ -64,7 +65,7 @@ fn the_options_and_descriptions_of_a_file_are_read() {
     assert_eq!((dat.endian, dat.page_size), (Endian::Little, 4096));
     let options = &dat.options;
     assert_eq!(options.uname.as_deref(), Some("Linux vm 6.18.44-fc-v669 x86_64"));
-    assert_eq!(options.clock(), Some("mono"));
+    assert_eq!(options.clock(), Some(TraceClock::Mono));
     assert_eq!(options.trace_id, Some(0x1EB1_E2ED_E237_0C1B));
     assert_eq!(options.version.as_deref(), Some("3.1.6 not-a-git-repo"));
     assert_eq!(options.cpu_count, Some(2));

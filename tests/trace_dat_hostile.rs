@@ -35,6 +35,7 @@ fn read_all(file: File, how: Open) -> Result<usize, DatError> {
             // The index goes the same way through the chunks and must come to an end as well.
             let _ = Feed::sub_buffers(&mut feed);
             let _ = feed.seek(3);
+            let _ = feed.seek_near_end();
             let _ = feed.next_into(&mut page);
         }
         if let Some(mut text) = dat.text(buffer) {

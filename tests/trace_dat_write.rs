@@ -113,7 +113,7 @@ fn the_clock_and_the_time_of_day_travel_with_the_file() {
     let file = dir.path().join("x.dat");
     converted(&folder, &file);
     let dat = open(&file);
-    assert_eq!(dat.options.clock(), Some("local"));
+    assert_eq!(dat.options.clock().unwrap().name(), "local");
     assert_eq!(dat.options.date.as_deref(), Some(format!("{:#x}", 2_000_000_000_000_000_i64).as_str()));
     assert_eq!(dat.options.wall_clock().unwrap().realtime_of(1_000_000_000), Some(2_000_000_001_000_000_000));
     // trace-cmd adds DATE to every time.

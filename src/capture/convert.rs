@@ -210,7 +210,7 @@ fn describe(
     if let Some(uname) = &options.uname {
         folder.write("uname", format!("{uname}\n").as_bytes())?;
     }
-    let clock = TraceClock::from_name(&folder::current_clock(&clock));
+    let clock = TraceClock::in_use(&clock).unwrap_or(TraceClock::from_name("local"));
     let file = ClockFile { clock, pair: options.wall_clock(), endian: *endian, long_size: layout.long_size() };
     folder.write(CLOCK_FILE, file.to_string().as_bytes())?;
     Ok(())

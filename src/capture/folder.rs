@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::format::{Endian, EventFormat, HeaderPage};
 use crate::names::Names;
 use crate::ring::{Feed, detect_byte_order};
+use crate::tracefs::TraceClock;
 
 use super::clock_file::ClockFile;
 use super::{Capture, CaptureError, CpuRing};
@@ -32,7 +33,8 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     }
     let endian = byte_order(folder, &header, &files)?;
     let (events, broken) = formats(folder, &header)?;
-    let clock = fs::read_to_string(folder.join("trace_clock")).map_or("local".to_owned(), |text| current_clock(&text));
+    let clock = fs::read_to_string(folder.join("trace_clock")).ok().and_then(|text| TraceClock::in_use(&text));
+    let clock = clock.map_or("local".to_owned(), |clock| clock.to_string());
     let rings = files
         .into_iter()
         .map(|(cpu, path)| {
@@ -48,12 +50,6 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     let uname = fs::read_to_string(folder.join("uname")).ok();
     let uname = uname.and_then(|text| text.lines().next().map(str::to_owned)).filter(|line| !line.is_empty());
     Ok(Capture { header, endian, events, broken, clock, clock_pair, uname, problems: Vec::new(), rings, names })
-}
-
-/// The clock in brackets: `[mono]` of `local global [mono] boot`.
-pub fn current_clock(text: &str) -> String {
-    let bracketed = text.split('[').nth(1).and_then(|rest| rest.split(']').next());
-    bracketed.unwrap_or(text.trim()).to_owned()
 }
 
 fn read_text(path: &Path) -> Result<String, CaptureError> {

@@ -27,7 +27,7 @@ use crate::format::{Endian, EventFormat, FormatError, HeaderPage, LongSize};
 use crate::names::Enums;
 use crate::tracefs::{
     ClockPair, CpuStats, EnableFailure, EventName, Guard, Instance, RawRead, Setup, StoppedCommand, TraceClock,
-    TraceClocks, Tracefs, TracefsError,
+    Tracefs, TracefsError,
 };
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
@@ -201,10 +201,11 @@ fn record_dat(
         quiet = if recording.drain(&rings).map_err(unreadable)? == 0 { quiet + 1 } else { 0 };
     }
     drop(rings);
-    let cut = recording.failure().map(|error| error.to_string());
+    let mut cut = recording.failure().map(|error| error.to_string());
     let bytes = recording.recorded();
     let finished = recording.finish(tracefs, &instance).map_err(RecordingError::Write)?;
     instance.close()?;
+    cut = cut.or(finished.unwritten.map(|error| error.to_string()));
     let long = finished.not_compact.map(|error| {
         format!("{} is valid, but longer than it need be ({error}); ftrace-live convert makes it short", path.display())
     });
@@ -251,8 +252,8 @@ fn freeze(
     folder: &mut NewFolder,
 ) -> Result<Contents, FreezeError> {
     let mut warnings = Vec::new();
-    let clock = TraceClocks::parse(&instance.read("trace_clock")?);
-    let clock = clock.map_or(TraceClock::Other("unknown".to_string()), |clocks| clocks.current);
+    let clock = TraceClock::in_use(&instance.read("trace_clock")?);
+    let clock = clock.unwrap_or(TraceClock::Other("unknown".to_string()));
     let pair = ClockPair::take(&clock);
     let stats = at_rest(instance)?;
 

@@ -1,13 +1,15 @@
 //! A `trace.dat` of what a live instance records, written while it records: sub-buffers go to the file as they are read,
 //! and nothing of them is decoded. So its length is limited by the disk and not by the ring.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
 use super::new_folder::behind_sudo;
-use super::trace_dat::{Description, DescriptionError, Finished, Recorder, WriteError};
-use crate::format::Endian;
+use super::trace_dat::{Description, DescriptionError, EventText, Finished, Recorder, WriteError};
+use crate::format::{Endian, EventFormat, EventId};
+use crate::names::Comms;
 use crate::tracefs::{ClockPair, Instance, RawBuffer, RawRead, TraceClock, Tracefs};
 
 /// Sub-buffers read of one ring before the next one has its turn.
@@ -20,6 +22,8 @@ pub struct Recording {
     recorder: Recorder,
     sub_buffer: usize,
     page: Vec<u8>,
+    /// Names of tasks, by pid.
+    names: BTreeMap<i32, String>,
     failed: Option<WriteError>,
 }
 
@@ -52,19 +56,27 @@ impl Recording {
         let mut description = Description::of_folder(instance.path(), Endian::NATIVE)?;
         description.add_kernel_files(tracefs.root());
         description.options.uname = Some(super::freeze::uname().trim_end().to_owned());
-        let clock = description.options.clock().map_or(TraceClock::Other(String::new()), TraceClock::from_name);
+        let clock = description.options.clock().unwrap_or(TraceClock::Other(String::new()));
         if let Some(pair) = ClockPair::take(&clock) {
             description.options.set_wall_clock(&pair);
         }
         let last = instance.cpus().iter().max().copied().unwrap_or(0);
         let sub_buffer = description.sub_buffer_size as usize;
         let recorder = Recorder::create(path, description, last)?;
-        let recording = Recording { path: path.to_owned(), recorder, sub_buffer, page: Vec::new(), failed: None };
+        let recording = Recording {
+            path: path.to_owned(),
+            recorder,
+            sub_buffer,
+            page: Vec::new(),
+            names: BTreeMap::new(),
+            failed: None,
+        };
         give_to_owner(path);
         Ok(recording)
     }
 
-    /// Appends a sub-buffer as it was read.
+    /// Appends a sub-buffer as it was read. What the kernel gives of one that is still being written to is whole as well:
+    /// the records so far, their length, zeros (`ring_buffer_read_page`).
     pub fn append(&mut self, cpu: u32, sub_buffer: &[u8]) {
         if self.failed.is_some() {
             return;
@@ -96,6 +108,20 @@ impl Recording {
         if self.failed.is_none() {
             self.failed = flushed.err();
         }
+    }
+
+    /// Describes the events of `known` that came into being after the beginning.
+    pub fn describe<'e>(&mut self, known: impl Iterator<Item = &'e EventFormat>) {
+        let formats = &mut self.recorder.description_mut().metadata.formats;
+        let mut ids: BTreeSet<_> = formats.iter().filter_map(|format| id_of(&format.text)).collect();
+        for event in known.filter(|event| ids.insert(event.id)) {
+            formats.push(EventText { system: event.system.clone(), text: event.to_string() });
+        }
+    }
+
+    /// Notes the names of tasks: the kernel forgets those of all but the last `saved_cmdlines_size`.
+    pub fn name<'n>(&mut self, names: impl Iterator<Item = (i32, &'n str)>) {
+        self.names.extend(names.map(|(pid, name)| (pid, name.to_owned())));
     }
 
     /// Why nothing is recorded any more.
@@ -149,6 +175,7 @@ impl Recording {
         if let Ok(names) = tracefs.read_bytes("saved_cmdlines") {
             description.metadata.saved_cmdlines = names;
         }
+        add_names(&mut description.metadata.saved_cmdlines, &self.names);
         let Recording { path, recorder, .. } = self;
         let finished = recorder.finish();
         give_to_owner(&path);
@@ -156,9 +183,44 @@ impl Recording {
     }
 }
 
+/// Adds to the text of `saved_cmdlines` those of `names` that it lacks, as the kernel writes them (`saved_cmdlines_show`).
+/// Pid 0 is every CPU's idle task and needs none.
+fn add_names(saved: &mut Vec<u8>, names: &BTreeMap<i32, String>) {
+    let known = Comms::parse(saved);
+    for (pid, name) in names.iter().filter(|(pid, name)| **pid > 0 && !name.contains('\n')) {
+        if known.get(*pid).is_none() {
+            saved.extend_from_slice(format!("{pid} {name}\n").as_bytes());
+        }
+    }
+}
+
+/// The id that a `format` file states.
+fn id_of(format: &str) -> Option<EventId> {
+    format.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok()).map(EventId)
+}
+
 /// A file that root makes for a user behind sudo is that user's. Where that cannot be, root's file is better than none.
 fn give_to_owner(path: &Path) {
     if let Some((user, group)) = behind_sudo() {
         let _ = chown(path, Some(user), Some(group));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_the_kernel_has_forgotten_are_added_and_those_it_has_stay() {
+        let mut saved = b"12 sh\n77 kworker/0:1\n".to_vec();
+        let names = [(0, "<idle>"), (12, "bash"), (300, "a b"), (5, "two\nlines"), (-1, "x")];
+        add_names(&mut saved, &names.map(|(pid, name)| (pid, name.to_owned())).into());
+        assert_eq!(saved, b"12 sh\n77 kworker/0:1\n300 a b\n");
+    }
+
+    #[test]
+    fn the_id_is_read_off_a_format() {
+        assert_eq!(id_of("name: x\nID: 317\nformat:\n"), Some(EventId(317)));
+        assert_eq!(id_of("name: x\nID: many\n"), None);
     }
 }

@@ -122,13 +122,13 @@ impl Span {
         let mut span: Option<Span> = None;
         let (header, endian) = (&capture.header, capture.endian);
         for ring in &mut capture.rings {
-            let Some(count) = ring.feed.sub_buffers()? else { continue };
-            let near_start = (0..count).take(MAX_EMPTY as usize);
-            let near_end = (0..count).rev().take(MAX_EMPTY as usize);
-            let first = find(&mut ring.feed, near_start, |page| ends(header, endian, page).map(|span| span.first))?;
-            let last = find(&mut ring.feed, near_end, |page| ends(header, endian, page).map(|span| span.last))?;
+            if !ring.feed.seek(0)? {
+                continue;
+            }
+            let first = first_of(&mut ring.feed, MAX_EMPTY, |page| ends(header, endian, page))?;
+            let last = last_of(&mut ring.feed, |page| ends(header, endian, page))?;
             ring.feed.seek(0)?;
-            if let (Some(first), Some(last)) = (first, last) {
+            if let (Some(Span { first, .. }), Some(Span { last, .. })) = (first, last) {
                 let so_far = span.unwrap_or(Span { first, last });
                 span = Some(Span { first: so_far.first.min(first), last: so_far.last.max(last) });
             }
@@ -142,17 +142,37 @@ impl Span {
     }
 }
 
-/// What `look` finds in the first of these sub-buffers in which it finds anything.
-fn find(
-    feed: &mut RingFeed,
-    indices: impl Iterator<Item = u64>,
-    look: impl Fn(&[u8]) -> Option<u64>,
-) -> io::Result<Option<u64>> {
+/// The span of the first of the next `most` sub-buffers that has one.
+fn first_of(feed: &mut RingFeed, most: u64, span: impl Fn(&[u8]) -> Option<Span>) -> io::Result<Option<Span>> {
     let mut page = Vec::new();
-    for index in indices {
+    for _ in 0..most {
+        if !feed.advance(&mut page)? {
+            break;
+        }
+        if let Some(found) = span(&page) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The span of the last sub-buffer that has one.
+fn last_of(feed: &mut RingFeed, span: impl Fn(&[u8]) -> Option<Span>) -> io::Result<Option<Span>> {
+    let mut page = Vec::new();
+    if feed.seek_near_end()? {
+        let mut last = None;
+        while feed.advance(&mut page)? {
+            last = span(&page).or(last);
+        }
+        if last.is_some() {
+            return Ok(last);
+        }
+    }
+    let count = feed.sub_buffers()?.unwrap_or(0);
+    for index in (0..count).rev().take(MAX_EMPTY as usize) {
         if feed.seek(index)?
             && feed.advance(&mut page)?
-            && let Some(found) = look(&page)
+            && let Some(found) = span(&page)
         {
             return Ok(Some(found));
         }

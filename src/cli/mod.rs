@@ -21,6 +21,7 @@ Examples:
   sudo ftrace-live --raw -e sched --for pd    the scheduler, as Pure Data takes it
   sudo ftrace-live --raw -e syscalls -- ls    what one command does, from its start
   sudo ftrace-live -e tcp random fs           as text: /ftrace ,dsii
+  sudo ftrace-live --raw -e irq --record x.dat    send, and keep it for later
   sudo ftrace-live capture -e irq -o one --seconds 1    keep a second of it …
   ftrace-live replay one --raw --speed 0.1    … and play it ten times slower
   ftrace-live replay x.dat --raw --from 5s --until -3s --loop    a part of it
@@ -93,6 +94,10 @@ pub struct LiveArgs {
     /// KiB that are read at once: more is cheaper at high rates; the kernel's default is a page
     #[arg(long, value_name = "KIB", help_heading = "Tracing")]
     pub sub_buffer: Option<u32>,
+
+    /// Keep what is read in FILE too, a trace.dat that trace-cmd, KernelShark and replay open; what is sent stays the same
+    #[arg(long, value_name = "FILE", help_heading = "Tracing")]
+    pub record: Option<PathBuf>,
 
     /// Keep nobody out of the trace: neither the program that receives on this machine, nor its answers to our messages
     #[arg(long, help_heading = "Tracing")]

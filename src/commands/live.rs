@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::{Usage, list, send};
 use crate::cli::{LiveArgs, TraceArgs};
-use crate::live::{self, LiveOptions};
+use crate::live::{self, LiveOptions, Recorded};
 use crate::outputs::Outputs;
 use crate::render::Settings;
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
@@ -45,7 +45,14 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let target = send::names(&receivers);
     let mut say = |line: String| eprintln!("ftrace-live: {line}");
     say(format!("sending to {target}"));
-    let options = LiveOptions { setup, command: args.trace.command.clone(), duration, tick, guard: !args.no_guard };
+    let options = LiveOptions {
+        setup,
+        command: args.trace.command.clone(),
+        duration,
+        tick,
+        guard: !args.no_guard,
+        record: args.record.clone(),
+    };
     let (traced, outputs) = live::trace(&tracefs, options, outputs, &mut say)?;
 
     let sent = traced.sent;
@@ -86,13 +93,31 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         let busiest: Vec<_> = traced.busiest.iter().map(|(name, count)| format!("{name} {count}")).collect();
         say(format!("most: {}", busiest.join(", ")));
     }
+    if let Some(recorded) = &traced.recorded {
+        say_recorded(recorded, &mut say);
+    }
     let malformed = traced.counts.malformed + traced.malformed_sub_buffers + traced.counts.unknown;
     let lost = traced.lost() + malformed + sent.unsent + too_long + traced.receiver_drops;
     Ok(match traced.command {
         Some(status) if !status.success() => ExitCode::from(exit_code(status) as u8),
+        _ if traced.recorded.is_some_and(|recorded| recorded.cut.is_some()) => ExitCode::FAILURE,
         _ if args.fail_on_loss && lost > 0 => ExitCode::from(3),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// What became of `--record`.
+fn say_recorded(recorded: &Recorded, say: &mut dyn FnMut(String)) {
+    let (file, kib) = (recorded.path.display(), recorded.bytes / 1024);
+    match &recorded.cut {
+        None => say(format!("{file}: {} events recorded in {kib} KiB", recorded.events)),
+        Some(why) => {
+            say(format!("{file}: the recording ended early, after {kib} KiB: {why}; what it has can be played"))
+        }
+    }
+    if let Some(why) = &recorded.not_compact {
+        say(format!("{file} is valid, but longer than it need be ({why}); ftrace-live convert makes it short"));
+    }
 }
 
 /// `--seconds`.

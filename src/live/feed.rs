@@ -3,6 +3,7 @@
 use std::io;
 
 use super::QUOTA;
+use super::record::Tap;
 use crate::ring::Feed;
 use crate::tracefs::{RawBuffer, RawRead};
 
@@ -13,13 +14,15 @@ const NOTHINGS: u32 = 3;
 pub(super) struct InstanceFeed {
     raw: RawBuffer,
     sub_buffer: usize,
+    recording: Option<Tap>,
     left: u32,
     gone: bool,
 }
 
 impl InstanceFeed {
-    pub(super) fn new(raw: RawBuffer, sub_buffer: usize) -> InstanceFeed {
-        InstanceFeed { raw, sub_buffer, left: 0, gone: false }
+    /// `recording` gets each sub-buffer too.
+    pub(super) fn new(raw: RawBuffer, sub_buffer: usize, recording: Option<Tap>) -> InstanceFeed {
+        InstanceFeed { raw, sub_buffer, recording, left: 0, gone: false }
     }
 
     /// A new turn, with its quota.
@@ -43,6 +46,9 @@ impl Feed for InstanceFeed {
             match self.raw.read(page)? {
                 RawRead::SubBuffer(len) => {
                     page.truncate(len);
+                    if let Some(recording) = &self.recording {
+                        recording.append(self.raw.cpu(), page);
+                    }
                     self.left -= 1;
                     return Ok(true);
                 }

@@ -17,6 +17,7 @@ mod feedback;
 pub(crate) mod names;
 mod pace;
 mod reader;
+mod record;
 mod signals;
 mod status;
 mod udp;
@@ -25,12 +26,14 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::{Events, Interest};
 
+use crate::capture::recording::RecordingError;
 use crate::format::{Abi, Endian, EventFormat, FormatError, HeaderPage};
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
@@ -45,6 +48,8 @@ use crate::tracefs::{
 
 use feedback::FeedbackGuard;
 use reader::{Parts, Reader, Report, SIGNALS, Shared};
+use record::Record;
+pub use record::Recorded;
 use signals::Signals;
 use status::Status;
 use udp::Drops;
@@ -70,6 +75,8 @@ pub struct LiveOptions {
     /// Whether what our own sending makes happen is kept out: the receivers on this machine, and the `sched` events that
     /// name them or us.
     pub guard: bool,
+    /// A `trace.dat` to be written beside the stream.
+    pub record: Option<PathBuf>,
 }
 
 /// Why tracing could not begin, or had to end.
@@ -96,6 +103,9 @@ pub enum LiveError {
     /// The kernel refused every event.
     #[error("none of the events could be enabled; the first: {0}")]
     NothingEnabled(EnableFailure),
+    /// The recording cannot begin.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
 }
 
 impl LiveError {
@@ -103,7 +113,7 @@ impl LiveError {
     pub fn is_usage(&self) -> bool {
         match self {
             LiveError::Tracefs(error) => error.is_usage(),
-            LiveError::Aggregate(_) => true,
+            LiveError::Aggregate(_) | LiveError::Recording(RecordingError::Exists(_)) => true,
             _ => false,
         }
     }
@@ -130,6 +140,8 @@ pub struct Traced {
     pub time: Duration,
     /// The events that occurred most, with their counts.
     pub busiest: Vec<(String, u64)>,
+    /// The recording, if there was to be one.
+    pub recorded: Option<Recorded>,
 }
 
 impl Traced {
@@ -174,11 +186,13 @@ pub fn trace(
 }
 
 struct Session<'a> {
+    tracefs: &'a Tracefs,
     instance: &'a Instance,
     /// The one that this thread is, and what becomes threads.
     reader: Reader,
     others: Vec<Reader>,
     shared: Arc<Shared>,
+    record: Option<Record>,
     status: Status,
     guard: bool,
     feedback: Option<FeedbackGuard>,
@@ -251,6 +265,7 @@ impl<'a> Session<'a> {
         let names = names::of_events(tracefs, &formats, first);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
         let formats: Vec<_> = formats.into_iter().map(Arc::new).collect();
+        let record = options.record.as_deref().map(|path| Record::begin(tracefs, instance, path)).transpose()?;
         let shared = Shared::new(outputs.len());
         let rings = reader::deal(instance.open_raw()?, outputs.len());
         let mut readers = Vec::new();
@@ -271,14 +286,17 @@ impl<'a> Session<'a> {
                 ring_kib,
                 pipeline,
                 rings,
+                recording: record.as_ref().map(Record::tap),
             })?);
         }
         let reader = readers.remove(0);
         Ok(Session {
+            tracefs,
             instance,
             reader,
             others: readers,
             shared,
+            record,
             status: Status::new(io::stderr().is_terminal()),
             guard: options.guard,
             feedback: None,
@@ -311,9 +329,17 @@ impl<'a> Session<'a> {
         wakers.iter().for_each(|waker| drop(waker.wake()));
         let time = began.elapsed();
         self.reader.drain();
+        let mut failed = None;
         for thread in threads {
-            let joined = thread.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked")));
-            self.others.push(joined?);
+            match thread.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked"))) {
+                Ok(reader) => self.others.push(reader),
+                Err(error) => failed = Some(error),
+            }
+        }
+        // Whatever happened: what was recorded is kept.
+        let recorded = self.finish_recording(say);
+        if let Some(error) = failed {
+            return Err(error.into());
         }
         let command = end?;
         stopped?;
@@ -331,6 +357,7 @@ impl<'a> Session<'a> {
             receiver_drops: self.drops.total(),
             command,
             time,
+            recorded,
         };
         let readers = std::iter::once(self.reader).chain(self.others);
         Ok((traced, readers.map(|mut reader| std::mem::take(reader.pipeline.outputs())).collect()))
@@ -378,6 +405,7 @@ impl<'a> Session<'a> {
             let due = deadline.map_or(self.window_start + SECOND, |d| d.min(self.window_start + SECOND));
             let asleep = self.reader.sleep(&mut events, due)?;
             self.reader.turn(asleep);
+            self.record.iter_mut().for_each(Record::flush_if_due);
             if signals.ended() {
                 return Ok(None);
             }
@@ -403,6 +431,9 @@ impl<'a> Session<'a> {
         let total = self.total();
         let seconds = self.window_start.elapsed().as_secs_f32();
         let drops = self.look_at_receivers(say);
+        if let Some(record) = &mut self.record {
+            record.say_failure(say);
+        }
         let (now, last) = (&total.report.counts, &self.last.report.counts);
         let window = Window {
             read: now.read.saturating_sub(last.read),
@@ -431,6 +462,17 @@ impl<'a> Session<'a> {
         self.reader.pair_clocks();
         self.last = total;
         self.window_start = Instant::now();
+    }
+
+    /// Ends the recording, when all has been read.
+    fn finish_recording(&mut self, say: &mut dyn FnMut(String)) -> Option<Recorded> {
+        let record = self.record.take()?;
+        self.status.clear();
+        let records = self.total().report.records;
+        let readers = || std::iter::once(&self.reader).chain(&self.others);
+        let names = readers().flat_map(|reader| reader.pipeline.names());
+        let known = readers().flat_map(|reader| reader.pipeline.event_counts().map(|(format, _)| &**format));
+        record.finish(self.tracefs, self.instance, known, names, records, say)
     }
 
     /// All that was read, sent and lost so far; what other threads read, up to a second ago.

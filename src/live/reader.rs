@@ -20,6 +20,7 @@ use mio::{Events, Interest, Poll, Token, Waker};
 use super::SECOND;
 use super::feed::InstanceFeed;
 use super::pace::{AFTER_SLEEP_NS, BEFORE_WAKE_NS, Pace, Turn, Wait};
+use super::record::Tap;
 use crate::decode::EventTable;
 use crate::format::{EventFormat, EventId, HeaderPage, LongSize};
 use crate::osc::timetag;
@@ -63,6 +64,8 @@ pub(super) struct Report {
     /// How often each event occurred.
     pub(super) events: Vec<(EventId, u64)>,
     pub(super) malformed_sub_buffers: u64,
+    /// Records that sub-buffers held, hidden ones included.
+    pub(super) records: u64,
 }
 
 impl Report {
@@ -86,6 +89,7 @@ impl Report {
             }
         }
         self.malformed_sub_buffers += other.malformed_sub_buffers;
+        self.records += other.records;
     }
 }
 
@@ -153,16 +157,17 @@ pub(super) struct Parts {
     pub(super) ring_kib: u64,
     pub(super) pipeline: Pipeline<Outputs>,
     pub(super) rings: Vec<RawBuffer>,
+    pub(super) recording: Option<Tap>,
 }
 
 impl Reader {
     pub(super) fn new(parts: Parts) -> io::Result<Reader> {
-        let Parts { index, shared, tracefs, header, clock, tick, ring_kib, mut pipeline, rings } = parts;
+        let Parts { index, shared, tracefs, header, clock, tick, ring_kib, mut pipeline, rings, recording } = parts;
         let poll = Poll::new()?;
         let mut feeds = Vec::new();
         for raw in rings {
             poll.registry().register(&mut SourceFd(&raw.as_raw_fd()), RINGS, Interest::READABLE)?;
-            feeds.push((raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size())));
+            feeds.push((raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size(), recording.clone())));
         }
         if shared.boxes.len() > 1 {
             let shared = shared.clone();
@@ -343,6 +348,7 @@ impl Reader {
             streams,
             events: self.pipeline.event_counts().map(|(format, count)| (format.id, count)).collect(),
             malformed_sub_buffers: self.merge.counts().map(|(_, counts)| counts.malformed).sum(),
+            records: self.merge.counts().map(|(_, counts)| counts.records).sum(),
         }
     }
 }

@@ -96,6 +96,14 @@ impl Comms {
         (comm.padded != 0).then_some(comm)
     }
 
+    /// All names that are known, by pid.
+    pub fn iter(&self) -> impl Iterator<Item = (i32, &str)> {
+        let pages = self.pages.iter().enumerate().filter_map(|(at, page)| Some((at, page.as_ref()?)));
+        let slots = pages.flat_map(|(at, page)| (at * PAGE..).zip(page.iter()));
+        let known = slots.filter(|(_, comm)| comm.padded != 0 && comm.as_str().as_bytes() != UNKNOWN);
+        known.map(|(pid, comm)| (pid as i32, comm.as_str()))
+    }
+
     /// The name of `pid` that `ask` says, or `<...>`. Either is remembered.
     #[cold]
     #[inline(never)]
@@ -119,6 +127,7 @@ mod tests {
         assert_eq!(comms.get(77).unwrap().as_str(), "cat");
         assert_eq!(comms.learn(78, |_| None).as_str(), "<...>");
         assert_eq!(comms.get(78).unwrap().as_str(), "<...>");
+        assert_eq!(comms.iter().collect::<Vec<_>>(), [(0, "<idle>"), (77, "cat")]);
         comms.set(77, b"a name that is too long");
         assert_eq!(comms.get(77).unwrap().as_str(), "a name that is ");
     }

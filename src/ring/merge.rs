@@ -36,6 +36,11 @@ pub trait Feed {
         Ok(false)
     }
 
+    /// Makes one of the last few sub-buffers the next one; `false` where that cannot be done without looking at all.
+    fn seek_near_end(&mut self) -> io::Result<bool> {
+        Ok(false)
+    }
+
     /// Pieces that were damaged and passed over, with what was wrong with the first one.
     fn skipped(&self) -> Option<(u64, String)> {
         None
@@ -53,6 +58,10 @@ impl<F: Feed + ?Sized> Feed for Box<F> {
 
     fn seek(&mut self, index: u64) -> io::Result<bool> {
         (**self).seek(index)
+    }
+
+    fn seek_near_end(&mut self) -> io::Result<bool> {
+        (**self).seek_near_end()
     }
 
     fn skipped(&self) -> Option<(u64, String)> {

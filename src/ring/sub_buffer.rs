@@ -65,13 +65,13 @@ pub enum RingError {
 
 /// The commit word's length part: `RB_WRITE_MASK`-like, 27 bits. What is above the flags is garbage (the word is
 /// sign-extended from bit 31).
-const COMMIT_MASK: u64 = (1 << 27) - 1;
+pub(super) const COMMIT_MASK: u64 = (1 << 27) - 1;
 /// `RB_MISSED_EVENTS`.
 const MISSED_EVENTS: u64 = 1 << 31;
 /// `RB_MISSED_STORED`: the count stands behind the data, as a kernel long.
 const MISSED_STORED: u64 = 1 << 30;
 /// The bits of an absolute time stamp that its record has no room for: `TS_MSB`.
-const TIME_MSB: u64 = 0xf8 << 56;
+pub(super) const TIME_MSB: u64 = 0xf8 << 56;
 
 /// Position of a walk over one sub-buffer. Holds no reference to the bytes, so that a reader can keep both.
 #[derive(Debug, Clone, Copy, Default)]
@@ -92,7 +92,7 @@ pub struct Found {
     pub payload: Range<usize>,
 }
 
-fn read_long<E: ByteOrder>(bytes: &[u8], long: LongSize) -> Option<u64> {
+pub(super) fn read_long<E: ByteOrder>(bytes: &[u8], long: LongSize) -> Option<u64> {
     match long {
         LongSize::Four => bytes.get(..4).map(|b| u64::from(E::read_u32(b))),
         LongSize::Eight => bytes.get(..8).map(E::read_u64),
@@ -110,7 +110,7 @@ fn split_word<E: ByteOrder>(bytes: [u8; 4]) -> (u32, u64) {
 
 /// Whether `E` is big-endian; a constant to the optimizer.
 #[inline(always)]
-fn is_big<E: ByteOrder>() -> bool {
+pub(super) fn is_big<E: ByteOrder>() -> bool {
     E::read_u16(&[0, 1]) == 1
 }
 

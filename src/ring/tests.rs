@@ -53,6 +53,70 @@ on_every_kernel! {
         assert_eq!(error, None);
     }
 
+    fn two_sub_buffers_joined_hold_the_records_of_both<E>(long: LongSize) {
+        let mut page = Page::<E>::new(long, 1000).data(3, b"abcd").long_data(4, b"ijkl").build();
+        let next = Page::<E>::new(long, 5_000_000_000).data(1, b"efgh").time_extend(1 << 30).data(2, b"mnop").build();
+        let third = Page::<E>::new(long, 9_000_000_000).data(0, b"qrst").build();
+        let all: Vec<_> = [&page, &next, &third].iter().flat_map(|p| walk::<E>(long, p).unwrap().1).collect();
+        assert!(join::<E>(&layout(long, 4096), &mut page, &next));
+        assert!(join::<E>(&layout(long, 4096), &mut page, &third));
+        assert_eq!(walk::<E>(long, &page), Ok((Lost::Nothing, all, None)));
+        assert_eq!(page.len(), 4096);
+    }
+
+    fn sub_buffers_join_as_long_as_there_is_room_for_a_stamp_and_the_records<E>(long: LongSize) {
+        let layout = layout(long, 4096);
+        let filled = |payload: usize| Page::<E>::new(long, 1).long_data(0, &vec![7; payload]).build();
+        let next = Page::<E>::new(long, 2).data(0, b"abcd").build();
+        // Each record has a head of 8 and of 4 bytes, the stamp has 8.
+        let room = layout.data_size() - (8 + 8 + 4 + 4);
+        let (mut fits, mut full) = (filled(room), filled(room + 4));
+        assert!(join::<E>(&layout, &mut fits, &next));
+        assert_eq!(walk::<E>(long, &fits).unwrap().1.len(), 2);
+        let before = full.clone();
+        assert!(!join::<E>(&layout, &mut full, &next));
+        assert_eq!(full, before);
+    }
+
+    fn a_sub_buffer_after_a_loss_stays_by_itself_and_so_does_what_follows<E>(long: LongSize) {
+        let layout = layout(long, 4096);
+        let plain = Page::<E>::new(long, 5).data(0, b"abcd").build();
+        for count in [None, Some(9)] {
+            let lost = Page::<E>::new(long, 5).data(0, b"abcd").lost(count).build();
+            assert!(!join::<E>(&layout, &mut plain.clone(), &lost));
+            assert!(!join::<E>(&layout, &mut lost.clone(), &plain));
+        }
+    }
+
+    fn times_above_59_bits_join_and_times_that_a_stamp_cannot_say_do_not<E>(long: LongSize) {
+        let layout = layout(long, 4096);
+        // 2026 in `tai` ns; the next time at which its top five bits change is in 2042.
+        let (now, later, in_2042) = (1_795_000_000_000_000_000, 1_795_000_000_123_456_789, 4 << 59);
+        let page = |time| Page::<E>::new(long, time).data(1, b"abcd").build();
+        let mut joined = page(now);
+        assert!(join::<E>(&layout, &mut joined, &page(later)));
+        let times: Vec<_> = walk::<E>(long, &joined).unwrap().1.into_iter().map(|record| record.0).collect();
+        assert_eq!(times, [now + 1, later + 1]);
+        assert!(!join::<E>(&layout, &mut page(now), &page(in_2042)));
+        assert!(!join::<E>(&layout, &mut page(later), &page(now)), "time does not go back");
+    }
+
+    fn what_is_no_sub_buffer_joins_nothing<E>(long: LongSize) {
+        let layout = layout(long, 4096);
+        let page = Page::<E>::new(long, 1).data(0, b"abcd").build();
+        let beyond = Page::<E>::new(long, 1).data(0, b"abcd").with_commit(5000);
+        assert!(!join::<E>(&layout, &mut page.clone(), &beyond));
+        assert!(!join::<E>(&layout, &mut beyond.clone(), &page));
+        for cut in [0, 7, 12, 18] {
+            assert!(!join::<E>(&layout, &mut page.clone(), &page[..cut]));
+            assert!(!join::<E>(&layout, &mut page.clone()[..cut], &page));
+        }
+        // An empty one has nothing to add.
+        let mut same = page.clone();
+        assert!(join::<E>(&layout, &mut same, &Page::<E>::new(long, 9).build()));
+        assert_eq!(same, page);
+    }
+
     fn an_absolute_stamp_takes_its_top_bits_from_the_time_so_far<E>(long: LongSize) {
         // 2026 in `tai` ns is above 2^59.
         let now = 1_795_000_000_000_000_000_u64;

@@ -35,6 +35,11 @@ impl TraceClock {
         }
     }
 
+    /// The clock in use, by the text of a `trace_clock` file: see [`TraceClocks::parse`].
+    pub fn in_use(text: &str) -> Option<TraceClock> {
+        TraceClocks::parse(text).map(|clocks| clocks.current)
+    }
+
     /// The name in `trace_clock`.
     pub fn name(&self) -> &str {
         match self {
@@ -84,26 +89,31 @@ pub struct TraceClocks {
 }
 
 impl TraceClocks {
-    /// Reads the text of a `trace_clock` file. `None` where no name is in brackets.
+    /// Reads the text of a `trace_clock` file, or what a capture has kept of one. `None` where it does not tell the one in
+    /// use: where none of several names is in brackets.
     ///
     /// ```
     /// use ftrace_live::tracefs::{TraceClock, TraceClocks};
     /// let clocks = TraceClocks::parse("local global counter [mono] boot\n").unwrap();
     /// assert_eq!(clocks.current, TraceClock::Mono);
     /// assert_eq!(clocks.available.len(), 5);
+    /// assert_eq!(TraceClocks::parse("mono").unwrap().current, TraceClock::Mono);
     /// ```
     pub fn parse(text: &str) -> Option<TraceClocks> {
         let mut current = None;
         let mut available = Vec::new();
         for word in text.split_whitespace() {
-            let bracketed = word.strip_prefix('[').and_then(|word| word.strip_suffix(']'));
+            let bracketed =
+                word.strip_prefix('[').and_then(|word| word.strip_suffix(']')).filter(|word| !word.is_empty());
             let clock = TraceClock::from_name(bracketed.unwrap_or(word));
             if bracketed.is_some() {
                 current = Some(clock.clone());
             }
             available.push(clock);
         }
-        Some(TraceClocks { current: current?, available })
+        // A name alone needs no brackets.
+        let current = current.or_else(|| available.first().filter(|_| available.len() == 1).cloned())?;
+        Some(TraceClocks { current, available })
     }
 }
 
@@ -174,6 +184,9 @@ mod tests {
         assert_eq!(names.join(" "), text.trim().replace(['[', ']'], ""));
         assert_eq!(TraceClocks::parse("mono boot"), None);
         assert_eq!(TraceClocks::parse(""), None);
+        assert_eq!(TraceClocks::parse("[] mono"), None);
+        assert_eq!(TraceClock::in_use("[boot]"), Some(TraceClock::Boot));
+        assert_eq!(TraceClock::in_use("boot\n"), Some(TraceClock::Boot));
     }
 
     #[test]

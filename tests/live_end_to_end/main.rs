@@ -4,10 +4,13 @@
 //! All of it needs root and tracefs, and says so where it skips.
 
 mod command;
+#[path = "../common/mod.rs"]
+mod common;
 mod ends;
 mod events;
 mod program;
 mod receiver;
+mod record;
 mod refusals;
 mod targets;
 

@@ -22,7 +22,8 @@ impl TraceDat {
         let layout = layout.map_err(|error| failed(Part::HeaderPage, error.into()))?;
         let buffers = self.chosen(name)?;
         let first = buffers.first().ok_or_else(|| failed(Part::Buffer, Problem::Missing))?;
-        let clock = first.clock.as_deref().or(self.options.clock()).unwrap_or(DEFAULT_CLOCK);
+        let clock = first.clock.clone().or_else(|| Some(self.options.clock()?.to_string()));
+        let clock = clock.unwrap_or(DEFAULT_CLOCK.to_owned());
         let size = buffers.iter().map(|buffer| buffer.sub_buffer_size).max().unwrap_or_default();
         let header = layout.with_sub_buffer_size(size).map_err(|error| failed(Part::HeaderPage, error.into()))?;
         let mut rings = Vec::new();
@@ -36,7 +37,7 @@ impl TraceDat {
         let (events, broken) = self.events(&header);
         let clock_pair = self.options.wall_clock();
         let names = Box::new(self.load_names());
-        let (endian, clock) = (self.endian, clock.to_owned());
+        let endian = self.endian;
         let problems = self.problems.iter().map(|problem| problem.to_string()).collect();
         let uname = self.options.uname.clone();
         Ok(Capture { header, endian, events, broken, clock, clock_pair, uname, problems, rings, names })

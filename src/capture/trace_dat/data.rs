@@ -56,10 +56,22 @@ impl Shared {
         Shared { source, endian, decompressor: Decompressor::new(compression), held: AtomicU64::new(0), limit, salvage }
     }
 
+    fn u32(&self, bytes: [u8; 4]) -> u32 {
+        if self.endian == Endian::Big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
     fn u32_at(&self, offset: u64, part: Part) -> Result<u32, DatError> {
         let mut bytes = [0; 4];
         self.source.read(offset, &mut bytes, part)?;
-        Ok(if self.endian == Endian::Big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
+        Ok(self.u32(bytes))
+    }
+
+    /// The head of a chunk: its sizes, stored and decompressed.
+    fn head_at(&self, offset: u64, part: Part) -> Result<(u64, u64), DatError> {
+        let mut bytes = [0; CHUNK_HEAD as usize];
+        self.source.read(offset, &mut bytes, part)?;
+        let [a, b, c, d, e, f, g, h] = bytes;
+        Ok((self.u32([a, b, c, d]).into(), self.u32([e, f, g, h]).into()))
     }
 }
 
@@ -131,6 +143,11 @@ struct Mark {
     /// Number of its first sub-buffer.
     first: u64,
 }
+
+/// Bytes at the end of compressed data that are searched for the last chunk: more than one takes.
+const TAIL: u64 = 1 << 20;
+/// Places that are tried as the last chunk's.
+const TRIES: usize = 8;
 
 /// The most marks kept: then every other one goes, and so on.
 const MAX_MARKS: usize = 4096;
@@ -242,8 +259,7 @@ impl Bytes {
             return Err(error);
         }
         let head = self.next;
-        let stored = u64::from(self.shared.u32_at(head, self.part)?);
-        let size = u64::from(self.shared.u32_at(head + 4, self.part)?);
+        let (stored, size) = self.shared.head_at(head, self.part)?;
         if stored > self.left() - CHUNK_HEAD {
             let error = self.error(Problem::Truncated { needed: stored, left: self.left() - CHUNK_HEAD });
             self.chunks = Some(0);
@@ -275,8 +291,7 @@ impl Bytes {
         if left < CHUNK_HEAD {
             return Ok(None);
         }
-        let stored = u64::from(self.shared.u32_at(offset, self.part)?);
-        let size = u64::from(self.shared.u32_at(offset + 4, self.part)?);
+        let (stored, size) = self.shared.head_at(offset, self.part)?;
         Ok((stored <= left - CHUNK_HEAD).then_some((stored, size)))
     }
 
@@ -322,6 +337,10 @@ impl Bytes {
         self.at = 0;
         self.piece.clear();
         self.allowance = allowance(self.start, self.end);
+        if wanted == 0 {
+            (self.next, self.chunks) = (self.start, None);
+            return Ok(());
+        }
         if !self.compressed {
             self.next = self.start.saturating_add(wanted.saturating_mul(unit)).min(self.end);
             return Ok(());
@@ -349,6 +368,32 @@ impl Bytes {
         // Beyond the end.
         self.chunks = Some(0);
         Ok(())
+    }
+
+    /// Makes the first sub-buffer of the last chunk the next one, without a walk over all chunks, of which a large file has
+    /// millions: the last one is where a head says that its chunk ends with the data. `false` where none is found.
+    fn seek_last_chunk(&mut self, unit: u64) -> Result<bool, DatError> {
+        let from = self.start.saturating_add(4).max(self.end.saturating_sub(TAIL));
+        let mut tail = vec![0; self.end.saturating_sub(from) as usize];
+        self.shared.source.read(from, &mut tail, self.part)?;
+        let number = |at: usize| Some(u64::from(self.shared.u32(*tail.get(at..)?.first_chunk()?)));
+        let is_last = |at: usize| {
+            let (Some(stored), Some(size)) = (number(at), number(at + 4)) else { return false };
+            // Where the chunk count is not left out of the size, the data end four bytes before the end allowed for.
+            let behind = (tail.len() as u64).checked_sub(at as u64 + CHUNK_HEAD + stored);
+            size > 0 && size.is_multiple_of(unit) && matches!(behind, Some(0 | 4))
+        };
+        let places: Vec<_> = (0..tail.len()).rev().filter(|&at| is_last(at)).take(TRIES).collect();
+        for place in places {
+            self.seek(0, unit)?;
+            self.next = from + place as u64;
+            if self.decompress_chunk().is_ok() {
+                self.chunks = Some(0);
+                return Ok(true);
+            }
+        }
+        self.seek(0, unit)?;
+        Ok(false)
     }
 
     /// Counts `size` bytes as held instead of what is counted now.
@@ -430,6 +475,11 @@ impl Feed for SubBuffers {
         let unit = self.unit();
         self.bytes.seek(index, unit).map_err(io::Error::other)?;
         Ok(true)
+    }
+
+    fn seek_near_end(&mut self) -> io::Result<bool> {
+        let unit = self.unit();
+        Ok(self.bytes.compressed && self.bytes.seek_last_chunk(unit).map_err(io::Error::other)?)
     }
 
     fn skipped(&self) -> Option<(u64, String)> {

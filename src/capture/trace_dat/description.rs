@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{DatError, EventText, Metadata, Options, TraceDat, options::clock_in_use};
+use super::{DatError, EventText, Metadata, Options, TraceDat};
 use crate::{
     capture::clock_file::ClockFile,
     format::{Endian, HeaderPage, LongSize},
-    tracefs::{ClockPair, read_control},
+    tracefs::{ClockPair, TraceClock, read_control},
 };
 
 /// What a file to be written says of the traced kernel and of the recording.
@@ -177,7 +177,7 @@ fn stats(folder: &Path) -> Vec<(u32, String)> {
 pub(in crate::capture) fn trace_clock_text(options: &Options, clock: Option<&str>) -> String {
     match (&options.trace_clock, clock) {
         (Some(text), None) => text.clone(),
-        (Some(text), Some(clock)) if clock_in_use(text) == Some(clock) => text.clone(),
+        (Some(text), Some(clock)) if TraceClock::in_use(text) == Some(TraceClock::from_name(clock)) => text.clone(),
         (_, clock) => format!("[{}]", clock.unwrap_or("local")),
     }
 }

@@ -1,7 +1,7 @@
 //! The header of a version 6 file: everything before the ring data.
 
 use super::{Description, Guest, MAGIC, Metadata, Options, TimeShift, Tsc2Nsec, options::id};
-use crate::format::Endian;
+use crate::{format::Endian, tracefs::TraceClock};
 
 /// A version 6 header as bytes.
 pub(super) struct Header {
@@ -135,7 +135,8 @@ impl Description {
         }
         out.u16(id::DONE);
 
-        let clock = self.options.trace_clock.is_some().then(|| self.options.clock().unwrap_or("local"));
+        let clock = self.options.clock();
+        let clock = self.options.trace_clock.is_some().then(|| clock.as_ref().map_or("local", TraceClock::name));
         let table = out.table(cpus, clock);
         Ok(Header { bytes: out.bytes, table, instances: pointers })
     }

@@ -1,6 +1,7 @@
 //! The options of a `trace.dat`: small facts about the machine, its clock and the recording.
 
 use super::{DatError, Problem, Version, source::Cursor};
+use crate::tracefs::TraceClock;
 
 /// Option numbers of the format.
 pub(super) mod id {
@@ -121,18 +122,9 @@ impl Options {
     }
 
     /// The clock in use: the bracketed word of `trace_clock`.
-    pub fn clock(&self) -> Option<&str> {
-        clock_in_use(self.trace_clock.as_deref()?)
+    pub fn clock(&self) -> Option<TraceClock> {
+        TraceClock::in_use(self.trace_clock.as_deref()?)
     }
-}
-
-/// The bracketed word of a `trace_clock` text; a text without brackets is a clock's name itself.
-pub(super) fn clock_in_use(text: &str) -> Option<&str> {
-    let name = match text.split_once('[') {
-        Some((_, rest)) => rest.split_once(']')?.0,
-        None => text.trim(),
-    };
-    (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
 }
 
 /// A number as `strtoll` with base 0 reads it; sums of two stay far inside an `i128`.
@@ -249,14 +241,5 @@ mod tests {
         assert_eq!(options.time_offset(), Some(15_983));
         assert_eq!(Options::default().time_offset(), None);
         assert_eq!(Options { offset: Some("soon".into()), ..Options::default() }.time_offset(), None);
-    }
-
-    #[test]
-    fn the_clock_in_use_stands_in_brackets() {
-        let clock = |text: &str| clock_in_use(text).map(str::to_owned);
-        assert_eq!(clock("local global [mono] boot\n").as_deref(), Some("mono"));
-        assert_eq!(clock("mono").as_deref(), Some("mono"));
-        assert_eq!(clock("local global"), None);
-        assert_eq!(clock(""), None);
     }
 }

@@ -6,10 +6,11 @@ use super::{
     Compression, CpuData, DatError, MAGIC, Metadata, Options, Part, Problem, SubBuffers, TextData, Version,
     data::Shared,
     metadata::{MAX_TEXT, lossy},
-    options::{clock_in_use, id, next_option},
+    options::{id, next_option},
     source::{Cursor, Source},
 };
 use crate::format::{Endian, LongSize};
+use crate::tracefs::TraceClock;
 
 /// How to open a file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -402,7 +403,7 @@ impl Reader {
     /// The word that says what a buffer holds, then the table of its CPUs, or its text up to the end of the file.
     fn content_6(&mut self, cursor: &mut Cursor, cpus: u32, name: String) -> Result<(), DatError> {
         cursor.enter(Part::Buffer);
-        let mut clock = self.options.clock().map(str::to_owned);
+        let mut clock = self.options.clock().map(|clock| clock.to_string());
         let data = if cursor.expect("latency  \0").is_ok() {
             let (offset, size) = (cursor.offset(), cursor.left());
             BufferData::Text(CpuData { cpu: 0, offset, size, compressed: false })
@@ -420,9 +421,9 @@ impl Reader {
             if self.options.trace_clock.is_some()
                 && let Ok(size) = cursor.u64()
                 && let Ok(text) = cursor.bytes(size, MAX_NAME)
-                && let Some(own) = clock_in_use(&lossy(text))
+                && let Some(own) = TraceClock::in_use(&lossy(text))
             {
-                clock = Some(own.to_owned());
+                clock = Some(own.to_string());
             }
             BufferData::Cpus(data)
         };
@@ -532,7 +533,7 @@ impl Reader {
             data.push(CpuData { cpu: body.u32()?, offset: body.u64()?, size: body.u64()?, compressed });
         }
         let data = BufferData::Cpus(data);
-        let clock = clock_in_use(&clock).map(str::to_owned);
+        let clock = TraceClock::in_use(&clock).map(|clock| clock.to_string());
         self.push_buffer(Buffer { name, clock, sub_buffer_size: sub_buffer_size as usize, data }, body)
     }
 
@@ -543,7 +544,7 @@ impl Reader {
         let (name, clock) = (body.cstr(MAX_NAME)?, body.cstr(MAX_NAME)?);
         let SectionHead { offset, size, compressed } = self.section_head(section, id::BUFFER_TEXT, Part::Text)?;
         let data = BufferData::Text(CpuData { cpu: 0, offset, size, compressed });
-        let clock = clock_in_use(&clock).map(str::to_owned);
+        let clock = TraceClock::in_use(&clock).map(|clock| clock.to_string());
         self.push_buffer(Buffer { name, clock, sub_buffer_size: self.page_size as usize, data }, body)
     }
 

@@ -1,13 +1,15 @@
 //! Recording: raw sub-buffers as they come, into one version 6 file that is valid at all times.
 //!
 //! Version 6 wants each CPU's data in one piece, but how much each CPU will have is not known before the end. So each CPU
-//! gets a region of the file as large as the disk has room, most of which is a hole and takes no space:
+//! gets a region of the file as large as the disk, most of which is a hole and takes no space:
 //!
 //! ```text
 //! header, table │ CPU 0: ███████▒░ ─ ─ hole ─ ─ │ CPU 1: ███░ ─ ─ hole ─ ─ │ …
 //! ```
 //!
-//! * A sub-buffer costs one `pwrite`; nothing is decoded and nothing is ever copied while recording.
+//! * Nothing is decoded. Sub-buffers that came mostly empty, as they do when a ring is read every millisecond, are
+//!   [joined](crate::ring::join) until one is full; that costs one `pwrite`.
+//! * A [flush](Recorder::flush) also writes the ones that are not full yet, in the place where they go on.
 //! * The table of sizes is written after the data it counts. Whatever ends the recording (a full disk, a file-size limit,
 //!   SIGKILL), the file is a trace.dat with everything up to the last table, and opens in any reader.
 //! * At the end the file is written anew without holes, with the names of all tasks and the final statistics, and renamed
@@ -24,10 +26,16 @@ use std::{
     sync::{Arc, Once, atomic::AtomicBool},
 };
 
+use byteorder::{BigEndian, LittleEndian};
+
 use super::{
     BufferOut, Description, Open, TraceDat, WriteError, Written,
     encode::Encoder,
     write::{MAX_CPU, write},
+};
+use crate::{
+    format::{Endian, HeaderPage},
+    ring::join,
 };
 
 /// Room that the header is left to grow into: names of tasks and statistics that are only known at the end.
@@ -45,14 +53,46 @@ pub struct Recorder {
     path: PathBuf,
     file: File,
     description: Description,
+    /// The layout of a sub-buffer, if it is understood.
+    layout: Option<HeaderPage>,
     /// Where the table stands.
     table: u64,
-    /// Offset and size of each CPU's data.
-    cpus: Vec<(u64, u64)>,
+    cpus: Vec<Region>,
     /// Size of a CPU's region.
     region: u64,
     /// Bytes written since the table was.
     unlisted: u64,
+}
+
+/// One CPU's part of the file.
+#[derive(Debug, Default)]
+struct Region {
+    start: u64,
+    /// Bytes in the file, from `start` on.
+    written: u64,
+    /// Bytes of the sub-buffers before the last.
+    before: u64,
+    /// The last sub-buffer, to which records of others may still be joined; empty before the first.
+    last: Vec<u8>,
+    /// Whether the last one has records that are not in the file.
+    unwritten: bool,
+}
+
+impl Region {
+    /// Brings the last sub-buffer into the file. Where that cannot be, what it has more than the file is given up.
+    fn write_last(&mut self, file: &File, path: &Path) -> Result<u64, WriteError> {
+        let (length, offset) = (self.last.len() as u64, self.start + self.before);
+        if !std::mem::take(&mut self.unwritten) {
+            return Ok(0);
+        }
+        if let Err(error) = file.write_all_at(&self.last, offset) {
+            self.before = self.written;
+            self.last.clear();
+            return Err(WriteError::at(path, "cannot be written", offset)(error));
+        }
+        self.written = self.before + length;
+        Ok(length)
+    }
 }
 
 /// How a recording ended.
@@ -60,6 +100,8 @@ pub struct Recorder {
 pub struct Finished {
     /// What the file holds.
     pub written: Written,
+    /// Why it does not hold the last of what was appended, if so.
+    pub unwritten: Option<WriteError>,
     /// Why the file could not be made compact, if so. It is valid all the same; its holes take no space where it lies,
     /// but may when it is copied.
     pub not_compact: Option<WriteError>,
@@ -78,12 +120,15 @@ impl Recorder {
         let mut options = File::options();
         let file = options.read(true).write(true).create(true).truncate(true).open(path);
         let file = file.map_err(WriteError::at(path, "cannot be created", 0))?;
+        let layout = HeaderPage::parse(&description.metadata.header_page).ok();
+        let layout = layout.and_then(|layout| layout.with_sub_buffer_size(description.sub_buffer_size as usize).ok());
         let mut recorder = Recorder {
             path: path.to_owned(),
             file,
             description,
+            layout,
             table: 0,
-            cpus: vec![(0, 0); last_cpu as usize + 1],
+            cpus: std::iter::repeat_with(Region::default).take(last_cpu as usize + 1).collect(),
             region: 0,
             unlisted: 0,
         };
@@ -113,9 +158,9 @@ impl Recorder {
         self.put(&header, 0)?;
         self.check_holes(start)?;
         self.region = self.region_size(start, limit)?.max(alignment) / alignment * alignment;
-        let region = self.region;
-        for (cpu, place) in self.cpus.iter_mut().enumerate() {
-            *place = (start + region * cpu as u64, 0);
+        let size = self.region;
+        for (cpu, region) in self.cpus.iter_mut().enumerate() {
+            region.start = start + size * cpu as u64;
         }
         // Once more, now that the offsets are known.
         let header = self.encode()?;
@@ -124,10 +169,15 @@ impl Recorder {
 
     /// The header as things stand; sets the place of the table.
     fn encode(&mut self) -> Result<Vec<u8>, WriteError> {
-        let header = self.description.encode(&self.cpus, &[]);
+        let header = self.description.encode(&self.places(), &[]);
         let header = header.map_err(|_| WriteError::TooLong { path: self.path.clone() })?;
         self.table = header.table;
         Ok(header.bytes)
+    }
+
+    /// Offset and size of each CPU's data.
+    fn places(&self) -> Vec<(u64, u64)> {
+        self.cpus.iter().map(|region| (region.start, region.written)).collect()
     }
 
     fn put(&self, bytes: &[u8], offset: u64) -> Result<(), WriteError> {
@@ -150,7 +200,7 @@ impl Recorder {
         if taken >= PROBE { Err(WriteError::NoHoles { path: self.path.clone() }) } else { Ok(()) }
     }
 
-    /// How large a region can be: no CPU can need more than the free space, and the whole file must be within the
+    /// How large a region can be: no CPU can need more than the disk has, and the whole file must be within the
     /// limits of the process and of the file system.
     fn region_size(&self, start: u64, limit: Option<u64>) -> Result<u64, WriteError> {
         let regions = self.cpus.len() as u64;
@@ -160,10 +210,11 @@ impl Recorder {
                 return Ok(room);
             }
         }
-        let free = rustix::fs::fstatvfs(&self.file).map(|fs| fs.f_bavail.saturating_mul(fs.f_frsize));
-        let free = free.unwrap_or(u64::MAX).max(MIN_REGION);
+        let disk = rustix::fs::fstatvfs(&self.file).map(|fs| fs.f_blocks.saturating_mul(fs.f_frsize));
+        // A file system that does not tell its size says 0.
+        let disk = disk.ok().filter(|&size| size > 0).unwrap_or(u64::MAX).max(MIN_REGION);
         let largest = limit.unwrap_or(u64::MAX).min(i64::MAX as u64) - start;
-        let mut region = free.min(largest / regions);
+        let mut region = disk.min(largest / regions);
         // What a file system's longest file is, only trying tells.
         loop {
             match self.file.set_len(start + region * regions) {
@@ -188,29 +239,55 @@ impl Recorder {
             return Err(WriteError::at(&self.path, "cannot be appended to", 0)(source));
         }
         let limit = self.cpus.len() as u32;
-        let Some(place) = self.cpus.get_mut(cpu as usize) else {
+        let Some(region) = self.cpus.get_mut(cpu as usize) else {
             return Err(WriteError::Cpu { path: self.path.clone(), cpu, limit });
         };
-        let offset = place.0 + place.1;
-        let length = sub_buffers.len() as u64;
-        if place.1 + length > self.region {
-            let source = io::Error::from(io::ErrorKind::FileTooLarge);
-            return Err(WriteError::at(&self.path, "the region of a CPU is full", offset)(source));
+        for sub_buffer in sub_buffers.chunks_exact(size) {
+            let last = region.last.as_mut_slice();
+            let joined = self.layout.as_ref().is_some_and(|layout| match self.description.endian {
+                Endian::Little => join::<LittleEndian>(layout, last, sub_buffer),
+                Endian::Big => join::<BigEndian>(layout, last, sub_buffer),
+            });
+            if joined {
+                region.unwritten = true;
+                continue;
+            }
+            self.unlisted += region.write_last(&self.file, &self.path)?;
+            let offset = region.before + region.last.len() as u64;
+            if offset + size as u64 > self.region {
+                return Err(WriteError::RegionFull { path: self.path.clone(), cpu, size: self.region });
+            }
+            region.before = offset;
+            region.last.clear();
+            region.last.extend_from_slice(sub_buffer);
+            region.unwritten = true;
         }
-        self.file.write_all_at(sub_buffers, offset).map_err(WriteError::at(&self.path, "cannot be written", offset))?;
-        place.1 += length;
-        self.unlisted += length;
-        if self.unlisted >= TABLE_EVERY { self.flush() } else { Ok(()) }
+        if self.unlisted >= TABLE_EVERY { self.list() } else { Ok(()) }
     }
 
-    /// Lists what was appended: from now on it survives whatever happens to this process. Call it whenever the rings
-    /// have been drained; it costs one small write, and none if nothing was appended.
+    /// Brings all that was appended into the file and lists it: from now on it survives whatever happens to this process.
+    /// It costs a write for each CPU of which something was appended, and a small one; none if nothing was.
+    ///
+    /// # Errors
+    /// If there is no room, or the disk fails. What of it could be written is listed all the same.
     pub fn flush(&mut self) -> Result<(), WriteError> {
+        let mut result = Ok(());
+        for region in &mut self.cpus {
+            match region.write_last(&self.file, &self.path) {
+                Ok(length) => self.unlisted += length,
+                Err(error) => result = result.and(Err(error)),
+            }
+        }
+        result.and(self.list())
+    }
+
+    /// Lists what is in the file.
+    fn list(&mut self) -> Result<(), WriteError> {
         if self.unlisted == 0 {
             return Ok(());
         }
         let mut table = Encoder::new(self.description.endian);
-        for &(offset, size) in &self.cpus {
+        for (offset, size) in self.places() {
             table.u64(offset);
             table.u64(size);
         }
@@ -224,22 +301,18 @@ impl Recorder {
         &mut self.description
     }
 
-    /// Bytes of sub-buffers recorded.
+    /// Bytes of sub-buffers in the file: all that were appended, after a flush.
     pub fn recorded(&self) -> u64 {
-        self.cpus.iter().map(|&(_, size)| size).sum()
+        self.cpus.iter().map(|region| region.written).sum()
     }
 
     /// Ends the recording: writes the file anew without holes, or if there is no room for that, completes its header.
     pub fn finish(mut self) -> Result<Finished, WriteError> {
-        self.flush()?;
-        let compact = self.compact();
-        match compact {
-            Ok(written) => Ok(Finished { written, not_compact: None }),
-            Err(error) => {
-                let written = self.complete_in_place()?;
-                Ok(Finished { written, not_compact: Some(error) })
-            }
-        }
+        let unwritten = self.flush().err();
+        Ok(match self.compact() {
+            Ok(written) => Finished { written, unwritten, not_compact: None },
+            Err(error) => Finished { written: self.complete_in_place()?, unwritten, not_compact: Some(error) },
+        })
     }
 
     fn compact(&self) -> Result<Written, WriteError> {
@@ -253,7 +326,7 @@ impl Recorder {
 
     /// The header, with what became known, in the place that was kept for it.
     fn complete_in_place(&mut self) -> Result<Written, WriteError> {
-        let room = self.cpus.first().map_or(0, |&(start, _)| start);
+        let room = self.cpus.first().map_or(0, |region| region.start);
         let header = self.encode()?;
         if header.len() as u64 > room {
             let source = io::Error::other("the names and statistics need more room than was kept for them");

@@ -84,6 +84,16 @@ pub enum WriteError {
         /// The file.
         path: PathBuf,
     },
+    /// What a recording kept for one CPU is used up, though the disk may have room.
+    #[error("{path}: the {size} bytes that CPU {cpu} has in it are used up; a higher file-size limit gives it more")]
+    RegionFull {
+        /// The file.
+        path: PathBuf,
+        /// The CPU.
+        cpu: u32,
+        /// What it had, bytes.
+        size: u64,
+    },
     /// The limit on file sizes (`ulimit -f`) leaves no room.
     #[error(
         "{path}: the file-size limit of {limit} bytes leaves no room for events after {header} bytes of descriptions"
@@ -111,7 +121,7 @@ impl WriteError {
                 source.kind(),
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
             ),
-            WriteError::FileSizeLimit { .. } => true,
+            WriteError::FileSizeLimit { .. } | WriteError::RegionFull { .. } => true,
             _ => false,
         }
     }

@@ -1,0 +1,90 @@
+//! KernelShark's loader (libkshark) opens the files that we write, and lists the events that we read in them.
+//!
+//! Where the library or a C compiler is missing, the tests say so and skip. (Debian: libkshark-dev, libjson-c-dev.)
+
+#[path = "../common/mod.rs"]
+mod common;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use common::report::{Line, ours, same};
+use ftrace_live::{
+    capture::{
+        convert::convert,
+        trace_dat::{Open, TraceDat},
+    },
+    tracefs::Tracefs,
+};
+
+/// The program that lists, compiled into `dir`.
+fn lister(dir: &Path) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernelshark/list.c");
+    let program = dir.join("list");
+    let compile = |what: &[&str]| {
+        let mut cc = Command::new("cc");
+        cc.arg("-I/usr/include/kernelshark").arg(&source).args(what).arg("-o").arg(&program).output()
+    };
+    match compile(&["-E"]) {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            eprintln!("SKIPPED: libkshark is not installed: {}", String::from_utf8_lossy(&output.stderr));
+            return None;
+        }
+        Err(error) => {
+            eprintln!("SKIPPED: cc: {error}");
+            return None;
+        }
+    }
+    let output = compile(&["-lkshark"]).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Some(program)
+}
+
+/// What KernelShark lists of `file` is what we read in it; how many events that are.
+fn check(lister: &Path, file: &Path) -> usize {
+    let output = Command::new(lister).arg(file).output().unwrap();
+    assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    // It adds what the file says of the time of day, and lines of its own where events were lost.
+    let offset = TraceDat::open(file, Open::default()).unwrap().options.time_offset().unwrap_or(0);
+    let lines = String::from_utf8(output.stdout).unwrap();
+    let listed = lines.lines().filter(|line| !line.ends_with(" missed_events")).map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [time, cpu, pid, name] = words[..] else { panic!("{line:?}") };
+        let time = u64::try_from(time.parse::<i128>().unwrap() - offset).unwrap();
+        let event = name.rsplit('/').next().unwrap().to_owned();
+        Line { time, cpu: cpu.parse().unwrap(), pid: pid.parse().unwrap(), event }
+    });
+    let events = ours(file);
+    let count = events.len();
+    same(listed.collect(), events, file);
+    count
+}
+
+#[test]
+fn it_lists_every_event_of_a_converted_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(lister) = lister(dir.path()) else { return };
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions");
+    let file = dir.path().join("x.dat");
+    convert(&fixture, &file, Open::default(), &mut |_| {}).unwrap();
+    assert_eq!(check(&lister, &file), 783);
+}
+
+#[test]
+fn it_lists_every_event_of_a_live_recording() {
+    let dir = tempfile::tempdir().unwrap();
+    let Some(lister) = lister(dir.path()) else { return };
+    if Tracefs::find().is_err() || !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: making trace instances needs root and tracefs");
+        return;
+    }
+    let file = dir.path().join("x.dat");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.args(["--raw", "-e", "sched", "syscalls", "--to", "127.0.0.1:9", "--record"]).arg(&file);
+    let output = command.args(["--", "sh", "-c", "ls /usr/bin > /dev/null; /bin/true"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(check(&lister, &file) > 100);
+}
