@@ -9,7 +9,7 @@ mod plan;
 mod table;
 mod value;
 
-pub use filter::{Filter, FilterError, Matcher};
+pub use filter::{Filter, FilterError, Matcher, Surroundings};
 pub use plan::{Element, FieldPlan, Plan, Read};
 pub use table::EventTable;
 pub use value::{Array, DecodeError, Texts, Value};

@@ -264,7 +264,7 @@ impl<'a> Compiler<'a> {
     fn pointed(&self, field: &Field) -> Pointed {
         let size = field.ctype.size;
         let column = field.signed.unwrap_or(false);
-        let stored = (size * 8).min(64) as u8;
+        let stored = (size.min(8) * 8) as u8;
         let int = match &field.ctype.base {
             _ if !matches!(size, 1 | 2 | 4 | 8) => None,
             Base::Integer { signed, bits } => Some(Int { bits: *bits, signed: *signed }),
@@ -585,7 +585,7 @@ impl<'a> Compiler<'a> {
             "__print_hex_dump" => {
                 let (bytes, _) = self.bytes(arg(4)?)?;
                 Value::Text(Text::HexDump(Box::new(HexDump {
-                    prefix: self.text(arg(0)?)?,
+                    prefix: self.dump_prefix_text(arg(0)?)?,
                     prefix_type: self.dump_prefix(arg(1)?)?,
                     row: self.number(arg(2)?)?.0,
                     group: self.number(arg(3)?)?.0,
@@ -650,6 +650,14 @@ impl<'a> Compiler<'a> {
         let field = self.format.common.iter().find(|f| f.name == "common_flags").ok_or("common_flags")?;
         let load = Num::Load { offset: field.offset, size: 1, int: Int::U8 };
         Ok(Value::Number(arithmetic(Arithmetic::BitAnd, Int::I32, load, Num::Const(mask)), Int::I32))
+    }
+
+    /// What stands before each line of a dump: a literal. Anything longer would be written once for every 16 bytes.
+    fn dump_prefix_text(&mut self, expr: &'a Expr) -> Compiled<Span> {
+        match self.text(expr)? {
+            Text::Literal(span) => Ok(span),
+            _ => Err("__print_hex_dump()".into()),
+        }
     }
 
     /// `DUMP_PREFIX_NONE` and the like are enum constants, of value 0, 1, 2 since ever (include/linux/printk.h).
