@@ -626,18 +626,33 @@ impl<'a> Compiler<'a> {
             "__fswab16" | "__builtin_bswap16" | "__swab16" => self.swap(arg(0)?, 2)?,
             "__fswab32" | "__builtin_bswap32" | "__swab32" => self.swap(arg(0)?, 4)?,
             "__fswab64" | "__builtin_bswap64" | "__swab64" => self.swap(arg(0)?, 8)?,
-            "jiffies_to_msecs" => {
-                // The number of jiffies a second is a constant of the kernel's, where the caller knows it.
-                let hz = self.constants.value("HZ").filter(|hz| *hz > 0 && 1000 % hz == 0).ok_or_else(missing)?;
-                let (num, from) = self.number(arg(0)?)?;
-                let factor = Num::Const((1000 / hz) as u64);
-                Value::Number(
-                    arithmetic(Arithmetic::Multiply, Int::U32, convert(Int::U32, num, from), factor),
-                    Int::U32,
-                )
-            }
+            "jiffies_to_msecs" => self.jiffies(arg(0)?, 1000).ok_or_else(missing)??,
+            "jiffies_to_usecs" => self.jiffies(arg(0)?, 1_000_000).ok_or_else(missing)??,
             _ => return Err(missing()),
         })
+    }
+
+    /// A number of jiffies in units of which a second has `units` (`jiffies_to_msecs` and its like in kernel/time/time.c).
+    /// None where the caller does not know how many jiffies a second has.
+    fn jiffies(&mut self, operand: &'a Expr, units: i64) -> Option<Compiled<Value>> {
+        let hz = self.constants.value("HZ").filter(|hz| *hz > 0)?;
+        let common = greatest_common_divisor(units, hz);
+        let (times, by) = (Num::Const((units / common) as u64), hz / common);
+        // A 32-bit kernel that cannot multiply alone has tables of its own for that.
+        if by != 1 && self.long == LongSize::Four {
+            return None;
+        }
+        Some(self.number(operand).map(|(num, from)| {
+            let long = self.long_int(false);
+            let mut num = arithmetic(Arithmetic::Multiply, long, convert(long, num, from), times);
+            if by != 1 {
+                // Milliseconds are rounded up, microseconds down.
+                let round = if units == 1000 { by - 1 } else { 0 };
+                num = arithmetic(Arithmetic::Add, long, num, Num::Const(round as u64));
+                num = arithmetic(Arithmetic::Divide, long, num, Num::Const(by as u64));
+            }
+            Value::Number(convert(Int::U32, num, long), Int::U32)
+        }))
     }
 
     fn swap(&mut self, operand: &'a Expr, bytes: u8) -> Compiled<Value> {
@@ -729,6 +744,10 @@ impl<'a> Compiler<'a> {
         }
         table
     }
+}
+
+fn greatest_common_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 const NSEC_PER_SEC: u64 = 1_000_000_000;

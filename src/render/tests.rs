@@ -162,6 +162,32 @@ fn expressions_follow_the_rules_of_c() {
 }
 
 #[test]
+fn jiffies_are_as_long_as_the_kernel_s_timer_makes_them() {
+    struct Timer(i64);
+    impl Constants for Timer {
+        fn value(&self, name: &str) -> Option<i64> {
+            (name == "HZ" && self.0 > 0).then_some(self.0)
+        }
+
+        fn enumerators(&self, _: &str) -> Vec<(&str, i64)> {
+            vec![]
+        }
+    }
+    let format = event("", "\"%u %u\", jiffies_to_msecs(7), jiffies_to_usecs(7)", LongSize::Eight);
+    let text = |hz, long| {
+        let mut out = vec![];
+        TextPlan::compile(&format, long, Endian::Little, &Timer(hz)).render(&record(&[]), &NoNames, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let unknown = "{jiffies_to_msecs()?} {jiffies_to_usecs()?}";
+    for (hz, want) in [(100, "70 70000"), (250, "28 28000"), (1000, "7 7000"), (300, "24 23333"), (0, unknown)] {
+        assert_eq!(text(hz, LongSize::Eight), want, "{hz}");
+    }
+    assert_eq!(text(250, LongSize::Four), "28 28000");
+    assert_eq!(text(300, LongSize::Four), unknown);
+}
+
+#[test]
 fn what_only_the_kernel_knows_stands_alone() {
     let table = [
         ("\"a=%d b=%d\", jiffies - 1, 2", "a={jiffies?} b=2"),
