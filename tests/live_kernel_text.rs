@@ -9,14 +9,16 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream, UdpSocket},
-    os::unix::fs::{OpenOptionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
 };
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
-use common::kernel_text;
+use common::{
+    instance::{Instance, freeze, tracing},
+    kernel_text,
+};
 use ftrace_live::{
     capture::{Capture, folder},
     format::Endian,
@@ -36,36 +38,6 @@ const GROUPS: [&[&str]; 9] = [
     &["rcu", "preemptirq", "lock", "rseq", "printk", "module", "notifier", "cpuhp", "csd"],
     &["xfs", "btrfs", "kvm", "kvmmmu", "fuse", "erofs", "overlayfs", "nfs", "sunrpc", "dma", "dma_fence"],
 ];
-
-/// An instance of our own, removed in the end.
-struct Instance(PathBuf);
-
-impl Instance {
-    fn new(tracing: &Path) -> Result<Instance, String> {
-        let path = tracing.join(format!("instances/ftrace-live-text-{}", std::process::id()));
-        fs::create_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
-        Ok(Instance(path))
-    }
-
-    fn write(&self, file: &str, text: &str) -> std::io::Result<()> {
-        fs::write(self.0.join(file), text)
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        _ = self.write("tracing_on", "0");
-        _ = self.write("events/enable", "0");
-        _ = fs::remove_dir(&self.0);
-    }
-}
-
-/// tracefs, if this process may use it.
-fn tracing() -> Result<PathBuf, String> {
-    let path = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"].map(PathBuf::from);
-    let found = path.into_iter().find(|path| path.join("instances").is_dir());
-    found.ok_or_else(|| "no tracefs is mounted, or this user may not use it".to_owned())
-}
 
 /// A little of everything that a system does.
 fn load(scratch: &Path, marker: &Path, until: Instant) {
@@ -106,41 +78,6 @@ fn load(scratch: &Path, marker: &Path, until: Instant) {
     _ = fs::remove_dir_all(&shm);
 }
 
-/// Freezes the instance's ring into a capture folder: the text first, then the bytes.
-fn freeze(tracing: &Path, instance: &Path, folder: &Path) {
-    fs::create_dir_all(folder).unwrap();
-    for file in ["trace", "trace_clock", "trace_options", "current_tracer"] {
-        fs::write(folder.join(file), fs::read(instance.join(file)).unwrap()).unwrap();
-    }
-    fs::write(folder.join("saved_cmdlines"), fs::read(tracing.join("saved_cmdlines")).unwrap()).unwrap();
-    fs::write(folder.join("uname"), fs::read("/proc/version").unwrap()).unwrap();
-    let events = folder.join("events");
-    fs::create_dir(&events).unwrap();
-    for system in fs::read_dir(instance.join("events")).unwrap().flatten().filter(|e| e.path().is_dir()) {
-        symlink(system.path(), events.join(system.file_name())).unwrap();
-    }
-    // One read: the kernel gives nothing more to a second one.
-    let mut header = vec![0; 4096];
-    let len = fs::File::open(instance.join("events/header_page")).unwrap().read(&mut header).unwrap();
-    fs::write(events.join("header_page"), &header[..len]).unwrap();
-    symlink("/proc/kallsyms", folder.join("kallsyms")).unwrap();
-    symlink("/sys/kernel/btf/vmlinux", folder.join("btf")).unwrap();
-    symlink(tracing.join("printk_formats"), folder.join("printk_formats")).unwrap();
-    for cpu in fs::read_dir(instance.join("per_cpu")).unwrap().flatten() {
-        let target = folder.join("per_cpu").join(cpu.file_name());
-        fs::create_dir_all(&target).unwrap();
-        fs::write(target.join("stats"), fs::read(cpu.path().join("stats")).unwrap()).unwrap();
-        let mut ring = fs::OpenOptions::new();
-        let mut ring = ring.read(true).custom_flags(libc::O_NONBLOCK).open(cpu.path().join("trace_pipe_raw")).unwrap();
-        let (mut bytes, mut page) = (vec![], vec![0; 1 << 16]);
-        // One read gives one sub-buffer; at the end of the ring it would block.
-        while let Ok(len @ 1..) = ring.read(&mut page) {
-            bytes.extend_from_slice(&page[..len]);
-        }
-        fs::write(target.join("trace_pipe_raw"), bytes).unwrap();
-    }
-}
-
 fn compare<E: ByteOrder>(capture: &mut Capture, folder: &Path) -> kernel_text::Tally {
     let (names, errors) = Names::load(folder);
     assert!(errors.is_empty(), "{errors:?}");
@@ -157,7 +94,7 @@ fn compare<E: ByteOrder>(capture: &mut Capture, folder: &Path) -> kernel_text::T
 
 #[test]
 fn every_line_of_the_running_kernel() {
-    let instance = tracing().and_then(|tracing| Instance::new(&tracing).map(|instance| (tracing, instance)));
+    let instance = tracing().and_then(|tracing| Instance::new(&tracing, "text").map(|instance| (tracing, instance)));
     let (tracing, instance) = match instance {
         Ok(found) => found,
         Err(why) => {

@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use crate::format::btf::Btf;
 use crate::format::{Endian, EventFormat, FormatError, HeaderPage, LongSize};
-use crate::names::Enums;
+use crate::names::{Enums, hz};
 use crate::tracefs::{
     ClockPair, CpuStats, EnableFailure, EventName, Guard, Instance, RawRead, Setup, StoppedCommand, TraceClock,
     Tracefs, TracefsError,
@@ -292,7 +292,7 @@ fn freeze(
         folder.write(event.folder().join("format"), text.as_bytes())?;
         formats.extend(EventFormat::parse(&event.system, &text, header.long_size()));
     }
-    match constants(&formats) {
+    match constants(tracefs.root(), &formats) {
         Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
         Ok(_) => {}
         Err(error) => {
@@ -388,9 +388,11 @@ fn optional(
 }
 
 /// The text of the `constants` file for these formats.
-fn constants(formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
+fn constants(tracefs: &Path, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
     let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
-    Ok(Enums::from(btf).text_for(formats))
+    let mut enums = Enums::from(btf);
+    enums.set_hz(hz::of_folder(tracefs));
+    Ok(enums.text_for(formats))
 }
 
 fn clock_file(clock: TraceClock, pair: Option<ClockPair>, long_size: LongSize) -> ClockFile {

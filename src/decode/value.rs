@@ -252,7 +252,7 @@ fn read_other<'r, E: ByteOrder>(field: &FieldPlan, record: &'r [u8]) -> Result<V
         Read::Scalar(element) => scalar::<E>(element, fixed(element.size())?),
         Read::Array(element, _) => elements::<E>(element, fixed(field.read.fixed_size())?),
         Read::DataLoc(element) => elements::<E>(element, located::<E>(record, at, 0)?),
-        Read::RelLoc(element) => elements::<E>(element, located::<E>(record, at, at + 4)?),
+        Read::RelLoc(element) => elements::<E>(element, located::<E>(record, at, at.saturating_add(4))?),
         Read::DataLocShort(element) => {
             let offset = usize::from(E::read_u16(fixed(2)?));
             let bytes = record.get(offset..).ok_or_else(|| DecodeError::location(record, at, offset, 0))?;

@@ -210,6 +210,10 @@ impl Declaration<'_> {
                 (natural.unwrap_or(1), place)
             }
             None if size == 0 => (natural.unwrap_or(1), Place::Tail),
+            // A mask by value: as many longs as its CPUs need.
+            None if self.is_cpu_mask() && size > long.bytes() && size.is_multiple_of(long.bytes()) => {
+                (long.bytes(), Place::Array { count: size / long.bytes() })
+            }
             None if self.brackets.is_empty() => (size, Place::Scalar),
             None => match natural {
                 Some(element) if element <= size => (element, Place::Array { count: size / element }),
@@ -223,6 +227,10 @@ impl Declaration<'_> {
         };
         let base = self.base(element_size, signed, long);
         (CType { base, name, size: element_size }, place)
+    }
+
+    fn is_cpu_mask(&self) -> bool {
+        self.stars == 0 && self.brackets.is_empty() && self.words[..] == ["cpumask_t"]
     }
 
     /// Bytes one element of this type takes in C on a kernel with such longs; `None` for types whose size is not known
@@ -246,7 +254,6 @@ impl Declaration<'_> {
         }
         let stored = match element_size {
             1 | 2 | 4 | 8 => (element_size * 8) as u8,
-            _ if self.words[..] == ["cpumask_t"] => return Base::CpuMask,
             _ => return Base::Opaque,
         };
         match self.words[..] {
@@ -341,6 +348,9 @@ mod tests {
             ("__data_loc u64[] dma_addrs", 4, false, "dma_addrs", "u64", int(false, 64), 8, DataLoc),
             ("__data_loc unsigned long[] target_cpus", 4, false, "target_cpus", "unsigned long", int(false, 64), 8, DataLoc),
             ("__data_loc cpumask_t cpumask", 4, false, "cpumask", "cpumask_t", CpuMask, 8, DataLoc),
+            ("cpumask_t mask", 8, false, "mask", "cpumask_t", CpuMask, 8, Scalar),
+            ("cpumask_t mask", 128, false, "mask", "cpumask_t", CpuMask, 8, Array { count: 16 }),
+            ("cpumask_t mask", 89, false, "mask", "cpumask_t", Opaque, 89, Scalar),
             ("__data_loc struct nvmap_handle *[] h", 4, false, "h", "struct nvmap_handle *", Pointer, 8, DataLoc),
             ("__data_loc char[][2] arg1", 8, true, "arg1", "char", Char, 1, DataLocArray { count: 2 }),
             ("__data_loc char[][9] liar", 4_000_000_000, true, "liar", "char", Char, 1, DataLoc),

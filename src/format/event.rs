@@ -15,6 +15,9 @@ use nom::{
 
 use super::{CType, FormatError, LongSize, Place, declaration, syntax};
 
+/// The longest format files of the kernel, those with tables of hundreds of names, have some 15 KiB.
+const MAX_LEN: usize = 256 << 10;
+
 /// The number that marks an event's records: `common_type`, the first two bytes. It changes from boot to boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub u16);
@@ -88,6 +91,9 @@ pub struct EventFormat {
 impl EventFormat {
     /// Parses the text of `events/<system>/<event>/format` from a kernel with longs of size `long`.
     pub fn parse(system: &str, text: &str, long: LongSize) -> Result<EventFormat, FormatError> {
+        if text.len() > MAX_LEN {
+            return Err(FormatError::TooLong(text.len()));
+        }
         let (rest, (name, id)) = header(text).map_err(|e| at(text, e, "name: and ID: lines"))?;
         let (rest, common) = field_lines(text, rest, long)?;
         // The blank line between common and own fields stands there even when the event has no own fields.
@@ -221,6 +227,12 @@ mod tests {
 
     fn file(fields: &str, print_fmt: &str) -> String {
         format!("name: e\nID: 3\nformat:\n{COMMON}\n{fields}print fmt: {print_fmt}\n")
+    }
+
+    #[test]
+    fn a_file_longer_than_any_of_the_kernel_s_is_refused() {
+        let text = file("", &format!("\"{}\"", " ".repeat(MAX_LEN)));
+        assert_eq!(EventFormat::parse("s", &text, LongSize::Eight), Err(FormatError::TooLong(text.len())));
     }
 
     #[test]

@@ -76,6 +76,9 @@ pub enum FormatError {
         /// The beginning of what stands there.
         found: String,
     },
+    /// Far longer than any event's of the kernel. What is done with a format once takes time by the square of its parts.
+    #[error("{0} bytes are too many for an event's format")]
+    TooLong(usize),
     /// `header_page` lacks a part that the layout of a sub-buffer depends on.
     #[error("header_page has no usable field {0:?}")]
     HeaderField(&'static str),

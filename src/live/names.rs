@@ -4,7 +4,7 @@
 
 use crate::format::btf::Btf;
 use crate::format::{EventFormat, LongSize};
-use crate::names::{Enums, Kallsyms, Names, PrintkFormats};
+use crate::names::{Enums, Kallsyms, Names, PrintkFormats, hz};
 use crate::outputs::Outputs;
 use crate::tracefs::Tracefs;
 
@@ -20,6 +20,9 @@ pub(super) fn of_events(tracefs: &Tracefs, formats: &[EventFormat], outputs: &Ou
         return names;
     }
     names.enums = enums();
+    if formats.iter().any(|format| hz::is_needed_by(&format.print_fmt)) {
+        names.enums.set_hz(hz::of_folder(tracefs.root()));
+    }
     if outputs.text.is_some() {
         let symbolic = |format: &EventFormat| {
             format.system == "ftrace"

@@ -16,6 +16,7 @@ use std::{
     fmt::Write,
 };
 
+use super::hz;
 use crate::format::{Base, EventFormat, btf::Btf};
 
 /// Named constants and enums.
@@ -52,6 +53,11 @@ impl Enums {
         constants
     }
 
+    /// Notes the kernel's timer interrupts a second, which stand among its constants as `HZ`.
+    pub(crate) fn set_hz(&mut self, hz: Option<i64>) {
+        self.kept.extend(hz.map(|hz| (hz::NAME.to_owned(), hz)));
+    }
+
     /// The value of the constant `name`.
     pub fn value(&self, name: &str) -> Option<i64> {
         match (self.kept.get(name), &self.btf) {
@@ -75,6 +81,7 @@ impl Enums {
         let mut enums = BTreeSet::new();
         for format in formats {
             names.extend(identifiers(&format.print_fmt));
+            names.extend(hz::is_needed_by(&format.print_fmt).then_some(hz::NAME));
             enums.extend(format.fields.iter().filter_map(|field| match &field.ctype.base {
                 Base::Enum(name) => Some(name.as_str()),
                 _ => None,

@@ -10,6 +10,7 @@
 mod comms;
 mod enums;
 mod fixed;
+pub(crate) mod hz;
 mod kallsyms;
 mod printk_formats;
 
@@ -141,6 +142,9 @@ impl Names {
                 Ok(btf) => names.enums = btf.into(),
                 Err(source) => errors.push(NamesError::Btf(source)),
             }
+        }
+        if names.enums.value(hz::NAME).is_none() {
+            names.enums.set_hz(hz::of_folder(folder));
         }
         (names, errors)
     }

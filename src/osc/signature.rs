@@ -71,7 +71,7 @@ impl<'a> Signature<'a> {
                 self.text(name, field, Op::Other(Other::Text(number)))
             }
             Read::DataLocTexts(count) => self.array(name, count, |s, name, index| {
-                s.text(name, field, Op::Other(Other::TextOf(at + 4 * index)));
+                s.text(name, field, Op::Other(Other::TextOf(at.saturating_add(4 * index))));
             }),
             Read::Array(Element::Byte, _) if field.ctype.base == crate::format::Base::Opaque => {
                 match self.options.types {
@@ -84,7 +84,8 @@ impl<'a> Signature<'a> {
             }
             Read::Array(element, count) if element != Element::Byte && count <= MAX_FLAT => {
                 self.array(name, count, |s, name, index| {
-                    let at = at + element.size() * index;
+                    // A place beyond any record is none, wherever an element of it would be.
+                    let at = at.saturating_add(element.size() * index);
                     match element {
                         Element::Pointer { .. } => s.pointer(name, field, at, element),
                         _ => s.number(name, field, at, element),

@@ -264,7 +264,7 @@ impl<'a> Compiler<'a> {
     fn pointed(&self, field: &Field) -> Pointed {
         let size = field.ctype.size;
         let column = field.signed.unwrap_or(false);
-        let stored = (size * 8).min(64) as u8;
+        let stored = (size.min(8) * 8) as u8;
         let int = match &field.ctype.base {
             _ if !matches!(size, 1 | 2 | 4 | 8) => None,
             Base::Integer { signed, bits } => Some(Int { bits: *bits, signed: *signed }),
@@ -585,7 +585,7 @@ impl<'a> Compiler<'a> {
             "__print_hex_dump" => {
                 let (bytes, _) = self.bytes(arg(4)?)?;
                 Value::Text(Text::HexDump(Box::new(HexDump {
-                    prefix: self.text(arg(0)?)?,
+                    prefix: self.dump_prefix_text(arg(0)?)?,
                     prefix_type: self.dump_prefix(arg(1)?)?,
                     row: self.number(arg(2)?)?.0,
                     group: self.number(arg(3)?)?.0,
@@ -626,18 +626,33 @@ impl<'a> Compiler<'a> {
             "__fswab16" | "__builtin_bswap16" | "__swab16" => self.swap(arg(0)?, 2)?,
             "__fswab32" | "__builtin_bswap32" | "__swab32" => self.swap(arg(0)?, 4)?,
             "__fswab64" | "__builtin_bswap64" | "__swab64" => self.swap(arg(0)?, 8)?,
-            "jiffies_to_msecs" => {
-                // The number of jiffies a second is a constant of the kernel's, where the caller knows it.
-                let hz = self.constants.value("HZ").filter(|hz| *hz > 0 && 1000 % hz == 0).ok_or_else(missing)?;
-                let (num, from) = self.number(arg(0)?)?;
-                let factor = Num::Const((1000 / hz) as u64);
-                Value::Number(
-                    arithmetic(Arithmetic::Multiply, Int::U32, convert(Int::U32, num, from), factor),
-                    Int::U32,
-                )
-            }
+            "jiffies_to_msecs" => self.jiffies(arg(0)?, 1000).ok_or_else(missing)??,
+            "jiffies_to_usecs" => self.jiffies(arg(0)?, 1_000_000).ok_or_else(missing)??,
             _ => return Err(missing()),
         })
+    }
+
+    /// A number of jiffies in units of which a second has `units` (`jiffies_to_msecs` and its like in kernel/time/time.c).
+    /// None where the caller does not know how many jiffies a second has.
+    fn jiffies(&mut self, operand: &'a Expr, units: i64) -> Option<Compiled<Value>> {
+        let hz = self.constants.value("HZ").filter(|hz| *hz > 0)?;
+        let common = greatest_common_divisor(units, hz);
+        let (times, by) = (Num::Const((units / common) as u64), hz / common);
+        // A 32-bit kernel that cannot multiply alone has tables of its own for that.
+        if by != 1 && self.long == LongSize::Four {
+            return None;
+        }
+        Some(self.number(operand).map(|(num, from)| {
+            let long = self.long_int(false);
+            let mut num = arithmetic(Arithmetic::Multiply, long, convert(long, num, from), times);
+            if by != 1 {
+                // Milliseconds are rounded up, microseconds down.
+                let round = if units == 1000 { by - 1 } else { 0 };
+                num = arithmetic(Arithmetic::Add, long, num, Num::Const(round as u64));
+                num = arithmetic(Arithmetic::Divide, long, num, Num::Const(by as u64));
+            }
+            Value::Number(convert(Int::U32, num, long), Int::U32)
+        }))
     }
 
     fn swap(&mut self, operand: &'a Expr, bytes: u8) -> Compiled<Value> {
@@ -650,6 +665,14 @@ impl<'a> Compiler<'a> {
         let field = self.format.common.iter().find(|f| f.name == "common_flags").ok_or("common_flags")?;
         let load = Num::Load { offset: field.offset, size: 1, int: Int::U8 };
         Ok(Value::Number(arithmetic(Arithmetic::BitAnd, Int::I32, load, Num::Const(mask)), Int::I32))
+    }
+
+    /// What stands before each line of a dump: a literal. Anything longer would be written once for every 16 bytes.
+    fn dump_prefix_text(&mut self, expr: &'a Expr) -> Compiled<Span> {
+        match self.text(expr)? {
+            Text::Literal(span) => Ok(span),
+            _ => Err("__print_hex_dump()".into()),
+        }
     }
 
     /// `DUMP_PREFIX_NONE` and the like are enum constants, of value 0, 1, 2 since ever (include/linux/printk.h).
@@ -721,6 +744,10 @@ impl<'a> Compiler<'a> {
         }
         table
     }
+}
+
+fn greatest_common_divisor(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
 const NSEC_PER_SEC: u64 = 1_000_000_000;

@@ -3,12 +3,12 @@
 //! `    bash-1234    [001] d.h1.    15.926547: ` as `trace_print_context`, `trace_print_lat_fmt` and `trace_print_time`
 //! write it (kernel/trace/trace_output.c, trace.c). What the `trace` file begins with, its header of `#` lines, is left out.
 
-use crate::{format::Endian, names::Names, ring::Lost};
+use crate::{format::Endian, names::Names, ring::Lost, tracefs::TraceClock};
 
 /// What of the tracer's options changes the text of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineOptions {
-    /// The clock counts nanoseconds: show seconds. `counter`, `x86-tsc` and their like are shown as they are.
+    /// The clock counts nanoseconds: show seconds. `counter`, `uptime`, `x86-tsc` and their like are shown as they are.
     pub nanoseconds: bool,
     /// `irq-info`: the column of flags.
     pub irq_info: bool,
@@ -24,6 +24,12 @@ pub struct LineOptions {
     pub sym_addr: bool,
     /// `annotate`: `##### CPU 1 buffer started ####`.
     pub annotate: bool,
+    /// `verbose`: the arguments of system calls have their types.
+    pub verbose: bool,
+    /// `trace_printk`: without it, `printk-msg-only` has no effect.
+    pub trace_printk: bool,
+    /// `printk-msg-only`: a marker's line is the message alone.
+    pub printk_msg_only: bool,
     /// System calls' arguments above 9 have a `0x`: kernels since about 6.15.
     pub syscall_prefix: bool,
     /// Bit 1 of the flags is [`flag::NEED_RESCHED_LAZY`]: kernels since 6.13. Before, it said that the machine could not
@@ -52,6 +58,9 @@ impl Default for LineOptions {
             sym_offset: false,
             sym_addr: false,
             annotate: true,
+            verbose: false,
+            trace_printk: true,
+            printk_msg_only: false,
             syscall_prefix: true,
             lazy_resched: true,
             line_buffer: LINE_BUFFER,
@@ -74,6 +83,9 @@ impl LineOptions {
                 "sym-offset" => &mut self.sym_offset,
                 "sym-addr" => &mut self.sym_addr,
                 "annotate" => &mut self.annotate,
+                "verbose" => &mut self.verbose,
+                "trace_printk" => &mut self.trace_printk,
+                "printk-msg-only" => &mut self.printk_msg_only,
                 _ => continue,
             };
             *option = on;
@@ -90,11 +102,9 @@ impl LineOptions {
         self.syscall_prefix = release >= (6, 15);
     }
 
-    /// Sets what follows from the clock's name: the `in_ns` column of `trace_clocks` (kernel/trace/trace.c). The clocks of
-    /// an architecture (`x86-tsc`, `ppc-tb`) count ticks.
+    /// Sets what follows from the clock's name: the `in_ns` column of `trace_clocks` (kernel/trace/trace.c).
     pub fn set_clock(&mut self, clock: &str) {
-        let in_ns = ["local", "global", "uptime", "perf", "mono", "mono_raw", "boot", "tai"];
-        self.nanoseconds = in_ns.contains(&clock);
+        self.nanoseconds = TraceClock::from_name(clock).is_nanoseconds();
     }
 }
 
@@ -332,7 +342,20 @@ mod tests {
         let mut options = LineOptions::default();
         options.set_clock("counter");
         assert_eq!(context(INIT, 1, 15_926, &options), "            init-1       [001] d.h12        15926: ");
-        for (clock, nanoseconds) in [("mono_raw", true), ("x86-tsc", false), ("ppc-tb", false), ("tai", true)] {
+        // The column `in_ns` of `trace_clocks`.
+        for (clock, nanoseconds) in [
+            ("local", true),
+            ("global", true),
+            ("counter", false),
+            ("uptime", false),
+            ("perf", true),
+            ("mono", true),
+            ("mono_raw", true),
+            ("boot", true),
+            ("tai", true),
+            ("x86-tsc", false),
+            ("ppc-tb", false),
+        ] {
             options.set_clock(clock);
             assert_eq!(options.nanoseconds, nanoseconds, "{clock}");
         }

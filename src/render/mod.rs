@@ -21,7 +21,9 @@
 
 pub mod builtin;
 mod compile;
+mod date;
 mod errno;
+mod escape;
 pub mod graph;
 pub mod line;
 mod meaning;

@@ -7,7 +7,7 @@ use super::{
     meaning::{self, Meaning},
     pointer::{self, Pointee},
     printf::{self, Amount, Conversion, Flags, Length, Part, Radix, Spec},
-    text::Text,
+    text::{LONGEST, Text},
     value::{Bytes, Context, Fault, Int, Label, Num, Span},
 };
 use crate::{
@@ -176,7 +176,11 @@ impl TextPlan {
     #[inline]
     fn write(&self, pieces: &[Piece], record: &[u8], symbols: &dyn Symbols, out: &mut Vec<u8>) {
         let context = Context { record, pool: &self.pool, big: self.big, long: self.long, symbols };
+        let start = out.len();
         for piece in pieces {
+            if out.len() - start > LONGEST {
+                break;
+            }
             let written = match piece {
                 Piece::Literal(span) => {
                     out.extend_from_slice(context.text(*span));

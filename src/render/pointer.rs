@@ -1,7 +1,9 @@
 //! `%p` and the letters behind it (`pointer` in lib/vsprintf.c).
 
 use super::{
-    printf::{Radix, Spec, fit_text, write_decimal, write_hex, write_hex_padded, write_number, write_signed},
+    date::{DateStyle, Moment},
+    escape::Escapes,
+    printf::{Radix, Spec, fit_text, write_decimal, write_hex, write_hex_padded, write_number},
     symbol,
     value::{Bytes, Context, Fault},
 };
@@ -36,6 +38,12 @@ pub(super) enum Pointee {
     Features,
     /// `%p4cc`: a pixel format's four characters.
     FourCc,
+    /// `%pE…`: bytes, escaped.
+    Escaped(Escapes),
+    /// `%ptR…`: a `struct rtc_time`.
+    RtcTime(DateStyle),
+    /// `%ptT…`: seconds since 1970.
+    Seconds(DateStyle),
 }
 
 /// Whether the bytes of an IPv4 address are those of a number in the kernel's byte order.
@@ -125,7 +133,10 @@ impl Pointee {
             Some('e') => Pointee::Error,
             Some('N') if second == Some('F') => Pointee::Features,
             Some('4') if rest.starts_with("cc") => Pointee::FourCc,
-            Some('R' | 'r' | 'E' | 'V' | 'N' | 'd' | 'D' | 'C' | 'g' | 't' | 'G' | 'O' | 'u' | 'k' | 'A') => {
+            Some('E') => Pointee::Escaped(Escapes::of(rest)),
+            Some('t') if second == Some('R') => Pointee::RtcTime(DateStyle::of(&rest[1..])),
+            Some('t') if second == Some('T') => Pointee::Seconds(DateStyle::of(&rest[1..])),
+            Some('R' | 'r' | 'V' | 'N' | 'd' | 'D' | 'C' | 'g' | 't' | 'G' | 'O' | 'u' | 'k' | 'A') => {
                 return None;
             }
             // Letters that mean nothing are passed over.
@@ -170,7 +181,7 @@ pub(super) fn write_address(
                     out.push(b'-');
                     out.extend_from_slice(name.as_bytes());
                 }
-                None => return write_signed(out, number),
+                None => return write_number(out, number as u64, Radix::Signed, spec),
             }
         }
         _ => return write_pointer(out, address, spec, long),
@@ -232,6 +243,26 @@ pub(super) fn write_pointee(
                 out.extend(separator.filter(|_| i > 0));
                 write_hex_padded(out, u64::from(*byte), 2);
             }
+            return Ok(());
+        }
+        Pointee::Escaped(escapes) => {
+            // The width is the number of bytes; without one it is 1.
+            let len = usize::try_from(spec.width).unwrap_or(1);
+            escapes.write(out, view.rest.get(..len).unwrap_or(view.rest));
+            return Ok(());
+        }
+        Pointee::RtcTime(style) => {
+            let number = |index: usize| {
+                let bytes = view.rest.get(4 * index..).ok_or(Fault::SHORT)?;
+                context.load(bytes, 4).map(|value| value as u32 as i32)
+            };
+            let [second, minute, hour, day, month, year] =
+                [number(0)?, number(1)?, number(2)?, number(3)?, number(4)?, number(5)?];
+            style.write(out, Moment { second, minute, hour, day, month, year });
+            return Ok(());
+        }
+        Pointee::Seconds(style) => {
+            style.write(out, Moment::of_seconds(context.load(view.rest, 8)? as i64));
             return Ok(());
         }
         Pointee::Bitmap(style) => {

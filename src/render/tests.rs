@@ -162,6 +162,32 @@ fn expressions_follow_the_rules_of_c() {
 }
 
 #[test]
+fn jiffies_are_as_long_as_the_kernel_s_timer_makes_them() {
+    struct Timer(i64);
+    impl Constants for Timer {
+        fn value(&self, name: &str) -> Option<i64> {
+            (name == "HZ" && self.0 > 0).then_some(self.0)
+        }
+
+        fn enumerators(&self, _: &str) -> Vec<(&str, i64)> {
+            vec![]
+        }
+    }
+    let format = event("", "\"%u %u\", jiffies_to_msecs(7), jiffies_to_usecs(7)", LongSize::Eight);
+    let text = |hz, long| {
+        let mut out = vec![];
+        TextPlan::compile(&format, long, Endian::Little, &Timer(hz)).render(&record(&[]), &NoNames, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let unknown = "{jiffies_to_msecs()?} {jiffies_to_usecs()?}";
+    for (hz, want) in [(100, "70 70000"), (250, "28 28000"), (1000, "7 7000"), (300, "24 23333"), (0, unknown)] {
+        assert_eq!(text(hz, LongSize::Eight), want, "{hz}");
+    }
+    assert_eq!(text(250, LongSize::Four), "28 28000");
+    assert_eq!(text(300, LongSize::Four), unknown);
+}
+
+#[test]
 fn what_only_the_kernel_knows_stands_alone() {
     let table = [
         ("\"a=%d b=%d\", jiffies - 1, 2", "a={jiffies?} b=2"),
@@ -169,6 +195,7 @@ fn what_only_the_kernel_knows_stands_alone() {
         ("\"%d %d\", 1 / 0, 2", "{/0?} 2"),
         ("\"%d\"", "{missing argument?}"),
         ("\"%pd %d\", 0, 1", "{%pd?} 1"),
+        ("\"%pGg|%pV|%pOF|%pfw|%ptx|%d\", 1, 2, 3, 4, 5, 6", "{%pGg?}|{%pV?}|{%pOF?}|{%pfw?}|{%ptx?}|6"),
         ("\"%d %d\", ({ int i = 1; i++; }), 7", "{a statement expression?} 7"),
         ("\"%d\", REC->absent", "{REC->absent?}"),
     ];
@@ -272,6 +299,27 @@ fn bytes_in_hexadecimal() {
 }
 
 #[test]
+fn bytes_escaped() {
+    assert_eq!(of_bytes("\"[%*pE] [%pE] [%0pE]\", 4, REC->a, REC->a, REC->a", b"a\n\0b"), "[a\\n\\0b] [a] [a]");
+    assert_eq!(of_bytes("\"%4pEhp\", REC->a", b"a\n\0b"), "a\\x0a\\x00b");
+    assert_eq!(of_bytes("\"[%*pE]\", 0, REC->a", b"abcd"), "[]");
+}
+
+#[test]
+fn dates_and_times_of_day() {
+    let at = |print_fmt: &str, bytes: &[u8], endian| {
+        let fields = format!("time64_t t;8;8;1\nstruct rtc_time tm;8;{};0", bytes.len());
+        text(&event(&fields, print_fmt, LongSize::Eight), LongSize::Eight, endian, &record(bytes))
+    };
+    let seconds = 1_546_615_094_i64;
+    assert_eq!(at("\"%ptT\", &REC->t", &seconds.to_le_bytes(), Endian::Little), "2019-01-04T15:18:14");
+    assert_eq!(at("\"%ptTds %d\", &REC->t, 1", &seconds.to_be_bytes(), Endian::Big), "2019-01-04 1");
+    let tm = [14, 18, 15, 4, 0, 119, 5, 3, 0].map(i32::to_le_bytes).concat();
+    assert_eq!(at("\"%ptR %ptRtr\", &REC->tm, &REC->tm", &tm, Endian::Little), "2019-01-04T15:18:14 15:18:14");
+    assert_eq!(at("\"%ptR\", &REC->tm", &tm[..20], Endian::Little), "{short record?}");
+}
+
+#[test]
 fn a_hex_dump_is_lines_of_sixteen_bytes() {
     let bytes: Vec<u8> = (0x30..0x42).collect();
     let dump = |arguments: &str| of_bytes(&format!("\"%s\", __print_hex_dump({arguments})"), &bytes);
@@ -321,6 +369,7 @@ fn pointers_symbols_and_errors() {
     assert_eq!(of("%pe", -2_i64 as u64), "[-ENOENT]");
     assert_eq!(of("%pe", -516_i64 as u64), "[-ERESTART_RESTARTBLOCK]");
     assert_eq!(of("%pe", -4000_i64 as u64), "[-4000]");
+    assert_eq!(of("%10pe", -4000_i64 as u64), "[     -4000]");
     assert_eq!(of("%pe", 0x1f), "[000000000000001f]");
     assert_eq!(of("%s", 0xffff_ffff_8200_0000), "[rcu_sched]");
     assert_eq!(of("%s", 0), "[(null)]");

@@ -8,6 +8,10 @@ use super::{
 };
 use crate::decode::until_nul;
 
+/// Where a text has become longer than this, nothing more is added to it. The kernel's own buffer for a line is of 8 KiB,
+/// and was a page of at most 64 KiB before 6.8; only a format or record that no kernel made comes here.
+pub(super) const LONGEST: usize = 128 << 10;
+
 /// What `%s` prints.
 #[derive(Debug, Clone)]
 pub(super) enum Text {
@@ -44,7 +48,7 @@ pub(super) enum Text {
 /// The arguments of `__print_hex_dump`.
 #[derive(Debug, Clone)]
 pub(super) struct HexDump {
-    pub(super) prefix: Text,
+    pub(super) prefix: Span,
     /// `DUMP_PREFIX_NONE`, `_ADDRESS`, `_OFFSET`: 0, 1, 2.
     pub(super) prefix_type: Num,
     pub(super) row: Num,
@@ -158,14 +162,15 @@ fn kernel_string(out: &mut Vec<u8>, address: u64, context: &Context) {
 
 /// `trace_print_flags_seq`: each name whose bits are all set takes these bits away; what is left is hexadecimal.
 fn write_flags(out: &mut Vec<u8>, mut flags: u64, delimiter: &[u8], table: &[(u64, Span)], context: &Context) {
-    let mut first = true;
+    let (mut first, begin) = (true, out.len());
     let mut separate = |out: &mut Vec<u8>| {
         if !std::mem::take(&mut first) {
             out.extend_from_slice(delimiter);
         }
     };
     for (mask, name) in table {
-        if flags == 0 {
+        // A row of no bits matches always, and there can be any number of them.
+        if flags == 0 || out.len() - begin > LONGEST {
             return;
         }
         if flags & mask == *mask {
@@ -220,8 +225,12 @@ impl HexDump {
             _ => 1,
         };
         out.push(b'\n');
+        let begin = out.len();
         for (i, line) in bytes.chunks(row).enumerate() {
-            self.prefix.write(out, context)?;
+            if out.len() - begin > LONGEST {
+                break;
+            }
+            out.extend_from_slice(until_nul(context.text(self.prefix)));
             match prefix_type {
                 // The address of a buffer of the kernel's is not known here.
                 1 => out.extend_from_slice(b"{address?}: "),

@@ -100,6 +100,13 @@ impl TraceText {
             line::write_lost(out, record.cpu, record.lost);
         }
         let Some(graph) = &mut self.graph else {
+            if options.trace_printk
+                && options.printk_msg_only
+                && let Some(Event::Builtin(builtin)) = event
+                && builtin.write_message::<E>(out, record.bytes, names)
+            {
+                return;
+            }
             if first_of_cpu && options.annotate && self.lines > 1 {
                 out.extend_from_slice(b"##### CPU ");
                 write_unsigned(out, record.cpu.into());

@@ -210,10 +210,9 @@ impl Walk {
                 // The length is in the second word and counts that word (`rb_event_data_length`).
                 0 => {
                     if second < 4 {
-                        self.at = self.end;
-                        return Some(Err(RingError::ZeroLength { offset: at }));
+                        return Some(Err(self.zero_length(at)));
                     }
-                    let end = at + 4 + second as usize;
+                    let end = (at + 4).saturating_add(second as usize);
                     if end > self.end {
                         return Some(Err(self.beyond(at, end)));
                     }
@@ -228,13 +227,13 @@ impl Walk {
                         return self.finish(self.end);
                     }
                     if second == 0 {
-                        self.at = self.end;
-                        return Some(Err(RingError::ZeroLength { offset: at }));
+                        return Some(Err(self.zero_length(at)));
                     }
-                    self.at = at + 4 + second as usize;
-                    if self.at > self.end {
-                        return Some(Err(self.beyond(at, self.at)));
+                    let end = (at + 4).saturating_add(second as usize);
+                    if end > self.end {
+                        return Some(Err(self.beyond(at, end)));
                     }
+                    self.at = end;
                 }
                 // RINGBUF_TYPE_TIME_EXTEND: a delta of 59 bits.
                 30 => {
@@ -266,6 +265,13 @@ impl Walk {
             .take()
             .or((left > 0).then_some(RingError::RecordBeyondCommit { offset: at, beyond: 4 - left % 4 }));
         error.map(Err)
+    }
+
+    /// A record of no length at `at`: the walk is over, whatever else is wrong with the sub-buffer.
+    fn zero_length(&mut self, at: usize) -> RingError {
+        self.at = self.end;
+        self.pending = None;
+        RingError::ZeroLength { offset: at }
     }
 
     /// A record at `at` that claims to end at `end`. Where it ends cannot be known, so the walk is over.

@@ -182,6 +182,15 @@ on_every_kernel! {
         assert_eq!(walk::<E>(long, &page[..9]), Err(RingError::ShortHeader { len: 9 }));
     }
 
+    fn a_zero_filled_tail_of_a_cut_sub_buffer_is_one_error<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 9).data(0, b"abcd").word(0, 0).word(0, 0).with_commit(400);
+        let cut = &page[..layout(long, 4096).data_offset() + 16];
+        let (mut walk, _) = Walk::open::<E>(&layout(long, 4096), cut).unwrap();
+        assert!(matches!(walk.next_in::<E>(cut), Some(Ok(_))));
+        assert!(matches!(walk.next_in::<E>(cut), Some(Err(RingError::ZeroLength { .. }))));
+        assert_eq!(walk.next_in::<E>(cut), None);
+    }
+
     fn the_byte_order_shows_in_the_commit_word<E>(long: LongSize) {
         let empty = Page::<E>::new(long, 10).build();
         let full = Page::<E>::new(long, 10).data(1, b"abcd").lost(None).build();

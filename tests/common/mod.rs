@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub mod corpus;
+pub mod instance;
 pub mod kernel_text;
 pub mod live;
 pub mod program;

@@ -4,7 +4,7 @@ use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
     capture::{Capture, CpuRing},
     format::{EventFormat, HeaderPage},
-    names::{Comms, Kallsyms, Names, NamesError, PrintkFormats},
+    names::{Comms, Enums, Kallsyms, Names, NamesError, PrintkFormats, hz},
 };
 
 /// The clock of a recording that states none: what the kernel starts with.
@@ -43,10 +43,13 @@ impl TraceDat {
         Ok(Capture { header, endian, events, broken, clock, clock_pair, uname, problems, rings, names })
     }
 
-    /// Reads the names that the file holds, when it is called: kallsyms is long. There are no enum constants in it.
+    /// Reads the names that the file holds, when it is called: kallsyms is long. There are no enum constants
+    /// in it but the one that its formats tell.
     fn load_names(&self) -> impl Fn() -> (Names, Vec<NamesError>) + Send + use<> {
         let (printk_formats, comms) = (self.metadata.printk_formats.clone(), self.metadata.saved_cmdlines.clone());
         let kallsyms = self.kallsyms_reader();
+        let mut enums = Enums::default();
+        enums.set_hz(self.metadata.formats.iter().find_map(|format| hz::told_by(&format.text)));
         move || {
             let kallsyms = kallsyms();
             let errors = kallsyms.as_ref().err().map(|error| {
@@ -57,6 +60,7 @@ impl TraceDat {
                 kallsyms: kallsyms.as_deref().map(Kallsyms::parse).unwrap_or_default(),
                 printk_formats: PrintkFormats::parse(&printk_formats),
                 comms: Comms::parse(&comms),
+                enums: enums.clone(),
                 ..Names::default()
             };
             (names, errors.into_iter().collect())

@@ -65,7 +65,7 @@ impl Builtin {
     pub fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], context: &Context<'_>) {
         match &self.0 {
             Kind::Ftrace(event) => event.write::<E>(out, record, context),
-            Kind::Syscall(call) => call.write::<E>(out, record, context.options.syscall_prefix),
+            Kind::Syscall(call) => call.write::<E>(out, record, context.options),
             Kind::Probe(name, probe) => {
                 out.extend_from_slice(name.as_bytes());
                 probe.write::<E>(out, record, context.names, context.options);

@@ -4,15 +4,18 @@
 use byteorder::ByteOrder;
 
 use super::number::Number;
-use crate::{format::EventFormat, render::line::write_hex};
+use crate::{
+    format::EventFormat,
+    render::line::{LineOptions, write_hex},
+};
 
 /// The text of one system call's entry or exit.
 #[derive(Debug, Clone)]
 pub(super) enum Syscall {
     Enter {
-        /// `sys_openat(`, then `dfd: `, `, filename: ` …, each with the number that follows.
+        /// `sys_openat(`
         name: String,
-        arguments: Vec<(String, Number)>,
+        arguments: Vec<Argument>,
     },
     Exit {
         /// `sys_openat -> 0x`.
@@ -21,13 +24,27 @@ pub(super) enum Syscall {
     },
 }
 
+/// An argument of a system call.
+#[derive(Debug, Clone)]
+pub(super) struct Argument {
+    /// `const char *`
+    type_name: String,
+    /// `filename: `
+    name: String,
+    number: Number,
+}
+
 impl Syscall {
     pub(super) fn compile(format: &EventFormat) -> Option<Syscall> {
         if let Some(name) = format.name.strip_prefix("sys_enter_") {
             // The number of the call may be spelt `nr` (before 5.0) or `__syscall_nr`; it stands first.
-            let arguments = format.fields.get(1..)?.iter().enumerate().map(|(index, field)| {
-                let comma = if index == 0 { "" } else { ", " };
-                Some((format!("{comma}{}: ", field.name), Number::of(format, &field.name)?))
+            let arguments = format.fields.get(1..)?.iter().map(|field| {
+                let type_name = field.declaration.strip_suffix(&field.name).unwrap_or_default();
+                Some(Argument {
+                    type_name: format!("{} ", type_name.trim_end()),
+                    name: format!("{}: ", field.name),
+                    number: Number::of(format, &field.name)?,
+                })
             });
             return Some(Syscall::Enter { name: format!("sys_{name}("), arguments: arguments.collect::<Option<_>>()? });
         }
@@ -35,15 +52,21 @@ impl Syscall {
         Some(Syscall::Exit { name: format!("sys_{name} -> 0x"), ret: Number::of(format, "ret")? })
     }
 
-    /// Appends the text with its line break. `prefix`: the kernel writes `0x` before values above 9 (since 6.15).
-    pub(super) fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], prefix: bool) {
+    /// Appends the text with its line break.
+    pub(super) fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], options: &LineOptions) {
         match self {
             Syscall::Enter { name, arguments } => {
                 out.extend_from_slice(name.as_bytes());
-                for (name, argument) in arguments {
-                    out.extend_from_slice(name.as_bytes());
-                    let value = argument.unsigned::<E>(record);
-                    if prefix && value > 9 {
+                for (index, argument) in arguments.iter().enumerate() {
+                    if index > 0 {
+                        out.extend_from_slice(b", ");
+                    }
+                    if options.verbose {
+                        out.extend_from_slice(argument.type_name.as_bytes());
+                    }
+                    out.extend_from_slice(argument.name.as_bytes());
+                    let value = argument.number.unsigned::<E>(record);
+                    if options.syscall_prefix && value > 9 {
                         out.extend_from_slice(b"0x");
                     }
                     write_hex(out, value, 1);

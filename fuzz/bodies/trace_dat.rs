@@ -1,0 +1,54 @@
+//! A whole `trace.dat`, opened strictly and to save what can be saved: everything in it is read.
+//!
+//! The input is the file.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+
+use ftrace_live::capture::trace_dat::{Open, TraceDat};
+use ftrace_live::format::Endian;
+use ftrace_live::ring::Feed;
+
+fn read(file: File, how: Open) {
+    let Ok(dat) = TraceDat::from_file(file, how) else { return };
+    let mut page = Vec::new();
+    for buffer in &dat.buffers {
+        for (_, mut feed) in dat.feeds(buffer) {
+            while let Ok(true) = feed.next_into(&mut page) {
+                assert!(page.len() <= buffer.sub_buffer_size);
+            }
+            _ = Feed::sub_buffers(&mut feed);
+            if let Ok(true) = feed.seek(1) {
+                _ = feed.next_into(&mut page);
+            }
+        }
+        if let Some(mut text) = dat.text(buffer) {
+            _ = std::io::copy(&mut text, &mut std::io::sink());
+        }
+        _ = dat.cpu_stats(buffer).len();
+    }
+    _ = dat.description();
+    let Ok(mut capture) = dat.capture(None) else { return };
+    _ = capture.names();
+    let endian = capture.endian;
+    let mut merge = capture.merge();
+    match endian {
+        Endian::Little => while merge.next_record::<byteorder::LittleEndian>().is_some() {},
+        Endian::Big => while merge.next_record::<byteorder::BigEndian>().is_some() {},
+    }
+}
+
+pub fn run(input: &[u8]) {
+    for salvage in [false, true] {
+        let mut file = in_memory();
+        let written = file.write_all(input).and_then(|()| file.rewind());
+        written.expect("a file in memory can be written");
+        read(file, Open { salvage });
+    }
+}
+
+/// A file that no disk sees.
+fn in_memory() -> File {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    rustix::fs::memfd_create("trace.dat", flags).expect("memfd_create(2)").into()
+}

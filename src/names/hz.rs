@@ -1,0 +1,51 @@
+//! `HZ`, the kernel's timer interrupts a second: what `jiffies_to_msecs()` in a print format needs.
+//!
+//! No control file says it, and user space's clock tick is another number. But the print formats of some events divide by
+//! it, and the macro stands there as what it is defined as: `(jiffies - REC->dirtied_when) / 250`
+//! (include/trace/events/writeback.h).
+
+use std::path::Path;
+
+/// Its name among the constants.
+pub(crate) const NAME: &str = "HZ";
+
+/// Events whose print format divides by it.
+pub(crate) const TOLD_BY: [&str; 3] =
+    ["writeback_single_inode", "writeback_single_inode_start", "writeback_sb_inodes_requeue"];
+
+/// What comes before it.
+const BEFORE: &str = "(jiffies - REC->dirtied_when) / ";
+
+/// The number in the text of a format file; none in most.
+pub(crate) fn told_by(format: &str) -> Option<i64> {
+    let (_, behind) = format.split_once(BEFORE)?;
+    let digits = &behind[..behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len())];
+    // From 24 on some machines to 1200 on others (kernel/Kconfig.hz and arch/*/Kconfig).
+    digits.parse().ok().filter(|hz| (12..=10_000).contains(hz))
+}
+
+/// Whether a print format needs it.
+pub(crate) fn is_needed_by(print_fmt: &str) -> bool {
+    print_fmt.contains("jiffies_to_")
+}
+
+/// The number that the formats below `tracefs`, or a folder like it, tell.
+pub(crate) fn of_folder(tracefs: &Path) -> Option<i64> {
+    let events = tracefs.join("events/writeback");
+    let format = |event: &&str| std::fs::read(events.join(event).join("format")).ok();
+    TOLD_BY.iter().filter_map(|event| format(&event)).find_map(|text| told_by(&String::from_utf8_lossy(&text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_divisor_of_jiffies_is_told() {
+        let format = "print fmt: \"age=%lu\", REC->ino, (jiffies - REC->dirtied_when) / 250, REC->index\n";
+        assert_eq!(told_by(format), Some(250));
+        for untold in ["", "(jiffies - REC->dirtied_when) / HZ", "(jiffies - REC->dirtied_when) / 0", "jiffies / 250"] {
+            assert_eq!(told_by(untold), None, "{untold}");
+        }
+    }
+}

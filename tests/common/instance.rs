@@ -1,0 +1,77 @@
+//! A trace instance of a test's own, and its ring frozen into a capture folder.
+
+use std::{
+    fs,
+    io::Read,
+    os::unix::fs::{OpenOptionsExt, symlink},
+    path::{Path, PathBuf},
+};
+
+/// An instance of our own, removed in the end.
+pub struct Instance(pub PathBuf);
+
+impl Instance {
+    /// Makes one; `purpose` is a part of its name.
+    pub fn new(tracing: &Path, purpose: &str) -> Result<Instance, String> {
+        let path = tracing.join(format!("instances/ftrace-live-{purpose}-{}", std::process::id()));
+        fs::create_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(Instance(path))
+    }
+
+    /// Writes a control file.
+    pub fn write(&self, file: &str, text: &str) -> std::io::Result<()> {
+        fs::write(self.0.join(file), text)
+    }
+}
+
+impl Drop for Instance {
+    fn drop(&mut self) {
+        _ = self.write("tracing_on", "0");
+        _ = self.write("events/enable", "0");
+        _ = fs::remove_dir(&self.0);
+    }
+}
+
+/// tracefs, if this process may use it.
+pub fn tracing() -> Result<PathBuf, String> {
+    let path = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"].map(PathBuf::from);
+    let found = path.into_iter().find(|path| path.join("instances").is_dir());
+    found.ok_or_else(|| "no tracefs is mounted, or this user may not use it".to_owned())
+}
+
+/// Freezes the instance's ring into a capture folder: the text first, then the bytes.
+pub fn freeze(tracing: &Path, instance: &Path, folder: &Path) {
+    fs::create_dir_all(folder).unwrap();
+    for file in ["trace", "trace_clock", "trace_options", "current_tracer"] {
+        fs::write(folder.join(file), fs::read(instance.join(file)).unwrap()).unwrap();
+    }
+    for file in ["saved_cmdlines", "saved_tgids"] {
+        fs::write(folder.join(file), fs::read(tracing.join(file)).unwrap()).unwrap();
+    }
+    fs::write(folder.join("uname"), fs::read("/proc/version").unwrap()).unwrap();
+    let events = folder.join("events");
+    fs::create_dir(&events).unwrap();
+    for system in fs::read_dir(instance.join("events")).unwrap().flatten().filter(|e| e.path().is_dir()) {
+        symlink(system.path(), events.join(system.file_name())).unwrap();
+    }
+    // One read: the kernel gives nothing more to a second one.
+    let mut header = vec![0; 4096];
+    let len = fs::File::open(instance.join("events/header_page")).unwrap().read(&mut header).unwrap();
+    fs::write(events.join("header_page"), &header[..len]).unwrap();
+    symlink("/proc/kallsyms", folder.join("kallsyms")).unwrap();
+    symlink("/sys/kernel/btf/vmlinux", folder.join("btf")).unwrap();
+    symlink(tracing.join("printk_formats"), folder.join("printk_formats")).unwrap();
+    for cpu in fs::read_dir(instance.join("per_cpu")).unwrap().flatten() {
+        let target = folder.join("per_cpu").join(cpu.file_name());
+        fs::create_dir_all(&target).unwrap();
+        fs::write(target.join("stats"), fs::read(cpu.path().join("stats")).unwrap()).unwrap();
+        let mut ring = fs::OpenOptions::new();
+        let mut ring = ring.read(true).custom_flags(libc::O_NONBLOCK).open(cpu.path().join("trace_pipe_raw")).unwrap();
+        let (mut bytes, mut page) = (vec![], vec![0; 1 << 16]);
+        // One read gives one sub-buffer; at the end of the ring it would block.
+        while let Ok(len @ 1..) = ring.read(&mut page) {
+            bytes.extend_from_slice(&page[..len]);
+        }
+        fs::write(target.join("trace_pipe_raw"), bytes).unwrap();
+    }
+}
