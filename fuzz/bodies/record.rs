@@ -7,7 +7,7 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use ftrace_live::decode::{EventTable, Filter, Plan, Surroundings, Value};
 use ftrace_live::format::{Abi, Endian, EventFormat};
 use ftrace_live::names::{Comms, Kallsyms, Names, NoNames, PrintkFormats};
-use ftrace_live::osc::{Comm, Head, MessageOptions, MessagePlan, Strings, Types, Writer};
+use ftrace_live::osc::{Comm, Head, MessageOptions, MessagePlan, Strings, Types};
 use ftrace_live::render::{GraphOptions, LineOptions, TraceText};
 use ftrace_live::ring::{Lost, Record};
 
@@ -89,11 +89,10 @@ fn each<E: ByteOrder>(format: EventFormat, abi: Abi, choices: u8, mut rest: &[u8
             assert!(seen <= bytes.len() * 8, "{seen} of {}", bytes.len());
         }
         let pid = plan.pid::<E>(&bytes);
-        let head = Head { time, dt: 0.5, cpu: 1, pid, comm: Comm::new(names.comms.shown(pid)) };
+        let comm = Comm::new(names.comms.shown(pid));
+        let head = Head { time, dt: 0.5, cpu: 1, pid, comm: &comm };
         for plan in &messages {
-            let mut writer = Writer::new(&mut datagram);
-            if plan.encode::<E>(&bytes, &head, &mut writer).is_ok() {
-                let written = writer.written();
+            if let Ok(written) = plan.encode::<E>(&bytes, &head, &mut datagram) {
                 assert!(written.is_multiple_of(4));
                 let mut parts = 0;
                 ftrace_live::osc::packet::take_apart(&datagram[..written], &mut |part| {
