@@ -9,7 +9,7 @@ use ftrace_live::{
     decode::{EventTable, Plan, Value},
     format::{Abi, Endian, EventId, LongSize},
     names::{Names, NoNames},
-    osc::{Comm, Head, MessageOptions, MessagePlan, Types, Writer, packet},
+    osc::{Comm, Head, MessageOptions, MessagePlan, Types, packet},
     render::Settings,
 };
 use rosc::OscType;
@@ -194,15 +194,13 @@ fn values_and_messages_have_the_widths_of_a_32_bit_kernel() {
     let events = EventTable::new(std::mem::take(&mut capture.events));
     let abi = Abi { endian: Endian::Little, long: LongSize::Four };
     let options = MessageOptions { types: Types::Full, ..MessageOptions::default() };
-    let head = Head { time: 1, dt: 0.0, cpu: 0, pid: 42, comm: Comm::EMPTY };
+    let head = Head { time: 1, dt: 0.0, cpu: 0, pid: 42, comm: &Comm::EMPTY };
     // What the message has behind its head.
     let message = |bytes: &[u8]| {
         let format = events.get(EventId(u16::from_le_bytes([bytes[0], bytes[1]]))).unwrap();
         let (plan, schema) = MessagePlan::compile(format, &options, abi, &NoNames);
         let mut datagram = vec![0; 1024];
-        let mut writer = Writer::new(&mut datagram);
-        plan.encode::<LittleEndian>(bytes, &head, &mut writer).unwrap();
-        let written = writer.written();
+        let written = plan.encode::<LittleEndian>(bytes, &head, &mut datagram).unwrap();
         let mut arguments = vec![];
         packet::take_apart(&datagram[..written], &mut |part| arguments = part.unwrap().0.args);
         (schema.tags, arguments.split_off(5))
