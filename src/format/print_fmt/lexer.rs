@@ -12,8 +12,8 @@ use nom::{
 
 /// A token of C.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Token {
-    Word(String),
+pub(super) enum Token<'t> {
+    Word(&'t str),
     Number(Number),
     /// A string literal, its escapes resolved.
     Str(Vec<u8>),
@@ -36,15 +36,16 @@ pub(super) struct Number {
 
 /// A token and the bytes of the text it stands in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Spanned {
-    pub(super) token: Token,
+pub(super) struct Spanned<'t> {
+    pub(super) token: Token<'t>,
     pub(super) start: usize,
     pub(super) end: usize,
 }
 
 /// Splits `text` into tokens. Whatever it holds, there is a list of tokens: what is no C becomes [`Token::Other`].
-pub(super) fn tokens(text: &str) -> Vec<Spanned> {
-    let mut found = Vec::new();
+pub(super) fn tokens(text: &str) -> Vec<Spanned<'_>> {
+    // Words and operators are three bytes long on average.
+    let mut found = Vec::with_capacity(text.len() / 3);
     let mut input = text.trim_start();
     while let Ok((after, (consumed, token))) = consumed(token).parse(input) {
         let start = text.len() - input.len();
@@ -54,11 +55,11 @@ pub(super) fn tokens(text: &str) -> Vec<Spanned> {
     found
 }
 
-fn token(input: &str) -> IResult<&str, Token> {
+fn token(input: &str) -> IResult<&str, Token<'_>> {
     let first = input.chars().next();
     // The first character tells which it can be.
     match first {
-        Some(c) if is_word_start(c) => map(take_while1(is_word), |w: &str| Token::Word(w.to_owned())).parse(input),
+        Some(c) if is_word_start(c) => map(take_while1(is_word), Token::Word).parse(input),
         Some('0'..='9') => alt((map(number, Token::Number), map(anychar, Token::Other))).parse(input),
         Some('"') => alt((map(string, Token::Str), map(anychar, Token::Other))).parse(input),
         Some('\'') => alt((map(character, Token::Number), map(anychar, Token::Other))).parse(input),
@@ -202,11 +203,11 @@ fn escape(input: &str) -> IResult<&str, u8> {
 mod tests {
     use super::*;
 
-    fn kinds(text: &str) -> Vec<Token> {
+    fn kinds(text: &str) -> Vec<Token<'_>> {
         tokens(text).into_iter().map(|t| t.token).collect()
     }
 
-    fn number(value: u64, unsigned: bool, longs: u8, decimal: bool) -> Token {
+    fn number(value: u64, unsigned: bool, longs: u8, decimal: bool) -> Token<'static> {
         Token::Number(Number { value, unsigned, longs, decimal })
     }
 
@@ -236,10 +237,10 @@ mod tests {
 
     #[test]
     fn what_is_no_c_is_still_a_token() {
-        assert_eq!(kinds("@ \"open"), [Token::Other('@'), Token::Other('"'), Token::Word("open".into())]);
+        assert_eq!(kinds("@ \"open"), [Token::Other('@'), Token::Other('"'), Token::Word("open")]);
         assert_eq!(
             kinds("x->y>>=1")[1..],
-            [Token::Punct("->"), Token::Word("y".into()), Token::Punct(">>="), number(1, false, 0, true)]
+            [Token::Punct("->"), Token::Word("y"), Token::Punct(">>="), number(1, false, 0, true)]
         );
     }
 }

@@ -120,7 +120,7 @@ fn closing_quote(inside: &str) -> usize {
 fn split_arguments(text: &str) -> Vec<Argument> {
     let tokens = lexer::tokens(text);
     let mut depth = 0usize;
-    let is_separator = |t: &Spanned| {
+    let is_separator = |t: &Spanned<'_>| {
         match t.token {
             Token::Punct("(" | "[" | "{") => depth += 1,
             Token::Punct(")" | "]" | "}") => depth = depth.saturating_sub(1),

@@ -12,7 +12,7 @@ use super::{
 type Parsed<T> = Result<T, ExprError>;
 
 /// Parses all of `tokens`, which stand in `text`.
-pub(super) fn expression(text: &str, tokens: &[Spanned]) -> Parsed<Expr> {
+pub(super) fn expression(text: &str, tokens: &[Spanned<'_>]) -> Parsed<Expr> {
     let mut parser = Parser { text, tokens, at: 0, depth: 0 };
     let expr = parser.ternary()?;
     match parser.peek() {
@@ -23,7 +23,7 @@ pub(super) fn expression(text: &str, tokens: &[Spanned]) -> Parsed<Expr> {
 
 struct Parser<'a> {
     text: &'a str,
-    tokens: &'a [Spanned],
+    tokens: &'a [Spanned<'a>],
     at: usize,
     depth: usize,
 }
@@ -38,11 +38,11 @@ const QUALIFIERS: [&str; 9] =
     ["const", "volatile", "__force", "__user", "__rcu", "__percpu", "__iomem", "__kernel", "__bitwise"];
 
 impl<'a> Parser<'a> {
-    fn peek(&self) -> Option<&'a Token> {
+    fn peek(&self) -> Option<&'a Token<'a>> {
         self.tokens.get(self.at).map(|t| &t.token)
     }
 
-    fn peek_at(&self, ahead: usize) -> Option<&'a Token> {
+    fn peek_at(&self, ahead: usize) -> Option<&'a Token<'a>> {
         self.tokens.get(self.at + ahead).map(|t| &t.token)
     }
 
@@ -128,7 +128,7 @@ impl<'a> Parser<'a> {
             Some(Token::Punct("~")) => UnaryOp::Complement,
             Some(Token::Punct("*")) => UnaryOp::Dereference,
             Some(Token::Punct("&")) => UnaryOp::AddressOf,
-            Some(Token::Word(word)) if word == "sizeof" => return self.sizeof(),
+            Some(Token::Word("sizeof")) => return self.sizeof(),
             Some(Token::Punct("(")) if self.is_cast() => return self.nested(Self::cast),
             _ => return self.postfix(),
         };
@@ -168,7 +168,7 @@ impl<'a> Parser<'a> {
     fn lone_word_ahead(&self) -> bool {
         matches!(
             (self.peek_at(1), self.peek_at(2)),
-            (Some(Token::Word(word)), Some(Token::Punct(")"))) if word != "REC"
+            (Some(Token::Word(word)), Some(Token::Punct(")"))) if *word != "REC"
         )
     }
 
@@ -182,7 +182,7 @@ impl<'a> Parser<'a> {
         while matches!(self.peek_at(next), Some(Token::Punct("*"))) {
             next += 1;
         }
-        if word == "REC" || !matches!(self.peek_at(next), Some(Token::Punct(")"))) {
+        if *word == "REC" || !matches!(self.peek_at(next), Some(Token::Punct(")"))) {
             return false;
         }
         let operand_follows = matches!(
@@ -199,10 +199,9 @@ impl<'a> Parser<'a> {
     fn type_ahead(&self, ahead: usize) -> bool {
         match self.peek_at(ahead) {
             Some(Token::Word(word)) => {
-                let word = word.as_str();
-                TYPE_WORDS.contains(&word)
-                    || QUALIFIERS.contains(&word)
-                    || matches!(word, "struct" | "union" | "enum" | "typeof" | "__typeof__" | "__auto_type")
+                TYPE_WORDS.contains(word)
+                    || QUALIFIERS.contains(word)
+                    || matches!(*word, "struct" | "union" | "enum" | "typeof" | "__typeof__" | "__auto_type")
             }
             _ => false,
         }
@@ -216,10 +215,8 @@ impl<'a> Parser<'a> {
                     name.stars += 1;
                     self.at += 1;
                 }
-                Some(Token::Word(word)) if QUALIFIERS.contains(&word.as_str()) => self.at += 1,
-                Some(Token::Word(word))
-                    if matches!(word.as_str(), "typeof" | "__typeof__") && name.words.is_empty() =>
-                {
+                Some(Token::Word(word)) if QUALIFIERS.contains(word) => self.at += 1,
+                Some(Token::Word(word)) if matches!(*word, "typeof" | "__typeof__") && name.words.is_empty() => {
                     self.at += 1;
                     self.expect("(")?;
                     let operand = self.type_or_expression()?;
@@ -234,7 +231,7 @@ impl<'a> Parser<'a> {
                 }
                 // A second unknown word is a variable's name, not the type's.
                 Some(Token::Word(word)) if name.stars == 0 && self.continues_type(&name.words, word) => {
-                    name.words.push(word.clone());
+                    name.words.push((*word).to_owned());
                     self.at += 1;
                 }
                 // BUILD_BUG_ON_ZERO, a part of ARRAY_SIZE: a structure whose only member has no width.
@@ -321,13 +318,13 @@ impl<'a> Parser<'a> {
             }
             Some(Token::Word(word)) => {
                 self.at += 1;
-                if word == "REC" {
+                if *word == "REC" {
                     return Ok(Expr::Record);
                 }
                 if self.eat("(") {
-                    return Ok(Expr::Call(word.clone(), self.list(")")?));
+                    return Ok(Expr::Call((*word).to_owned(), self.list(")")?));
                 }
-                Ok(Expr::Name(word.clone()))
+                Ok(Expr::Name((*word).to_owned()))
             }
             _ => Err(self.unexpected("a value")),
         }
