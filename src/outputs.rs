@@ -43,16 +43,17 @@ impl Output for Outputs {
         self.streams.iter_mut().for_each(|stream| stream.announce_event(id, play_ns));
     }
 
-    #[inline]
+    // The events are given, not lent: one lent to a function out of line would have to lie in memory, asked for or not.
+    #[inline(always)]
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
         if let Some(lines) = &mut self.lines {
-            lines.event::<E>(event)?;
+            lines.event::<E>(*event)?;
         }
         for stream in &mut self.streams {
             Output::event::<E>(stream, event)?;
         }
         if let Some(text) = &mut self.text {
-            text.event::<E>(event);
+            text.event::<E>(*event);
         }
         Ok(())
     }
@@ -206,7 +207,8 @@ impl Lines {
         self.names[index] = names;
     }
 
-    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
+    #[inline(never)]
+    fn event<E: ByteOrder>(&mut self, event: Event<'_>) -> Result<(), EncodeError> {
         let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
         let head = event.moment.head(self.messages.options().types);
         let len = plan.encode::<E>(event.record.bytes, &head, &mut self.message)?;

@@ -68,7 +68,8 @@ impl Text {
         text.insert(format, abi.endian, &kernel.names, &settings.dynamic_events);
     }
 
-    pub(crate) fn event<E: ByteOrder>(&mut self, event: &Event<'_>) {
+    #[inline(never)]
+    pub(crate) fn event<E: ByteOrder>(&mut self, event: Event<'_>) {
         let Some(text) = &mut self.text else { return };
         let moment = &event.moment;
         if self.live {

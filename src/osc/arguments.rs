@@ -58,6 +58,10 @@ pub(super) enum Op {
     WideLong(u32),
     /// u64, or a pointer of eight bytes → the same.
     WideUnsigned(u32),
+    /// Two [`Op::Word`]s: the loop's branch costs as much as an argument.
+    Words(u32, u32),
+    /// Two [`Op::WideUnsigned`]s.
+    WideUnsigneds(u32, u32),
     /// Any other integer, which fits an `i64` → the same.
     Wide(Number),
     /// `char[16]` → `s`: a task name, mostly.
@@ -90,6 +94,15 @@ pub(super) enum Other {
 }
 
 impl Op {
+    /// Both in one, if there is such an operation.
+    fn joined(first: Op, second: Op) -> Option<Op> {
+        match (first, second) {
+            (Op::Word(a), Op::Word(b)) => Some(Op::Words(a, b)),
+            (Op::WideUnsigned(a), Op::WideUnsigned(b)) => Some(Op::WideUnsigneds(a, b)),
+            _ => None,
+        }
+    }
+
     /// The operation for a number, in the quick form if it has one.
     pub(super) fn number(at: u32, element: Element, wire: Wire) -> Op {
         let Some(number) = Number::new(at as usize, element) else {
@@ -184,7 +197,27 @@ impl Level for Floats {
 impl Arguments {
     pub(super) fn new(ops: Vec<Op>, fields: Plan, texts: TextPlan, types: Types, string_limit: usize) -> Arguments {
         let texts = ops.iter().any(|op| matches!(op, Op::Other(Other::Words(_)))).then(|| Box::new(texts));
-        Arguments { ops: ops.into(), fields, texts, types, string_limit }
+        let mut joined: Vec<Op> = Vec::with_capacity(ops.len());
+        for op in ops {
+            match joined.last_mut() {
+                Some(last) if let Some(both) = Op::joined(*last, op) => *last = both,
+                _ => joined.push(op),
+            }
+        }
+        Arguments { ops: joined.into(), fields, texts, types, string_limit }
+    }
+
+    /// The least that they take, bytes: every text is empty.
+    pub(super) fn least_len(&self) -> usize {
+        let wide = if self.types == Types::Portable { 4 } else { 8 };
+        let least = |op: &Op| match op {
+            Op::Wide(_) | Op::WideWord(_) | Op::WideLong(_) | Op::WideUnsigned(_) => wide,
+            Op::WideUnsigneds(..) => 2 * wide,
+            Op::Words(..) => 8,
+            Op::Other(Other::Number(_, _, Wire::Long | Wire::Double)) => 8,
+            _ => 4,
+        };
+        self.ops.iter().map(least).sum()
     }
 
     /// The plan that reads the record's fields.
@@ -221,6 +254,19 @@ impl Arguments {
                 Op::WideWord(at) => put_wide::<L>(L::signed(E::read_u32(chunk::<4>(record, at)?).into()), &mut out)?,
                 Op::WideLong(at) => put_wide::<L>(L::signed(E::read_i64(chunk::<8>(record, at)?)), &mut out)?,
                 Op::WideUnsigned(at) => put_wide::<L>(L::unsigned(E::read_u64(chunk::<8>(record, at)?)), &mut out)?,
+                Op::Words(first, second) => {
+                    let words = out.window::<8>()?;
+                    words[..4].copy_from_slice(&E::read_u32(chunk::<4>(record, first)?).to_be_bytes());
+                    words[4..].copy_from_slice(&E::read_u32(chunk::<4>(record, second)?).to_be_bytes());
+                    out.skip(8)?;
+                }
+                Op::WideUnsigneds(first, second) => {
+                    let (first, second) = (chunk::<8>(record, first)?, chunk::<8>(record, second)?);
+                    let both = out.window::<16>()?;
+                    both[..8].copy_from_slice(&L::unsigned(E::read_u64(first)).to_be_bytes());
+                    both[L::LEN..L::LEN + 8].copy_from_slice(&L::unsigned(E::read_u64(second)).to_be_bytes());
+                    out.skip(2 * L::LEN)?;
+                }
                 Op::Wide(ref number) => put_wide::<L>(L::signed(number.read::<E>(record)? as i64), &mut out)?,
                 Op::Text16(at) => match self.short(ShortText::at(record, at as usize)) {
                     Some(text) => out.put_part(text.zero_filled(), text::padded(text.len()))?,

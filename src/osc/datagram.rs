@@ -93,7 +93,7 @@ impl Packer {
         mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
     ) -> Result<(), EncodeError> {
         loop {
-            let done = write(self.reserve(unix_ns)).and_then(|len| Ok(self.commit(len)?));
+            let done = write(self.reserve(unix_ns, 0)).and_then(|len| Ok(self.commit(len)?));
             if done != Err(EncodeError::Full) || self.current.messages == 0 {
                 return done;
             }
@@ -101,17 +101,19 @@ impl Packer {
         }
     }
 
-    /// The room for a message of an event at `unix_ns`: what is left of the datagram, or a new one. What is written there
-    /// counts once it is [committed](Packer::commit).
+    /// The room for a message of `least` bytes at least, of an event at `unix_ns`: what is left of the datagram, or a new
+    /// one. What is written there counts once it is [committed](Packer::commit).
     ///
-    /// The room is somewhat longer than what may be used of it: see [`Writer`](super::Writer).
+    /// The room is longer than what may be used of it, so that a short string can be written as a whole word: see
+    /// [`Writer`](super::Writer).
     #[inline(always)]
-    pub fn reserve(&mut self, unix_ns: u64) -> &mut [u8] {
-        if self.current.messages == 0 || unix_ns.wrapping_sub(self.earliest) > 2 * SPAN_NS {
+    pub fn reserve(&mut self, unix_ns: u64, least: usize) -> &mut [u8] {
+        let full = self.current.end + SIZE + least > self.current.start + self.mtu;
+        if full || self.current.messages == 0 || unix_ns.wrapping_sub(self.earliest) > 2 * SPAN_NS {
             self.open(unix_ns);
         }
-        let Datagram { start, end, .. } = self.current;
-        self.arena.get_mut(end + SIZE..start + self.mtu + SLACK).unwrap_or_default()
+        // What is beyond the MTU may be written to, but not committed.
+        self.arena.get_mut(self.current.end + SIZE..).unwrap_or_default()
     }
 
     /// Takes the first `len` bytes of the room that was reserved last as a message.

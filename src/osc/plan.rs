@@ -113,6 +113,8 @@ pub struct MessagePlan {
     prefix_len: u8,
     arguments: Arguments,
     send_comm: bool,
+    /// The least that a message takes, bytes.
+    least_len: usize,
 }
 
 impl MessagePlan {
@@ -141,11 +143,13 @@ impl MessagePlan {
                 None => signature.field(field, &format.fields[field.index]),
             }
         }
-        let Signature { tags, arguments, omitted, ops, .. } = signature;
+        let Signature { tags, arguments: described, omitted, ops, .. } = signature;
         let address = address(&options.prefix, &format.system, &format.name);
         let mut prefix = Vec::new();
         text::push(&mut prefix, &address);
         text::push(&mut prefix, &format!(",{tags}"));
+        let arguments = Arguments::new(ops, decode, texts, options.types, options.string_limit);
+        let least_len = prefix.len() + FIXED + 4 + arguments.least_len();
         let rest = prefix.split_off((prefix.len() - 4) / PREFIX * PREFIX);
         let mut filled = [0; PREFIX];
         filled[..rest.len()].copy_from_slice(&rest);
@@ -153,16 +157,23 @@ impl MessagePlan {
             long_prefix: prefix.into(),
             prefix: filled,
             prefix_len: (rest.len() - 4) as u8,
-            arguments: Arguments::new(ops, decode, texts, options.types, options.string_limit),
+            arguments,
             send_comm: options.strings != Strings::None,
+            least_len,
         };
         let (system, event) = (format.system.clone(), format.name.clone());
-        (plan, Schema { address, tags, arguments, omitted, system, event })
+        (plan, Schema { address, tags, arguments: described, omitted, system, event })
     }
 
     /// The plan that reads the record's fields.
     pub fn decode(&self) -> &Plan {
         self.arguments.fields()
+    }
+
+    /// The least that a message takes, bytes: with every text empty.
+    #[inline(always)]
+    pub fn least_len(&self) -> usize {
+        self.least_len
     }
 
     /// Writes the message of `record` to the beginning of `room`; returns its length, bytes. After an error what is there

@@ -165,23 +165,24 @@ impl Stream {
             return Ok(());
         }
         let head = moment.head(self.messages.options.types);
-        let room = self.packer.reserve(moment.play_ns);
+        let room = self.packer.reserve(moment.play_ns, plan.least_len());
         match plan.encode::<E>(record, &head, room).and_then(|len| Ok(self.packer.commit(len)?)) {
             Ok(()) if self.packer.is_full() => self.flush(),
             Ok(()) => {}
-            Err(EncodeError::Full) => self.next_datagram::<E>(id, record, moment)?,
+            Err(EncodeError::Full) => self.next_datagram::<E>(id, record, *moment)?,
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Sends an event for which there is no room left in the datagram.
+    /// Sends an event for which there is no room left in the datagram. It takes the moment itself: one lent would have to
+    /// lie in memory for every event.
     #[inline(never)]
     fn next_datagram<E: ByteOrder>(
         &mut self,
         id: EventId,
         record: &[u8],
-        moment: &Moment<'_>,
+        moment: Moment<'_>,
     ) -> Result<(), EncodeError> {
         let Some(plan) = self.messages.plan(id) else { return Ok(()) };
         let head = moment.head(self.messages.options.types);

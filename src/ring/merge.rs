@@ -270,27 +270,27 @@ impl<F: Feed> Merge<F> {
             // The records of this CPU, up to the first one that is later than another CPU's.
             while time <= self.limit {
                 let page = cursor.page.as_slice();
-                let mut walk = cursor.walk;
+                let mut run = cursor.walk.run(page);
                 let mut bytes = page.get(cursor.start..cursor.end).unwrap_or_default();
                 let mut lost = std::mem::take(&mut cursor.lost);
                 let mut records = 0;
-                // Within one sub-buffer nothing but the walk changes.
+                // Within one sub-buffer nothing but the run changes.
                 let (flow, end) = loop {
                     let flow = each(Record { cpu: cursor.cpu, time, lost, bytes });
                     lost = Lost::Nothing;
-                    if let Some(short) = walk.next_short::<E>(page) {
-                        (time, bytes) = (walk.time(), short);
+                    if let Some(short) = run.next::<E>() {
+                        (time, bytes) = (run.time, short);
                         records += 1;
                         if flow.is_continue() && time <= self.limit {
                             continue;
                         }
-                        (cursor.start, cursor.end) = (walk.at() - bytes.len(), walk.at());
+                        cursor.walk.follow(&run);
+                        (cursor.start, cursor.end) = (cursor.walk.at() - bytes.len(), cursor.walk.at());
                         break (flow, None);
                     }
-                    // A copy is lent, so that the walk itself need not lie in memory.
-                    let mut other = walk;
-                    let found = other.next_in::<E>(page);
-                    walk = other;
+                    cursor.walk.follow(&run);
+                    let found = cursor.walk.next_in::<E>(page);
+                    run = cursor.walk.run(page);
                     let Some(Ok(found)) = found else { break (flow, Some(found)) };
                     time = found.time;
                     records += 1;
@@ -300,7 +300,6 @@ impl<F: Feed> Merge<F> {
                     }
                     bytes = page.get(found.payload).unwrap_or_default();
                 };
-                cursor.walk = walk;
                 cursor.counts.records += records;
                 time = match end {
                     // A time that is all ones would be taken for "no head".

@@ -83,6 +83,33 @@ pub struct Walk {
     pending: Option<RingError>,
 }
 
+/// A run of records of the form that nearly all have: RINGBUF_TYPE_DATA with its length in the type. So short a state
+/// stays in registers.
+#[derive(Debug)]
+pub(super) struct Run<'p> {
+    /// What follows, up to the commit.
+    rest: &'p [u8],
+    /// The time of the record found last.
+    pub(super) time: u64,
+}
+
+impl<'p> Run<'p> {
+    /// The payload of the next record if it is of that form; else nothing has changed, and [`Walk::next_in`] knows what
+    /// it is.
+    #[inline(always)]
+    pub(super) fn next<E: ByteOrder>(&mut self) -> Option<&'p [u8]> {
+        let (word, rest) = self.rest.split_first_chunk::<4>()?;
+        let (type_len, delta) = split_word::<E>(*word);
+        if !(1..=28).contains(&type_len) {
+            return None;
+        }
+        let (payload, rest) = rest.split_at_checked(type_len as usize * 4)?;
+        self.rest = rest;
+        self.time = self.time.wrapping_add(delta);
+        Some(payload)
+    }
+}
+
 /// One record found by a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
@@ -145,36 +172,36 @@ impl Walk {
     /// The next data record. `page` must be the bytes the walk was opened on. After an error or `None` the walk is over.
     #[inline(always)]
     pub fn next_in<E: ByteOrder>(&mut self, page: &[u8]) -> Option<Result<Found, RingError>> {
-        match self.next_short::<E>(page) {
-            Some(bytes) => Some(Ok(Found { time: self.time, payload: self.at - bytes.len()..self.at })),
-            None => self.next_other::<E>(page),
+        // The commonest form at once: one bound check, no loop.
+        let at = self.at;
+        if let Some(word) = page.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
+            let (type_len, delta) = split_word::<E>(*word);
+            let payload = at + 4..at + 4 + type_len as usize * 4;
+            if let 1..=28 = type_len
+                && payload.end <= self.end
+                && payload.end <= page.len()
+            {
+                self.at = payload.end;
+                self.time = self.time.wrapping_add(delta);
+                return Some(Ok(Found { time: self.time, payload }));
+            }
         }
+        self.next_other::<E>(page)
     }
 
-    /// The payload of the next record if that is what nearly every record is, RINGBUF_TYPE_DATA with its length in the
-    /// type; else nothing has changed, and [`next_in`](Walk::next_in) knows what it is.
+    /// The records from here on, as long as they are of the commonest form.
     #[inline(always)]
-    pub(super) fn next_short<'p, E: ByteOrder>(&mut self, page: &'p [u8]) -> Option<&'p [u8]> {
-        let rest = page.get(self.at..self.end)?;
-        let (word, rest) = rest.split_first_chunk::<4>()?;
-        let (type_len, delta) = split_word::<E>(*word);
-        if !(1..=28).contains(&type_len) {
-            return None;
-        }
-        let payload = rest.get(..type_len as usize * 4)?;
-        self.at += 4 + payload.len();
-        self.time = self.time.wrapping_add(delta);
-        Some(payload)
+    pub(super) fn run<'p>(&self, page: &'p [u8]) -> Run<'p> {
+        Run { rest: page.get(self.at..self.end).unwrap_or_default(), time: self.time }
     }
 
-    /// The time of the record that was found last.
+    /// Goes to where `run` has come.
     #[inline(always)]
-    pub(super) fn time(&self) -> u64 {
-        self.time
+    pub(super) fn follow(&mut self, run: &Run<'_>) {
+        (self.at, self.time) = (self.end - run.rest.len(), run.time);
     }
 
     /// Where in the sub-buffer the next record begins.
-    #[inline(always)]
     pub(super) fn at(&self) -> usize {
         self.at
     }
