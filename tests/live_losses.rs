@@ -49,10 +49,12 @@ fn call(calls: usize) {
     }
 }
 
-/// Only our own calls: the event's filter is by thread.
-fn only_ours() -> String {
+/// Only our own calls: the event's filter is by number, the trace by thread. The latter keeps out what other tasks tell of
+/// their names, which the program traces beside what it is asked for and which the kernel counts when it is overwritten.
+fn only_ours() -> [String; 4] {
     let tid = rustix::thread::gettid().as_raw_nonzero();
-    format!("raw_syscalls:sys_enter=id == {} && common_pid == {tid}", libc::SYS_getppid)
+    let filter = format!("raw_syscalls:sys_enter=id == {} && common_pid == {tid}", libc::SYS_getppid);
+    ["--filter".to_owned(), filter, "-i".to_owned(), tid.to_string()]
 }
 
 /// Sums over all windows: read, kernel_lost, malformed, receiver_drops.
@@ -72,8 +74,9 @@ fn events_read_and_events_lost_are_together_the_events_written() {
         return;
     }
     let listener = Listener::start();
-    let filter = only_ours();
-    let arguments = ["-e", "raw_syscalls:sys_enter", "--filter", &filter, "-b", "64", "--fail-on-loss"];
+    let ours = only_ours();
+    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
+    let arguments = ["-e", "raw_syscalls:sys_enter", filter, only, i, tid, "-b", "64", "--fail-on-loss"];
     let child = start(listener.port(), &arguments);
     wait_until_on(&child);
     let mut written = 0;
@@ -112,9 +115,11 @@ fn what_the_receivers_socket_has_no_room_for_is_counted_and_told() {
     // A receiver that never reads.
     let full = UdpSocket::bind("127.0.0.1:0").unwrap();
     let listener = Listener::start();
-    let filter = only_ours();
+    let ours = only_ours();
+    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
     let to = format!("liblo@{}", full.local_addr().unwrap());
-    let arguments = ["--to", &to, "-e", "raw_syscalls:sys_enter", "--filter", &filter, "-b", "4096", "--fail-on-loss"];
+    let mut arguments = vec!["--to", &to, "-e", "raw_syscalls:sys_enter", "-b", "4096", "--fail-on-loss"];
+    arguments.extend([filter, only, i, tid]);
     let child = start(listener.port(), &arguments);
     wait_until_on(&child);
     call(20_000);
@@ -136,8 +141,10 @@ fn without_a_loss_the_exit_code_says_so() {
         return;
     }
     let listener = Listener::start();
-    let filter = only_ours();
-    let child = start(listener.port(), &["-e", "raw_syscalls:sys_enter", "--filter", &filter, "--fail-on-loss"]);
+    let ours = only_ours();
+    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
+    let arguments = ["-e", "raw_syscalls:sys_enter", filter, only, i, tid, "--fail-on-loss"];
+    let child = start(listener.port(), &arguments);
     wait_until_on(&child);
     call(100);
     signal(&child, Signal::INT);

@@ -546,6 +546,9 @@ fn apply(setup: &Setup, instance: &Instance) -> Result<Enabled, TracefsError> {
 }
 
 /// The events that tell of task names, as far as the kernel has them and nobody asked for them anyway.
+///
+/// The kernel counts what it overwrites without saying of which event: where a ring overflows, what is said to be lost
+/// includes those of these that were overwritten, while what is said to be read never includes them.
 fn hidden_events(tracefs: &Tracefs, asked: &[EventName]) -> Vec<EventName> {
     let events = ["task_rename", "task_newtask"].map(|name| EventName::new("task", name));
     events.into_iter().filter(|event| !asked.contains(event) && tracefs.format(event).is_ok()).collect()
