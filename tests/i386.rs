@@ -119,7 +119,7 @@ fn page(records: &[Vec<u8>]) -> Vec<u8> {
     let mut data = Vec::new();
     for (index, record) in records.iter().enumerate() {
         let delta = if index == 0 { 0 } else { 1000u32 };
-        data.extend((delta << 5 | record.len() as u32 / 4).to_le_bytes());
+        data.extend(((delta << 5) | (record.len() as u32 / 4)).to_le_bytes());
         data.extend(record);
     }
     let mut page = 1_000_000_000u64.to_le_bytes().to_vec();

@@ -33,7 +33,7 @@ pub(crate) fn is_needed_by(print_fmt: &str) -> bool {
 pub(crate) fn of_folder(tracefs: &Path) -> Option<i64> {
     let events = tracefs.join("events/writeback");
     let format = |event: &&str| std::fs::read(events.join(event).join("format")).ok();
-    TOLD_BY.iter().filter_map(|event| format(event)).find_map(|text| told_by(&String::from_utf8_lossy(&text)))
+    TOLD_BY.iter().filter_map(format).find_map(|text| told_by(&String::from_utf8_lossy(&text)))
 }
 
 #[cfg(test)]
