@@ -8,7 +8,7 @@ use std::sync::Arc;
 use byteorder::ByteOrder;
 use rosc::{OscPacket, decoder};
 
-use crate::format::{EventFormat, EventId};
+use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::about::Stat;
 use crate::osc::aggregate::AggregateError;
@@ -37,10 +37,6 @@ impl Output for Outputs {
         self.streams.iter_mut().for_each(|stream| Output::add(stream, format, kernel));
         self.lines.iter_mut().for_each(|lines| lines.add(format, kernel));
         self.text.iter_mut().for_each(|text| text.add(format, kernel));
-    }
-
-    fn announce(&mut self, id: EventId, play_ns: u64) {
-        self.streams.iter_mut().for_each(|stream| stream.announce_event(id, play_ns));
     }
 
     // The events are given, not lent: one lent to a function out of line would have to lie in memory, asked for or not.
@@ -79,9 +75,9 @@ pub struct Window {
 }
 
 impl Outputs {
-    /// Announces the beginning to all receivers.
-    pub fn start(&mut self, host: &str, cpus: usize, unix_ns: u64) {
-        self.streams.iter_mut().for_each(|stream| stream.start(host, cpus, unix_ns));
+    /// Announces the beginning, at `began_ns`, to all receivers; `now` is the time of day, ns since 1970.
+    pub fn start(&mut self, host: &str, cpus: usize, began_ns: u64, now: u64) {
+        self.streams.iter_mut().for_each(|stream| stream.start(host, cpus, began_ns, now));
         self.text.iter_mut().for_each(Text::start);
     }
 
@@ -95,14 +91,14 @@ impl Outputs {
         self.streams.iter().filter_map(Stream::due).min()
     }
 
-    /// Says what is due at `now`.
+    /// Sends the aggregates that are due at `now`, on the clock that events are played by.
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
     }
 
-    /// Announces every address to all receivers.
-    pub fn announce(&mut self) {
-        self.streams.iter_mut().for_each(Stream::announce);
+    /// Announces the addresses whose turn it is at `now`, ns since 1970.
+    pub fn announce(&mut self, now: u64) {
+        self.streams.iter_mut().for_each(|stream| stream.announce(now));
     }
 
     /// Messages sent and left out so far, by stream.

@@ -20,10 +20,6 @@ pub trait Output {
     /// Takes up an event, or another event of the same id.
     fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel);
 
-    /// Tells those who listen of an event that was taken up late. `play_ns` is when its first message is heard, ns since
-    /// 1970: both go into one bundle.
-    fn announce(&mut self, id: EventId, play_ns: u64);
-
     /// One event.
     ///
     /// # Errors
@@ -48,10 +44,6 @@ pub struct Event<'a> {
 impl Output for Stream {
     fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
         Stream::add(self, format, kernel);
-    }
-
-    fn announce(&mut self, id: EventId, play_ns: u64) {
-        self.announce_event(id, play_ns);
     }
 
     #[inline(always)]
@@ -171,15 +163,6 @@ impl<O: Output> Pipeline<O> {
             task: TaskEvent::of(format),
         };
         self.events[index] = Some(state);
-    }
-
-    /// Takes up an event that was not known of at the beginning, and tells those who listen.
-    ///
-    /// `record` is the event's first, `play_ns` as for [`record`](Pipeline::record).
-    pub fn add_late(&mut self, format: &Arc<EventFormat>, record: &Record<'_>, play_ns: Option<u64>) {
-        self.add(format, false);
-        let play_ns = play_ns.unwrap_or(self.unix_ns(record.time));
-        self.outputs.announce(format.id, play_ns);
     }
 
     /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`.

@@ -92,8 +92,6 @@ const TOGETHER_NS: u64 = 1_000_000;
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// How often `/ftrace/stat` is sent.
 const STAT_NS: u64 = 1_000_000_000;
-/// How often the addresses are announced again.
-const ANNOUNCE_EVERY: u64 = 10;
 
 /// What became of a replay.
 #[derive(Debug, Clone, Default)]
@@ -140,9 +138,8 @@ pub fn play(
     let now = time.now();
     let began = options.start_at.unwrap_or(now);
     let pace = Pace { speed: options.speed, origin: None, began, length: 0 };
-    let mut player =
-        Player { pipeline, table, pace, time, observer, at: 0, last_stat: now, stats: 0, last: Counts::default() };
-    player.pipeline.outputs().start(&options.host, cpus, began);
+    let mut player = Player { pipeline, table, pace, time, observer, at: 0, last_stat: now, last: Counts::default() };
+    player.pipeline.outputs().start(&options.host, cpus, began, now);
     player.pipeline.flush();
     let mut played = Played::default();
     let mut end = player.wait(began);
@@ -234,7 +231,6 @@ struct Player<'a, T> {
     /// Since the beginning of the pass, ns on the trace clock: the last event.
     at: u64,
     last_stat: u64,
-    stats: u64,
     last: Counts,
 }
 
@@ -246,10 +242,12 @@ impl<T: Time> Player<'_, T> {
             if now >= until {
                 return ControlFlow::Continue(());
             }
-            self.time.sleep_until(until, LONGEST_SLEEP);
+            self.look_at(now)?;
+            self.pipeline.flush();
+            let due = self.pipeline.outputs().due().map_or(until, |due| due.min(until));
+            self.time.sleep_until(due, LONGEST_SLEEP);
             // Others will not wait for us.
             self.time.paused();
-            self.look_at(now)?;
         }
     }
 
@@ -327,8 +325,8 @@ impl<T: Time> Player<'_, T> {
                     if due <= now {
                         break;
                     }
-                    let aggregate = self.pipeline.outputs().due();
-                    self.time.sleep_until(aggregate.map_or(due, |aggregate| due.min(aggregate)), LONGEST_SLEEP);
+                    let other = self.pipeline.outputs().due();
+                    self.time.sleep_until(other.map_or(due, |other| due.min(other)), LONGEST_SLEEP);
                     now = self.look()?;
                     self.pipeline.outputs().tick(now);
                     self.pipeline.flush();
@@ -349,7 +347,7 @@ impl<T: Time> Player<'_, T> {
         if let Outcome::Unknown(id) = self.pipeline.record::<E>(record, play_ns)
             && let Some(format) = self.table.get(id)
         {
-            self.pipeline.add_late(format, &record, play_ns);
+            self.pipeline.add(format, false);
             self.pipeline.offer_again();
             self.pipeline.record::<E>(record, play_ns);
         }
@@ -373,6 +371,7 @@ impl<T: Time> Player<'_, T> {
 
     fn look_at(&mut self, now: u64) -> ControlFlow<()> {
         self.stat_if_due(now);
+        self.pipeline.outputs().announce(now);
         if self.time.ended() || self.pipeline.outputs().reader_gone() {
             return ControlFlow::Break(());
         }
@@ -382,10 +381,6 @@ impl<T: Time> Player<'_, T> {
     fn stat_if_due(&mut self, now: u64) {
         if now.saturating_sub(self.last_stat) >= STAT_NS {
             self.stat(now);
-            self.stats += 1;
-            if self.stats.is_multiple_of(ANNOUNCE_EVERY) {
-                self.pipeline.outputs().announce();
-            }
             self.pipeline.flush();
         }
     }

@@ -1,10 +1,12 @@
 //! The live bars: what rate is lossless, how late a datagram is, what an idle machine notices, what a traced load pays,
-//! and whether memory stays flat. Needs root, and two cores. See `benches/README.md`.
+//! and whether memory stays flat; and, without root, at which rates real receivers lose nothing. Needs two cores. See
+//! `benches/README.md`.
 //!
 //! ```text
 //! sudo cargo bench --bench load                       all, a few seconds each
 //! sudo cargo bench --bench load -- rate --seconds 10
 //! sudo cargo bench --bench load -- memory --seconds 600
+//! cargo bench --bench load -- receivers
 //! ```
 //!
 //! The load runs on CPU 0, `ftrace-live` and the receiver share CPU 1; everything is on loopback and in instances that go
@@ -12,7 +14,14 @@
 
 mod generator;
 mod receiver;
+mod receivers;
 mod tracer;
+
+// What the tests of real receivers start them with.
+#[path = "../../tests/common/mod.rs"]
+mod common;
+#[path = "../../tests/receivers/launch.rs"]
+mod launch;
 
 use std::fs::OpenOptions;
 use std::io::Write;
@@ -30,19 +39,22 @@ fn main() {
     if arguments.first().is_some_and(|argument| argument == generator::ARGUMENT) {
         return generator::run();
     }
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: the live bars need root");
-        return;
-    }
     let seconds = arguments.iter().position(|argument| argument == "--seconds");
     let seconds = seconds.and_then(|at| arguments.get(at + 1)?.parse::<f64>().ok());
     let asked = |name: &str| {
         let names: Vec<_> = arguments.iter().filter(|word| word.chars().all(char::is_alphabetic)).collect();
         names.is_empty() || names.iter().any(|word| *word == name)
     };
-    pin(1);
     let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load average before: {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
+    if asked("receivers") {
+        receivers::rates();
+    }
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("SKIPPED: the live bars need root");
+        return;
+    }
+    pin(1);
     if asked("rate") {
         rate(seconds.unwrap_or(3.0));
     }

@@ -76,11 +76,11 @@ pub struct SendArgs {
     pub print: bool,
 
     /// Messages a second at most, thinned fairly; 0 sends everything
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub max_rate: Option<u32>,
 
     /// Send each event's count, rate and mean, least and greatest of a number for each WINDOW (50ms), zeros included
-    #[arg(long, value_name = "WINDOW", requires = "raw")]
+    #[arg(long, value_name = "WINDOW", requires = "raw", allow_hyphen_values = true)]
     pub aggregate: Option<String>,
 
     /// The number that --aggregate takes of an event: irq:softirq_entry=vec; else it is the first it has
@@ -96,7 +96,7 @@ pub struct SendArgs {
     pub mtu: Option<usize>,
 
     /// Shift timetags into the future, for receivers that schedule by them
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
     pub latency: Option<f64>,
 
     /// What timetags say [default: on for receivers on this machine, off for others]

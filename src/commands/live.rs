@@ -1,11 +1,13 @@
 //! Tracing live.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
 
+use super::source::Source;
 use super::{Usage, list, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions, Recorded};
@@ -42,6 +44,9 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     settings.set_release(&rustix::system::uname().release().to_string_lossy());
     let open = |_| send::open(&args.send, &receivers, settings.clone(), true);
     let outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
+    if !args.send.aggregate_fields.is_empty() {
+        check_fields(&tracefs, &setup, &outputs)?;
+    }
     let target = send::names(&receivers);
     let mut say = |line: String| eprintln!("ftrace-live: {line}");
     say(format!("sending to {target}"));
@@ -104,6 +109,18 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         _ if args.fail_on_loss && lost > 0 => ExitCode::from(3),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Whether the events that will be traced have the fields that are to be aggregated.
+fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &[Outputs]) -> Result<()> {
+    let source = Source::Tracefs(tracefs.clone());
+    let long = source.long_size()?;
+    let mut formats = Vec::new();
+    for event in &setup.events {
+        // A format that is not understood is said when tracing begins.
+        formats.extend(source.format(event, long)?.ok().map(Cow::into_owned));
+    }
+    Ok(outputs.iter().try_for_each(|outputs| outputs.check(&formats))?)
 }
 
 /// What became of `--record`.

@@ -80,7 +80,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.is::<UnknownPreset>()
             || cause.is::<PatchError>()
             || cause.is::<AggregateError>()
-            || cause.downcast_ref::<TargetError>().is_some_and(|e| !matches!(e, TargetError::Resolve { .. }))
+            || cause.is::<TargetError>()
             || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
             || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)
             || cause.downcast_ref::<SelectError>().is_some_and(SelectError::is_usage)

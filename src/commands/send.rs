@@ -46,10 +46,15 @@ pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOption
     if !args.prefix.starts_with('/')
         || args.prefix.len() < 2
         || args.prefix.ends_with('/')
+        || args.prefix.contains("//")
         || args.prefix.contains(bad_prefix)
     {
         let why = "write /name, with no blank and none of # * , ? [ ] { }";
         return Err(Usage(format!("--prefix {:?} is no OSC address: {why}", args.prefix)).into());
+    }
+    if !(1..=MAX_MTU).contains(&args.string_limit) {
+        let why = format!("it is from 1 to {MAX_MTU} bytes (--strings none sends all strings empty)");
+        return Err(Usage(format!("--string-limit {} cannot be: {why}", args.string_limit)).into());
     }
     let strings = match args.strings {
         StringsArg::All => Strings::All,
@@ -73,6 +78,7 @@ pub struct Receiver {
 /// The receivers that the options name: none where `--print` stands alone.
 pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
     let default = preset_of(&args.form)?;
+    aggregate(args)?;
     let port = args.port.as_deref().map(port).transpose()?;
     let local = "127.0.0.1".to_owned();
     let targets = match args.to.as_slice() {
@@ -119,7 +125,11 @@ fn receiver(args: &SendArgs, default: &'static Preset, port: Option<u16>, target
 
 /// `--aggregate` and what belongs to it.
 fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
-    let Some(text) = &args.aggregate else { return Ok(None) };
+    let Some(text) = &args.aggregate else {
+        // clap sees to --events-too, but not to its other form.
+        let why = "--events too goes with --aggregate, such as --aggregate 50ms; without it, events are sent anyway";
+        return if args.events_too { Err(Usage(why.to_owned()).into()) } else { Ok(None) };
+    };
     let usage = || Usage(format!("--aggregate {text:?} is no time from 1ms to 1h: write 50ms, 0.1s or 2s"));
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
     let seconds = match unit {

@@ -58,8 +58,6 @@ use udp::Drops;
 pub const QUOTA: u32 = 256;
 /// The window of `/ftrace/stat` and of the status line.
 const SECOND: Duration = Duration::from_secs(1);
-/// How often, in windows, the addresses are announced again.
-const ANNOUNCE_EVERY: u64 = 10;
 
 /// What to trace live, and how.
 #[derive(Debug, Default)]
@@ -199,7 +197,6 @@ struct Session<'a> {
     drops: Drops,
     last: Total,
     window_start: Instant,
-    windows: u64,
 }
 
 /// All readers' reports and all rings' losses.
@@ -303,7 +300,6 @@ impl<'a> Session<'a> {
             drops: Drops::new(&targets),
             last: Total::default(),
             window_start: Instant::now(),
-            windows: 0,
         })
     }
 
@@ -382,7 +378,8 @@ impl<'a> Session<'a> {
         self.look_at_receivers(say);
         let cpus = self.instance.cpus().len();
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-        self.reader.pipeline.outputs().start(&host, cpus, timetag::unix_now_ns());
+        let now = timetag::unix_now_ns();
+        self.reader.pipeline.outputs().start(&host, cpus, now, now);
         self.reader.pipeline.flush();
         self.window_start = Instant::now();
         self.instance.start()?;
@@ -445,10 +442,6 @@ impl<'a> Session<'a> {
         let outputs = self.reader.pipeline.outputs();
         outputs
             .stat(&window, &total.report.streams, |stream| stream.transports().iter().map(|to| of(&to.target())).sum());
-        self.windows += 1;
-        if self.windows.is_multiple_of(ANNOUNCE_EVERY) {
-            outputs.announce();
-        }
         self.reader.pipeline.flush();
         let losses = status::Losses {
             overwritten: total.overwritten(),

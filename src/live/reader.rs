@@ -27,7 +27,7 @@ use crate::osc::timetag;
 use crate::osc::transport::SendCounts;
 use crate::outputs::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
-use crate::ring::{Merge, Record};
+use crate::ring::Merge;
 use crate::tracefs::{ClockPair, RawBuffer, TraceClock, Tracefs};
 
 /// The kernel's byte order: that of this machine.
@@ -272,14 +272,16 @@ impl Reader {
         let _ = merge.for_each::<Native, Infallible>(|record| {
             turn.apart += u64::from(record.time.wrapping_sub(apart.start) < turn.apart_ns);
             if let Outcome::Unknown(id) = pipeline.record::<Native>(record, None)
-                && learn(tracefs, *long, (id, &record), unknown, pipeline)
+                && learn(tracefs, *long, id, unknown, pipeline)
             {
                 pipeline.offer_again();
                 pipeline.record::<Native>(record, None);
             }
             ControlFlow::Continue(())
         });
-        self.pipeline.outputs().tick(timetag::unix_now_ns());
+        let now = timetag::unix_now_ns();
+        self.pipeline.outputs().tick(now);
+        self.pipeline.outputs().announce(now);
         self.pipeline.flush();
         turn.more = self.merge.feeds_mut().any(|(_, feed)| feed.quota_used());
         let read = self.pipeline.counts().read - before;
@@ -359,7 +361,7 @@ impl Reader {
 fn learn(
     tracefs: &Tracefs,
     long: LongSize,
-    (id, record): (EventId, &Record<'_>),
+    id: EventId,
     unknown: &mut BTreeSet<EventId>,
     pipeline: &mut Pipeline<Outputs>,
 ) -> bool {
@@ -374,7 +376,7 @@ fn learn(
         .filter_map(|event| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok());
     let table = EventTable::new(formats);
     let Some(format) = table.get(id) else { return false };
-    pipeline.add_late(format, record, None);
+    pipeline.add(format, false);
     true
 }
 

@@ -39,7 +39,7 @@ pub enum AggregateError {
     #[error("--aggregate-field {0:?}: write EVENT=FIELD, such as irq:softirq_entry=vec")]
     Form(String),
     /// No event of that name is among those traced.
-    #[error("--aggregate-field: {0} is not among the events that are traced")]
+    #[error("--aggregate-field: {0} is not among the events that are traced: name it with -e as well")]
     NoEvent(String),
     /// The event has no such number.
     #[error("--aggregate-field: {event} has no number {field:?}; it has {known}")]

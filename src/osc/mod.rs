@@ -6,6 +6,7 @@
 
 pub mod about;
 pub mod aggregate;
+pub mod announce;
 mod arguments;
 mod comms;
 pub mod datagram;

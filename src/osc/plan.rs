@@ -111,6 +111,8 @@ pub struct MessagePlan {
     prefix: [u8; PREFIX],
     /// Bytes of `prefix` that count, less four: at least one word does.
     prefix_len: u8,
+    /// Whether its stream has announced it. It stands here since this is looked at for every event anyway.
+    pub(super) announced: bool,
     arguments: Arguments,
     send_comm: bool,
     /// The least that a message takes, bytes.
@@ -157,6 +159,7 @@ impl MessagePlan {
             long_prefix: prefix.into(),
             prefix: filled,
             prefix_len: (rest.len() - 4) as u8,
+            announced: false,
             arguments,
             send_comm: options.strings != Strings::None,
             least_len,

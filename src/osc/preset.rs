@@ -251,7 +251,9 @@ pub enum TargetError {
     #[error("the target {0:?} has a malformed IPv6 address: write [::1]:57120")]
     Ipv6(String),
     /// The host's name does not resolve.
-    #[error("the host {host:?} cannot be found: {source}")]
+    #[error(
+        "the host {host:?} cannot be found ({source}): check its name, or write its address, such as 10.0.0.5:57120"
+    )]
     Resolve {
         /// The host.
         host: String,
@@ -259,7 +261,7 @@ pub enum TargetError {
         source: std::io::Error,
     },
     /// The name resolves to nothing.
-    #[error("the host {0:?} has no address")]
+    #[error("the host {0:?} has no address: write one instead, such as 10.0.0.5:57120")]
     NoAddress(String),
 }
 

@@ -5,6 +5,7 @@ use rosc::{OscMessage, OscPacket};
 
 use super::about::{self, Stat};
 use super::aggregate::{AggregateError, AggregateOptions, Aggregator};
+use super::announce::{self, Announcer};
 use super::datagram::{Packer, Tag};
 use super::plan::{EncodeError, Head, MessageOptions, MessagePlan};
 use super::schema::Schema;
@@ -53,9 +54,15 @@ impl Messages {
         self.schemas.get(id.index())?.as_ref()
     }
 
-    /// The signatures of all events.
-    pub fn schemas(&self) -> impl Iterator<Item = &Schema> {
-        self.schemas.iter().flatten()
+    /// The first event from number `from` on, and round from the beginning again; with `untold`, of those that were not
+    /// announced yet.
+    fn next(&self, from: usize, untold: bool) -> Option<EventId> {
+        let wanted = |index: &usize| {
+            let plan = self.plans.get(*index).and_then(Option::as_ref);
+            plan.is_some_and(|plan| !(untold && plan.announced))
+        };
+        let mut round = (from..self.plans.len()).chain(0..from);
+        round.find(wanted).and_then(|index| u16::try_from(index).ok()).map(EventId)
     }
 
     /// The form of the messages.
@@ -116,6 +123,9 @@ pub struct Stream {
     packer: Packer,
     thinner: Option<Thinner>,
     aggregator: Option<Aggregator>,
+    announcer: Announcer,
+    /// The event from which the next announcements go on.
+    next_announced: usize,
     transports: Vec<Transport>,
     /// Messages too long for a datagram, and the addresses that this was said of.
     too_long: u64,
@@ -129,6 +139,8 @@ impl Stream {
             packer: Packer::new(options.mtu, options.tag),
             thinner: options.max_rate.map(Thinner::new),
             aggregator: options.aggregate.map(|aggregate| Aggregator::new(aggregate, &options.message.prefix)),
+            announcer: Announcer::default(),
+            next_announced: 0,
             transports,
             too_long: 0,
             too_long_events: vec![],
@@ -143,13 +155,15 @@ impl Stream {
 
     /// Adds an event.
     pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
+        self.announcer.added(self.messages.plan(format.id).map(|plan| plan.announced));
         self.messages.add(format, kernel);
         if let Some(aggregator) = &mut self.aggregator {
             aggregator.add(format);
         }
     }
 
-    /// Sends the event `id` as `record`, now or with the next flush.
+    /// Sends the event `id` as `record`, now or with the next flush. The first of an address brings its announcement, in
+    /// the same bundle or before it.
     ///
     /// # Errors
     /// If the record is not what its format says. An event without a plan, or beyond the rate cap, is no error.
@@ -164,6 +178,9 @@ impl Stream {
         {
             return Ok(());
         }
+        if !plan.announced {
+            return self.first_event::<E>(id, record, *moment);
+        }
         let head = moment.head(self.messages.options.types);
         let room = self.packer.reserve(moment.play_ns, plan.least_len());
         match plan.encode::<E>(record, &head, room).and_then(|len| Ok(self.packer.commit(len)?)) {
@@ -173,6 +190,14 @@ impl Stream {
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// Sends an event whose address was not announced yet, and announces it.
+    #[cold]
+    #[inline(never)]
+    fn first_event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: Moment<'_>) -> Result<(), EncodeError> {
+        self.announce_event(id, moment.play_ns, usize::MAX);
+        self.next_datagram::<E>(id, record, moment)
     }
 
     /// Sends an event for which there is no room left in the datagram. It takes the moment itself: one lent would have to
@@ -212,10 +237,11 @@ impl Stream {
 
     /// When the stream has something to say though no event comes, ns since 1970.
     pub fn due(&self) -> Option<u64> {
-        self.aggregator.as_ref().and_then(Aggregator::due)
+        let aggregates = self.aggregator.as_ref().and_then(Aggregator::due);
+        aggregates.into_iter().chain(self.announcer.due()).min()
     }
 
-    /// Says what is due at `now`, ns since 1970 on the clock that events are played by.
+    /// Sends the aggregates that are due at `now`, ns since 1970 on the clock that events are played by.
     pub fn tick(&mut self, now: u64) {
         let Some(aggregator) = &mut self.aggregator else { return };
         let mut due = Vec::new();
@@ -240,11 +266,17 @@ impl Stream {
     }
 
     fn about_at(&mut self, message: OscMessage, unix_ns: u64) {
-        let Ok(bytes) = rosc::encoder::encode(&OscPacket::Message(message)) else { return };
+        if let Ok(bytes) = rosc::encoder::encode(&OscPacket::Message(message)) {
+            self.push(&bytes, unix_ns);
+        }
+    }
+
+    /// Packs an encoded message.
+    fn push(&mut self, bytes: &[u8], unix_ns: u64) {
         if self
             .packer
             .push(unix_ns, |room| {
-                room.get_mut(..bytes.len()).ok_or(EncodeError::Full)?.copy_from_slice(&bytes);
+                room.get_mut(..bytes.len()).ok_or(EncodeError::Full)?.copy_from_slice(bytes);
                 Ok(bytes.len())
             })
             .is_err()
@@ -256,27 +288,52 @@ impl Stream {
         }
     }
 
-    /// Announces every address.
-    pub fn announce(&mut self) {
-        let prefix = &self.messages.options.prefix;
-        let schemas: Vec<_> = self.messages.schemas().map(|schema| about::schema(prefix, schema)).collect();
-        for schema in schemas {
-            self.about(schema);
+    /// Announces what is due to be announced at `now`, ns since 1970 on the clock of the day: a datagram at most, or part
+    /// of one that has events in it as well. Nothing is due before the [start](Stream::start).
+    pub fn announce(&mut self, now: u64) {
+        if !self.announcer.is_due(now) {
+            return;
         }
+        let (untold, count) = self.announcer.turn();
+        let (mut room, mut sent) = (announce::BYTES.min(self.packer.mtu()), 0);
+        while sent < count
+            && let Some(id) = self.messages.next(self.next_announced, untold)
+        {
+            // One that is longer than this goes alone.
+            let most = if sent == 0 { usize::MAX } else { room };
+            let Some(len) = self.announce_event(id, now, most) else { break };
+            room = room.saturating_sub(len);
+            self.next_announced = id.index() + 1;
+            sent += 1;
+        }
+        self.announcer.went_out(sent, now);
     }
 
-    /// Announces the address of one event, in a bundle of the time `unix_ns`: that of its first message.
-    pub fn announce_event(&mut self, id: EventId, unix_ns: u64) {
-        if let Some(schema) = self.messages.schema(id) {
-            self.about_at(about::schema(&self.messages.options.prefix, schema), unix_ns);
+    /// Announces the address of one event in a bundle of the time `unix_ns`, if that takes no more than `most` bytes; how
+    /// many it took.
+    fn announce_event(&mut self, id: EventId, unix_ns: u64, most: usize) -> Option<usize> {
+        let schema = about::schema(&self.messages.options.prefix, self.messages.schema(id)?);
+        let bytes = rosc::encoder::encode(&OscPacket::Message(schema)).unwrap_or_default();
+        // The size stands before it in the bundle.
+        let len = bytes.len() + 4;
+        if len > most {
+            return None;
         }
+        self.push(&bytes, unix_ns);
+        if let Some(Some(plan)) = self.messages.plans.get_mut(id.index())
+            && !std::mem::replace(&mut plan.announced, true)
+        {
+            self.announcer.told();
+        }
+        Some(len)
     }
 
-    /// Announces the beginning.
-    pub fn start(&mut self, host: &str, cpus: usize, unix_ns: u64) {
+    /// Announces the beginning, at `began_ns`, and the first addresses; `now` as for [`announce`](Stream::announce).
+    pub fn start(&mut self, host: &str, cpus: usize, began_ns: u64, now: u64) {
         let MessageOptions { prefix, types, .. } = &self.messages.options;
-        self.about(about::start(prefix, *types, host, cpus, unix_ns));
-        self.announce();
+        self.about_at(about::start(prefix, *types, host, cpus, began_ns), now);
+        self.announcer.start(now);
+        self.announce(now);
     }
 
     /// Says what became of the stream in the last window.

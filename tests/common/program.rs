@@ -102,17 +102,17 @@ impl Program {
     }
 
     /// Waits for a line that contains `text`.
-    pub fn wait_for(&mut self, text: &str) {
-        self.wait_while_doing(text, || {});
+    pub fn wait_for(&mut self, text: &str) -> String {
+        self.wait_while_doing(text, || {})
     }
 
     /// Does `again` five times a second until a line contains `text`.
-    pub fn wait_while_doing(&mut self, text: &str, mut again: impl FnMut()) {
+    pub fn wait_while_doing(&mut self, text: &str, mut again: impl FnMut()) -> String {
         let end = Instant::now() + PATIENCE;
         let mut looked_at = 0;
         loop {
-            if self.said[looked_at..].iter().any(|line| line.contains(text)) {
-                return;
+            if let Some(line) = self.said[looked_at..].iter().find(|line| line.contains(text)) {
+                return line.clone();
             }
             looked_at = self.said.len();
             assert!(Instant::now() < end, "{}: no {text:?} in\n{}", self.name, self.said.join("\n"));

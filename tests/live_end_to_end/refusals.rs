@@ -62,8 +62,38 @@ fn targets_that_cannot_be_sent_to() {
     refused(&["--raw", "-e", "irq", "-p", "0"], 2, &["-p \"0\"", "1 to 65535"]);
     refused(&["--raw", "-e", "irq", "-p", "osc"], 2, &["-p \"osc\"", "1 to 65535"]);
     refused(&["--raw", "-e", "irq", "--to", "127.0.0.1:0"], 2, &["127.0.0.1:0", "1 to 65535"]);
-    refused(&["--raw", "-e", "irq", "--to", "no-such-host.invalid:57120"], 1, &["no-such-host.invalid"]);
+    refused(&["--raw", "-e", "irq", "--to", "no-such-host.invalid:57120"], 2, &["no-such-host.invalid", "10.0.0.5"]);
     refused(&["--raw", "-e", "irq", "--for", "gramophone"], 2, &["gramophone"]);
+}
+
+#[test]
+fn forms_of_messages_that_cannot_be() {
+    let refused = |more: &[&str], words: &[&str]| refused(&[&["--raw", "-e", "signal"], more].concat(), 2, words);
+    refused(&["--for", "gramophone"], &["gramophone", "did you mean", "sc, pd, max"]);
+    refused(&["--to", "gramophone@127.0.0.1"], &["gramophone", "did you mean", "sc, pd, max"]);
+    refused(&["--types", "huge"], &["huge", "full, double or portable"]);
+    refused(&["--string-limit", "0"], &["--string-limit 0", "from 1", "--strings none"]);
+    refused(&["--mtu", "1"], &["--mtu 1", "256 to 65507"]);
+    refused(&["--latency", "-1"], &["--latency -1", "0 to 60000"]);
+    refused(&["--max-rate", "-1"], &["'-1' for '--max-rate"]);
+    for prefix in ["ftrace", "/", "/a b", "/a//b", "/a/", "/a*", ""] {
+        refused(&["--prefix", prefix], &[&format!("{prefix:?}"), "write /name"]);
+    }
+}
+
+#[test]
+fn aggregates_that_cannot_be() {
+    let refused = |more: &[&str], words: &[&str]| refused(&[&["--raw", "-e", "signal"], more].concat(), 2, words);
+    for window in ["nonsense", "50", "0ms", "-5ms", "2d", "1e99s", "NaNs"] {
+        refused(&["--aggregate", window], &[window, "write 50ms"]);
+    }
+    refused(&["--aggregate", "0ms", "--print"], &["write 50ms"]);
+    let field = |field| ["--aggregate", "50ms", "--aggregate-field", field];
+    refused(&field("sig"), &["write EVENT=FIELD"]);
+    refused(&field("irq:softirq_entry=vec"), &["irq:softirq_entry is not among", "-e"]);
+    refused(&field("signal_generate=colour"), &["has no number \"colour\"", "sig, errno, code"]);
+    refused(&["--events", "too"], &["--aggregate 50ms"]);
+    refused(&["--events-too"], &["--aggregate"]);
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! ChucK without a sound card: `--silent` renders as fast as it can.
 
-use std::path::Path;
-
 use crate::{
-    common::program::{self, Program, command},
+    common::program,
+    launch::chuck,
     seen::{self, AWAKE, Echo, Seen},
     sound, stream,
 };
@@ -33,17 +32,6 @@ while (true) {{
 }}
 "#
     )
-}
-
-fn chuck(home: &Path, files: &[(&str, String)]) -> Program {
-    let mut chuck = command("chuck", home);
-    // The other port is that of ChucK's own remote control, one for each ChucK.
-    chuck.args(["--silent", &format!("--port:{}", program::free_port())]);
-    for (name, text) in files {
-        std::fs::write(home.join(name), text).unwrap();
-        chuck.arg(name);
-    }
-    Program::start(chuck)
 }
 
 #[test]

@@ -4,24 +4,20 @@ use std::{io::Read, process::Stdio};
 
 use crate::{
     common::program::{self, Group, Program, command},
+    launch::{csound, csound_variables},
     seen::{self, AWAKE, Echo, Seen},
     sound, stream,
 };
 
-/// Listens to each address with its exact type string and sends back what comes.
-fn driver(port: u16, back: u16, signatures: &[(String, String)]) -> String {
-    let mut orchestra = format!("sr = 48000\nksmps = 48\nnchnls = 1\n0dbfs = 1\ngiPort OSCinit {port}\n");
-    let mut score = String::new();
+/// Listens to each address with its exact type string and sends back what comes: orchestra and score.
+fn driver(port: u16, back: u16, signatures: &[(String, String)]) -> (String, String) {
+    let (mut orchestra, mut score) = (format!("giPort OSCinit {port}\n"), String::new());
     for (k, (address, tags)) in signatures.iter().enumerate() {
-        let name = |(n, tag): (usize, char)| if tag == 's' { format!("S{n}") } else { format!("k{n}") };
-        let names: Vec<String> = tags.chars().enumerate().map(name).collect();
-        let init =
-            |name: &String| if name.starts_with('S') { format!("{name} = \"\"\n") } else { format!("{name} init 0\n") };
+        let (names, init) = csound_variables(tags);
         orchestra += &format!(
-            "instr {instr}\n{}kCount init 0\nnext:\nkGot OSClisten giPort, \"{address}\", \"{tags}\", {args}\n\
+            "instr {instr}\n{init}kCount init 0\nnext:\nkGot OSClisten giPort, \"{address}\", \"{tags}\", {args}\n\
              if kGot == 1 then\nkCount += 1\nOSCsend kCount, \"127.0.0.1\", {back}, \"{address}\", \"{tags}\", {args}\n\
              kgoto next\nendif\nendin\n",
-            names.iter().map(init).collect::<String>(),
             instr = k + 1,
             args = names.join(", "),
         );
@@ -29,10 +25,7 @@ fn driver(port: u16, back: u16, signatures: &[(String, String)]) -> String {
     }
     orchestra += "instr 9999\nprints \"ready%n\"\nendin\n";
     score += "i 9999 0 1\n";
-    format!(
-        "<CsoundSynthesizer>\n<CsOptions>\n-odac -+rtaudio=null -d -m0\n</CsOptions>\n<CsInstruments>\n{orchestra}\
-         </CsInstruments>\n<CsScore>\n{score}</CsScore>\n</CsoundSynthesizer>\n"
-    )
+    (orchestra, score)
 }
 
 #[test]
@@ -48,10 +41,8 @@ fn csound_sees_every_value_of_the_csound_stream_in_order() {
     signatures.extend(
         [("start", "siiii"), ("schema", "sss"), ("stat", "iiiiiif")].map(|(a, t)| (format!("/ftrace/{a}"), t.into())),
     );
-    std::fs::write(home.path().join("driver.csd"), driver(port, echo.port(), &signatures)).unwrap();
-    let mut csound = command("csound", home.path());
-    csound.arg("driver.csd");
-    let mut csound = Program::start(csound);
+    let (orchestra, score) = driver(port, echo.port(), &signatures);
+    let mut csound = csound(home.path(), &orchestra, &score);
     csound.wait_for("ready");
     echo.awaken(port);
     // OSClisten cannot listen to a message without arguments.

@@ -8,6 +8,7 @@ mod common;
 
 mod chuck;
 mod csound;
+mod launch;
 mod liblo;
 mod puredata;
 mod python;

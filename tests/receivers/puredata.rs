@@ -3,7 +3,8 @@
 use rosc::OscType;
 
 use crate::{
-    common::program::{self, Program, command},
+    common::program,
+    launch::pd,
     seen::{self, Echo, Seen, Value},
     stream,
 };
@@ -31,17 +32,6 @@ fn driver(port: u16, back: u16) -> String {
 #X connect 7 0 5 0;
 "
     )
-}
-
-/// Starts Pd with these patches.
-fn pd(home: &std::path::Path, patches: &[(&str, String)]) -> Program {
-    let mut pd = command("pd", home);
-    pd.args(["-nogui", "-nosound", "-nomidi", "-stderr", "-noprefs"]);
-    for (name, text) in patches {
-        std::fs::write(home.join(name), text).unwrap();
-        pd.arg(name);
-    }
-    Program::start(pd)
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! python-osc: a driver which sends back what its dispatcher is given, and the generated program.
 
-use std::{path::Path, process::Command};
-
 use rosc::OscType;
 
 use crate::{
-    common::program::{self, Program, command},
+    common::program::{self, Program},
+    launch::{python, python_installed},
     seen::{self, Echo, Seen, Value},
     stream,
 };
@@ -34,27 +33,9 @@ print("ready", flush=True)
 server.serve_forever()
 "#;
 
-/// `python3` with python-osc, or a line that says that there is none.
-fn installed() -> bool {
-    let found = Command::new("python3").args(["-c", "import pythonosc"]).output().is_ok_and(|o| o.status.success());
-    if !found {
-        eprintln!("SKIPPED: python-osc is not installed");
-    }
-    found
-}
-
-/// Python looks for modules below HOME, so this one keeps the user's.
-fn python(folder: &Path) -> Command {
-    let mut command = command("python3", folder);
-    if let Some(home) = std::env::var_os("HOME") {
-        command.env("HOME", home);
-    }
-    command
-}
-
 #[test]
 fn python_osc_sees_every_value_of_the_python_stream_in_order() {
-    if !installed() {
+    if !python_installed() {
         return;
     }
     let stream = stream::of("python");
@@ -77,7 +58,7 @@ fn seen_of(arguments: &[OscType]) -> Seen {
 
 #[test]
 fn the_python_program_prints_every_event() {
-    if !installed() {
+    if !python_installed() {
         return;
     }
     let stream = stream::of("python");

@@ -1,11 +1,10 @@
 //! SuperCollider's sclang without a window, and scsynth's rendering without a sound card (`Score`).
 
-use std::path::Path;
-
 use rosc::OscType;
 
 use crate::{
-    common::program::{self, Program, command},
+    common::program,
+    launch::sclang,
     seen::{self, Echo, Seen, Value},
     sound, stream,
 };
@@ -29,13 +28,6 @@ thisProcess.addOSCRecvFunc({{ |msg, time|
 "ready".postln;
 "#
     )
-}
-
-fn sclang(home: &Path, name: &str, text: &str) -> Program {
-    std::fs::write(home.join(name), text).unwrap();
-    let mut sclang = command("sclang", home);
-    sclang.args(["-D", "-i", "none", name]);
-    Program::start(sclang)
 }
 
 /// What sclang says on a machine without a window system, sound or network discovery, and at its own start.
