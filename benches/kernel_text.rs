@@ -1,7 +1,10 @@
 //! The kernel's own lines: start-up with names and every event's text, and ns per line, over a capture held in memory.
 //!
-//! `cargo bench --bench kernel_text -- CAPTURE`, a little-endian capture folder.
+//! `cargo bench --bench kernel_text`, or `… -- CAPTURE…` for other folders of little-endian captures.
+mod captures;
+
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use byteorder::LittleEndian;
@@ -24,8 +27,11 @@ fn shortest<T>(mut run: impl FnMut() -> T) -> Duration {
 }
 
 fn main() {
-    let path = std::env::args().skip(1).find(|a| !a.starts_with("--")).expect("the folder of a little-endian capture");
-    let path = std::path::Path::new(&path);
+    captures::asked().iter().for_each(|path| measure(path));
+}
+
+fn measure(path: &Path) {
+    println!("{}", path.display());
     let mut capture = folder::open(path).unwrap();
     let opening = shortest(|| folder::open(path).unwrap().events.len());
     println!("{} formats read and parsed in {opening:.1?}", capture.events.len());

@@ -1,8 +1,11 @@
 //! Start-up and text: ns per format compiled, and ns per event rendered by its print format, over a capture held in memory.
 //!
-//! `cargo bench --bench print_formats -- CAPTURE`. Events that the kernel prints by code of its own (system calls, probes)
+//! `cargo bench --bench print_formats`, or `… -- CAPTURE…`. Events that the kernel prints by code of its own (system calls, probes)
 //! are rendered by their print format too: what is measured is this crate, not that text.
+mod captures;
+
 use std::hint::black_box;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use byteorder::LittleEndian;
@@ -16,10 +19,14 @@ use ftrace_live::{
 const ROUNDS: u32 = 20;
 
 fn main() {
-    let path = std::env::args().skip(1).find(|a| !a.starts_with("--")).expect("the folder of a little-endian capture");
-    let mut capture = capture::open(path.as_ref(), Default::default()).unwrap();
+    captures::asked().iter().for_each(|path| measure(path));
+}
+
+fn measure(path: &Path) {
+    println!("{}", path.display());
+    let mut capture = capture::open(path, Default::default()).unwrap();
     let long = capture.header.long_size();
-    let (names, _) = Names::load(path.as_ref());
+    let (names, _) = Names::load(path);
 
     let mut parsing = Duration::MAX;
     for _ in 0..ROUNDS {
