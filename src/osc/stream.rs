@@ -122,6 +122,8 @@ pub struct Stream {
     messages: Messages,
     packer: Packer,
     thinner: Option<Thinner>,
+    /// Whether every event is sent: there is no cap, and nothing is aggregated.
+    all: bool,
     aggregator: Option<Aggregator>,
     announcer: Announcer,
     /// The event from which the next announcements go on.
@@ -138,6 +140,7 @@ impl Stream {
         Stream {
             packer: Packer::new(options.mtu, options.tag),
             thinner: options.max_rate.map(Thinner::new),
+            all: options.max_rate.is_none() && options.aggregate.is_none(),
             aggregator: options.aggregate.map(|aggregate| Aggregator::new(aggregate, &options.message.prefix)),
             announcer: Announcer::default(),
             next_announced: 0,
@@ -169,15 +172,10 @@ impl Stream {
     /// If the record is not what its format says. An event without a plan, or beyond the rate cap, is no error.
     #[inline(always)]
     pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: &Moment<'_>) -> Result<(), EncodeError> {
-        if self.aggregator.is_some() && !self.aggregate::<E>(id, record, moment.play_ns) {
+        if !self.all && !self.admit::<E>(id, record, moment.play_ns) {
             return Ok(());
         }
         let Some(plan) = self.messages.plan(id) else { return Ok(()) };
-        if let Some(thinner) = &mut self.thinner
-            && !thinner.admit(id.index(), moment.play_ns)
-        {
-            return Ok(());
-        }
         if !plan.announced {
             return self.first_event::<E>(id, record, *moment);
         }
@@ -221,13 +219,20 @@ impl Stream {
         Ok(())
     }
 
-    /// Counts the event in its window; whether it is sent itself as well.
+    /// Counts the event in its window and against the rate cap; whether it is sent itself as well.
     #[inline(never)]
-    fn aggregate<E: ByteOrder>(&mut self, id: EventId, record: &[u8], now: u64) -> bool {
-        self.tick(now);
-        let Some(aggregator) = &mut self.aggregator else { return true };
-        aggregator.event::<E>(id, record);
-        aggregator.events_too()
+    fn admit<E: ByteOrder>(&mut self, id: EventId, record: &[u8], now: u64) -> bool {
+        if self.aggregator.is_some() {
+            self.tick(now);
+        }
+        if let Some(aggregator) = &mut self.aggregator {
+            aggregator.event::<E>(id, record);
+            if !aggregator.events_too() {
+                return false;
+            }
+        }
+        // What is not sent anyway takes nothing of the cap.
+        self.messages.plan(id).is_some() && self.thinner.as_mut().is_none_or(|thinner| thinner.admit(id.index(), now))
     }
 
     /// Checks the fields to be aggregated against the events there are.
