@@ -1,5 +1,7 @@
 //! `capture` on the running kernel: the folder holds the same records as raw sub-buffers and as the kernel's own text.
 
+mod common;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -7,22 +9,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use byteorder::NativeEndian;
+use common::live::tracefs as live;
 use ftrace_live::capture::{self, CaptureOptions, CommandEnd, FreezeError, Frozen, clock_file::ClockFile};
 use ftrace_live::tracefs::{Guard, Selection, Setup, TraceClock, Tracefs};
-
-fn live() -> Option<Tracefs> {
-    match Tracefs::find() {
-        Ok(tracefs) if rustix::process::geteuid().is_root() => Some(tracefs),
-        Ok(_) => {
-            eprintln!("SKIPPED: making trace instances needs root");
-            None
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            None
-        }
-    }
-}
 
 fn options(tracefs: &Tracefs, folder: &Path, events: &[&str], command: &[&str]) -> CaptureOptions {
     let selected = Selection::parse(events).unwrap().resolve(&tracefs.events().unwrap()).unwrap();

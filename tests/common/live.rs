@@ -7,16 +7,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ftrace_live::tracefs::Tracefs;
 use rosc::{OscPacket, OscType, decoder};
 
-/// Whether this test may make trace instances; if not, says that it is skipped.
-pub fn may_trace() -> bool {
-    match ftrace_live::tracefs::Tracefs::find() {
-        Ok(_) if rustix::process::geteuid().is_root() => return true,
+/// The running kernel's tracefs, where a test may make trace instances in it; else says why the test is skipped.
+pub fn tracefs() -> Option<Tracefs> {
+    match Tracefs::find() {
+        Ok(tracefs) if tracefs.root().join("instances").is_dir() && rustix::process::geteuid().is_root() => {
+            return Some(tracefs);
+        }
         Ok(_) => eprintln!("SKIPPED: making trace instances needs root"),
         Err(error) => eprintln!("SKIPPED: {error}"),
     }
-    false
+    None
+}
+
+/// Whether this test may make trace instances; if not, says that it is skipped.
+pub fn may_trace() -> bool {
+    tracefs().is_some()
 }
 
 /// A message.

@@ -11,12 +11,9 @@ use std::{
 };
 
 use common::report::{Line, ours, same};
-use ftrace_live::{
-    capture::{
-        convert::convert,
-        trace_dat::{Open, TraceDat},
-    },
-    tracefs::Tracefs,
+use ftrace_live::capture::{
+    convert::convert,
+    trace_dat::{Open, TraceDat},
 };
 
 /// The program that lists, compiled into `dir`.
@@ -77,8 +74,7 @@ fn it_lists_every_event_of_a_converted_folder() {
 fn it_lists_every_event_of_a_live_recording() {
     let dir = tempfile::tempdir().unwrap();
     let Some(lister) = lister(dir.path()) else { return };
-    if Tracefs::find().is_err() || !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED: making trace instances needs root and tracefs");
+    if !common::live::may_trace() {
         return;
     }
     let file = dir.path().join("x.dat");

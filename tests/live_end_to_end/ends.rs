@@ -5,9 +5,10 @@ use std::sync::PoisonError;
 
 use rustix::process::Signal;
 
+use crate::common::live::tracefs;
 use crate::program::{Running, run};
 use crate::receiver::Receiver;
-use crate::{STALE, kernel, live, wait_until};
+use crate::{STALE, live, wait_until};
 
 /// What is traced here does not matter.
 fn arguments(target: &str) -> Vec<&str> {
@@ -77,7 +78,7 @@ fn killed_without_warning_it_leaves_no_instance() {
 
 #[test]
 fn the_instance_of_a_process_that_is_gone_is_removed_at_the_next_start_and_named() {
-    let Some(tracefs) = kernel() else { return };
+    let Some(tracefs) = tracefs() else { return };
     let _alone = STALE.write().unwrap_or_else(PoisonError::into_inner);
     let mut process = Command::new("true").spawn().unwrap();
     process.wait().unwrap();

@@ -30,24 +30,8 @@ static STALE: RwLock<()> = RwLock::new(());
 
 /// The running kernel; where a test cannot have it, says why it skips.
 fn live() -> Option<Live> {
-    let tracefs = kernel()?;
+    let tracefs = common::live::tracefs()?;
     Some(Live { tracefs, _others: STALE.read().unwrap_or_else(PoisonError::into_inner) })
-}
-
-fn kernel() -> Option<Tracefs> {
-    match Tracefs::find() {
-        Ok(tracefs) if tracefs.root().join("instances").is_dir() && rustix::process::geteuid().is_root() => {
-            Some(tracefs)
-        }
-        Ok(_) => {
-            eprintln!("SKIPPED: making trace instances needs root");
-            None
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            None
-        }
-    }
 }
 
 impl Live {

@@ -3,6 +3,8 @@
 //! All of it needs root and tracefs, and says so where it skips. Only instances of our own are written to.
 
 mod command;
+#[path = "../common/mod.rs"]
+mod common;
 mod guard;
 mod instance;
 mod mount;
@@ -11,26 +13,8 @@ mod stale;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ftrace_live::tracefs::{EventName, Tracefs};
-
-/// The running kernel's tracefs; where a test cannot have it, says why it skips.
-fn live() -> Option<Tracefs> {
-    match Tracefs::find() {
-        Ok(tracefs) if tracefs.root().join("instances").is_dir() && is_root() => Some(tracefs),
-        Ok(_) => {
-            eprintln!("SKIPPED: making trace instances needs root");
-            None
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: {error}");
-            None
-        }
-    }
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
+use common::live::tracefs as live;
+use ftrace_live::tracefs::EventName;
 
 fn event(name: &str) -> EventName {
     name.parse().unwrap()
