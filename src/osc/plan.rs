@@ -181,6 +181,8 @@ impl MessagePlan {
 
     /// Writes the message of `record` to the beginning of `room`; returns its length, bytes. After an error what is there
     /// is of no use.
+    ///
+    /// Short parts are written as whole words: room that is not 64 bytes longer than the message may count as full.
     #[inline(always)]
     pub fn encode<E: ByteOrder>(&self, record: &[u8], head: &Head<'_>, room: &mut [u8]) -> Result<usize, EncodeError> {
         self.arguments.fields().fits(record)?;
