@@ -1,8 +1,8 @@
 //! Reading an integer of any width and sign without a branch.
 //!
-//! What a field is differs from event to event, and events come in any order: a branch on it is one that the processor
-//! cannot foresee. So all integers are read the same way: eight bytes of the record, a shift that leaves the bits that
-//! count, and the sign.
+//! All integers are read the same way: eight bytes of the record, a shift that leaves the bits that count, and the sign.
+//! What width and sign a field has need not be looked at, which the processor could not foresee where events come in any
+//! order.
 //!
 //! ```text
 //! little-endian  ·· ·· ·· ·· f0 f1 f2 f3    the bytes that end with those that count: shifted down

@@ -1,10 +1,9 @@
 //! The arguments of an event's own fields: from the record's bytes to the datagram's.
 //!
-//! [`Arguments::append`] is the hot path. It runs a flat list of operations, each of which reads one value and appends one
-//! argument; nothing is allocated and nothing is formatted there. What an event's fields are cannot be foreseen when events
-//! come in any order, and each branch that is not foreseen costs as much as several fields. So every integer takes the same
-//! way, whatever its width, sign and type tag: a [`Number`] of the record, one of two forms on the
-//! wire. Short texts are read and written as one word of 16 bytes.
+//! [`Arguments::append`] is the hot path. It runs a flat list of operations, each of which reads a value or two and appends
+//! as many arguments; nothing is allocated and nothing is formatted there. What takes the time is the number of
+//! instructions, so what most fields are has an operation of its own, and all other integers share one, a [`Number`]. Short
+//! texts are read and written as one word of 16 bytes.
 
 use std::cell::RefCell;
 use std::ops::Range;
