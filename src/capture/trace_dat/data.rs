@@ -154,7 +154,7 @@ const MAX_MARKS: usize = 4096;
 
 impl Bytes {
     fn new(shared: Arc<Shared>, data: &CpuData, part: Part) -> Bytes {
-        let end = data.end(shared.source.len);
+        let end = data.end(shared.source.len());
         Bytes {
             part,
             piece: Vec::new(),

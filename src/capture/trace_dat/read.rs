@@ -117,7 +117,7 @@ impl TraceDat {
     pub fn from_file(file: File, how: Open) -> Result<TraceDat, DatError> {
         let failed = |error| DatError { offset: 0, part: Part::FileHeader, problem: Problem::Io(error) };
         let source = Arc::new(Source::new(file).map_err(failed)?);
-        let mut cursor = Cursor::over_file(source.clone(), Endian::Little, Part::FileHeader, 0, source.len);
+        let mut cursor = Cursor::over_file(source.clone(), Endian::Little, Part::FileHeader, 0, source.len());
         let header = FileHeader::read(&mut cursor)?;
         let mut reader = Reader {
             salvage: how.salvage,
@@ -162,7 +162,7 @@ impl TraceDat {
             let mut cursor = match at {
                 None => return Ok(Vec::new()),
                 Some(TextAt::File(offset)) => {
-                    Cursor::over_file(source.clone(), endian, Part::Kallsyms, offset, source.len)
+                    Cursor::over_file(source.clone(), endian, Part::Kallsyms, offset, source.len())
                 }
                 Some(TextAt::Section(offset)) => {
                     open_section(&source, endian, compression, offset, id::KALLSYMS, Part::Kallsyms)?
@@ -207,7 +207,7 @@ impl TraceDat {
 
     /// Length of the file, bytes.
     pub fn len(&self) -> u64 {
-        self.shared.source.len
+        self.shared.source.len()
     }
 
     /// Whether the file holds no byte of ring data.
@@ -310,7 +310,7 @@ impl Reader {
     }
 
     fn cursor(&self, part: Part, offset: u64) -> Cursor {
-        Cursor::over_file(self.source.clone(), self.endian, part, offset, self.source.len)
+        Cursor::over_file(self.source.clone(), self.endian, part, offset, self.source.len())
     }
 
     // Version 6: everything in a fixed order.
@@ -359,7 +359,7 @@ impl Reader {
     fn find_cpu_count(&self, from: u64, cursor: &mut Cursor) -> Result<u32, DatError> {
         const WINDOW: u64 = 1 << 20;
         const WORD: u64 = 10;
-        let end = self.source.len.min(from.saturating_add(MAX_SEARCH));
+        let end = self.source.len().min(from.saturating_add(MAX_SEARCH));
         let mut start = from;
         let mut window = Vec::new();
         while start + WORD + 4 <= end {
@@ -566,7 +566,9 @@ impl Reader {
         if self.metadata.header_page.is_empty() {
             self.fault(DatError { offset: 0, part: Part::HeaderPage, problem: Problem::Missing })?;
         }
-        let faults = check_ranges(&mut self.buffers, self.source.len);
+        // Where that fails, the length of before is as good as any.
+        let _ = self.source.look_again();
+        let faults = check_ranges(&mut self.buffers, self.source.len());
         for fault in faults {
             self.fault(fault)?;
         }
@@ -638,7 +640,7 @@ fn open_section(
     expected: u16,
     part: Part,
 ) -> Result<Cursor, DatError> {
-    let mut cursor = Cursor::over_file(source.clone(), endian, part, offset, source.len);
+    let mut cursor = Cursor::over_file(source.clone(), endian, part, offset, source.len());
     let head = SectionHead::read(&mut cursor, expected)?;
     let mut cursor =
         Cursor::over_file(source.clone(), endian, part, head.offset, head.offset.saturating_add(head.size));

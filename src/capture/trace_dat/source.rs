@@ -3,7 +3,11 @@
 //! Every length comes from the file and is checked twice before it is used: against what is left of the section (or of
 //! the file), and against a limit for that kind of part. So nothing is allocated that the file does not hold.
 
-use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{DatError, Part, Problem};
 use crate::format::Endian;
@@ -11,18 +15,31 @@ use crate::format::Endian;
 /// Bytes the cursor reads ahead.
 const READ_AHEAD: u64 = 64 << 10;
 
-/// An open file and its length at the time of opening.
+/// An open file and its length when that was last looked at.
 #[derive(Debug)]
 pub(super) struct Source {
     pub(super) file: File,
-    pub(super) len: u64,
+    len: AtomicU64,
 }
 
 impl Source {
     /// Takes over an open file.
     pub(super) fn new(file: File) -> io::Result<Source> {
-        let len = file.metadata()?.len();
-        Ok(Source { file, len })
+        let source = Source { file, len: AtomicU64::new(0) };
+        source.look_again()?;
+        Ok(source)
+    }
+
+    /// The file's length, bytes.
+    pub(super) fn len(&self) -> u64 {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Looks at the length again: a file that is being recorded was lengthened before its table says so, so what the table
+    /// says is to be compared with a length that was looked at later.
+    pub(super) fn look_again(&self) -> io::Result<()> {
+        self.len.store(self.file.metadata()?.len(), Ordering::Relaxed);
+        Ok(())
     }
 
     /// Fills `out` from `offset`; the caller has checked the range against [`Source::len`], but a file can shrink.
@@ -30,7 +47,7 @@ impl Source {
         self.file.read_exact_at(out, offset).map_err(|error| {
             let problem = match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
-                    Problem::Truncated { needed: out.len() as u64, left: self.len.saturating_sub(offset) }
+                    Problem::Truncated { needed: out.len() as u64, left: self.len().saturating_sub(offset) }
                 }
                 _ => Problem::Io(error),
             };
@@ -60,7 +77,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// A cursor over the file from `offset` to `end`, which is cut to the file's length.
     pub(super) fn over_file(source: Arc<Source>, endian: Endian, part: Part, offset: u64, end: u64) -> Cursor {
-        let end = end.min(source.len);
+        let end = end.min(source.len());
         Cursor { source, endian, part, buffer: Vec::new(), at: 0, after: offset, end, section: None }
     }
 
