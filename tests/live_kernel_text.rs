@@ -16,7 +16,7 @@ use std::{
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use common::{
-    instance::{Instance, freeze, tracing},
+    instance::{Instance, freeze},
     kernel_text,
 };
 use ftrace_live::{
@@ -94,14 +94,7 @@ fn compare<E: ByteOrder>(capture: &mut Capture, folder: &Path) -> kernel_text::T
 
 #[test]
 fn every_line_of_the_running_kernel() {
-    let instance = tracing().and_then(|tracing| Instance::new(&tracing, "text").map(|instance| (tracing, instance)));
-    let (tracing, instance) = match instance {
-        Ok(found) => found,
-        Err(why) => {
-            eprintln!("SKIPPED: {why}");
-            return;
-        }
-    };
+    let Some((tracing, instance)) = Instance::or_skip("text") else { return };
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let systems: Vec<String> = fs::read_dir(instance.0.join("events"))
         .unwrap()

@@ -9,7 +9,7 @@ use std::{fs, path::Path, process::Command};
 
 use byteorder::{BigEndian, LittleEndian};
 use common::{
-    instance::{Instance, freeze, tracing},
+    instance::{Instance, freeze},
     kernel_text::{Tally, compare, render},
 };
 use ftrace_live::{capture::folder, format::Endian, names::Names, render::Settings};
@@ -67,14 +67,7 @@ fn tally(folder: &Path, names: &Names) -> Tally {
 
 #[test]
 fn options_and_clocks_change_our_lines_as_they_change_the_kernel_s() {
-    let instance = tracing().and_then(|tracing| Instance::new(&tracing, "options").map(|instance| (tracing, instance)));
-    let (tracing, instance) = match instance {
-        Ok(found) => found,
-        Err(why) => {
-            eprintln!("SKIPPED: {why}");
-            return;
-        }
-    };
+    let Some((tracing, instance)) = Instance::or_skip("options") else { return };
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let clocks = fs::read_to_string(instance.0.join("trace_clock")).unwrap().replace(['[', ']'], "");
     let mut wrong = String::new();

@@ -92,12 +92,14 @@ impl Packer {
         unix_ns: u64,
         mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
     ) -> Result<(), EncodeError> {
+        let mut least = 0;
         loop {
-            let done = write(self.reserve(unix_ns, 0)).and_then(|len| Ok(self.commit(len)?));
+            let done = write(self.reserve(unix_ns, least)).and_then(|len| Ok(self.commit(len)?));
             if done != Err(EncodeError::Full) || self.current.messages == 0 {
                 return done;
             }
-            self.open(unix_ns);
+            // No datagram that has something in it has as much room: a new one.
+            least = self.mtu;
         }
     }
 

@@ -7,15 +7,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::live::tracefs;
+
 /// An instance of our own, removed in the end.
 pub struct Instance(pub PathBuf);
 
 impl Instance {
     /// Makes one; `purpose` is a part of its name.
-    pub fn new(tracing: &Path, purpose: &str) -> Result<Instance, String> {
+    fn new(tracing: &Path, purpose: &str) -> Result<Instance, String> {
         let path = tracing.join(format!("instances/ftrace-live-{purpose}-{}", std::process::id()));
         fs::create_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Instance(path))
+    }
+
+    /// tracefs and a new instance in it; where a test cannot have them, says why it is skipped.
+    pub fn or_skip(purpose: &str) -> Option<(PathBuf, Instance)> {
+        let tracing = tracefs()?.root().to_path_buf();
+        match Instance::new(&tracing, purpose) {
+            Ok(instance) => Some((tracing, instance)),
+            Err(why) => {
+                eprintln!("SKIPPED: {why}");
+                None
+            }
+        }
     }
 
     /// Writes a control file.
@@ -30,13 +44,6 @@ impl Drop for Instance {
         _ = self.write("events/enable", "0");
         _ = fs::remove_dir(&self.0);
     }
-}
-
-/// tracefs, if this process may use it.
-pub fn tracing() -> Result<PathBuf, String> {
-    let path = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"].map(PathBuf::from);
-    let found = path.into_iter().find(|path| path.join("instances").is_dir());
-    found.ok_or_else(|| "no tracefs is mounted, or this user may not use it".to_owned())
 }
 
 /// Freezes the instance's ring into a capture folder: the text first, then the bytes.
