@@ -172,7 +172,8 @@ impl Walk {
     /// The next data record. `page` must be the bytes the walk was opened on. After an error or `None` the walk is over.
     #[inline(always)]
     pub fn next_in<E: ByteOrder>(&mut self, page: &[u8]) -> Option<Result<Found, RingError>> {
-        // The commonest form at once: one bound check, no loop.
+        // The commonest form at once: one bound check, no loop. Not by way of `Run`, which knows the same form: that took a
+        // walk record by record half as long again (3.9 ns for 2.5).
         let at = self.at;
         if let Some(word) = page.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
             let (type_len, delta) = split_word::<E>(*word);
