@@ -36,7 +36,7 @@
 //! | [`osc`] | event → address and type tags; values → bytes, bundles, datagrams | tracefs |
 //! | [`capture`] | frozen rings: folders and `trace.dat`, read and written | sinks |
 //! | [`live`], [`replay`] | the two loops that join a source to the outputs | the insides of either |
-//! | [`pipeline`], [`outputs`], [`text_output`] | the one way from record to outputs | where records come from |
+//! | [`pipeline`], [`output`] | the one way from record to outputs | where records come from |
 //! | [`listen`] | what arrives, printed | the kernel |
 //!
 //! # Reading a capture
@@ -81,10 +81,9 @@ pub mod listen;
 pub mod live;
 pub mod names;
 pub mod osc;
-pub mod outputs;
+pub mod output;
 pub mod pipeline;
 pub mod render;
 pub mod replay;
 pub mod ring;
-pub mod text_output;
 pub mod tracefs;

@@ -11,50 +11,10 @@ use byteorder::ByteOrder;
 use crate::decode::{EventTable, PidPlace};
 use crate::format::{EventFormat, EventId};
 use crate::names::Kernel;
-use crate::osc::stream::{Moment, Stream};
+use crate::osc::stream::Moment;
 use crate::osc::{Comm, Comms, EncodeError};
+use crate::output::{Event, Output};
 use crate::ring::Record;
-
-/// What a record becomes.
-pub trait Output {
-    /// Takes up an event, or another event of the same id.
-    fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel);
-
-    /// One event.
-    ///
-    /// # Errors
-    /// If the record is not what its format says.
-    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError>;
-
-    /// The end of a turn: what waits to be sent is sent.
-    fn flush(&mut self);
-}
-
-/// One event, as it goes to the outputs.
-#[derive(Debug, Clone, Copy)]
-pub struct Event<'a> {
-    /// Its id.
-    pub id: EventId,
-    /// Its record: CPU, time of the trace clock, bytes.
-    pub record: Record<'a>,
-    /// When it happened in the time of day, and who was running.
-    pub moment: Moment<'a>,
-}
-
-impl Output for Stream {
-    fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
-        Stream::add(self, format, kernel);
-    }
-
-    #[inline(always)]
-    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
-        Stream::event::<E>(self, event.id, event.record.bytes, &event.moment)
-    }
-
-    fn flush(&mut self) {
-        Stream::flush(self);
-    }
-}
 
 /// Counts over all records.
 #[derive(Debug, Clone, Default)]

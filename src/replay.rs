@@ -20,7 +20,7 @@ use crate::decode::EventTable;
 use crate::format::{Abi, Endian};
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
-use crate::outputs::{Outputs, Window};
+use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
 

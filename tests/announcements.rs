@@ -16,7 +16,7 @@ use ftrace_live::osc::packet::take_apart;
 use ftrace_live::osc::stream::{Moment, Stream, StreamOptions};
 use ftrace_live::osc::transport::Transport;
 use ftrace_live::osc::{Comm, MessageOptions, timetag};
-use ftrace_live::outputs::Outputs;
+use ftrace_live::output::Outputs;
 use ftrace_live::replay::{Observer, PlayOptions, Speed, Time, play};
 use rosc::{OscMessage, OscType};
 

@@ -23,7 +23,7 @@ use ftrace_live::{
     },
     format::Endian,
     osc::{MessageOptions, Strings, Types},
-    outputs::{Lines, Outputs},
+    output::{Lines, Outputs},
     replay::{Observer, PlayOptions, Played, Speed, Time, play},
 };
 

@@ -11,7 +11,7 @@ use super::source::Source;
 use super::{Usage, list, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions, Recorded};
-use crate::outputs::Outputs;
+use crate::output::Outputs;
 use crate::render::Settings;
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
 

@@ -15,9 +15,9 @@ use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
-use crate::outputs::{Lines, Outputs};
+use crate::output::Text;
+use crate::output::{Lines, Outputs};
 use crate::render::Settings;
-use crate::text_output::Text;
 
 /// Whether `--for` stands alone: then the receivers are listed, and that is all.
 pub fn lists_presets(args: &FormArgs) -> bool {

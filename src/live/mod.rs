@@ -39,7 +39,7 @@ use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
 use crate::osc::transport::SendCounts;
-use crate::outputs::{Outputs, Window};
+use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::tracefs::{
     CpuStats, EnableFailure, Enabled, EventName, Guard, Instance, Setup, StoppedCommand, Tracefs, TracefsError,

@@ -5,7 +5,7 @@
 use crate::format::btf::Btf;
 use crate::format::{EventFormat, LongSize};
 use crate::names::{Enums, Kallsyms, Names, PrintkFormats, hz};
-use crate::outputs::Outputs;
+use crate::output::Outputs;
 use crate::tracefs::Tracefs;
 
 /// The kernel's own types: a data file, no eBPF.

@@ -25,7 +25,7 @@ use crate::decode::EventTable;
 use crate::format::{EventFormat, EventId, HeaderPage, LongSize};
 use crate::osc::timetag;
 use crate::osc::transport::SendCounts;
-use crate::outputs::Outputs;
+use crate::output::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::Merge;
 use crate::tracefs::{ClockPair, RawBuffer, TraceClock, Tracefs};

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use crate::osc::transport::SendCounts;
-use crate::outputs::Window;
+use crate::output::Window;
 
 /// What was lost since the beginning, in kinds.
 #[derive(Debug, Clone, Copy, Default)]

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use byteorder::ByteOrder;
 
+use super::Event;
 use crate::format::EventFormat;
 use crate::names::{Kernel, Names};
 use crate::osc::text_stream::TextStream;
 use crate::osc::thin::Thinner;
 use crate::osc::transport::{SendCounts, Transport};
-use crate::pipeline::Event;
 use crate::render::{Settings, TraceText};
 
 /// Bytes of lines kept before they are written.

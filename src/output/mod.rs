@@ -1,23 +1,54 @@
-//! Where events go, as the options say: typed streams, the text stream, lines on standard output.
+//! Where events go: an [`Output`] takes each event; [`Outputs`] are those of one run.
+//!
+//! A new output is a file of its own here and a field of [`Outputs`].
 
-use std::io::{self, BufWriter, Write};
+mod lines;
+mod text;
+mod typed;
+
 use std::net::SocketAddr;
 use std::ops::Add;
 use std::sync::Arc;
 
 use byteorder::ByteOrder;
-use rosc::{OscPacket, decoder};
 
-use crate::format::EventFormat;
+use crate::format::{EventFormat, EventId};
 use crate::names::Kernel;
+use crate::osc::EncodeError;
 use crate::osc::about::Stat;
 use crate::osc::aggregate::AggregateError;
-use crate::osc::print::write_line;
-use crate::osc::stream::{Messages, Stream};
+use crate::osc::stream::{Moment, Stream};
 use crate::osc::transport::{SendCounts, Transport};
-use crate::osc::{EncodeError, MessageOptions};
-use crate::pipeline::{Event, Output};
-use crate::text_output::Text;
+use crate::ring::Record;
+
+pub use lines::Lines;
+pub use text::Text;
+
+/// What a record becomes.
+pub trait Output {
+    /// Takes up an event, or another event of the same id.
+    fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel);
+
+    /// One event.
+    ///
+    /// # Errors
+    /// If the record is not what its format says.
+    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError>;
+
+    /// The end of a turn: what waits to be sent is sent.
+    fn flush(&mut self);
+}
+
+/// One event, as it goes to the outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Event<'a> {
+    /// Its id.
+    pub id: EventId,
+    /// Its record: CPU, time of the trace clock, bytes.
+    pub record: Record<'a>,
+    /// When it happened in the time of day, and who was running.
+    pub moment: Moment<'a>,
+}
 
 /// All outputs of one run.
 #[derive(Default)]
@@ -158,66 +189,12 @@ impl Outputs {
     pub fn says_names(&self) -> bool {
         self.text.is_some()
             || self.streams.iter().any(|stream| stream.messages().options().names)
-            || self.lines.as_ref().is_some_and(|lines| lines.messages.options().names)
+            || self.lines.as_ref().is_some_and(|lines| lines.options().names)
     }
 
     /// Whether whoever reads the lines has gone.
     pub fn reader_gone(&self) -> bool {
-        self.lines.as_ref().is_some_and(|lines| lines.failed.is_some())
+        self.lines.as_ref().is_some_and(|lines| lines.reader_gone())
             || self.text.as_ref().is_some_and(Text::reader_gone)
-    }
-}
-
-/// Typed messages as lines on standard output, in the form of `listen`.
-pub struct Lines {
-    messages: Messages,
-    out: BufWriter<Box<dyn Write + Send>>,
-    message: Vec<u8>,
-    /// Argument names, by event id.
-    names: Vec<Vec<String>>,
-    failed: Option<io::ErrorKind>,
-}
-
-/// The longest message printed; what a sub-buffer can hold is shorter.
-const LONGEST: usize = 1 << 17;
-
-impl Lines {
-    /// Messages of this form, to `out`.
-    pub fn new(options: MessageOptions, out: Box<dyn Write + Send>) -> Lines {
-        let (message, names) = (vec![0; LONGEST], vec![]);
-        Lines {
-            messages: Messages::new(options),
-            out: BufWriter::with_capacity(1 << 16, out),
-            message,
-            names,
-            failed: None,
-        }
-    }
-
-    fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
-        let names = self.messages.add(format, kernel).arguments.iter().map(|argument| argument.name.clone()).collect();
-        let index = format.id.index();
-        if self.names.len() <= index {
-            self.names.resize_with(index + 1, Vec::new);
-        }
-        self.names[index] = names;
-    }
-
-    #[inline(never)]
-    fn event<E: ByteOrder>(&mut self, event: Event<'_>) -> Result<(), EncodeError> {
-        let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
-        let head = event.moment.head(self.messages.options().types);
-        let len = plan.encode::<E>(event.record.bytes, &head, &mut self.message)?;
-        if let Ok((_, OscPacket::Message(message))) = decoder::decode_udp(&self.message[..len]) {
-            let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
-            let time = crate::osc::timetag::osc_time(event.moment.play_ns);
-            let written = write_line(&mut self.out, &message, Some(time), names);
-            self.failed = self.failed.or(written.err().map(|error| error.kind()));
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self) {
-        self.failed = self.failed.or(self.out.flush().err().map(|error| error.kind()));
     }
 }

@@ -1,0 +1,75 @@
+//! Typed messages as lines on standard output, in the form of `listen`.
+
+use std::io::{self, BufWriter, Write};
+
+use byteorder::ByteOrder;
+use rosc::{OscPacket, decoder};
+
+use super::Event;
+use crate::format::EventFormat;
+use crate::names::Kernel;
+use crate::osc::print::write_line;
+use crate::osc::stream::Messages;
+use crate::osc::{EncodeError, MessageOptions};
+
+/// Typed messages as lines on standard output, in the form of `listen`.
+pub struct Lines {
+    messages: Messages,
+    out: BufWriter<Box<dyn Write + Send>>,
+    message: Vec<u8>,
+    /// Argument names, by event id.
+    names: Vec<Vec<String>>,
+    failed: Option<io::ErrorKind>,
+}
+
+/// The longest message printed; what a sub-buffer can hold is shorter.
+const LONGEST: usize = 1 << 17;
+
+impl Lines {
+    /// Messages of this form, to `out`.
+    pub fn new(options: MessageOptions, out: Box<dyn Write + Send>) -> Lines {
+        let (message, names) = (vec![0; LONGEST], vec![]);
+        Lines {
+            messages: Messages::new(options),
+            out: BufWriter::with_capacity(1 << 16, out),
+            message,
+            names,
+            failed: None,
+        }
+    }
+
+    pub(super) fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
+        let names = self.messages.add(format, kernel).arguments.iter().map(|argument| argument.name.clone()).collect();
+        let index = format.id.index();
+        if self.names.len() <= index {
+            self.names.resize_with(index + 1, Vec::new);
+        }
+        self.names[index] = names;
+    }
+
+    #[inline(never)]
+    pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>) -> Result<(), EncodeError> {
+        let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
+        let head = event.moment.head(self.messages.options().types);
+        let len = plan.encode::<E>(event.record.bytes, &head, &mut self.message)?;
+        if let Ok((_, OscPacket::Message(message))) = decoder::decode_udp(&self.message[..len]) {
+            let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
+            let time = crate::osc::timetag::osc_time(event.moment.play_ns);
+            let written = write_line(&mut self.out, &message, Some(time), names);
+            self.failed = self.failed.or(written.err().map(|error| error.kind()));
+        }
+        Ok(())
+    }
+
+    pub(super) fn flush(&mut self) {
+        self.failed = self.failed.or(self.out.flush().err().map(|error| error.kind()));
+    }
+
+    pub(super) fn options(&self) -> &MessageOptions {
+        self.messages.options()
+    }
+
+    pub(super) fn reader_gone(&self) -> bool {
+        self.failed.is_some()
+    }
+}
