@@ -38,6 +38,7 @@
 //! | [`live`], [`replay`] | the two loops that join a source to the outputs | the insides of either |
 //! | [`pipeline`], [`output`] | the one way from record to outputs | where records come from |
 //! | [`listen`] | what arrives, printed | the kernel |
+//! | [`terminal`] | text made safe for a terminal; what the program says of itself | whose text it is |
 //!
 //! # Reading a capture
 //!
@@ -86,4 +87,5 @@ pub mod pipeline;
 pub mod render;
 pub mod replay;
 pub mod ring;
+pub mod terminal;
 pub mod tracefs;

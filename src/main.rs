@@ -1,14 +1,30 @@
 //! The `ftrace-live` program.
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use ftrace_live::{cli::Cli, commands, tracefs::guard};
+use ftrace_live::{cli::Cli, commands, terminal, tracefs::guard};
 
 fn main() -> ExitCode {
     // First of all: this process may be the guard of another one.
     if guard::run_if_asked() {
         return ExitCode::SUCCESS;
     }
-    commands::run(Cli::parse())
+    match Cli::try_parse() {
+        Ok(cli) => commands::run(cli),
+        Err(error) => usage_error(&error),
+    }
+}
+
+/// Says what clap says. Its colours stay, unless it would show a word that is no plain text: `ftrace-live *` in a folder of
+/// somebody else's file names.
+fn usage_error(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    let escaped = terminal::escape_lines(&text);
+    if escaped == text {
+        error.exit();
+    }
+    let _ = write!(io::stderr(), "{escaped}");
+    ExitCode::from(error.exit_code() as u8)
 }

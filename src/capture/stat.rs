@@ -14,6 +14,7 @@ use super::{
 use crate::{
     format::{Endian, EventId},
     ring::{Lost, Record},
+    terminal::Escaped,
     tracefs::CpuStats,
 };
 
@@ -341,7 +342,7 @@ impl Stat {
     pub fn text(&self, top: usize) -> String {
         let mut out = String::new();
         let mut line = |name: &str, value: &str| {
-            let _ = writeln!(out, "{name:<10} {value}");
+            let _ = writeln!(out, "{name:<10} {}", Escaped(value));
         };
         line("kernel", self.kernel.as_deref().unwrap_or("not noted"));
         line("machine", &self.machine);
@@ -378,13 +379,13 @@ impl Stat {
         let _ = writeln!(out, "\n{:>12} {:>12}  event", "count", "per second");
         for event in self.by_event.iter().take(top) {
             let EventStat { system, name, count, rate, .. } = event;
-            let _ = writeln!(out, "{count:>12} {:>12}  {system}:{name}", fixed(*rate, 1));
+            let _ = writeln!(out, "{count:>12} {:>12}  {}:{}", fixed(*rate, 1), Escaped(system), Escaped(name));
         }
         if let Some(more) = self.by_event.len().checked_sub(top).filter(|&more| more > 0) {
             let _ = writeln!(out, "{:>12} {:>12}  {more} more kinds", "", "");
         }
         for problem in &self.problems {
-            let _ = writeln!(out, "problem: {problem}");
+            let _ = writeln!(out, "problem: {}", Escaped(problem));
         }
         out
     }
@@ -393,7 +394,13 @@ impl Stat {
     /// point is the number in front.
     pub fn plot(&self, width: usize) -> String {
         const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
-        let names = self.activity.systems.iter().map(|system| system.system.chars().count()).max().unwrap_or(0);
+        let names = self
+            .activity
+            .systems
+            .iter()
+            .map(|system| Escaped(&system.system).to_string().chars().count())
+            .max()
+            .unwrap_or(0);
         let columns = width.saturating_sub(names + 15).clamp(10, 1000);
         let mut out = String::new();
         for SystemActivity { system, counts } in &self.activity.systems {
@@ -404,7 +411,7 @@ impl Stat {
             let drawn: String = bars.iter().map(bar).collect();
             let length = self.activity.interval as f64 * counts.len() as f64 / columns as f64 / 1e9;
             let rate = if length > 0.0 { highest as f64 / length } else { 0.0 };
-            let _ = writeln!(out, "{system:>names$} {:>10}/s │{drawn}", fixed(rate, 0));
+            let _ = writeln!(out, "{:>names$} {:>10}/s │{drawn}", Escaped(system), fixed(rate, 0));
         }
         let length = format!("{} s", fixed(self.seconds, 3));
         let _ = writeln!(out, "{:names$} {:>12} └0{:─>rest$}", "", "", length, rest = columns - 1);

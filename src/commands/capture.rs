@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::{list, live};
 use crate::capture::{self, CaptureOptions, CommandEnd};
 use crate::cli::CaptureArgs;
+use crate::terminal;
 use crate::tracefs::{Guard, exit_code, remove_stale};
 
 /// Captures.
@@ -24,28 +25,28 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     }
     let guard = Guard::start(&tracefs)?;
     for stale in remove_stale(&tracefs)? {
-        eprintln!("ftrace-live: removed {}, left behind by an earlier run", stale.name);
+        terminal::say(format_args!("removed {}, left behind by an earlier run", stale.name));
     }
-    eprintln!("ftrace-live: capturing {} events into {}", setup.events.len(), args.output.display());
+    terminal::say(format_args!("capturing {} events into {}", setup.events.len(), args.output.display()));
     let (folder, command, kallsyms) = (args.output.clone(), args.trace.command.clone(), args.kallsyms);
     let options = CaptureOptions { folder, setup, command, duration, kallsyms };
     let frozen = capture::capture(&tracefs, Some(&guard), options, &stop)?;
     for failure in &frozen.failures {
-        eprintln!("ftrace-live: warning: {failure}");
+        terminal::warn(failure);
     }
     for warning in &frozen.warnings {
-        eprintln!("ftrace-live: warning: {warning}");
+        terminal::warn(warning);
     }
     // What a trace.dat has was read before.
     let entries: u64 = frozen.stats.iter().map(|(_, stats)| stats.entries.saturating_add(stats.read)).sum();
     let lost: u64 = frozen.stats.iter().map(|(_, stats)| stats.lost()).sum();
-    eprintln!(
-        "ftrace-live: {entries} events in {} KiB, {lost} lost; play them with: ftrace-live replay {} --raw",
+    terminal::say(format_args!(
+        "{entries} events in {} KiB, {lost} lost; play them with: ftrace-live replay {} --raw",
         frozen.bytes / 1024,
         frozen.folder.display()
-    );
+    ));
     if let Some(why) = &frozen.cut {
-        eprintln!("ftrace-live: the recording ended early: {why}; what was recorded up to then can be played");
+        terminal::say(format_args!("the recording ended early: {why}; what was recorded up to then can be played"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(match frozen.command {

@@ -11,6 +11,7 @@ use crate::capture::window::Window;
 use crate::capture::{self, Capture};
 use crate::cli::SelectArgs;
 use crate::render::Settings;
+use crate::terminal::warn;
 use crate::tracefs::{CpuList, CpuStats, EventFilter, Selection};
 
 /// Problems of a file that are told one by one.
@@ -20,11 +21,11 @@ const TOLD: usize = 5;
 pub fn open(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture> {
     let capture = open_again(path, salvage, buffer)?;
     for (event, error) in &capture.broken {
-        warn(&format!("{event} cannot be decoded: {error}"));
+        warn(format_args!("{event} cannot be decoded: {error}"));
     }
-    capture.problems.iter().take(TOLD).for_each(|problem| warn(problem));
+    capture.problems.iter().take(TOLD).for_each(warn);
     if let Some(more) = capture.problems.len().checked_sub(TOLD).filter(|&more| more > 0) {
-        warn(&format!("{more} more problems of this kind"));
+        warn(format_args!("{more} more problems of this kind"));
     }
     Ok(capture)
 }
@@ -42,11 +43,6 @@ fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Captur
         }
     }
     Ok(capture::open_buffer(path, Open { salvage }, buffer)?)
-}
-
-/// A warning, for people.
-pub fn warn(text: &str) {
-    eprintln!("ftrace-live: warning: {text}");
 }
 
 /// What the options select.

@@ -10,6 +10,7 @@ use crate::capture::Capture;
 use crate::capture::convert::{convert, is_dat_name};
 use crate::capture::trace_dat::Open;
 use crate::cli::ConvertArgs;
+use crate::terminal;
 
 /// Converts.
 pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
@@ -25,9 +26,9 @@ pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     drop(bar);
     let written = converted.written;
     let (sub_buffers, bytes) = (written.sub_buffers, written.bytes);
-    eprintln!("ftrace-live: {}: {sub_buffers} sub-buffers, {} KiB", output.display(), bytes.div_ceil(1024));
+    terminal::say(format_args!("{}: {sub_buffers} sub-buffers, {} KiB", output.display(), bytes.div_ceil(1024)));
     if written.incomplete > 0 {
-        captures::warn(&format!("{} sub-buffers were cut off and are filled up with nothing", written.incomplete));
+        terminal::warn(format_args!("{} sub-buffers were cut off and are filled up with nothing", written.incomplete));
     }
     Ok(ExitCode::SUCCESS)
 }

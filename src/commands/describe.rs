@@ -11,6 +11,7 @@ use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
 use crate::format::{Abi, Endian};
 use crate::names::Names;
 use crate::osc::{MessagePlan, Schema, oscquery};
+use crate::terminal::{self, Escaped};
 
 /// Describes.
 pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -23,14 +24,14 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     match args.format {
         DescribeFormat::Text => schemas.iter().try_for_each(|schema| text(&mut out, schema))?,
         DescribeFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &schemas).map_err(io::Error::from)?;
-            writeln!(out)?;
+            let json = serde_json::to_string_pretty(&schemas).map_err(io::Error::from)?;
+            writeln!(out, "{}", terminal::escape_json(&json))?;
         }
         DescribeFormat::Oscquery => {
             let types = send::message_options(&args.form, send::preset_of(&args.form)?)?.types;
             let tree = oscquery::tree(&schemas, &args.form.prefix, types);
-            serde_json::to_writer_pretty(&mut out, &tree).map_err(io::Error::from)?;
-            writeln!(out)?;
+            let json = serde_json::to_string_pretty(&tree).map_err(io::Error::from)?;
+            writeln!(out, "{}", terminal::escape_json(&json))?;
         }
     }
     out.flush()?;
@@ -50,20 +51,22 @@ pub fn schemas(source: &Source, patterns: &[String], args: &FormArgs) -> Result<
     for event in &events {
         match source.format(event, long)? {
             Ok(format) => schemas.push(MessagePlan::compile(&format, &options, abi, &names).1),
-            Err(error) => eprintln!("ftrace-live: warning: {event} cannot be decoded: {error}"),
+            Err(error) => terminal::warn(format_args!("{event} cannot be decoded: {error}")),
         }
     }
     Ok(schemas)
 }
 
 fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
-    writeln!(out, "{} ,{}", schema.address, schema.tags)?;
+    writeln!(out, "{} ,{}", Escaped(&schema.address), Escaped(&schema.tags))?;
     let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
     for argument in &schema.arguments {
-        writeln!(out, "  {} {:width$}  {}", argument.tag, argument.name, argument.kernel_type)?;
+        let (name, kernel_type) = (Escaped(&argument.name), Escaped(&argument.kernel_type));
+        writeln!(out, "  {} {name:width$}  {kernel_type}", argument.tag)?;
     }
     for omitted in &schema.omitted {
-        writeln!(out, "  - {:width$}  {}: left out, {}", omitted.name, omitted.kernel_type, omitted.why)?;
+        let (name, kernel_type) = (Escaped(&omitted.name), Escaped(&omitted.kernel_type));
+        writeln!(out, "  - {name:width$}  {kernel_type}: left out, {}", Escaped(&omitted.why))?;
     }
     writeln!(out)
 }

@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::{Usage, source::Source};
 use crate::cli::ListArgs;
+use crate::terminal::{self, Escaped};
 use crate::tracefs::{EventName, Selection, Tracefs};
 
 /// Lists.
@@ -19,12 +20,12 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
             return Err(Usage("a trace.dat has no tracers to list: leave out --tracers".to_owned()).into());
         };
         for tracer in tracefs.tracers()? {
-            writeln!(out, "{tracer}")?;
+            writeln!(out, "{}", Escaped(tracer))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
     for event in select_among(source.events()?, patterns)? {
-        writeln!(out, "{event}")?;
+        writeln!(out, "{}", Escaped(event.to_string()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -36,7 +37,7 @@ pub fn open(dir: Option<&Path>) -> Result<Tracefs> {
         None => Tracefs::find()?,
     };
     if tracefs.mounted_by_us() {
-        eprintln!("ftrace-live: mounted tracefs at {}", tracefs.root().display());
+        terminal::say(format_args!("mounted tracefs at {}", tracefs.root().display()));
     }
     Ok(tracefs)
 }
@@ -53,7 +54,7 @@ pub fn select_among(events: Vec<EventName>, patterns: &[String]) -> Result<Vec<E
     }
     let selected = Selection::parse(patterns)?.resolve(&events)?;
     for unmatched in &selected.unmatched {
-        eprintln!("ftrace-live: warning: {unmatched}");
+        terminal::warn(unmatched);
     }
     Ok(selected.events)
 }

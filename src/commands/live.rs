@@ -13,6 +13,7 @@ use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
 use crate::render::Settings;
+use crate::terminal;
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
 
 /// Traces.
@@ -48,7 +49,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         check_fields(&tracefs, &setup, &outputs)?;
     }
     let target = send::names(&receivers);
-    let mut say = |line: String| eprintln!("ftrace-live: {line}");
+    let mut say = |line: String| terminal::say(line);
     say(format!("sending to {target}"));
     let options = LiveOptions {
         setup,

@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command};
+use crate::terminal;
 
 /// The command line asks for something that cannot be: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +32,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ftrace-live: {}", sentence(&error));
+            terminal::error(sentence(&error));
             ExitCode::from(if is_usage(&error) { 2 } else { 1 })
         }
     }

@@ -9,6 +9,7 @@ use anyhow::Result;
 use super::{describe, send, source::Source};
 use crate::cli::PatchArgs;
 use crate::osc::patch::{self, Language, Listen};
+use crate::terminal;
 
 /// Prints the program.
 pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -20,6 +21,6 @@ pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let schemas = describe::schemas(&source, events, &args.form)?;
     let port = args.port.as_deref().map_or(Ok(language.preset().port), send::port)?;
     let program = patch::patch(language, &schemas, Listen { port, prefix: &args.form.prefix })?;
-    std::io::stdout().lock().write_all(program.as_bytes())?;
+    terminal::stdout().write_all(program.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

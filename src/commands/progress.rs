@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::captures;
 use crate::replay::Observer;
+use crate::terminal;
 
 /// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(100);
@@ -64,7 +64,7 @@ impl Drop for Bar {
 
 impl Observer for Bar {
     fn warn(&mut self, text: &str) {
-        self.bar.suspend(|| captures::warn(text));
+        self.bar.suspend(|| terminal::warn(text));
     }
 
     fn position(&mut self, at: u64, length: u64) {

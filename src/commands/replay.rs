@@ -10,6 +10,7 @@ use super::{Usage, captures, progress::Bar, send};
 use crate::capture::{self, trace_dat::Open};
 use crate::cli::ReplayArgs;
 use crate::replay::{PlayOptions, RealTime, Speed, play};
+use crate::terminal;
 
 /// Replays.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
@@ -22,7 +23,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
     let capture = captures::open(path, salvage, buffer)?;
     let outputs = send::open(&args.send, &receivers, captures::settings(path, &capture), false)?;
-    eprintln!("ftrace-live: {} to {}", path.display(), send::names(&receivers));
+    terminal::say(format_args!("{} to {}", path.display(), send::names(&receivers)));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let start_at = start_at(args)?;
     let options = PlayOptions { speed, select, start_at, repeat: args.repeat, host };
@@ -48,12 +49,12 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
             summary.push_str(&format!(", {count} {what}"));
         }
     }
-    eprintln!("ftrace-live: {summary}");
+    terminal::say(summary);
     if let Some((event, error)) = &played.counts.first_error {
-        eprintln!("ftrace-live: first malformed record: {event}: {error}");
+        terminal::say(format_args!("first malformed record: {event}: {error}"));
     }
     for error in &played.errors {
-        eprintln!("ftrace-live: {error}");
+        terminal::say(error);
     }
     Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -1,6 +1,5 @@
 //! Sending options → outputs.
 
-use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +17,7 @@ use crate::osc::{MessageOptions, Strings, Types};
 use crate::output::Text;
 use crate::output::{Lines, Outputs};
 use crate::render::Settings;
+use crate::terminal;
 
 /// Whether `--for` stands alone: then the receivers are listed, and that is all.
 pub fn lists_presets(args: &FormArgs) -> bool {
@@ -95,7 +95,7 @@ fn receiver(args: &SendArgs, default: &'static Preset, port: Option<u16>, target
         target.port = target.port.or(port);
     }
     if let Some(warning) = target.warning() {
-        eprintln!("ftrace-live: warning: {warning}");
+        terminal::warn(warning);
     }
     let preset = target.preset_or(default);
     let address = target.resolve(default)?;
@@ -176,14 +176,14 @@ pub fn open(args: &SendArgs, receivers: &[Receiver], settings: Settings, live: b
             text = text.to_stream(TextStream::new(&args.form.prefix, transports), max_rate);
         }
         if args.print {
-            text = text.to_lines(Box::new(io::stdout()));
+            text = text.to_lines(terminal::stdout());
         }
         outputs.text = Some(text);
     } else {
         outputs.streams = groups.into_iter().map(|(options, to)| Stream::new(options.clone(), to)).collect();
         if args.print {
             let options = message_options(&args.form, preset_of(&args.form)?)?;
-            outputs.lines = Some(Lines::new(options, Box::new(io::stdout())));
+            outputs.lines = Some(Lines::new(options, terminal::stdout()));
         }
     }
     Ok(outputs)

@@ -9,6 +9,7 @@ use super::{captures, progress::Bar};
 use crate::capture::stat::Stat;
 use crate::capture::window::Span;
 use crate::cli::{StatArgs, StatFormat};
+use crate::terminal;
 
 /// The plot's width where no terminal says it.
 const WIDTH: usize = 100;
@@ -31,8 +32,8 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         StatFormat::Json => {
-            serde_json::to_writer_pretty(&mut out, &stat).map_err(io::Error::from)?;
-            writeln!(out)?;
+            let json = serde_json::to_string_pretty(&stat).map_err(io::Error::from)?;
+            writeln!(out, "{}", terminal::escape_json(&json))?;
         }
         StatFormat::Text => {
             out.write_all(stat.text(args.top).as_bytes())?;

@@ -21,6 +21,8 @@ use mio::{Events, Interest, Poll, Token, net::UdpSocket};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use socket2::{Domain, Protocol, Socket, Type};
 
+use crate::terminal::Escaped;
+
 pub use heard::{Heard, Rate};
 
 /// The receive buffer asked for, bytes. The kernel grants at most `net.core.rmem_max`.
@@ -201,7 +203,7 @@ fn draw(heard: &mut Heard, over: Duration, terminal: bool) -> io::Result<()> {
     writeln!(out, "{:>10} {:>12}  address", "msg/s", "messages")?;
     let shown = if terminal { 40 } else { rates.len() };
     for rate in rates.iter().take(shown) {
-        writeln!(out, "{:>10.1} {:>12}  {}", rate.per_second, rate.messages, rate.address)?;
+        writeln!(out, "{:>10.1} {:>12}  {}", rate.per_second, rate.messages, Escaped(&rate.address))?;
     }
     if rates.len() > shown {
         writeln!(out, "{:>23}  and {} more", "", rates.len() - shown)?;

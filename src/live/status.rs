@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::osc::transport::SendCounts;
 use crate::output::Window;
+use crate::terminal::Escaped;
 
 /// What was lost since the beginning, in kinds.
 #[derive(Debug, Clone, Copy, Default)]
@@ -80,7 +81,8 @@ impl Status {
         for (count, name) in busiest.iter().filter(|(count, _)| *count > 0).take(3) {
             line.push_str(&format!("  {name} {}", per_second(*count)));
         }
-        let _ = write!(std::io::stderr(), "\r\x1b[K{}", line.chars().take(120).collect::<String>());
+        let line: String = Escaped(line).to_string().chars().take(120).collect();
+        let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         self.shown = true;
     }
 

@@ -9,6 +9,7 @@ use std::io::{self, Write};
 use rosc::{OscMessage, OscTime, OscType};
 
 use super::timetag;
+use crate::terminal::{Escaped, is_escaped};
 
 /// Writes `message` as one line.
 ///
@@ -164,18 +165,13 @@ fn write_quoted(out: &mut (impl Write + ?Sized), text: &str, quote: u8) -> io::R
     out.write_all(&[quote])
 }
 
-/// Writes `text` with `special`, backslashes and control characters escaped, so that a line stays a line and a
-/// terminal is told nothing by what comes from outside.
+/// Writes `text` with `special`, backslashes and what acts on a terminal escaped, so that a line stays a line.
 fn write_escaped(out: &mut (impl Write + ?Sized), text: &str, special: u8) -> io::Result<()> {
     for c in text.chars() {
         match c {
-            '\n' => out.write_all(b"\\n")?,
-            '\t' => out.write_all(b"\\t")?,
-            '\r' => out.write_all(b"\\r")?,
             ' ' if special == b' ' => out.write_all(b"\\x20")?,
             c if c == '\\' || c == char::from(special) => write!(out, "\\{c}")?,
-            c if c.is_ascii_control() => write!(out, "\\x{:02x}", u32::from(c))?,
-            c if c.is_control() => write!(out, "\\u{:04x}", u32::from(c))?,
+            c if is_escaped(c) => write!(out, "{}", Escaped(c.encode_utf8(&mut [0; 4])))?,
             c => write!(out, "{c}")?,
         }
     }
@@ -242,13 +238,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_line_stays_one_line_without_control_characters(addr in any::<String>(), text in any::<String>()) {
+        fn a_line_stays_one_line_and_does_nothing_to_a_terminal(addr in any::<String>(), text in any::<String>()) {
             let message = OscMessage { addr, args: vec![OscType::String(text)] };
             let mut out = Vec::new();
             write_line(&mut out, &message, None, &["na\nme".into()]).unwrap();
             let out = String::from_utf8(out).unwrap();
             prop_assert!(out.ends_with('\n'));
-            prop_assert!(!out[..out.len() - 1].chars().any(char::is_control));
+            prop_assert!(!out[..out.len() - 1].chars().any(is_escaped));
         }
 
         #[test]

@@ -5,6 +5,7 @@ pub mod corpus;
 pub mod instance;
 pub mod kernel_text;
 pub mod live;
+pub mod made;
 pub mod program;
 pub mod record;
 pub mod report;
