@@ -198,14 +198,13 @@ impl Declaration<'_> {
         let natural = self.natural_size(long);
         let (element_size, place) = match self.location {
             Some(location) => {
-                // A kprobe's `string[N]` argument is `__data_loc char[][N]`: N location words of four bytes.
-                let place = match (location, size) {
-                    (Location::Rel, _) => Place::RelLoc,
-                    (Location::Data, 2) => Place::DataLocShort,
-                    (Location::Data, n) if (n > 4 || self.brackets.len() > 1) && n / 4 <= MAX_PROBE_ARRAY => {
-                        Place::DataLocArray { count: n / 4 }
-                    }
-                    (Location::Data, _) => Place::DataLoc,
+                let place = match (location, size, self.location_words(size)) {
+                    (Location::Rel, ..) => Place::RelLoc,
+                    (Location::Data, 2, _) => Place::DataLocShort,
+                    (Location::Data, _, Some(count)) => Place::DataLocArray { count },
+                    // One word, whatever the size: a synthetic event's field has eight bytes, of which the word takes
+                    // the first four (`trace_string`, kernel/trace/trace_events_synth.c).
+                    (Location::Data, _, None) => Place::DataLoc,
                 };
                 (natural.unwrap_or(1), place)
             }
@@ -227,6 +226,14 @@ impl Declaration<'_> {
         };
         let base = self.base(element_size, signed, long);
         (CType { base, name, size: element_size }, place)
+    }
+
+    /// How many location words a kprobe's `string[N]` argument has, declared `char[][N]` (`traceprobe_define_arg_fields`,
+    /// kernel/trace/trace_probe.c).
+    fn location_words(&self, size: u32) -> Option<u32> {
+        let [_, count] = self.brackets[..] else { return None };
+        let count = count.trim().parse().ok().filter(|&count| count <= MAX_PROBE_ARRAY)?;
+        (self.words[..] == ["char"] && size.checked_div(4) == Some(count)).then_some(count)
     }
 
     fn is_cpu_mask(&self) -> bool {
@@ -354,6 +361,13 @@ mod tests {
             ("__data_loc struct nvmap_handle *[] h", 4, false, "h", "struct nvmap_handle *", Pointer, 8, DataLoc),
             ("__data_loc char[][2] arg1", 8, true, "arg1", "char", Char, 1, DataLocArray { count: 2 }),
             ("__data_loc char[][9] liar", 4_000_000_000, true, "liar", "char", Char, 1, DataLoc),
+            ("__data_loc char[][65] liar", 260, true, "liar", "char", Char, 1, DataLoc),
+            ("__data_loc char[][64] most", 256, true, "most", "char", Char, 1, DataLocArray { count: 64 }),
+            ("__data_loc char[][1] one", 4, true, "one", "char", Char, 1, DataLocArray { count: 1 }),
+            // A synthetic event's: one word in eight bytes.
+            ("__data_loc char[] comm", 8, true, "comm", "char", Char, 1, DataLoc),
+            ("__data_loc unsigned long[] stack", 8, false, "stack", "unsigned long", int(false, 64), 8, DataLoc),
+            ("__data_loc long[] stack", 8, true, "stack", "long", int(true, 64), 8, DataLoc),
             ("__rel_loc char[] msg", 4, false, "msg", "char", Char, 1, RelLoc),
             ("__data_loc char[] old", 2, false, "old", "char", Char, 1, DataLocShort),
             ("const char *const * argv", 8, false, "argv", "char **", Pointer, 8, Scalar),

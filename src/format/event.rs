@@ -84,7 +84,8 @@ pub struct EventFormat {
     pub common: Vec<Field>,
     /// The event's own fields, in file order.
     pub fields: Vec<Field>,
-    /// The text behind `print fmt: `, without the last line break: a C string literal and its arguments.
+    /// The text behind `print fmt: `, without the last line break: a C string literal and its arguments. Empty in a file
+    /// that ends with its fields, as some of Android's do.
     pub print_fmt: String,
 }
 
@@ -99,7 +100,11 @@ impl EventFormat {
         // The blank line between common and own fields stands there even when the event has no own fields.
         let rest = rest.strip_prefix('\n').ok_or_else(|| syntax(text, rest, "a field line or a blank line"))?;
         let (rest, fields) = field_lines(text, rest, long)?;
-        let (_, print_fmt) = print_fmt(rest).map_err(|e| at(text, e, "a field line or print fmt:"))?;
+        let print_fmt = match rest.trim_start_matches('\n') {
+            // `sched_switch_end` of some Android kernels ends here.
+            "" if !fields.is_empty() => "",
+            _ => print_fmt(rest).map_err(|e| at(text, e, "a field line or print fmt:"))?.1,
+        };
         Ok(EventFormat {
             system: system.to_owned(),
             name: name.to_owned(),
@@ -152,6 +157,9 @@ impl fmt::Display for EventFormat {
         self.common.iter().try_for_each(|field| field.fmt(f))?;
         writeln!(f)?;
         self.fields.iter().try_for_each(|field| field.fmt(f))?;
+        if self.print_fmt.is_empty() {
+            return Ok(());
+        }
         // An event without fields of its own has one blank line, not two.
         if !self.fields.is_empty() {
             writeln!(f)?;
@@ -276,8 +284,26 @@ mod tests {
         let text = file("\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\n", "\"%d\", REC->a");
         for end in 0..text.len() {
             let parsed = EventFormat::parse("x", &text[..end], LongSize::Eight);
-            let whole = text[..end].contains("print fmt: ");
+            // Behind the last field line, or behind the blank line that follows it, the file may end.
+            let fields_only = text[..end].trim_end_matches('\n').ends_with("size:4;\tsigned:1;")
+                && text[..end].contains("field:int a;")
+                && text[..end].ends_with('\n');
+            let whole = text[..end].contains("print fmt: ") || fields_only;
             assert_eq!(parsed.is_ok(), whole, "cut at {end}");
         }
+    }
+
+    #[test]
+    fn a_file_that_ends_with_its_fields_has_no_print_format() {
+        let fields = "\tfield:pid_t pid;\toffset:8;\tsize:4;\tsigned:1;\n";
+        let whole = file(fields, "\"\"");
+        let (text, _) = whole.split_once("print fmt").unwrap();
+        let format = EventFormat::parse("sched", text, LongSize::Eight).unwrap();
+        assert_eq!((format.fields[0].name.as_str(), format.print_fmt.as_str()), ("pid", ""));
+        assert_eq!(format.to_string(), text);
+        assert!(EventFormat::parse("sched", &format!("{text}\n"), LongSize::Eight).is_ok());
+        // Without a field there is nothing to decode.
+        let (text, _) = text.split_once("\tfield:pid_t").unwrap();
+        assert!(EventFormat::parse("sched", text, LongSize::Eight).is_err());
     }
 }

@@ -39,6 +39,8 @@ pub struct LineOptions {
     pub line_buffer: usize,
     /// Synthetic events of this kernel show the wrong half of their numbers: big-endian ones before 6.6.
     pub synthetic_swapped: bool,
+    /// Synthetic events of this kernel show a stack's count as its first address: those before 6.6.
+    pub synthetic_stack_count: bool,
     /// Kernels before 5.18 had four letters of flags, with no digit for migrate-disable.
     pub migrate_disable: bool,
 }
@@ -65,6 +67,7 @@ impl Default for LineOptions {
             lazy_resched: true,
             line_buffer: LINE_BUFFER,
             synthetic_swapped: false,
+            synthetic_stack_count: false,
             migrate_disable: true,
         }
     }
@@ -97,6 +100,7 @@ impl LineOptions {
         // One page before 6.8; no page is smaller.
         self.line_buffer = if release >= (6, 8) { LINE_BUFFER } else { LINE_BUFFER - 4096 - 8 };
         self.synthetic_swapped = endian == Endian::Big && release < (6, 6);
+        self.synthetic_stack_count = release < (6, 6);
         self.migrate_disable = release >= (5, 18);
         self.lazy_resched = release >= (6, 13);
         self.syscall_prefix = release >= (6, 15);

@@ -9,7 +9,7 @@ use byteorder::ByteOrder;
 
 use super::number::Number;
 use crate::{
-    decode::until_nul,
+    decode::{unsigned, until_nul},
     format::EventFormat,
     names::Symbols,
     render::{
@@ -41,6 +41,8 @@ enum Part {
     Fixed(usize, usize),
     /// A string that begins where the word at this offset says, of whatever length.
     FromStart(usize),
+    /// A synthetic event's stack: addresses behind the `__data_loc` word at this offset, each of so many bytes.
+    Stack(usize, usize),
 }
 
 impl Part {
@@ -51,6 +53,7 @@ impl Part {
         match self {
             Part::Number(show, number) => Part::Number(show, moved(number)),
             Part::Located(word) => Part::FromStart(word + 4),
+            Part::Stack(word, size) => Part::Stack(word + 4, size),
             other => other,
         }
     }
@@ -143,6 +146,13 @@ impl Probe {
                     let quoted = before.strip_suffix('"').zip(behind.strip_prefix('"'));
                     let (before, behind) = quoted.unwrap_or((before, behind));
                     self.literal(before);
+                    if let Some(stack) = stack(format, argument) {
+                        self.literal("STACK:\n");
+                        self.parts.push(stack);
+                        // Its last line is all that separates it from the next field.
+                        rest = behind.strip_prefix(' ').unwrap_or(behind);
+                        continue;
+                    }
                     self.parts.push(string(format, argument, quoted.is_some())?);
                     rest = behind;
                     continue;
@@ -196,6 +206,7 @@ impl Probe {
                     let start = Number { offset: word, size: 4, signed: false }.unsigned::<E>(record) & 0xffff;
                     out.extend_from_slice(until_nul(record.get(start as usize..).unwrap_or_default()));
                 }
+                Part::Stack(word, size) => write_stack::<E>(out, record, word, size, symbols, options),
                 Part::Fixed(offset, len) => {
                     let bytes = record.get(offset..).map(|rest| rest.get(..len).unwrap_or(rest));
                     out.extend_from_slice(until_nul(bytes.unwrap_or_default()));
@@ -251,6 +262,26 @@ fn located<E: ByteOrder>(record: &[u8], word: usize) -> Option<&[u8]> {
     (!bytes.is_empty()).then(|| until_nul(bytes))
 }
 
+/// The stack's addresses, one a line (`print_synth_event`).
+fn write_stack<E: ByteOrder>(
+    out: &mut Vec<u8>,
+    record: &[u8],
+    word: usize,
+    size: usize,
+    symbols: &impl Symbols,
+    options: &LineOptions,
+) {
+    let bytes = crate::decode::located::<E>(record, word, 0).unwrap_or_default();
+    let addresses = bytes.chunks_exact(size).map(unsigned::<E>);
+    // The first is the number of those that follow. Kernels before 6.6 show it as an address, and end at a zero.
+    let shown = usize::from(!options.synthetic_stack_count);
+    for address in addresses.skip(shown).take_while(|&address| shown == 1 || address != 0) {
+        out.extend_from_slice(b"=> ");
+        symbol::write_with_offset(out, address, symbols);
+        out.push(b'\n');
+    }
+}
+
 /// The line of `dynamic_events` that defines `format`: `e:ep/swi sched.sched_switch np=$next_pid`.
 fn definition<'t>(format: &EventFormat, dynamic_events: &'t str) -> Option<&'t str> {
     dynamic_events.lines().find(|line| {
@@ -287,6 +318,14 @@ fn number(format: &EventFormat, argument: &str) -> Option<Number> {
     let size = field.ctype.size as usize;
     let offset = (field.offset as usize).checked_add(index.unwrap_or(0).checked_mul(size)?)?;
     matches!(size, 1 | 2 | 4 | 8).then_some(Number { offset, size, signed: field.signed.unwrap_or(false) })
+}
+
+/// `__get_stacktrace(name)`: the stack meant.
+fn stack(format: &EventFormat, argument: &str) -> Option<Part> {
+    let name = argument.strip_prefix("__get_stacktrace(")?.strip_suffix(')')?;
+    let field = format.fields.iter().find(|f| f.name == name)?;
+    let size = field.ctype.size as usize;
+    matches!(size, 4 | 8).then_some(Part::Stack(field.offset as usize, size))
 }
 
 /// `__get_str(name)`, `__get_str(name[1])` or `REC->name`: the string meant.
@@ -416,6 +455,27 @@ mod tests {
         bytes.extend(42u64.to_le_bytes());
         bytes.extend(b"bash\0junk\0\0\0\0\0\0\0");
         assert_eq!(text::<LittleEndian>(&format, "", &bytes), "lat=42 comm=bash");
+    }
+
+    /// Values worked out by hand from `print_synth_event` and `trace_stack` (kernel/trace/trace_events_synth.c).
+    #[test]
+    fn a_synthetic_stack_is_a_line_for_each_address() {
+        let fields = "\tfield:__data_loc unsigned long[] stack;\toffset:8;\tsize:8;\tsigned:0;\n\
+             \tfield:u64 lat;\toffset:16;\tsize:8;\tsigned:0;\n";
+        let format = format("synthetic", fields, "\"stack=%s, lat=%llu\", __get_stacktrace(stack), REC->lat");
+        let mut bytes = vec![0; 8];
+        bytes.extend([(24u32 << 16 | 24).to_le_bytes(), [0; 4]].concat());
+        bytes.extend(7u64.to_le_bytes());
+        bytes.extend([2u64, 0xc030_0104, 0xc030_0210].map(u64::to_le_bytes).concat());
+        let lines = "=> vfs_read+0x4/0x100\n=> vfs_write+0x10/0x100\n";
+        assert_eq!(text::<LittleEndian>(&format, "", &bytes), format!("stack=STACK:\n{lines}lat=7"));
+        // Before 6.6 the count was shown as an address, too, and a zero ended the stack.
+        let mut options = LineOptions::default();
+        options.set_release((6, 5), crate::format::Endian::Little);
+        bytes[24 + 16..].fill(0);
+        let mut out = vec![];
+        Probe::compile(&format, "").unwrap().write::<LittleEndian>(&mut out, &bytes, &Names::default(), &options);
+        assert_eq!(String::from_utf8(out).unwrap(), "stack=STACK:\n=> 0x2\n=> 0xc0300104\nlat=7");
     }
 
     #[test]
