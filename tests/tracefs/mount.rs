@@ -39,7 +39,12 @@ fn find_after(before: &str, prepare: impl FnOnce(&mut Command)) -> Option<String
     said.map(str::to_string)
 }
 
-const UNMOUNT: &str = "umount /sys/kernel/debug/tracing /sys/kernel/tracing 2> /dev/null";
+/// Takes away every tracefs, wherever it is mounted, and debugfs with it: that mounts tracefs anew in its `tracing` as soon
+/// as anybody looks there (`trace_automount` in kernel/trace/trace.c). What is a mount point is read first: a table that
+/// is read while it changes leaves lines out.
+const UNMOUNT: &str = r#"mounts=$(cat /proc/mounts); printf '%s\n' "$mounts" | while read -r _ at kind _; do
+    case $kind in tracefs | debugfs) umount -l "$(printf '%b' "$at")" 2> /dev/null ;; esac
+done"#;
 
 #[test]
 fn where_tracefs_is_not_mounted_root_mounts_it_and_says_so() {
