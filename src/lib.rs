@@ -37,6 +37,7 @@
 //! | [`capture`] | frozen rings: folders and `trace.dat`, read and written | sinks |
 //! | [`live`], [`replay`] | the two loops that join a source to the outputs | the insides of either |
 //! | [`pipeline`], [`output`] | the one way from record to outputs | where records come from |
+//! | [`sound`] | event → hit; hits → samples | OSC, browsers, sockets |
 //! | [`listen`] | what arrives, printed | the kernel |
 //! | [`terminal`] | text made safe for a terminal; what the program says of itself | whose text it is |
 //!
@@ -87,5 +88,6 @@ pub mod pipeline;
 pub mod render;
 pub mod replay;
 pub mod ring;
+pub mod sound;
 pub mod terminal;
 pub mod tracefs;

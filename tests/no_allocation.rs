@@ -1,4 +1,4 @@
-//! From record to datagram nothing is allocated: counted, not claimed.
+//! From record to datagram and hit nothing is allocated: counted, not claimed.
 
 use std::alloc::System;
 use std::collections::BTreeMap;
@@ -14,7 +14,9 @@ use ftrace_live::names::{Kernel, Names};
 use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::{MessageOptions, Types};
+use ftrace_live::output::{Hits, Outputs};
 use ftrace_live::pipeline::Pipeline;
+use ftrace_live::sound::MapperOptions;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
@@ -37,7 +39,10 @@ fn nothing_is_allocated_between_record_and_datagram() {
             let message = MessageOptions { types, ..MessageOptions::default() };
             let tag = Tag::Event { latency_ns: 0 };
             let options = StreamOptions { message, mtu: 1432, tag, max_rate: Some(1_000_000), aggregate: None };
-            let mut pipeline = Pipeline::new(kernel, Stream::new(options, vec![]), Box::new(|_| None));
+            let mut outputs = Outputs::default();
+            outputs.streams.push(Stream::new(options, vec![]));
+            outputs.hits = Some(Hits::new(MapperOptions::default(), "/ftrace"));
+            let mut pipeline = Pipeline::new(kernel, outputs, Box::new(|_| None));
             pipeline.add_all(&table);
             // The records in memory, so that reading files is not counted.
             let mut records = vec![];

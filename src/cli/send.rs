@@ -91,6 +91,14 @@ pub struct SendArgs {
     #[arg(long, requires = "aggregate")]
     pub events_too: bool,
 
+    /// Send what is to be heard as well: /ftrace/hit, by the mapping of docs/SOUND.md; the patches play it
+    #[arg(long, requires = "raw")]
+    pub hits: bool,
+
+    /// With --hits, how long events are heard one by one: 0 is calm, 1 all detail
+    #[arg(long, value_name = "0…1", requires = "hits", default_value_t = 0.5, allow_negative_numbers = true)]
+    pub detail: f32,
+
     /// The longest datagram, bytes
     #[arg(long, value_name = "BYTES")]
     pub mtu: Option<usize>,

@@ -28,8 +28,10 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let duration = duration(&args.trace)?;
     // Everything that can be wrong is found before anything is touched.
     let readers = args.readers;
-    if readers == 0 || readers > 1 && (!args.send.raw || args.send.print || args.send.aggregate.is_some()) {
-        let why = "it is at least 1; more go with --raw only, and neither with --print nor with --aggregate";
+    let whole = args.send.print || args.send.hits || args.send.aggregate.is_some();
+    if readers == 0 || readers > 1 && (!args.send.raw || whole) {
+        let why =
+            "it is at least 1; more go with --raw only, and neither with --print nor with --hits nor with --aggregate";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
     let mut receivers = send::receivers(&args.send)?;

@@ -22,7 +22,10 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let receivers = send::receivers(&args.send)?;
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
     let capture = captures::open(path, salvage, buffer)?;
-    let outputs = send::open(&args.send, &receivers, captures::settings(path, &capture), false)?;
+    let mut outputs = send::open(&args.send, &receivers, captures::settings(path, &capture), false)?;
+    if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
+        hits.set_speed(times);
+    }
     terminal::say(format_args!("{} to {}", path.display(), send::names(&receivers)));
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let start_at = start_at(args)?;

@@ -14,9 +14,9 @@ use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
-use crate::output::Text;
-use crate::output::{Lines, Outputs};
+use crate::output::{Hits, Lines, Outputs, Text};
 use crate::render::Settings;
+use crate::sound::MapperOptions;
 use crate::terminal;
 
 /// Whether `--for` stands alone: then the receivers are listed, and that is all.
@@ -79,6 +79,7 @@ pub struct Receiver {
 pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
     let default = preset_of(&args.form)?;
     aggregate(args)?;
+    detail(args.detail)?;
     let port = args.port.as_deref().map(port).transpose()?;
     let local = "127.0.0.1".to_owned();
     let targets = match args.to.as_slice() {
@@ -147,6 +148,12 @@ fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
     Ok(Some(AggregateOptions { window, fields, events_too: args.events_too }))
 }
 
+/// `--detail`.
+pub fn detail(detail: f32) -> Result<f32> {
+    let usage = || Usage(format!("--detail {detail} is not from 0 (calm) to 1 (all detail)"));
+    Ok(Some(detail).filter(|detail| (0.0..=1.0).contains(detail)).ok_or_else(usage)?)
+}
+
 /// A UDP port.
 pub fn port(text: &str) -> Result<u16> {
     let usage = || Usage(format!("-p {text:?} is no UDP port: it is a number from 1 to 65535"));
@@ -181,6 +188,10 @@ pub fn open(args: &SendArgs, receivers: &[Receiver], settings: Settings, live: b
         outputs.text = Some(text);
     } else {
         outputs.streams = groups.into_iter().map(|(options, to)| Stream::new(options.clone(), to)).collect();
+        if args.hits {
+            let options = MapperOptions { detail: detail(args.detail)?, ..MapperOptions::default() };
+            outputs.hits = Some(Hits::new(options, &args.form.prefix));
+        }
         if args.print {
             let options = message_options(&args.form, preset_of(&args.form)?)?;
             outputs.lines = Some(Lines::new(options, terminal::stdout()));

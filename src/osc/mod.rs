@@ -10,6 +10,7 @@ pub mod announce;
 mod arguments;
 mod comms;
 pub mod datagram;
+pub mod hit;
 pub mod oscquery;
 pub mod packet;
 pub mod patch;

@@ -270,7 +270,13 @@ impl Stream {
         self.about_at(message, timetag::unix_now_ns());
     }
 
-    fn about_at(&mut self, message: OscMessage, unix_ns: u64) {
+    /// Sends an encoded message whose time is `unix_ns`, with the next flush.
+    pub fn message(&mut self, bytes: &[u8], unix_ns: u64) {
+        self.push(bytes, unix_ns);
+    }
+
+    /// Sends a message about the stream, in a bundle of the time `unix_ns`.
+    pub(crate) fn about_at(&mut self, message: OscMessage, unix_ns: u64) {
         if let Ok(bytes) = rosc::encoder::encode(&OscPacket::Message(message)) {
             self.push(&bytes, unix_ns);
         }

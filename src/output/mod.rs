@@ -2,6 +2,7 @@
 //!
 //! A new output is a file of its own here and a field of [`Outputs`].
 
+mod hits;
 mod lines;
 mod text;
 mod typed;
@@ -21,6 +22,7 @@ use crate::osc::stream::{Moment, Stream};
 use crate::osc::transport::{SendCounts, Transport};
 use crate::ring::Record;
 
+pub use hits::Hits;
 pub use lines::Lines;
 pub use text::Text;
 
@@ -59,6 +61,8 @@ pub struct Outputs {
     pub lines: Option<Lines>,
     /// The kernel's own text, as messages, as lines, or both.
     pub text: Option<Text>,
+    /// What is heard of the events, beside the messages of the streams.
+    pub hits: Option<Hits>,
     /// When the last `/ftrace/stat` went out: what had been counted, by stream.
     last_sent: Vec<(u64, u64)>,
 }
@@ -68,6 +72,7 @@ impl Output for Outputs {
         self.streams.iter_mut().for_each(|stream| Output::add(stream, format, kernel));
         self.lines.iter_mut().for_each(|lines| lines.add(format, kernel));
         self.text.iter_mut().for_each(|text| text.add(format, kernel));
+        self.hits.iter_mut().for_each(|hits| hits.add(format, kernel));
     }
 
     // The events are given, not lent: one lent to a function out of line would have to lie in memory, asked for or not.
@@ -81,6 +86,9 @@ impl Output for Outputs {
         }
         if let Some(text) = &mut self.text {
             text.event::<E>(*event);
+        }
+        if let Some(hits) = &mut self.hits {
+            hits.event::<E>(*event, &mut self.streams);
         }
         Ok(())
     }
@@ -110,6 +118,9 @@ impl Outputs {
     pub fn start(&mut self, host: &str, cpus: usize, began_ns: u64, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.start(host, cpus, began_ns, now));
         self.text.iter_mut().for_each(Text::start);
+        if let Some(hits) = &mut self.hits {
+            hits.start(cpus, now, &mut self.streams);
+        }
     }
 
     /// Checks what the options ask of single events against the events there are.
@@ -119,17 +130,23 @@ impl Outputs {
 
     /// When there is something to say though no event comes, ns since 1970.
     pub fn due(&self) -> Option<u64> {
-        self.streams.iter().filter_map(Stream::due).min()
+        self.streams.iter().filter_map(Stream::due).chain(self.hits.as_ref().and_then(Hits::due)).min()
     }
 
-    /// Sends the aggregates that are due at `now`, on the clock that events are played by.
+    /// Sends the aggregates and hits that are due at `now`, on the clock that events are played by.
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
+        if let Some(hits) = &mut self.hits {
+            hits.tick(now, &mut self.streams);
+        }
     }
 
     /// Announces the addresses whose turn it is at `now`, ns since 1970.
     pub fn announce(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.announce(now));
+        if let Some(hits) = &mut self.hits {
+            hits.announce(now, &mut self.streams);
+        }
     }
 
     /// Messages sent and left out so far, by stream.
@@ -158,6 +175,9 @@ impl Outputs {
 
     /// Announces the end to all receivers and sends what is left.
     pub fn stop(&mut self) {
+        if let Some(hits) = &mut self.hits {
+            hits.stop(&mut self.streams);
+        }
         self.streams.iter_mut().for_each(Stream::stop);
         self.lines.iter_mut().for_each(Lines::flush);
         self.text.iter_mut().for_each(Text::stop);
