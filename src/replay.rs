@@ -372,7 +372,7 @@ impl<T: Time> Player<'_, T> {
     fn look_at(&mut self, now: u64) -> ControlFlow<()> {
         self.stat_if_due(now);
         self.pipeline.outputs().announce(now);
-        if self.time.ended() || self.pipeline.outputs().reader_gone() {
+        if self.time.ended() || self.pipeline.outputs().failure().is_some() {
             return ControlFlow::Break(());
         }
         ControlFlow::Continue(())

@@ -104,7 +104,14 @@ pub fn escape_json(text: &str) -> String {
 
 /// Says a line on standard error. That nobody can read it is no reason to end.
 pub fn say(line: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "ftrace-live: {}", Escaped(line.to_string()));
+    say_text(format_args!("ftrace-live: {}\n", Escaped(line.to_string())));
+}
+
+/// Says a text that is escaped already, as it is. `eprintln!` would panic where standard error is full or closed: what is
+/// said to people must never end the work.
+pub fn say_text(text: impl fmt::Display) {
+    // One write(2), so that two programs on one terminal do not mix within a line.
+    let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
 
 /// Says a warning.
@@ -114,7 +121,7 @@ pub fn warn(text: impl fmt::Display) {
 
 /// Says why the program ends. The kernel's own words in it may have several lines.
 pub fn error(text: impl fmt::Display) {
-    let _ = writeln!(io::stderr(), "ftrace-live: {}", escape_lines(&text.to_string()));
+    say_text(format_args!("ftrace-live: {}\n", escape_lines(&text.to_string())));
 }
 
 /// Standard output for text that is to be exact: as it is into a file or a pipe, escaped on a terminal.

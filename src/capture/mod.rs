@@ -8,6 +8,7 @@ pub mod clock_file;
 pub mod convert;
 pub mod folder;
 mod freeze;
+mod new_file;
 mod new_folder;
 pub mod recording;
 pub mod select;

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{chown, fchown};
+use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::FreezeError;
@@ -88,7 +88,12 @@ impl NewFolder {
         fs::create_dir(path)?;
         self.made.push(path.to_path_buf());
         match self.owner {
-            Some((user, group)) => chown(path, Some(user), Some(group)),
+            // By a descriptor, and not through a link: the user may have put another thing there meanwhile.
+            Some((user, group)) => {
+                let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
+                let folder = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+                fchown(&folder, Some(user), Some(group))
+            }
             None => Ok(()),
         }
     }

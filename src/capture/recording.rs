@@ -3,10 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::os::unix::fs::chown;
 use std::path::{Path, PathBuf};
 
-use super::new_folder::behind_sudo;
 use super::trace_dat::{Description, DescriptionError, EventText, Finished, Recorder, WriteError};
 use crate::format::{Endian, EventFormat, EventId};
 use crate::names::Comms;
@@ -18,7 +16,6 @@ const QUOTA: u32 = 256;
 /// A recording in progress. Its first failure ends it; what was written before stays, and opens.
 #[derive(Debug)]
 pub struct Recording {
-    path: PathBuf,
     recorder: Recorder,
     sub_buffer: usize,
     page: Vec<u8>,
@@ -50,7 +47,7 @@ impl Recording {
     /// If the file is there already or cannot be written, or tracefs cannot be read.
     pub fn begin(tracefs: &Tracefs, instance: &Instance, path: &Path) -> Result<Recording, RecordingError> {
         // Found out here: a file of someone's is not to be lost, whatever else fails.
-        if path.exists() {
+        if path.symlink_metadata().is_ok() {
             return Err(RecordingError::Exists(path.to_owned()));
         }
         let mut description = Description::of_folder(instance.path(), Endian::NATIVE)?;
@@ -63,15 +60,7 @@ impl Recording {
         let last = instance.cpus().iter().max().copied().unwrap_or(0);
         let sub_buffer = description.sub_buffer_size as usize;
         let recorder = Recorder::create(path, description, last)?;
-        let recording = Recording {
-            path: path.to_owned(),
-            recorder,
-            sub_buffer,
-            page: Vec::new(),
-            names: BTreeMap::new(),
-            failed: None,
-        };
-        give_to_owner(path);
+        let recording = Recording { recorder, sub_buffer, page: Vec::new(), names: BTreeMap::new(), failed: None };
         Ok(recording)
     }
 
@@ -176,10 +165,7 @@ impl Recording {
             description.metadata.saved_cmdlines = names;
         }
         add_names(&mut description.metadata.saved_cmdlines, &self.names);
-        let Recording { path, recorder, .. } = self;
-        let finished = recorder.finish();
-        give_to_owner(&path);
-        finished
+        self.recorder.finish()
     }
 }
 
@@ -197,13 +183,6 @@ fn add_names(saved: &mut Vec<u8>, names: &BTreeMap<i32, String>) {
 /// The id that a `format` file states.
 fn id_of(format: &str) -> Option<EventId> {
     format.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok()).map(EventId)
-}
-
-/// A file that root makes for a user behind sudo is that user's. Where that cannot be, root's file is better than none.
-fn give_to_owner(path: &Path) {
-    if let Some((user, group)) = behind_sudo() {
-        let _ = chown(path, Some(user), Some(group));
-    }
 }
 
 #[cfg(test)]

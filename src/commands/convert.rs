@@ -15,7 +15,7 @@ use crate::terminal;
 /// Converts.
 pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let output = &args.output;
-    if is_dat_name(output) && output.exists() && !is_same(&args.capture, output) {
+    if is_dat_name(output) && output.symlink_metadata().is_ok() && !is_same(&args.capture, output) {
         let how = "name another one, nothing is written over";
         return Err(Usage(format!("{} is there already: {how}", output.display())).into());
     }

@@ -15,7 +15,7 @@ use crate::terminal::{self, Escaped};
 
 /// Describes.
 pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
-    if send::lists_presets(&args.form) {
+    if send::lists_presets(&args.form)? {
         return Ok(ExitCode::SUCCESS);
     }
     let (source, patterns) = Source::open(tracefs, &args.events)?;

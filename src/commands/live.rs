@@ -18,7 +18,7 @@ use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code
 
 /// Traces.
 pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
-    if send::lists_presets(&args.send.form) {
+    if send::lists_presets(&args.send.form)? {
         return Ok(ExitCode::SUCCESS);
     }
     let tick = match args.tick {
@@ -106,9 +106,11 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     }
     let malformed = traced.counts.malformed + traced.malformed_sub_buffers + traced.counts.unknown;
     let lost = traced.lost() + malformed + sent.unsent + too_long + traced.receiver_drops;
+    let written = send::all_written(&outputs);
     Ok(match traced.command {
         Some(status) if !status.success() => ExitCode::from(exit_code(status) as u8),
         _ if traced.recorded.is_some_and(|recorded| recorded.cut.is_some()) => ExitCode::FAILURE,
+        _ if !written => ExitCode::FAILURE,
         _ if args.fail_on_loss && lost > 0 => ExitCode::from(3),
         _ => ExitCode::SUCCESS,
     })

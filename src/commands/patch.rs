@@ -13,7 +13,7 @@ use crate::terminal;
 
 /// Prints the program.
 pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
-    if send::lists_presets(&args.form) {
+    if send::lists_presets(&args.form)? {
         return Ok(ExitCode::SUCCESS);
     }
     let language = Language::named(args.form.preset.as_deref().unwrap_or(Language::SuperCollider.name()))?;
@@ -21,6 +21,8 @@ pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let schemas = describe::schemas(&source, events, &args.form)?;
     let port = args.port.as_deref().map_or(Ok(language.preset().port), send::port)?;
     let program = patch::patch(language, &schemas, Listen { port, prefix: &args.form.prefix })?;
-    terminal::stdout().write_all(program.as_bytes())?;
+    let mut out = terminal::stdout();
+    out.write_all(program.as_bytes())?;
+    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }

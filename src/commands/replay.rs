@@ -14,7 +14,7 @@ use crate::terminal;
 
 /// Replays.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
-    if send::lists_presets(&args.send.form) {
+    if send::lists_presets(&args.send.form)? {
         return Ok(ExitCode::SUCCESS);
     }
     let speed = speed(&args.speed)?;
@@ -59,7 +59,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     for error in &played.errors {
         terminal::say(error);
     }
-    Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let written = send::all_written(&[outputs]);
+    Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// `--start-at`.

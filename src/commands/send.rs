@@ -1,5 +1,6 @@
 //! Sending options → outputs.
 
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -20,12 +21,14 @@ use crate::sound::MapperOptions;
 use crate::terminal;
 
 /// Whether `--for` stands alone: then the receivers are listed, and that is all.
-pub fn lists_presets(args: &FormArgs) -> bool {
+pub fn lists_presets(args: &FormArgs) -> Result<bool> {
     let asked = args.preset.as_deref() == Some("");
     if asked {
-        print!("{}", preset::listing());
+        let mut out = terminal::stdout();
+        out.write_all(preset::listing().to_string().as_bytes())?;
+        out.flush()?;
     }
-    asked
+    Ok(asked)
 }
 
 /// The preset that holds where a target names none.
@@ -198,6 +201,15 @@ pub fn open(args: &SendArgs, receivers: &[Receiver], settings: Settings, live: b
         }
     }
     Ok(outputs)
+}
+
+/// Whether all lines of `outputs` could be written; says why, if not. A reader that has enough of them is no failure.
+pub fn all_written(outputs: &[Outputs]) -> bool {
+    let failed = outputs.iter().find_map(Outputs::failure).filter(|kind| *kind != io::ErrorKind::BrokenPipe);
+    if let Some(kind) = failed {
+        terminal::say(format_args!("standard output cannot be written: {kind}"));
+    }
+    failed.is_none()
 }
 
 /// Where it goes, for people.

@@ -25,6 +25,8 @@ use crate::terminal::Escaped;
 
 pub use heard::{Heard, Rate};
 
+use crate::terminal::say_text;
+
 /// The receive buffer asked for, bytes. The kernel grants at most `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
@@ -84,7 +86,7 @@ pub fn run(options: &ListenOptions) -> Result<(), ListenError> {
     let mut socket = open(options.address)?;
     let mut out = Output::open(options)?;
     let address = socket.local_addr()?;
-    eprintln!("listening on {address}; Ctrl-C ends");
+    say_text(format_args!("listening on {address}; Ctrl-C ends\n"));
 
     let began = Instant::now();
     let mut heard = Heard::new();
@@ -94,11 +96,13 @@ pub fn run(options: &ListenOptions) -> Result<(), ListenError> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         end => end?,
     }
-    // A closed pipe has been dealt with above.
-    let _ = out.lines.flush();
+    let written = match out.lines.flush() {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    };
     let drops = drops(address);
-    eprint!("{}", heard.summary(began.elapsed(), drops));
-    Ok(())
+    say_text(heard.summary(began.elapsed(), drops));
+    written
 }
 
 /// The socket, bound and with as large a buffer as the kernel grants.

@@ -413,7 +413,7 @@ impl<'a> Session<'a> {
                 }
             }
             if deadline.is_some_and(|deadline| Instant::now() >= deadline)
-                || self.reader.pipeline.outputs().reader_gone()
+                || self.reader.pipeline.outputs().failure().is_some()
             {
                 return Ok(None);
             }

@@ -69,7 +69,7 @@ impl Lines {
         self.messages.options()
     }
 
-    pub(super) fn reader_gone(&self) -> bool {
-        self.failed.is_some()
+    pub(super) fn failure(&self) -> Option<io::ErrorKind> {
+        self.failed
     }
 }

@@ -7,6 +7,7 @@ mod lines;
 mod text;
 mod typed;
 
+use std::io;
 use std::net::SocketAddr;
 use std::ops::Add;
 use std::sync::Arc;
@@ -212,9 +213,8 @@ impl Outputs {
             || self.lines.as_ref().is_some_and(|lines| lines.options().names)
     }
 
-    /// Whether whoever reads the lines has gone.
-    pub fn reader_gone(&self) -> bool {
-        self.lines.as_ref().is_some_and(|lines| lines.reader_gone())
-            || self.text.as_ref().is_some_and(Text::reader_gone)
+    /// Why lines cannot be written any more: `BrokenPipe` where their reader has enough of them. Then it is time to end.
+    pub fn failure(&self) -> Option<io::ErrorKind> {
+        self.lines.as_ref().and_then(Lines::failure).or(self.text.as_ref().and_then(Text::failure))
     }
 }

@@ -141,7 +141,7 @@ impl Text {
         self.stream.as_ref().map_or(0, |(stream, _)| stream.too_long())
     }
 
-    pub(crate) fn reader_gone(&self) -> bool {
-        self.failed.is_some()
+    pub(crate) fn failure(&self) -> Option<io::ErrorKind> {
+        self.failed
     }
 }

@@ -146,6 +146,29 @@ fn a_file_of_that_name_is_left_alone() {
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 
+#[test]
+fn under_sudo_a_link_put_in_the_files_place_gives_the_user_nothing_of_roots() {
+    use std::os::unix::fs::{MetadataExt, chown, symlink};
+    let Some(live) = live() else { return };
+    let (theirs, roots) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    chown(theirs.path(), Some(65534), Some(65534)).unwrap();
+    let (file, secret) = (theirs.path().join("x.dat"), roots.path().join("secret"));
+    fs::write(&secret, "root's own").unwrap();
+    let receiver = Receiver::local();
+    let target = receiver.target();
+    let mut command = Command::new(PROGRAM);
+    command.args(["--raw", "-e", "sched", "--to", &target, "--record", file.to_str().unwrap(), "--", "sleep", "1"]);
+    let program = Running::spawn_command(&live.tracefs, command.env("SUDO_UID", "65534").env("SUDO_GID", "65534"));
+    wait_until("the recording has begun", || file.exists());
+    fs::remove_file(&file).unwrap();
+    symlink(&secret, &file).unwrap();
+    // Then the recording cannot be made compact, and stays what it is.
+    fs::create_dir(theirs.path().join("x.dat.part")).unwrap();
+    let ended = program.end();
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    assert_eq!((fs::metadata(&secret).unwrap().uid(), fs::read(&secret).unwrap()), (0, b"root's own".to_vec()));
+}
+
 /// Marks that are written into the instance's own ring, and those of them that `file` has.
 fn mark(instance: &Path, from: usize, to: usize) {
     for n in from..to {

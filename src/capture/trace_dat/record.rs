@@ -31,9 +31,10 @@ use byteorder::{BigEndian, LittleEndian};
 use super::{
     BufferOut, Description, Open, TraceDat, WriteError, Written,
     encode::Encoder,
-    write::{MAX_CPU, write},
+    write::{MAX_CPU, write_at},
 };
 use crate::{
+    capture::new_file::Place,
     format::{Endian, HeaderPage},
     ring::join,
 };
@@ -50,6 +51,7 @@ const MIN_REGION: u64 = 16 << 20;
 /// Dropped without [`Recorder::finish`], the file holds what was recorded up to the last [`Recorder::flush`].
 #[derive(Debug)]
 pub struct Recorder {
+    place: Place,
     path: PathBuf,
     file: File,
     description: Description,
@@ -108,21 +110,21 @@ pub struct Finished {
 }
 
 impl Recorder {
-    /// Begins a recording of the CPUs up to `last_cpu` into the file `path`, which is replaced if it exists.
+    /// Begins a recording of the CPUs up to `last_cpu` into the new file `path`.
     ///
     /// # Errors
-    /// If the file cannot be written, or the file system has no files with holes. The file is removed again.
+    /// If the file is there already or cannot be written, or the file system has no files with holes. The file is removed again.
     pub fn create(path: &Path, description: Description, last_cpu: u32) -> Result<Recorder, WriteError> {
         survive_file_size_limit();
         if last_cpu > MAX_CPU {
             return Err(WriteError::Cpu { path: path.to_owned(), cpu: last_cpu, limit: MAX_CPU });
         }
-        let mut options = File::options();
-        let file = options.read(true).write(true).create(true).truncate(true).open(path);
-        let file = file.map_err(WriteError::at(path, "cannot be created", 0))?;
+        let place = Place::of(path).map_err(WriteError::at(path, "cannot be created", 0))?;
+        let file = place.create().map_err(WriteError::at(path, "cannot be created", 0))?;
         let layout = HeaderPage::parse(&description.metadata.header_page).ok();
         let layout = layout.and_then(|layout| layout.with_sub_buffer_size(description.sub_buffer_size as usize).ok());
         let mut recorder = Recorder {
+            place,
             path: path.to_owned(),
             file,
             description,
@@ -136,7 +138,7 @@ impl Recorder {
             Ok(()) => Ok(recorder),
             Err(error) => {
                 // Nothing was recorded; a file without a header would only confuse.
-                let _ = std::fs::remove_file(path);
+                let _ = recorder.place.remove();
                 Err(error)
             }
         }
@@ -321,7 +323,7 @@ impl Recorder {
         let dat = TraceDat::from_file(file, Open::default()).map_err(failed(0))?;
         let cpus = dat.buffers.first().map(|buffer| dat.feeds(buffer)).unwrap_or_default();
         let buffer = BufferOut { name: String::new(), clock: None, cpus };
-        write(&self.path, &self.description, vec![buffer], &mut |_| {})
+        write_at(&self.place, &self.description, vec![buffer], &mut |_| {})
     }
 
     /// The header, with what became known, in the place that was kept for it.

@@ -4,7 +4,6 @@
 //! of that name that was there before is lost only for a complete one.
 
 use std::{
-    ffi::OsString,
     fs::File,
     io::{self, BufWriter, Seek, SeekFrom, Write},
     os::unix::fs::FileExt,
@@ -15,6 +14,7 @@ use super::{
     Description,
     encode::{Encoder, Header},
 };
+use crate::capture::new_file::Place;
 use crate::ring::Feed;
 
 /// One buffer to be written.
@@ -138,32 +138,39 @@ pub fn write<F: Feed>(
     buffers: Vec<BufferOut<F>>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Written, WriteError> {
-    let part = beside(path, ".part");
-    let written = write_part(&part, path, description, buffers, progress);
-    if written.is_err() {
-        // What is unfinished is worth nothing; if it cannot be removed, the error that follows says more.
-        let _ = std::fs::remove_file(&part);
-    }
-    written
+    let place = Place::of(path).map_err(WriteError::at(path, "cannot be created", 0))?;
+    write_at(&place, description, buffers, progress)
 }
 
-/// `path` with `suffix` appended to its name.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(suffix);
-    name.into()
-}
-
-fn write_part<F: Feed>(
-    part: &Path,
-    path: &Path,
+/// As [`write`], to a place that was opened before.
+pub(super) fn write_at<F: Feed>(
+    place: &Place,
     description: &Description,
     buffers: Vec<BufferOut<F>>,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Written, WriteError> {
-    let file = File::create(part).map_err(WriteError::at(part, "cannot be created", 0))?;
+    let part = place.beside(".part");
+    let written = write_part(&part, place, description, buffers, progress);
+    if written.is_err() {
+        // What is unfinished is worth nothing; if it cannot be removed, the error that follows says more.
+        let _ = part.remove();
+    }
+    written
+}
+
+fn write_part<F: Feed>(
+    part: &Place,
+    place: &Place,
+    description: &Description,
+    buffers: Vec<BufferOut<F>>,
+    progress: &mut dyn FnMut(u64),
+) -> Result<Written, WriteError> {
+    let path = place.path();
+    // One may be left of a run that was killed.
+    let file = part.remove().and_then(|()| part.create());
+    let file = file.map_err(WriteError::at(part.path(), "cannot be created", 0))?;
     let mut out = Output {
-        path: part,
+        path: part.path(),
         writer: BufWriter::with_capacity(256 << 10, file),
         at: 0,
         alignment: description.alignment(),
@@ -204,7 +211,10 @@ fn write_part<F: Feed>(
             patches.u64(size);
         }
     }
-    out.finish(path, &places, &patches.bytes)
+    out.finish(&places, &patches.bytes)?;
+    let bytes = out.at;
+    part.rename_to(place).map_err(WriteError::at(path, "cannot be renamed into place", 0))?;
+    Ok(Written { bytes, ..out.written })
 }
 
 /// One more than the largest CPU number.
@@ -270,7 +280,7 @@ impl Output<'_> {
     }
 
     /// Fills in what was not known before: `patches` are the bytes for `places` (offset, length), one after another.
-    fn finish(mut self, path: &Path, places: &[(u64, usize)], mut patches: &[u8]) -> Result<Written, WriteError> {
+    fn finish(&mut self, places: &[(u64, usize)], mut patches: &[u8]) -> Result<(), WriteError> {
         self.writer.flush().map_err(WriteError::at(self.path, "cannot be written", self.at))?;
         let file = self.writer.get_ref();
         for &(offset, length) in places {
@@ -279,9 +289,6 @@ impl Output<'_> {
             patches = rest;
         }
         // The last gap may not have been written to.
-        file.set_len(self.at).map_err(WriteError::at(self.path, "cannot be lengthened", self.at))?;
-        std::fs::rename(self.path, path).map_err(WriteError::at(path, "cannot be renamed into place", 0))?;
-        self.written.bytes = self.at;
-        Ok(self.written)
+        file.set_len(self.at).map_err(WriteError::at(self.path, "cannot be lengthened", self.at))
     }
 }

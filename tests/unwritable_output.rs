@@ -1,0 +1,84 @@
+//! Nothing that is said to people ends the work: standard error may be full, closed or without a reader. What is asked for on
+//! standard output and cannot be written there is a failure.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+fn capture() -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/sched").to_str().unwrap().to_owned()
+}
+
+/// A device that takes nothing, or a line that says that the test is skipped.
+fn full() -> Option<Stdio> {
+    match File::options().write(true).open("/dev/full") {
+        Ok(file) => Some(file.into()),
+        Err(error) => {
+            eprintln!("SKIPPED: /dev/full: {error}");
+            None
+        }
+    }
+}
+
+/// A pipe that nobody reads.
+fn broken() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+}
+
+#[test]
+fn an_unwritable_standard_error_changes_no_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    let capture = capture();
+    let dat = dir.path().join("x.dat");
+    let cases: [(&[&str], i32); 5] = [
+        (&["replay", &capture, "--raw", "--print", "--speed", "max"], 0),
+        (&["convert", &capture, "-o", dat.to_str().unwrap()], 0),
+        (&["replay", "/no/such/capture"], 2),
+        (&["list", "--tracefs", &capture, "no_such_event"], 2),
+        (&["--tracefs", &capture, "--raw", "-e", "sched_switch"], 1),
+    ];
+    for (arguments, code) in cases {
+        let Some(full) = full() else { return };
+        for stderr in [full, broken()] {
+            let _ = std::fs::remove_file(&dat);
+            let status = program(arguments).stderr(stderr).status().unwrap();
+            assert_eq!(status.code(), Some(code), "{arguments:?}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_cannot_be_written_are_a_failure_and_a_reader_that_has_enough_is_none() {
+    let capture = capture();
+    let events = ["sched:sched_switch"];
+    let cases: [&[&str]; 7] = [
+        &["replay", &capture, "--raw", "--print", "--speed", "max"],
+        &["replay", &capture, "--print", "--speed", "max"],
+        &["list", &capture],
+        &["describe", &capture, events[0]],
+        &["patch", &capture, events[0]],
+        &["stat", &capture],
+        &["replay", &capture, "--for"],
+    ];
+    for arguments in cases {
+        let Some(full) = full() else { return };
+        assert_eq!(program(arguments).stdout(full).status().unwrap().code(), Some(1), "{arguments:?}");
+        assert_eq!(program(arguments).stdout(broken()).status().unwrap().code(), Some(0), "{arguments:?}");
+    }
+}
+
+#[test]
+fn with_no_standard_streams_at_all_it_works() {
+    let capture = capture();
+    let script = "exec \"$0\" replay \"$1\" --raw --print --speed max <&- >&- 2>&-";
+    let status = Command::new("sh").args(["-c", script, env!("CARGO_BIN_EXE_ftrace-live"), &capture]).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
