@@ -121,6 +121,12 @@ impl Seeds {
         [&message[..], schema, &bundle].into_iter().for_each(|packet| self.add("osc_packet", packet));
         self.add("btf", &btf::<LittleEndian>());
         self.add("btf", &btf::<BigEndian>());
+        for name in ["file", "pipe", "zstd", "callchain"] {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/perf/");
+            if let Ok(bytes) = std::fs::read(format!("{path}{name}.data")) {
+                self.add("perf_data", &bytes);
+            }
+        }
         for file in [trace_dat_6(), trace_dat_7()] {
             self.add("trace_dat", &file);
             let path = std::env::temp_dir().join(format!("ftrace-live-seed-{}.dat", std::process::id()));

@@ -9,6 +9,7 @@ pub mod filter;
 pub mod format_file;
 pub mod names;
 pub mod osc_packet;
+pub mod perf_data;
 pub mod print_fmt;
 pub mod record;
 pub mod sub_buffer;

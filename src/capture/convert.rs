@@ -14,8 +14,9 @@ use super::{
     clock_file::{CLOCK_FILE, ClockFile},
     folder,
     new_folder::NewFolder,
+    open_file,
     trace_dat::{
-        BufferData, BufferOut, DatError, Description, DescriptionError, Open, TraceDat, WriteError, Written,
+        BufferData, BufferOut, DatError, Description, DescriptionError, Open, WriteError, Written,
         description::trace_clock_text, write,
     },
 };
@@ -109,7 +110,7 @@ fn read(input: &Path, how: Open) -> Result<Contents, ConvertError> {
         let sizes = vec![capture.header.sub_buffer_size()];
         return Ok(Contents { description, buffers: vec![buffer], sizes, problems: Vec::new() });
     }
-    let dat = TraceDat::open(input, how).map_err(|source| CaptureError::dat(input, source))?;
+    let dat = open_file(input, how)?;
     let mut description = dat.description().map_err(|source| CaptureError::dat(input, source))?;
     let mut buffers = Vec::new();
     let mut sizes = Vec::new();

@@ -10,6 +10,7 @@ pub mod folder;
 mod freeze;
 mod new_file;
 mod new_folder;
+pub mod perf_data;
 pub mod recording;
 pub mod select;
 pub mod stat;
@@ -93,8 +94,16 @@ pub fn open_buffer(path: &Path, how: trace_dat::Open, buffer: Option<&str>) -> R
             Some(name) => folder::open(&path.join("instances").join(name)),
         };
     }
-    let dat = trace_dat::TraceDat::open(path, how).map_err(|source| CaptureError::dat(path, source))?;
-    dat.capture(buffer).map_err(|source| CaptureError::dat(path, source))
+    open_file(path, how)?.capture(buffer).map_err(|source| CaptureError::dat(path, source))
+}
+
+/// Opens the capture file at `path`: a `trace.dat`, or what is imported as one.
+pub fn open_file(path: &Path, how: trace_dat::Open) -> Result<trace_dat::TraceDat, CaptureError> {
+    let opened = match perf_data::is_perf_data(path) {
+        Ok(true) => perf_data::open(path, how),
+        _ => trace_dat::TraceDat::open(path, how),
+    };
+    opened.map_err(|source| CaptureError::dat(path, source))
 }
 
 /// Why a capture cannot be read.

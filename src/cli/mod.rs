@@ -189,7 +189,7 @@ pub struct CaptureArgs {
 /// `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// A capture folder, or a trace.dat of trace-cmd's
+    /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
     /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower, max as fast as possible
@@ -229,7 +229,7 @@ pub enum StatFormat {
 /// `stat`.
 #[derive(Debug, Args)]
 pub struct StatArgs {
-    /// A capture folder, or a trace.dat of trace-cmd's
+    /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
     /// Draw the activity over time, a line for each system
@@ -256,7 +256,7 @@ pub struct StatArgs {
 /// `convert`.
 #[derive(Debug, Args)]
 pub struct ConvertArgs {
-    /// A capture folder, or a trace.dat of trace-cmd's
+    /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
     /// What to write: a trace.dat if the name ends in .dat, else a new folder

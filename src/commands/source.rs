@@ -103,6 +103,7 @@ impl Source {
 /// called `irq` does not hide the group.
 fn is_capture(word: &str) -> bool {
     let path = Path::new(word);
-    let written_as_path = word.contains('/') || path.extension().is_some_and(|extension| extension == "dat");
+    let ending = path.extension();
+    let written_as_path = word.contains('/') || ending.is_some_and(|ending| ending == "dat" || ending == "data");
     written_as_path && (path.is_file() || path.join("events/header_page").is_file())
 }

@@ -4,8 +4,8 @@ use super::{Description, Guest, MAGIC, Metadata, Options, TimeShift, Tsc2Nsec, o
 use crate::{format::Endian, tracefs::TraceClock};
 
 /// A version 6 header as bytes.
-pub(super) struct Header {
-    pub(super) bytes: Vec<u8>,
+pub(in crate::capture) struct Header {
+    pub(in crate::capture) bytes: Vec<u8>,
     /// Where the (offset, size) pairs of the top-level buffer stand.
     pub(super) table: u64,
     /// Where the table offset of each instance stands.
@@ -87,11 +87,11 @@ impl Encoder {
 /// A text is longer than the format has room to say.
 #[derive(Debug, thiserror::Error)]
 #[error("longer than a trace.dat can hold")]
-pub(super) struct TooLong;
+pub(in crate::capture) struct TooLong;
 
 impl Description {
     /// The header of a file whose top-level buffer has data of `cpus`, and that has instances of the names `instances`.
-    pub(super) fn encode(&self, cpus: &[(u64, u64)], instances: &[&str]) -> Result<Header, TooLong> {
+    pub(in crate::capture) fn encode(&self, cpus: &[(u64, u64)], instances: &[&str]) -> Result<Header, TooLong> {
         let mut out = Encoder::new(self.endian);
         out.bytes.extend_from_slice(&MAGIC);
         out.bytes.extend_from_slice(b"6\0");
@@ -143,7 +143,7 @@ impl Description {
 
     /// What the start of any CPU's data is a multiple of: the sub-buffer size, for readers look at whole ones only; and
     /// where that divides 64 KiB, 64 KiB, so that a reader can map the data whatever its own page size is.
-    pub(super) fn alignment(&self) -> u64 {
+    pub(in crate::capture) fn alignment(&self) -> u64 {
         const LARGEST_PAGE: u64 = 64 << 10;
         let size = u64::from(self.sub_buffer_size).max(1);
         if LARGEST_PAGE.is_multiple_of(size) { LARGEST_PAGE } else { size }

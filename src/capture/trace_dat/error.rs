@@ -83,6 +83,12 @@ pub enum Problem {
     /// Compressed bytes that do not decompress to what was announced.
     #[error("does not decompress: {0}")]
     Corrupt(String),
+    /// A perf.data without tracepoints, which has no descriptions of events.
+    #[error("there are none: record tracepoints, such as perf record -e 'sched:*'")]
+    NoTracepoints,
+    /// A part that is too short for what it should hold.
+    #[error("a malformed {0}")]
+    Malformed(&'static str),
     /// A description of the kernel's is not what the kernel writes.
     #[error(transparent)]
     Format(#[from] FormatError),

@@ -7,7 +7,7 @@ const MAX_FILE: u64 = 1 << 20;
 /// All event formats together; a kernel with every driver has some 4 MiB.
 const MAX_FORMATS: u64 = 64 << 20;
 /// kallsyms, printk_formats or saved_cmdlines; kallsyms of a large kernel is 10 to 20 MiB.
-pub(super) const MAX_TEXT: u64 = 128 << 20;
+pub(in crate::capture) const MAX_TEXT: u64 = 128 << 20;
 /// A system's name: a folder name.
 const MAX_NAME: u64 = 255;
 
@@ -37,7 +37,7 @@ pub struct Metadata {
 
 impl Metadata {
     /// `header_page` and `header_event`.
-    pub(super) fn read_header_info(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+    pub(in crate::capture) fn read_header_info(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::HeaderPage);
         cursor.expect("header_page\0")?;
         self.header_page = long_text(cursor, MAX_FILE)?;
@@ -48,14 +48,14 @@ impl Metadata {
     }
 
     /// The formats of the `ftrace` system.
-    pub(super) fn read_ftrace_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+    pub(in crate::capture) fn read_ftrace_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::FtraceFormats);
         let mut total = self.formats_size();
         self.read_system("ftrace", cursor, &mut total)
     }
 
     /// The formats of all other systems.
-    pub(super) fn read_event_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+    pub(in crate::capture) fn read_event_formats(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::EventFormats);
         let mut total = self.formats_size();
         for _ in 0..cursor.u32()? {
@@ -85,7 +85,7 @@ impl Metadata {
     }
 
     /// `printk_formats`, whose length has four bytes.
-    pub(super) fn read_printk(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+    pub(in crate::capture) fn read_printk(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::Printk);
         let size = u64::from(cursor.u32()?);
         self.printk_formats = cursor.bytes(size, MAX_TEXT)?;
@@ -93,7 +93,7 @@ impl Metadata {
     }
 
     /// `saved_cmdlines`, whose length has eight bytes.
-    pub(super) fn read_cmdlines(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
+    pub(in crate::capture) fn read_cmdlines(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
         cursor.enter(Part::Cmdlines);
         let size = cursor.u64()?;
         self.saved_cmdlines = cursor.bytes(size, MAX_TEXT)?;
@@ -108,6 +108,6 @@ fn long_text(cursor: &mut Cursor, limit: u64) -> Result<String, DatError> {
 }
 
 /// Text from outside: what is no UTF-8 becomes U+FFFD. (Names of tasks can be any bytes.)
-pub(super) fn lossy(bytes: Vec<u8>) -> String {
+pub(in crate::capture) fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

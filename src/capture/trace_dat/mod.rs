@@ -18,11 +18,11 @@ mod data;
 pub(super) mod description;
 mod encode;
 mod error;
-mod metadata;
+pub(super) mod metadata;
 mod options;
 mod read;
 mod record;
-mod source;
+pub(super) mod source;
 mod write;
 
 pub use compression::Compression;
@@ -77,6 +77,14 @@ pub enum Part {
     },
     /// The text of a latency tracer.
     Text,
+    /// Of a perf.data: the attributes of its events.
+    Attributes,
+    /// Of a perf.data: host, release, clock.
+    Features,
+    /// Of a perf.data: the kernel's description files.
+    TracingData,
+    /// Of a perf.data: its records.
+    Records,
 }
 
 impl fmt::Display for Part {
@@ -94,6 +102,10 @@ impl fmt::Display for Part {
             Part::Buffer => "the table of CPU data",
             Part::Data { cpu } => return write!(f, "the data of CPU {cpu}"),
             Part::Text => "the trace text",
+            Part::Attributes => "the attributes",
+            Part::Features => "the features",
+            Part::TracingData => "the tracing data",
+            Part::Records => "the records",
         })
     }
 }

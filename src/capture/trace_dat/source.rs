@@ -17,33 +17,33 @@ const READ_AHEAD: u64 = 64 << 10;
 
 /// An open file and its length when that was last looked at.
 #[derive(Debug)]
-pub(super) struct Source {
-    pub(super) file: File,
+pub(in crate::capture) struct Source {
+    pub(in crate::capture) file: File,
     len: AtomicU64,
 }
 
 impl Source {
     /// Takes over an open file.
-    pub(super) fn new(file: File) -> io::Result<Source> {
+    pub(in crate::capture) fn new(file: File) -> io::Result<Source> {
         let source = Source { file, len: AtomicU64::new(0) };
         source.look_again()?;
         Ok(source)
     }
 
     /// The file's length, bytes.
-    pub(super) fn len(&self) -> u64 {
+    pub(in crate::capture) fn len(&self) -> u64 {
         self.len.load(Ordering::Relaxed)
     }
 
     /// Looks at the length again: a file that is being recorded was lengthened before its table says so, so what the table
     /// says is to be compared with a length that was looked at later.
-    pub(super) fn look_again(&self) -> io::Result<()> {
+    pub(in crate::capture) fn look_again(&self) -> io::Result<()> {
         self.len.store(self.file.metadata()?.len(), Ordering::Relaxed);
         Ok(())
     }
 
     /// Fills `out` from `offset`; the caller has checked the range against [`Source::len`], but a file can shrink.
-    pub(super) fn read(&self, offset: u64, out: &mut [u8], part: Part) -> Result<(), DatError> {
+    pub(in crate::capture) fn read(&self, offset: u64, out: &mut [u8], part: Part) -> Result<(), DatError> {
         self.file.read_exact_at(out, offset).map_err(|error| {
             let problem = match error.kind() {
                 io::ErrorKind::UnexpectedEof => {
@@ -57,8 +57,8 @@ impl Source {
 }
 
 /// Reads numbers and texts one after another, from a range of the file or from a decompressed section.
-#[derive(Debug)]
-pub(super) struct Cursor {
+#[derive(Debug, Clone)]
+pub(in crate::capture) struct Cursor {
     source: Arc<Source>,
     endian: Endian,
     part: Part,
@@ -76,38 +76,50 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// A cursor over the file from `offset` to `end`, which is cut to the file's length.
-    pub(super) fn over_file(source: Arc<Source>, endian: Endian, part: Part, offset: u64, end: u64) -> Cursor {
+    pub(in crate::capture) fn over_file(
+        source: Arc<Source>,
+        endian: Endian,
+        part: Part,
+        offset: u64,
+        end: u64,
+    ) -> Cursor {
         let end = end.min(source.len());
         Cursor { source, endian, part, buffer: Vec::new(), at: 0, after: offset, end, section: None }
     }
 
     /// A cursor over a decompressed section that lies at `offset` in the file.
-    pub(super) fn over_bytes(source: Arc<Source>, endian: Endian, part: Part, offset: u64, bytes: Vec<u8>) -> Cursor {
+    pub(in crate::capture) fn over_bytes(
+        source: Arc<Source>,
+        endian: Endian,
+        part: Part,
+        offset: u64,
+        bytes: Vec<u8>,
+    ) -> Cursor {
         Cursor { source, endian, part, buffer: bytes, at: 0, after: offset, end: offset, section: Some(offset) }
     }
 
     /// Names the part that is read from here on, for errors.
-    pub(super) fn enter(&mut self, part: Part) {
+    pub(in crate::capture) fn enter(&mut self, part: Part) {
         self.part = part;
     }
 
     /// Sets the byte order, once it is known.
-    pub(super) fn set_endian(&mut self, endian: Endian) {
+    pub(in crate::capture) fn set_endian(&mut self, endian: Endian) {
         self.endian = endian;
     }
 
     /// Where the next byte lies in the file (in a decompressed section: where that section lies).
-    pub(super) fn offset(&self) -> u64 {
+    pub(in crate::capture) fn offset(&self) -> u64 {
         self.section.unwrap_or_else(|| self.after.saturating_sub((self.buffer.len() - self.at) as u64))
     }
 
     /// Bytes left before the end of the part.
-    pub(super) fn left(&self) -> u64 {
+    pub(in crate::capture) fn left(&self) -> u64 {
         (self.buffer.len() - self.at) as u64 + self.end.saturating_sub(self.after)
     }
 
     /// An error here.
-    pub(super) fn error(&self, problem: Problem) -> DatError {
+    pub(in crate::capture) fn error(&self, problem: Problem) -> DatError {
         DatError { offset: self.offset(), part: self.part, problem }
     }
 
@@ -142,30 +154,30 @@ impl Cursor {
     }
 
     /// One byte.
-    pub(super) fn u8(&mut self) -> Result<u8, DatError> {
+    pub(in crate::capture) fn u8(&mut self) -> Result<u8, DatError> {
         Ok(self.array::<1>()?[0])
     }
 
     /// Two bytes in the file's order.
-    pub(super) fn u16(&mut self) -> Result<u16, DatError> {
+    pub(in crate::capture) fn u16(&mut self) -> Result<u16, DatError> {
         let bytes = self.array()?;
         Ok(if self.endian == Endian::Big { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
     }
 
     /// Four bytes in the file's order.
-    pub(super) fn u32(&mut self) -> Result<u32, DatError> {
+    pub(in crate::capture) fn u32(&mut self) -> Result<u32, DatError> {
         let bytes = self.array()?;
         Ok(if self.endian == Endian::Big { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
     /// Eight bytes in the file's order.
-    pub(super) fn u64(&mut self) -> Result<u64, DatError> {
+    pub(in crate::capture) fn u64(&mut self) -> Result<u64, DatError> {
         let bytes = self.array()?;
         Ok(if self.endian == Endian::Big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
 
     /// The next `size` bytes, which may be at most `limit`.
-    pub(super) fn bytes(&mut self, size: u64, limit: u64) -> Result<Vec<u8>, DatError> {
+    pub(in crate::capture) fn bytes(&mut self, size: u64, limit: u64) -> Result<Vec<u8>, DatError> {
         if size > self.left() {
             return Err(self.error(Problem::Truncated { needed: size, left: self.left() }));
         }
@@ -186,15 +198,37 @@ impl Cursor {
         Ok(out)
     }
 
+    /// Puts the next `size` bytes into `out`, whose capacity is kept from call to call. `size` is a record's: 64 KiB at most.
+    pub(in crate::capture) fn bytes_into(&mut self, out: &mut Vec<u8>, size: u64) -> Result<(), DatError> {
+        let size = size as usize;
+        self.fill(size)?;
+        out.clear();
+        out.extend_from_slice(&self.buffer[self.at..self.at + size]);
+        self.at += size;
+        Ok(())
+    }
+
+    /// Goes to `offset` of the file. What is in the buffer is kept where it serves.
+    pub(in crate::capture) fn seek(&mut self, offset: u64) {
+        let begin = self.after.saturating_sub(self.buffer.len() as u64);
+        match offset.checked_sub(begin) {
+            Some(at) if offset <= self.after => self.at = at as usize,
+            _ => {
+                self.buffer.clear();
+                (self.at, self.after) = (0, offset.min(self.end));
+            }
+        }
+    }
+
     /// A cursor over the next `size` bytes and nothing else.
-    pub(super) fn part_of(&mut self, size: u64, limit: u64) -> Result<Cursor, DatError> {
+    pub(in crate::capture) fn part_of(&mut self, size: u64, limit: u64) -> Result<Cursor, DatError> {
         let offset = self.offset();
         let bytes = self.bytes(size, limit)?;
         Ok(Cursor::over_bytes(self.source.clone(), self.endian, self.part, offset, bytes))
     }
 
     /// Passes over `size` bytes.
-    pub(super) fn skip(&mut self, size: u64) -> Result<(), DatError> {
+    pub(in crate::capture) fn skip(&mut self, size: u64) -> Result<(), DatError> {
         if size > self.left() {
             return Err(self.error(Problem::Truncated { needed: size, left: self.left() }));
         }
@@ -205,7 +239,7 @@ impl Cursor {
     }
 
     /// Text up to a NUL byte, which is consumed; at most `limit` bytes of it.
-    pub(super) fn cstr(&mut self, limit: u64) -> Result<String, DatError> {
+    pub(in crate::capture) fn cstr(&mut self, limit: u64) -> Result<String, DatError> {
         let mut wanted = 32usize;
         loop {
             let wanted_now = (wanted as u64).min(self.left()).min(limit + 1) as usize;
@@ -227,7 +261,7 @@ impl Cursor {
     }
 
     /// A fixed word of the format; not consumed where something else stands.
-    pub(super) fn expect(&mut self, expected: &'static str) -> Result<(), DatError> {
+    pub(in crate::capture) fn expect(&mut self, expected: &'static str) -> Result<(), DatError> {
         let len = expected.len();
         self.fill(len)?;
         let found = &self.buffer[self.at..self.at + len];

@@ -1,0 +1,131 @@
+//! `perf.data`: what `perf record -e 'sched:*'` and its like write, in file mode and in pipe mode.
+//!
+//! A sample of a tracepoint carries the bytes that the ring buffer would have held (`PERF_SAMPLE_RAW`: from `common_type`
+//! on), and the section TRACING_DATA holds the kernel's description files in the layout of a `trace.dat`. So the file is
+//! imported: its samples are put into sub-buffers by CPU and time, and with the descriptions they become a `trace.dat` of
+//! version 6 in an unnamed temporary file. From there on there is one way for all captures.
+//!
+//! * [`file`] finds the parts of the file: attributes, features, records, descriptions.
+//! * [`samples`] lists the tracepoint samples, the losses and the task names.
+//! * [`sub_buffers`] writes the samples of one CPU as the ring buffer would have.
+//!
+//! The layout is that of tools/perf/Documentation/perf.data-file-format.txt and of include/uapi/linux/perf_event.h. It is read
+//! here rather than with the crate `linux-perf-data`, which allocates what the file's lengths say before it looks whether the
+//! file has as much, and does not pass over the descriptions that follow a TRACING_DATA record in pipe mode.
+
+mod file;
+mod samples;
+mod sub_buffers;
+
+use std::fs::File;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::trace_dat::source::Source;
+use super::trace_dat::{DatError, Description, Open, Options, Part, Problem, TraceDat};
+use crate::format::HeaderPage;
+use crate::tracefs::ClockPair;
+use file::PerfFile;
+use samples::Samples;
+use sub_buffers::SubBufferWriter;
+
+/// Bytes of the sub-buffers written: the longest record that a tracepoint can give to perf (`PERF_MAX_TRACE_SIZE`, 8 KiB)
+/// fits into one.
+const SUB_BUFFER: usize = 16 << 10;
+
+/// `PERFILE2` in the byte order of the machine that wrote the file.
+const MAGIC: [&[u8; 8]; 2] = [b"PERFILE2", b"2ELIFREP"];
+
+/// Whether the file at `path` begins as a perf.data does.
+pub fn is_perf_data(path: &Path) -> io::Result<bool> {
+    let mut magic = [0; 8];
+    match File::open(path)?.read_exact_at(&mut magic, 0) {
+        Ok(()) => Ok(MAGIC.contains(&&magic)),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Imports the perf.data at `path`.
+///
+/// # Errors
+/// If the file is damaged (with [`Open::salvage`] what is wrong is collected in [`TraceDat::problems`]), or holds no
+/// tracepoint: then there are no descriptions to decode anything by.
+pub fn open(path: &Path, how: Open) -> Result<TraceDat, DatError> {
+    import(File::open(path).map_err(at_start)?, how)
+}
+
+/// Imports an open perf.data. See [`open`].
+pub fn import(file: File, how: Open) -> Result<TraceDat, DatError> {
+    let source = Arc::new(Source::new(file).map_err(at_start)?);
+    let mut problems = Vec::new();
+    let perf = PerfFile::read(&source, how.salvage)?;
+    let layout = HeaderPage::parse(&perf.metadata.header_page)
+        .and_then(|layout| layout.with_sub_buffer_size(SUB_BUFFER))
+        .map_err(|error| DatError { offset: 0, part: Part::HeaderPage, problem: error.into() })?;
+    let mut samples = Samples::read(&source, &perf, how.salvage, &mut problems)?;
+    let description = describe(&perf, &samples, &layout);
+    let file = write(&perf, &description, &layout, &mut samples)?;
+    let mut dat = TraceDat::from_file(file, how)?;
+    dat.problems.splice(..0, problems);
+    Ok(dat)
+}
+
+fn at_start(error: io::Error) -> DatError {
+    DatError { offset: 0, part: Part::FileHeader, problem: Problem::Io(error) }
+}
+
+fn describe(perf: &PerfFile, samples: &Samples, layout: &HeaderPage) -> Description {
+    let mut metadata = perf.metadata.clone();
+    metadata.header_page = layout.to_string();
+    metadata.saved_cmdlines = samples.saved_cmdlines();
+    let mut options = Options {
+        trace_clock: Some(format!("[{}]", perf.clock)),
+        uname: perf.uname(),
+        cpu_count: perf.cpus,
+        version: perf.version.as_ref().map(|version| format!("perf {version}")),
+        ..Options::default()
+    };
+    if let Some((trace_ns, realtime_ns)) = perf.clock_pair {
+        options.set_wall_clock(&ClockPair { trace_ns, realtime_ns, uncertainty_ns: 1000 });
+    }
+    Description {
+        endian: perf.endian,
+        user_long_size: perf.user_long_size,
+        sub_buffer_size: SUB_BUFFER as u32,
+        metadata,
+        kallsyms: perf.kallsyms.clone(),
+        options,
+    }
+}
+
+/// Writes the samples as a version 6 file that has no name.
+fn write(
+    perf: &PerfFile,
+    description: &Description,
+    layout: &HeaderPage,
+    samples: &mut Samples,
+) -> Result<File, DatError> {
+    let failed = |error| DatError { offset: 0, part: Part::Data { cpu: 0 }, problem: Problem::Io(error) };
+    let too_long = |_| failed(io::Error::other("the descriptions are longer than a trace.dat can hold"));
+    let cpus = samples.cpus();
+    let mut table = vec![(0, 0); cpus];
+    let header = description.encode(&table, &[]).map_err(too_long)?.bytes.len() as u64;
+    let alignment = description.alignment();
+    let mut out = BufWriter::with_capacity(256 << 10, tempfile::tempfile().map_err(failed)?);
+    let mut offset = header.next_multiple_of(alignment);
+    for (cpu, entry) in table.iter_mut().enumerate() {
+        let begin = offset.next_multiple_of(alignment);
+        out.seek(SeekFrom::Start(begin)).map_err(failed)?;
+        let mut writer = SubBufferWriter::new(layout.clone(), perf.endian, &mut out);
+        samples.write(cpu as u32, &mut writer)?;
+        let size = writer.finish().map_err(failed)?;
+        *entry = (begin, size);
+        offset = begin + size;
+    }
+    let header = description.encode(&table, &[]).map_err(too_long)?;
+    out.seek(SeekFrom::Start(0)).and_then(|_| out.write_all(&header.bytes)).map_err(failed)?;
+    out.into_inner().map_err(|error| failed(error.into_error()))
+}

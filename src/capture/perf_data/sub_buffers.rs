@@ -1,0 +1,146 @@
+//! Records into sub-buffers, as the kernel's ring buffer writes them (kernel/trace/ring_buffer.c).
+
+use std::io::{self, Write};
+
+use crate::format::{Endian, HeaderPage, LongSize};
+
+/// `RINGBUF_TYPE_TIME_EXTEND`.
+const TIME_EXTEND: u32 = 30;
+/// The longest payload whose length stands in the type: `RINGBUF_TYPE_DATA_TYPE_LEN_MAX` words.
+const SHORT: usize = 28 * 4;
+/// `TS_MASK`: a time delta has 27 bits.
+const DELTA_BITS: u32 = 27;
+/// `RB_MISSED_EVENTS` and `RB_MISSED_STORED`.
+const MISSED: u64 = 1 << 31;
+const MISSED_STORED: u64 = 1 << 30;
+
+/// Writes the records of one CPU to `out`, sub-buffer by sub-buffer.
+pub(super) struct SubBufferWriter<W> {
+    layout: HeaderPage,
+    endian: Endian,
+    out: W,
+    page: Vec<u8>,
+    /// The time of the sub-buffer, and of the record written last.
+    begin: u64,
+    time: u64,
+    /// Events lost before this sub-buffer.
+    lost: u64,
+    /// Events lost after the records of this sub-buffer.
+    lost_next: u64,
+    written: u64,
+}
+
+impl<W: Write> SubBufferWriter<W> {
+    pub(super) fn new(layout: HeaderPage, endian: Endian, out: W) -> SubBufferWriter<W> {
+        let page = Vec::with_capacity(layout.sub_buffer_size());
+        SubBufferWriter { layout, endian, out, page, begin: 0, time: 0, lost: 0, lost_next: 0, written: 0 }
+    }
+
+    /// The longest payload that fits into a sub-buffer: its header word, a time extension and a length word take the rest,
+    /// and a kernel long the count of what was lost.
+    pub(super) fn longest(&self) -> usize {
+        self.layout.data_size().saturating_sub(4 + 8 + 4 + 8)
+    }
+
+    /// Notes that `events` were lost after the last record.
+    pub(super) fn lost(&mut self, events: u64) {
+        self.lost_next = self.lost_next.saturating_add(events);
+    }
+
+    /// One record. `payload` is at most [`longest`](SubBufferWriter::longest) bytes, and is filled up to whole words.
+    pub(super) fn record(&mut self, time: u64, payload: &[u8]) -> io::Result<()> {
+        let len = payload.len().next_multiple_of(4).max(4);
+        let room = self.layout.data_size().saturating_sub(self.page.len() + 8);
+        let new = self.page.is_empty() || self.lost_next > 0 || time < self.time || len + 16 > room;
+        if new {
+            self.flush()?;
+            (self.begin, self.time) = (time, time);
+            self.lost = std::mem::take(&mut self.lost_next);
+        }
+        let mut delta = time - self.time;
+        self.time = time;
+        if delta >> DELTA_BITS != 0 {
+            self.word(TIME_EXTEND, (delta & ((1 << DELTA_BITS) - 1)) as u32);
+            self.u32((delta >> DELTA_BITS) as u32);
+            delta = 0;
+        }
+        if len <= SHORT {
+            self.word((len / 4) as u32, delta as u32);
+        } else {
+            self.word(0, delta as u32);
+            // The length word counts itself.
+            self.u32(len as u32 + 4);
+        }
+        self.page.extend_from_slice(payload);
+        self.page.resize(self.page.len() + len - payload.len(), 0);
+        Ok(())
+    }
+
+    /// Writes what is left; the bytes of all sub-buffers.
+    pub(super) fn finish(mut self) -> io::Result<u64> {
+        self.flush()?;
+        if self.lost_next > 0 {
+            // Lost after the last record: a sub-buffer without one says so.
+            (self.begin, self.lost) = (self.time, std::mem::take(&mut self.lost_next));
+            self.write_page()?;
+        }
+        Ok(self.written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.page.is_empty() { Ok(()) } else { self.write_page() }
+    }
+
+    fn write_page(&mut self) -> io::Result<()> {
+        let size = self.layout.sub_buffer_size();
+        let mut sub_buffer = vec![0; self.layout.data_offset()];
+        let mut commit = self.page.len() as u64;
+        if self.lost > 0 {
+            commit |= MISSED | MISSED_STORED;
+            let lost = self.long(self.lost);
+            self.page.extend_from_slice(&lost);
+        }
+        let (begin, commit) = (self.bytes(self.begin), self.long(commit));
+        put(&mut sub_buffer, self.layout.timestamp_offset(), &begin);
+        put(&mut sub_buffer, self.layout.commit_offset(), &commit);
+        sub_buffer.append(&mut self.page);
+        sub_buffer.resize(size, 0);
+        self.lost = 0;
+        self.written += size as u64;
+        self.out.write_all(&sub_buffer)
+    }
+
+    /// The first word of a record.
+    fn word(&mut self, type_len: u32, delta: u32) {
+        self.u32(match self.endian {
+            Endian::Little => delta << 5 | type_len,
+            Endian::Big => type_len << DELTA_BITS | delta,
+        });
+    }
+
+    fn u32(&mut self, value: u32) {
+        let bytes = if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() };
+        self.page.extend_from_slice(&bytes);
+    }
+
+    fn bytes(&self, value: u64) -> [u8; 8] {
+        if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+
+    /// A kernel long.
+    fn long(&self, value: u64) -> Vec<u8> {
+        let short = value.min(u64::from(u32::MAX)) as u32;
+        match (self.layout.long_size(), self.endian) {
+            (LongSize::Eight, _) => self.bytes(value).to_vec(),
+            (LongSize::Four, Endian::Little) => short.to_le_bytes().to_vec(),
+            (LongSize::Four, Endian::Big) => short.to_be_bytes().to_vec(),
+        }
+    }
+}
+
+/// Puts `bytes` at `offset`, as far as there is room: the layout comes from the file.
+fn put(out: &mut [u8], offset: usize, bytes: &[u8]) {
+    if let Some(place) = out.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len())) {
+        place.copy_from_slice(bytes);
+    }
+}
