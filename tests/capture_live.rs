@@ -196,6 +196,13 @@ fn what_cannot_be_captured_leaves_no_folder_and_no_instance() {
         assert!(matches!(error, FreezeError::Tracefs(_)), "{error}");
         assert!(!dir.path().join("a").exists(), "after {error}");
     }
+    // It is there, and is found to be no program only when the events are enabled.
+    for output in ["a/capture", "a.dat"] {
+        let output = dir.path().join(output);
+        let no_program = options(&tracefs, &output, &["sched_switch"], &["/proc/version"]);
+        let error = capture::capture(&tracefs, Some(&guard), no_program, &stop).unwrap_err();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "after {error}");
+    }
     fs::write(dir.path().join("theirs"), "precious").unwrap();
     let error = run(&tracefs, options(&tracefs, dir.path(), &["sched_switch"], &["true"])).unwrap_err();
     assert!(matches!(error, FreezeError::NotEmpty(_)) && error.is_usage(), "{error}");

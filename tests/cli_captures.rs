@@ -3,11 +3,12 @@
 mod common;
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use common::report::report;
+use common::{made, report::report};
 use serde_json::Value;
 
 fn fixture(name: &str) -> PathBuf {
@@ -239,5 +240,31 @@ fn nothing_is_drawn_where_no_terminal_is() {
     ] {
         let said = run(&arguments).stderr;
         assert!(!said.contains(&b'\x1b') && !said.contains(&b'\r'), "{}", String::from_utf8_lossy(&said));
+    }
+}
+
+#[test]
+fn names_that_are_paths_are_not_followed_and_a_convert_that_refuses_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let plain = |name: &str| made::format(name, 900, &["int a;\toffset:8;\tsize:4;\tsigned:1;"], "\"%d\", REC->a");
+    for (system, name) in [("../../evil", "ev"), ("ok", "../../../evil"), ("/abs", "z"), ("dot", ".."), ("a/b", "x")] {
+        let (folder, dat) = (dir.path().join("folder"), dir.path().join("x.dat"));
+        let stand_in = "s".repeat(system.len());
+        let page = made::page(1000, &[(0, made::record(900, 77, &[0; 4]))]);
+        made::folder(&folder, "mono", &[(&stand_in, "event", plain(name))], &[(0, page)]);
+        printed(&["convert", folder.to_str().unwrap(), "-o", dat.to_str().unwrap()]);
+        fs::remove_dir_all(&folder).unwrap();
+        // The group's name, between the number of groups and that of its events.
+        let bytes = fs::read(&dat).unwrap();
+        let head = [&1u32.to_le_bytes(), stand_in.as_bytes(), &[0], &1u32.to_le_bytes()].concat();
+        let at = bytes.windows(head.len()).position(|window| window == head).unwrap();
+        let hostile = [&bytes[..at + 4], system.as_bytes(), &bytes[at + 4 + system.len()..]].concat();
+        fs::write(&dat, hostile).unwrap();
+        let output = dir.path().join("in/x/y/out");
+        let (code, said) = refused(&["convert", dat.to_str().unwrap(), "-o", output.to_str().unwrap()]);
+        assert_eq!(code, Some(1), "{system:?} {name:?}: {said}");
+        let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["x.dat"], "{system:?} {name:?}: {said}");
+        fs::remove_file(&dat).unwrap();
     }
 }

@@ -51,7 +51,9 @@ pub enum ConvertError {
     )]
     SubBufferSizes(usize, usize),
     /// A name in the input is no name of a file.
-    #[error("{0:?} cannot be the name of a file")]
+    #[error(
+        "{0:?} names an event, a group or an instance in it, and cannot name a file: convert into a trace.dat, -o NAME.dat"
+    )]
     Name(String),
 }
 
@@ -155,14 +157,15 @@ fn to_folder(contents: Contents, output: &Path, progress: &mut dyn FnMut(u64)) -
     let Contents { description, buffers, sizes, problems } = contents;
     let layout = HeaderPage::parse(&description.metadata.header_page)?;
     let mut written = Written::default();
+    let mut folder = NewFolder::create(output)?;
     for (buffer, size) in buffers.into_iter().zip(sizes) {
         // An instance is a capture folder of its own inside the first one, where tracefs has instances too.
-        let (path, stats) = if buffer.name.is_empty() {
-            (output.to_owned(), description.options.cpustat.as_slice())
+        let stats = if buffer.name.is_empty() {
+            description.options.cpustat.as_slice()
         } else {
-            (output.join("instances").join(file_name(&buffer.name)?), &[][..])
+            folder.enter(Path::new("instances").join(file_name(&buffer.name)?));
+            &[][..]
         };
-        let mut folder = NewFolder::create(&path)?;
         let layout = layout.with_sub_buffer_size(size)?;
         describe(&mut folder, &description, &layout, &buffer)?;
         for text in stats.iter().take_while(|text| !text.trim().starts_with("Buffer: ")) {
@@ -174,6 +177,7 @@ fn to_folder(contents: Contents, output: &Path, progress: &mut dyn FnMut(u64)) -
             ring(&mut folder, cpu, feed, &mut written, progress)?;
         }
     }
+    folder.keep();
     Ok(Converted { written, problems })
 }
 

@@ -134,7 +134,7 @@ impl FreezeError {
 /// folder. The instance is gone when this returns, whatever it returns.
 ///
 /// # Errors
-/// Nothing was captured; or not all of it, and then what was written so far stays.
+/// Not all was captured. A folder then goes again; a `trace.dat` stays if anything was recorded in it.
 pub fn capture(
     tracefs: &Tracefs,
     guard: Option<&Arc<Guard>>,
@@ -146,27 +146,17 @@ pub fn capture(
     }
     let CaptureOptions { folder, mut setup, command, duration, kallsyms } = options;
     let mut folder = NewFolder::create(&folder)?;
-    let recorded = (|| {
-        // Before our threads are kept out: see StoppedCommand.
-        let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
-        let instance = Instance::create(tracefs, guard)?;
-        setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
-        let enabled = setup.apply(&instance)?;
-        instance.start()?;
-        let end = record(command, duration, stop, &mut || Ok(true))?;
-        instance.stop()?;
-        Ok::<_, FreezeError>((instance, enabled, end))
-    })();
-    let (instance, enabled, command) = match recorded {
-        Ok(recorded) => recorded,
-        Err(error) => {
-            folder.take_back();
-            return Err(error);
-        }
-    };
+    // Before our threads are kept out: see StoppedCommand.
+    let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
+    let instance = Instance::create(tracefs, guard)?;
+    setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
+    let enabled = setup.apply(&instance)?;
+    instance.start()?;
+    let command = record(command, duration, stop, &mut || Ok(true))?;
+    instance.stop()?;
     let Contents { stats, bytes, warnings } = freeze(tracefs, &instance, &enabled.events, kallsyms, &mut folder)?;
     instance.close()?;
-    let folder = folder.path().to_path_buf();
+    let folder = folder.keep();
     let (events, failures, cut) = (enabled.events, enabled.failures, None);
     Ok(Frozen { folder, events, failures, stats, bytes, warnings, cut, command })
 }

@@ -1,4 +1,5 @@
-//! A folder that is being written: new or empty, never over anything, and the user's own even under sudo.
+//! A folder that is being written: new or empty, never over anything, and the user's own even under sudo. Unless it is
+//! said to be [whole](NewFolder::keep), what was made of it goes again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -7,14 +8,26 @@ use std::path::{Path, PathBuf};
 
 use super::FreezeError;
 
-/// A folder that was not there, or was empty, when we began.
+/// A folder that was not there, or was empty, when we began. Dropped without [`keep`](NewFolder::keep), it is so again.
 #[derive(Debug)]
 pub(super) struct NewFolder {
     path: PathBuf,
+    /// Where in it files go.
+    within: PathBuf,
     /// The user and group behind sudo: files that root makes for them are theirs.
     owner: Option<(u32, u32)>,
-    /// The folders that were made for it, the outermost first.
+    /// The folders and files that were made for it, in this order.
     made: Vec<PathBuf>,
+}
+
+impl Drop for NewFolder {
+    fn drop(&mut self) {
+        for path in self.made.iter().rev() {
+            // A folder into which somebody else has put something stays, and should. Why the folder is given up is said
+            // elsewhere; that it cannot be removed would hide that.
+            let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+        }
+    }
 }
 
 impl NewFolder {
@@ -23,7 +36,8 @@ impl NewFolder {
     /// # Errors
     /// [`FreezeError::NotEmpty`], or it cannot be made.
     pub(super) fn create(path: &Path) -> Result<NewFolder, FreezeError> {
-        let mut folder = NewFolder { path: path.to_path_buf(), owner: behind_sudo(), made: Vec::new() };
+        let mut folder =
+            NewFolder { path: path.to_path_buf(), within: PathBuf::new(), owner: behind_sudo(), made: Vec::new() };
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
             Ok(false) => return Err(FreezeError::NotEmpty(path.to_path_buf())),
@@ -39,18 +53,15 @@ impl NewFolder {
         Ok(folder)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    /// It is whole, and stays. Returns its path.
+    pub(super) fn keep(mut self) -> PathBuf {
+        self.made.clear();
+        std::mem::take(&mut self.path)
     }
 
-    /// Takes back the folders that were made, as long as nothing was written into them.
-    pub(super) fn take_back(self) {
-        for path in self.made.iter().rev() {
-            // Fails, and should, where something is in it.
-            if fs::remove_dir(path).is_err() {
-                break;
-            }
-        }
+    /// Writes into the folder `within` of this one from now on.
+    pub(super) fn enter(&mut self, within: PathBuf) {
+        self.within = within;
     }
 
     /// Writes a file.
@@ -61,11 +72,12 @@ impl NewFolder {
 
     /// A new file, and its whole path for the sake of errors.
     pub(super) fn file(&mut self, file: impl AsRef<Path>) -> Result<(PathBuf, File), FreezeError> {
-        let path = self.path.join(file);
+        let path = self.path.join(&self.within).join(file);
         let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let opened = self.create_folders(&parent).and_then(|()| {
             // Never over a file that is there, and never through a link.
             let out = OpenOptions::new().write(true).create_new(true).open(&path)?;
+            self.made.push(path.clone());
             if let Some((user, group)) = self.owner {
                 fchown(&out, Some(user), Some(group))?;
             }
@@ -125,15 +137,32 @@ mod tests {
     }
 
     #[test]
-    fn missing_folders_are_made_and_taken_back_while_they_are_empty() {
+    fn what_is_not_kept_goes_with_all_that_was_made_for_it_and_nothing_else() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/c");
-        NewFolder::create(&path).unwrap().take_back();
+        let mut folder = NewFolder::create(&path).unwrap();
+        folder.write("d/e", b"text").unwrap();
+        folder.enter("instances/x".into());
+        folder.write("d", b"text").unwrap();
+        assert_eq!(fs::read(path.join("instances/x/d")).unwrap(), b"text");
+        drop(folder);
         assert!(!dir.path().join("a").exists() && dir.path().exists());
 
         let mut folder = NewFolder::create(&path).unwrap();
         folder.write("d/e", b"text").unwrap();
-        folder.take_back();
+        fs::write(path.join("d/theirs"), "precious").unwrap();
+        drop(folder);
+        assert_eq!(fs::read_to_string(path.join("d/theirs")).unwrap(), "precious");
+        assert!(!path.join("d/e").exists());
+    }
+
+    #[test]
+    fn what_is_kept_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let mut folder = NewFolder::create(&path).unwrap();
+        folder.write("d/e", b"text").unwrap();
+        assert_eq!(folder.keep(), path);
         assert_eq!(fs::read(path.join("d/e")).unwrap(), b"text");
     }
 
@@ -146,7 +175,8 @@ mod tests {
         }
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
-        let mut folder = NewFolder { path: path.clone(), owner: Some((1234, 567)), made: Vec::new() };
+        let mut folder =
+            NewFolder { path: path.clone(), within: PathBuf::new(), owner: Some((1234, 567)), made: Vec::new() };
         folder.write("b/c", b"").unwrap();
         for made in [path.clone(), path.join("b"), path.join("b/c")] {
             let metadata = fs::metadata(&made).unwrap();

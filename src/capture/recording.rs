@@ -13,7 +13,8 @@ use crate::tracefs::{ClockPair, Instance, RawBuffer, RawRead, TraceClock, Tracef
 /// Sub-buffers read of one ring before the next one has its turn.
 const QUOTA: u32 = 256;
 
-/// A recording in progress. Its first failure ends it; what was written before stays, and opens.
+/// A recording in progress. Its first failure ends it; what was written before stays, and opens. Dropped before anything
+/// was appended, it leaves no file.
 #[derive(Debug)]
 pub struct Recording {
     recorder: Recorder,

@@ -191,6 +191,8 @@ struct Session<'a> {
     others: Vec<Reader>,
     shared: Arc<Shared>,
     record: Option<Record>,
+    /// Whether the command, if any, runs.
+    begun: bool,
     status: Status,
     guard: bool,
     feedback: Option<FeedbackGuard>,
@@ -294,6 +296,7 @@ impl<'a> Session<'a> {
             others: readers,
             shared,
             record,
+            begun: false,
             status: Status::new(io::stderr().is_terminal()),
             guard: options.guard,
             feedback: None,
@@ -319,6 +322,11 @@ impl<'a> Session<'a> {
         }
         let began = Instant::now();
         let end = self.until_the_end(command, options, &mut signals, began, say);
+        if !self.begun
+            && let Some(record) = self.record.take()
+        {
+            record.abandon();
+        }
         // Whatever happened: nobody is left reading.
         let stopped = self.instance.stop();
         self.shared.end();
@@ -384,6 +392,7 @@ impl<'a> Session<'a> {
         self.window_start = Instant::now();
         self.instance.start()?;
         let mut child = command.map(StoppedCommand::release).transpose()?;
+        self.begun = true;
         self.follow(child.as_mut(), options, signals, began, say)
     }
 

@@ -85,6 +85,11 @@ impl Record {
         }
     }
 
+    /// Gives it up before anything is in it: no file stays.
+    pub(super) fn abandon(self) {
+        self.tap.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
     /// Ends it, when nothing is read any more. `known` are the events that the stream met, `names` those of the tasks,
     /// `events` the number of records.
     pub(super) fn finish<'e>(

@@ -48,7 +48,8 @@ const MIN_REGION: u64 = 16 << 20;
 
 /// A recording in progress.
 ///
-/// Dropped without [`Recorder::finish`], the file holds what was recorded up to the last [`Recorder::flush`].
+/// Dropped without [`Recorder::finish`], the file holds what was recorded up to the last [`Recorder::flush`]; where nothing
+/// was [appended](Recorder::append), it is removed.
 #[derive(Debug)]
 pub struct Recorder {
     place: Place,
@@ -64,6 +65,17 @@ pub struct Recorder {
     region: u64,
     /// Bytes written since the table was.
     unlisted: u64,
+    /// Whether the file stays, whatever becomes of the recording.
+    keep: bool,
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        if !self.keep {
+            // Nothing was recorded; a file without events would only confuse, and stand in the way of the next try.
+            let _ = self.place.remove();
+        }
+    }
 }
 
 /// One CPU's part of the file.
@@ -133,15 +145,10 @@ impl Recorder {
             cpus: std::iter::repeat_with(Region::default).take(last_cpu as usize + 1).collect(),
             region: 0,
             unlisted: 0,
+            keep: false,
         };
-        match recorder.lay_out() {
-            Ok(()) => Ok(recorder),
-            Err(error) => {
-                // Nothing was recorded; a file without a header would only confuse.
-                let _ = recorder.place.remove();
-                Err(error)
-            }
-        }
+        recorder.lay_out()?;
+        Ok(recorder)
     }
 
     /// Writes the header and gives each CPU its region.
@@ -244,6 +251,7 @@ impl Recorder {
         let Some(region) = self.cpus.get_mut(cpu as usize) else {
             return Err(WriteError::Cpu { path: self.path.clone(), cpu, limit });
         };
+        self.keep = true;
         for sub_buffer in sub_buffers.chunks_exact(size) {
             let last = region.last.as_mut_slice();
             let joined = self.layout.as_ref().is_some_and(|layout| match self.description.endian {
@@ -310,6 +318,7 @@ impl Recorder {
 
     /// Ends the recording: writes the file anew without holes, or if there is no room for that, completes its header.
     pub fn finish(mut self) -> Result<Finished, WriteError> {
+        self.keep = true;
         let unwritten = self.flush().err();
         Ok(match self.compact() {
             Ok(written) => Finished { written, unwritten, not_compact: None },
