@@ -71,6 +71,8 @@ pub struct Selector {
     /// The processes asked for.
     processes: Vec<i32>,
     names: Names,
+    /// CPUs of the traced kernel, as far as the capture shows.
+    cpu_count: u32,
     first: u64,
     last: u64,
     warnings: Vec<String>,
@@ -93,6 +95,7 @@ impl Select {
 
     /// Binds the selection to `capture`, and goes to where its window begins.
     pub fn bind(&self, capture: &mut Capture) -> Result<Selector, SelectError> {
+        let cpu_count = capture.rings.iter().map(|ring| ring.cpu.saturating_add(1)).max().unwrap_or(0);
         let formats = &capture.events;
         let names: Vec<_> = formats.iter().map(|f| EventName::new(f.system.as_str(), f.name.as_str())).collect();
         let mut warnings = Vec::new();
@@ -150,6 +153,7 @@ impl Select {
             threads: (!threads.is_empty()).then_some(threads),
             processes: self.pids.clone(),
             names,
+            cpu_count,
             first,
             last,
             warnings,
@@ -215,7 +219,7 @@ impl Selector {
     }
 
     fn filters_take<E: ByteOrder>(&self, rule: &Rule, record: &Record<'_>) -> bool {
-        let around = Around { cpu: record.cpu, names: &self.names };
+        let around = Around { cpu: record.cpu, cpus: self.cpu_count, names: &self.names };
         rule.matchers.iter().all(|matcher| matcher.matches::<E>(record.bytes, &around))
     }
 }
@@ -233,6 +237,7 @@ impl fmt::Debug for Selector {
 
 struct Around<'a> {
     cpu: u32,
+    cpus: u32,
     names: &'a Names,
 }
 
@@ -243,5 +248,9 @@ impl Surroundings for Around<'_> {
 
     fn comm(&self, pid: i32) -> &[u8] {
         self.names.comms.shown(pid)
+    }
+
+    fn cpus(&self) -> u32 {
+        self.cpus
     }
 }

@@ -3,17 +3,24 @@
 //! `irq > 3 && name ~ "eth*"`, as `events/<system>/<event>/filter` takes it. [`Filter::parse`] reads the text,
 //! [`Filter::compile`] binds it to one event's fields, [`Matcher::matches`] asks one record.
 //!
-//! Differences from the kernel: narrow values in wide fields (`int dfd` of a system call) are compared as what they are,
-//! so `dfd == -100` works; a `char *` is an address, for what it pointed to was not recorded.
+//! The kernel looks at a field's size and sign as the format file states them, not at its C type: it cuts the number to that
+//! width before it compares. An `int dfd` of a system call is eight unsigned bytes to it. So it is here.
+//!
+//! Not as live: a `char *` is refused with a text, and `.function` at all, for neither the text nor the symbol table is in
+//! the record. In `CPUS{…}` the words `all` and `N`, which depend on the machine, are refused. A filter that ends with `&&`
+//! or `||`, which the kernel lets pass, is an error.
 
+mod bind;
 mod glob;
 mod parse;
+mod pattern;
 
 use byteorder::ByteOrder;
 
-use super::{Element, FieldPlan, Plan, Read, Value, value::read_value};
+use super::{PidPlace, place, unsigned};
 use crate::{format::EventFormat, tracefs::CpuList};
-use parse::{Expression, Literal, Operator, Predicate};
+use parse::{Expression, Operator};
+use pattern::Pattern;
 
 /// A filter that was read but is not bound to an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +35,14 @@ pub enum FilterError {
     /// It is not of the kernel's grammar.
     #[error("filter: a field, an operator and a value expected at column {column}, found {found:?}")]
     Syntax {
+        /// Where, in characters from 1.
+        column: usize,
+        /// What stands there.
+        found: String,
+    },
+    /// A text stands without quotes.
+    #[error("filter: a number or a text in quotes is expected at column {column}, found {found:?}")]
+    Value {
         /// Where, in characters from 1.
         column: usize,
         /// What stands there.
@@ -78,6 +93,11 @@ pub trait Surroundings {
 
     /// The name of the task that was running, by its pid.
     fn comm(&self, pid: i32) -> &[u8];
+
+    /// How many CPUs the traced kernel has (`nr_cpu_ids`): a field with a number beyond them is in no set of CPUs.
+    fn cpus(&self) -> u32 {
+        u32::MAX
+    }
 }
 
 impl Filter {
@@ -95,8 +115,7 @@ impl Filter {
 
     /// Binds the filter to the fields of one event.
     pub fn compile(&self, format: &EventFormat) -> Result<Matcher, FilterError> {
-        let plan = Plan::compile(format);
-        Ok(Matcher { node: node(&self.expression, format, &plan)? })
+        Ok(Matcher { node: bind::node(&self.expression, format)? })
     }
 }
 
@@ -120,31 +139,52 @@ enum Node {
     Or(Box<[Node]>),
     And(Box<[Node]>),
     Not(Box<Node>),
-    Test(Subject, Test),
+    Test(Test),
 }
 
-/// What a predicate looks at.
-#[derive(Debug, Clone)]
-enum Subject {
-    Field(FieldPlan),
-    /// `CPU`: where the record was written.
-    Cpu,
-    /// `COMM`: the task that was running.
-    Comm(FieldPlan),
+/// An integer in a record, as the format file's columns state it.
+#[derive(Debug, Clone, Copy)]
+struct Stored {
+    offset: usize,
+    size: usize,
+    signed: bool,
 }
 
-/// What it asks of it.
+/// Where a text or a mask of a record stands.
+#[derive(Debug, Clone, Copy)]
+enum Spot {
+    /// In so many bytes from an offset on; with a length of 0, up to its NUL.
+    Fixed(usize, usize),
+    /// Where the `__data_loc` word at this offset says.
+    Located(usize),
+    /// Where the `__rel_loc` word at this offset says.
+    Relative(usize),
+}
+
+/// A set of CPUs in a record.
+#[derive(Debug, Clone, Copy)]
+enum Cpus {
+    /// The CPU that the record was written on.
+    Own,
+    /// The one whose number a field holds.
+    Number(Stored),
+    /// A mask in longs of so many bytes.
+    Mask(Spot, usize),
+}
+
+/// One predicate, bound to a field.
 #[derive(Debug, Clone)]
 enum Test {
-    Number(Operator, i128),
-    /// Equal to the text, or like the glob; the other way round if negated.
-    Text {
-        pattern: Box<[u8]>,
-        like: bool,
-        negated: bool,
-    },
-    /// A mask of CPUs, or the number of one.
-    Cpus(Operator, CpuList),
+    /// A field that the kernel has no comparison for, because of its size: never true, not even of `!=`.
+    Never,
+    Number(Stored, Operator, u64),
+    /// `CPU`: where the record was written.
+    Cpu(Operator, i32),
+    /// Whether the text is like the pattern; the other way round if true.
+    Text(Spot, Pattern, bool),
+    /// The same of `COMM`, the task that was running.
+    Comm(PidPlace, Pattern, bool),
+    Cpus(Cpus, Operator, CpuList),
 }
 
 impl Node {
@@ -153,194 +193,120 @@ impl Node {
             Node::Or(nodes) => nodes.iter().any(|node| node.matches::<E>(record, around)),
             Node::And(nodes) => nodes.iter().all(|node| node.matches::<E>(record, around)),
             Node::Not(node) => !node.matches::<E>(record, around),
-            Node::Test(Subject::Field(field), test) => {
-                read_value::<E>(field, record).is_ok_and(|value| test.matches(value))
-            }
-            Node::Test(Subject::Cpu, test) => test.matches(Value::Unsigned(u64::from(around.cpu()))),
-            Node::Test(Subject::Comm(pid), test) => match read_value::<E>(pid, record) {
-                Ok(Value::Signed(pid)) => test.matches(Value::Text(around.comm(pid as i32))),
-                _ => false,
-            },
+            Node::Test(test) => test.matches::<E>(record, around).unwrap_or(false),
         }
     }
 }
 
 impl Test {
-    fn matches(&self, value: Value<'_>) -> bool {
-        match self {
-            Test::Number(operator, wanted) => number(value).is_some_and(|found| compare(*operator, found, *wanted)),
-            Test::Text { pattern, like, negated } => {
-                let Value::Text(text) = value else { return false };
-                (if *like { glob::matches(pattern, text) } else { **pattern == *text }) != *negated
+    /// `None` where the record ends before the field.
+    fn matches<E: ByteOrder>(&self, record: &[u8], around: &impl Surroundings) -> Option<bool> {
+        Some(match self {
+            Test::Never => false,
+            Test::Number(stored, operator, wanted) => stored.compare(*operator, stored.read::<E>(record)?, *wanted),
+            Test::Cpu(operator, wanted) => compare_cpu(*operator, around.cpu() as i32, *wanted),
+            Test::Text(spot, pattern, negated) => {
+                let (text, len) = spot.text::<E>(record)?;
+                pattern.matches(text, len) != *negated
             }
-            Test::Cpus(operator, wanted) => cpus_match(*operator, value, wanted),
+            Test::Comm(pid, pattern, negated) => {
+                // `current->comm`: 16 bytes, filled with NULs.
+                let comm = around.comm(pid.read::<E>(record));
+                let mut filled = [0; 16];
+                let len = comm.len().min(filled.len());
+                filled[..len].copy_from_slice(&comm[..len]);
+                pattern.matches(&filled, filled.len()) != *negated
+            }
+            Test::Cpus(cpus, operator, wanted) => match cpus {
+                Cpus::Own => same_cpus(*operator, std::iter::once(around.cpu()), wanted),
+                Cpus::Number(stored) => {
+                    let cpu = stored.read::<E>(record)? as u32;
+                    cpu < around.cpus() && same_cpus(*operator, std::iter::once(cpu), wanted)
+                }
+                Cpus::Mask(spot, long) => {
+                    let (bytes, _) = spot.text::<E>(record)?;
+                    let words = bytes.chunks_exact(*long).map(unsigned::<E>).enumerate();
+                    let bits = *long as u32 * 8;
+                    let cpus = words.flat_map(|(index, word)| {
+                        let set = move |bit: &u32| word >> bit & 1 != 0;
+                        (0..bits).filter(set).map(move |bit| index as u32 * bits + bit)
+                    });
+                    same_cpus(*operator, cpus, wanted)
+                }
+            },
+        })
+    }
+}
+
+impl Stored {
+    /// Whether the kernel has comparisons of this size (`select_comparison_fn`).
+    fn is_comparable(self) -> bool {
+        matches!(self.size, 1 | 2 | 4 | 8)
+    }
+
+    fn read<E: ByteOrder>(self, record: &[u8]) -> Option<u64> {
+        record.get(self.offset..self.offset.checked_add(self.size)?).map(unsigned::<E>)
+    }
+
+    /// As `DEFINE_COMPARISON_PRED` and `DEFINE_EQUALITY_PRED`: both sides have the field's width and sign.
+    fn compare(self, operator: Operator, found: u64, wanted: u64) -> bool {
+        let unused = 64 - 8 * self.size.clamp(1, 8) as u32;
+        let (found, wanted) = (found << unused, wanted << unused);
+        let order = match self.signed {
+            true => (found as i64).cmp(&(wanted as i64)),
+            false => found.cmp(&wanted),
+        };
+        match operator {
+            Operator::Bits => found & wanted != 0,
+            Operator::NotEqual => order.is_ne(),
+            Operator::Less => order.is_lt(),
+            Operator::LessEqual => order.is_le(),
+            Operator::Greater => order.is_gt(),
+            Operator::GreaterEqual => order.is_ge(),
+            Operator::Equal | Operator::Like => order.is_eq(),
         }
     }
 }
 
-fn number(value: Value<'_>) -> Option<i128> {
-    match value {
-        Value::Signed(v) => Some(v.into()),
-        Value::Unsigned(v) | Value::Pointer(v) => Some(v.into()),
-        Value::Bool(v) => Some(v.into()),
-        _ => None,
+impl Spot {
+    /// The bytes from there on, and how many of them the kernel looks at; those of a mask, and no more.
+    fn text<E: ByteOrder>(self, record: &[u8]) -> Option<(&[u8], usize)> {
+        let (word, base) = match self {
+            Spot::Fixed(offset, len) => return Some((record.get(offset..)?, len)),
+            Spot::Located(word) => (word, 0),
+            Spot::Relative(word) => (word, word.checked_add(4)?),
+        };
+        let place = place::<E>(record, word, base).ok()?;
+        Some((&record[place.clone()], place.len()))
     }
 }
 
-fn compare(operator: Operator, found: i128, wanted: i128) -> bool {
+/// As `filter_pred_cpu`, which knows no `&`.
+fn compare_cpu(operator: Operator, cpu: i32, wanted: i32) -> bool {
     match operator {
-        Operator::Bits => (found as u64) & (wanted as u64) != 0,
-        Operator::NotEqual => found != wanted,
-        Operator::Less => found < wanted,
-        Operator::LessEqual => found <= wanted,
-        Operator::Greater => found > wanted,
-        Operator::GreaterEqual => found >= wanted,
-        Operator::Equal | Operator::Like => found == wanted,
+        Operator::Equal => cpu == wanted,
+        Operator::NotEqual => cpu != wanted,
+        Operator::Less => cpu < wanted,
+        Operator::LessEqual => cpu <= wanted,
+        Operator::Greater => cpu > wanted,
+        Operator::GreaterEqual => cpu >= wanted,
+        Operator::Bits | Operator::Like => false,
     }
 }
 
-/// As `do_filter_cpumask` and `do_filter_scalar_cpumask`: `&` any in common, `==` the same set, `!=` another one. A number
-/// is the set of that one CPU.
-fn cpus_match(operator: Operator, value: Value<'_>, wanted: &CpuList) -> bool {
-    let (mut common, mut found, mut wanted_count) = (0, 0, 0);
-    let mut count = |cpu: u32| {
+/// As `do_filter_cpumask` and its kin: `&` any in common, `==` the same set, `!=` another one.
+fn same_cpus(operator: Operator, cpus: impl Iterator<Item = u32>, wanted: &CpuList) -> bool {
+    let (mut common, mut found) = (0, 0);
+    for cpu in cpus {
         found += 1;
         common += usize::from(wanted.contains(cpu));
-    };
-    match value {
-        Value::Array(words) => {
-            let Element::Integer { size, .. } = words.element() else { return false };
-            for (index, word) in words.iter().enumerate() {
-                let (Value::Unsigned(word), bits) = (word, u32::from(size) * 8) else { return false };
-                (0..bits.min(64)).filter(|bit| word >> bit & 1 != 0).for_each(|bit| count(index as u32 * bits + bit));
-            }
-        }
-        other => match number(other).and_then(|cpu| u32::try_from(cpu).ok()) {
-            Some(cpu) => count(cpu),
-            None => return false,
-        },
     }
-    wanted_count += wanted.iter().count();
-    let same = common == found && common == wanted_count;
+    let same = common == found && common == wanted.iter().count();
     match operator {
         Operator::Bits => common > 0,
         Operator::NotEqual => !same,
         _ => same,
     }
-}
-
-fn node(expression: &Expression, format: &EventFormat, plan: &Plan) -> Result<Node, FilterError> {
-    let all = |items: &[Expression]| items.iter().map(|item| node(item, format, plan)).collect::<Result<_, _>>();
-    Ok(match expression {
-        Expression::Or(items) => Node::Or(all(items)?),
-        Expression::And(items) => Node::And(all(items)?),
-        Expression::Not(item) => Node::Not(Box::new(node(item, format, plan)?)),
-        Expression::Predicate(predicate) => bind(predicate, format, plan)?,
-    })
-}
-
-/// What a subject is, as far as operators care.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Signed,
-    Unsigned,
-    Text,
-    Mask,
-    Other,
-}
-
-impl Kind {
-    fn of(read: Read) -> Kind {
-        match read {
-            Read::Scalar(Element::Integer { signed: true, .. }) => Kind::Signed,
-            Read::Scalar(Element::Integer { .. } | Element::Bool { .. } | Element::Pointer { .. }) => Kind::Unsigned,
-            Read::Array(Element::Char, _)
-            | Read::DataLoc(Element::Char)
-            | Read::RelLoc(Element::Char)
-            | Read::DataLocShort(Element::Char)
-            | Read::Tail(Element::Char) => Kind::Text,
-            Read::DataLoc(Element::Integer { signed: false, .. })
-            | Read::RelLoc(Element::Integer { signed: false, .. }) => Kind::Mask,
-            _ => Kind::Other,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Kind::Signed => "a signed number",
-            Kind::Unsigned => "an unsigned number",
-            Kind::Text => "a text",
-            Kind::Mask => "a set of CPUs",
-            Kind::Other => "neither a number nor a text",
-        }
-    }
-}
-
-/// Finds what the predicate names and checks that its operator and value go with it.
-fn bind(predicate: &Predicate, format: &EventFormat, plan: &Plan) -> Result<Node, FilterError> {
-    let Predicate { field: name, operator, value } = predicate;
-    // The order of `trace_find_event_field`: the event's own fields, then those that every event is given, then the common
-    // ones.
-    let own = format.fields.iter().position(|field| field.name == *name).and_then(|index| plan.fields().get(index));
-    let common = |name: &str| {
-        let field = format.common.iter().find(|field| field.name == name)?;
-        Some(FieldPlan::common(field))
-    };
-    let (subject, kind) = if let Some(own) = own {
-        (Subject::Field(*own), Kind::of(own.read))
-    } else if matches!(name.as_str(), "CPU" | "cpu") {
-        (Subject::Cpu, Kind::Unsigned)
-    } else if let ("COMM" | "comm", Some(pid)) = (name.as_str(), common("common_pid")) {
-        (Subject::Comm(pid), Kind::Text)
-    } else if let Some(field) = common(name) {
-        (Subject::Field(field), Kind::of(field.read))
-    } else {
-        let known: Vec<_> = format.fields.iter().map(|field| field.name.as_str()).collect();
-        return Err(FilterError::Field {
-            event: format.full_name(),
-            field: name.clone(),
-            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
-        });
-    };
-    let wrong = |why| FilterError::Type { event: format.full_name(), field: name.clone(), is: kind.name(), why };
-    let test = match (kind, value) {
-        (Kind::Signed | Kind::Unsigned, Literal::Number(number)) => {
-            if *operator == Operator::Like {
-                return Err(wrong("~ is for texts"));
-            }
-            if kind == Kind::Unsigned && *number < 0 {
-                return Err(wrong("it cannot be negative"));
-            }
-            Test::Number(*operator, *number)
-        }
-        (Kind::Signed | Kind::Unsigned | Kind::Mask, Literal::Cpus(list)) => {
-            let list = list.parse().map_err(|_| wrong("CPUS{…} holds a list such as 0,2-3"))?;
-            if !matches!(operator, Operator::Bits | Operator::Equal | Operator::NotEqual) {
-                return Err(wrong("CPUS{…} goes with &, == and !="));
-            }
-            Test::Cpus(*operator, list)
-        }
-        (Kind::Signed | Kind::Unsigned, Literal::Text(_)) => return Err(wrong("a number is wanted")),
-        (Kind::Text, Literal::Cpus(_)) => return Err(wrong("CPUS{…} is for CPUs")),
-        (Kind::Text, value) => {
-            let text = match value {
-                Literal::Text(text) => text.clone(),
-                // Digits without quotes are a text here.
-                Literal::Number(number) => number.to_string(),
-                Literal::Cpus(_) => String::new(),
-            };
-            let (like, negated) = match operator {
-                Operator::Like => (true, false),
-                Operator::Equal => (false, false),
-                Operator::NotEqual => (false, true),
-                _ => return Err(wrong("texts go with ==, != and ~")),
-            };
-            Test::Text { pattern: text.into_bytes().into(), like, negated }
-        }
-        (Kind::Mask, _) => return Err(wrong("a set of CPUs, as CPUS{0,2-3}, is wanted")),
-        (Kind::Other, _) => return Err(wrong("it cannot be filtered by")),
-    };
-    Ok(Node::Test(subject, test))
 }
 
 #[cfg(test)]

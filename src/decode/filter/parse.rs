@@ -5,9 +5,9 @@
 //! or        = and { "||" and }
 //! and       = not { "&&" not }
 //! not       = "!" not | "(" or ")" | predicate
-//! predicate = field operator value
+//! predicate = field [ ".ustring" ] operator value
 //! operator  = "==" | "!=" | "<=" | ">=" | "<" | ">" | "&" | "~"
-//! value     = number | quoted text | word | "CPUS{" list "}"
+//! value     = number | quoted text | "CPUS{" list "}"
 //! ```
 
 use nom::{
@@ -15,7 +15,7 @@ use nom::{
     branch::alt,
     bytes::complete::{tag, take_till, take_while1},
     character::complete::{char, multispace0},
-    combinator::{opt, value},
+    combinator::{opt, recognize, value, verify},
     error::{Error, ErrorKind},
     sequence::{delimited, preceded},
 };
@@ -55,13 +55,15 @@ pub(super) enum Operator {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Literal {
-    /// A number, within the range of both `i64` and `u64`.
-    Number(i128),
+    /// A number as it is written: how it is read depends on the field's sign.
+    Number(String),
     Text(String),
     /// The list between the braces of `CPUS{…}`.
     Cpus(String),
 }
 
+/// The kernel has room for numbers shorter than this (`num_buf` in `parse_pred`).
+const MAX_NUMBER: usize = 24;
 /// The longest filter that is read; the kernel takes one page.
 const MAX_LEN: usize = 64 << 10;
 /// The deepest nesting of parentheses and negations.
@@ -80,6 +82,10 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
         Ok(parsed) => parsed,
         Err(nom::Err::Failure(error)) if error.code == ErrorKind::TooLarge => {
             return Err(FilterError::TooDeep { limit: MAX_DEPTH });
+        }
+        Err(nom::Err::Failure(error)) if error.code == NO_VALUE => {
+            let FilterError::Syntax { column, found } = failed(error.input) else { return Err(failed(error.input)) };
+            return Err(FilterError::Value { column, found });
         }
         Err(nom::Err::Error(error) | nom::Err::Failure(error)) => return Err(failed(error.input)),
         Err(nom::Err::Incomplete(_)) => return Err(failed("")),
@@ -131,6 +137,8 @@ fn not(input: &str, depth: u32) -> IResult<&str, Expression> {
 
 fn predicate(input: &str) -> IResult<&str, Expression> {
     let (rest, field) = preceded(multispace0, take_while1(is_word)).parse(input)?;
+    // A text of a record is none in user space; the kernel, too, heeds this for a `char *` only.
+    let rest = rest.strip_prefix(".ustring").unwrap_or(rest);
     let (rest, operator) = preceded(multispace0, operator).parse(rest)?;
     let (rest, literal) = preceded(multispace0, literal).parse(rest)?;
     let predicate = Predicate { field: field.to_owned(), operator, value: literal };
@@ -156,38 +164,30 @@ fn operator(input: &str) -> IResult<&str, Operator> {
     .parse(input)
 }
 
+/// What stands where a value is wanted is none.
+const NO_VALUE: ErrorKind = ErrorKind::Digit;
+
 fn literal(input: &str) -> IResult<&str, Literal> {
     let quoted = |quote: char| delimited(char(quote), take_till(move |c| c == quote), char(quote));
-    let cpus = delimited((tag("CPUS"), multispace0, char('{')), take_till(|c| c == '}'), char('}'));
-    alt((
+    let cpus = delimited(tag("CPUS{"), take_till(|c| c == '}'), char('}'));
+    let found = alt((
         alt((quoted('"'), quoted('\''))).map(|text: &str| Literal::Text(text.to_owned())),
         cpus.map(|list: &str| Literal::Cpus(list.to_owned())),
-        word,
+        number,
     ))
-    .parse(input)
+    .parse(input);
+    found.map_err(|error: nom::Err<Error<&str>>| match error {
+        nom::Err::Error(_) if !input.is_empty() => nom::Err::Failure(Error::new(input, NO_VALUE)),
+        error => error,
+    })
 }
 
-/// A number, or a text without quotes, which the kernel takes where a text is wanted: up to a blank or an operator.
-fn word(input: &str) -> IResult<&str, Literal> {
-    let (rest, word) = take_while1(|c: char| !c.is_whitespace() && !matches!(c, '&' | '|' | '(' | ')')).parse(input)?;
-    Ok((rest, number(word).map_or_else(|| Literal::Text(word.to_owned()), Literal::Number)))
-}
-
-/// As `kstrtoll` with base 0: decimal, `0x…`, or octal with a leading zero.
-fn number(word: &str) -> Option<i128> {
-    let (negative, digits) = match word.strip_prefix('-') {
-        Some(rest) => (true, rest),
-        None => (false, word.strip_prefix('+').unwrap_or(word)),
-    };
-    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
-        return None;
-    }
-    let hex = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X"));
-    let magnitude = match (hex, digits.strip_prefix('0')) {
-        (Some(hex), _) => u64::from_str_radix(hex, 16).ok()?,
-        (None, Some(octal)) if !octal.is_empty() => u64::from_str_radix(octal, 8).ok()?,
-        _ => digits.parse().ok()?,
-    };
-    let value = i128::from(magnitude);
-    Some(if negative { -value } else { value })
+/// `-` and a digit, or a digit, and all letters and digits behind: whether that is a number depends on the field.
+fn number(input: &str) -> IResult<&str, Literal> {
+    let word = (opt(char('-')), take_while1(|c: char| c.is_ascii_alphanumeric()));
+    let (rest, word) = verify(recognize(word), |word: &str| {
+        word.starts_with(|c: char| c == '-' || c.is_ascii_digit()) && word.len() < MAX_NUMBER
+    })
+    .parse(input)?;
+    Ok((rest, Literal::Number(word.to_owned())))
 }

@@ -19,6 +19,10 @@ impl Surroundings for On {
     fn comm(&self, _: i32) -> &[u8] {
         self.comm
     }
+
+    fn cpus(&self) -> u32 {
+        8
+    }
 }
 
 const EVENT: &str = "name: e\nID: 3\nformat:\n\
@@ -67,27 +71,49 @@ fn matches(filter: &str) -> bool {
 #[test]
 fn numbers_compare_as_what_they_are() {
     let yes = ["irq == 5", "irq!=4", "irq>4", "irq >= 5", "irq<6", "irq <= 5", "irq > -1", "irq == 0x5", "irq == 05"];
-    let no = ["irq == 4", "irq != 5", "irq > 5", "irq < 5", "irq < -1"];
+    let no = ["irq == 4", "irq != 5", "irq > 5", "irq < 5", "irq < -1", "irq == 0x15"];
+    assert!(matches("flags == 0201") && matches("flags == 129") && !matches("flags == 201"), "octal");
     yes.iter().for_each(|filter| assert!(matches(filter), "{filter}"));
     no.iter().for_each(|filter| assert!(!matches(filter), "{filter}"));
     assert!(matches("flags & 0x80") && matches("flags & 3") && !matches("flags & 0x7e"));
-    // Stored as 0x00000000ffffff9c.
-    assert!(matches("dfd == -100") && matches("dfd < 0"));
+    // Stored as 0x00000000ffffff9c: to the kernel an unsigned number of eight bytes.
+    assert!(matches("dfd == 0xffffff9c") && matches("dfd > 0x7fffffff") && !matches("dfd == 0x9c"));
+}
+
+/// The kernel cuts the number to the field's width, and compares by the field's sign: `DEFINE_COMPARISON_PRED`.
+#[test]
+fn numbers_are_cut_to_the_width_of_the_field() {
+    assert!(matches("irq == 0x100000005") && matches("irq == 0xf00000005") && !matches("irq == 0x100000006"));
+    assert!(matches("irq > 0xfffffffa") && !matches("irq < 0xfffffffa"), "-6");
+    assert!(matches("flags == 0x100000081") && matches("flags < 0x2ffffffff"));
+    assert!(!matches("flags & 0x7f00000000"));
+    assert!(matches("common_pid != 0x200000000") && matches("common_type == 0x10003"));
+}
+
+/// Tried on a kernel 6.18: a field of six bytes is compared with nothing, and `CPU` has no bits.
+#[test]
+fn what_the_kernel_cannot_compare_is_never_true() {
+    for filter in ["mac == 5", "mac != 5", "mac > 0", "mac & CPUS{1}", "CPU & 3", "CPU < 4294967296"] {
+        assert!(!matches(filter), "{filter}");
+    }
+    assert!(matches("!(mac == 5)") && matches("CPU >= -1") && matches("CPU == 0x100000003"));
 }
 
 #[test]
 fn texts_are_equal_or_like() {
     let yes = [
-        "who == worker",
         "who == \"worker\"",
+        "who.ustring == \"worker\"",
         "who == 'worker'",
         "who != \"work\"",
         "name ~ \"eth*\"",
         "name ~ \"*th?\"",
         "name ~ \"[de]*\"",
-        "name == eth0",
+        "name == \"eth0\"",
+        "name ~ \"!wlan*\"",
+        "who ~ \"*ork*\"",
     ];
-    let no = ["who == \"work\"", "name ~ \"eth\"", "name ~ \"wlan*\"", "name != eth0"];
+    let no = ["who == \"work\"", "name ~ \"eth\"", "name ~ \"wlan*\"", "name != \"eth0\"", "who ~ \"*er\""];
     yes.iter().for_each(|filter| assert!(matches(filter), "{filter}"));
     no.iter().for_each(|filter| assert!(!matches(filter), "{filter}"));
 }
@@ -97,14 +123,14 @@ fn and_binds_tighter_than_or_and_negation_tightest() {
     assert!(matches("irq == 5 || irq == 4 && irq == 3"));
     assert!(!matches("(irq == 5 || irq == 4) && irq == 3"));
     assert!(matches("!(irq == 4) && !irq == 4"));
-    assert!(matches("irq==5&&who==worker"));
-    assert!(!matches("!(irq == 5 || who == x)"));
+    assert!(matches("irq==5&&who==\"worker\""));
+    assert!(!matches("!(irq == 5 || who == \"x\")"));
 }
 
 #[test]
 fn every_event_has_a_cpu_a_comm_and_common_fields() {
     assert!(matches("CPU == 3") && matches("cpu > 2") && !matches("CPU == 2"));
-    assert!(matches("COMM == bash") && matches("comm ~ \"b*\"") && !matches("comm == \"sh\""));
+    assert!(matches("COMM == \"bash\"") && matches("comm ~ \"b*\"") && !matches("comm == \"sh\""));
     assert!(matches("common_pid == 77") && !matches("common_pid != 77"));
 }
 
@@ -113,6 +139,9 @@ fn sets_of_cpus_are_compared_with_masks_and_with_numbers() {
     assert!(matches("mask & CPUS{0-1}") && matches("mask & CPUS{65}") && !matches("mask & CPUS{0,2-64}"));
     assert!(matches("mask == CPUS{1,65}") && matches("mask != CPUS{1}") && !matches("mask == CPUS{0-65}"));
     assert!(matches("CPU & CPUS{2-3}") && matches("irq == CPUS{5}") && matches("irq != CPUS{5-6}"));
+    assert!(matches("irq & CPUS{5-6}") && !matches("irq == CPUS{5-6}") && matches("irq & CPUS{5}"));
+    // A number that is no CPU's of this kernel is in no set, and so is not unlike one.
+    assert!(!matches("flags != CPUS{5-6}") && matches("flags != CPUS{5}"));
 }
 
 #[test]
@@ -123,10 +152,20 @@ fn what_does_not_fit_is_said() {
     };
     assert_eq!(error("irk == 5"), "filter: s:e has no field \"irk\"; it has irq, flags, who, name, mask, dfd, mac");
     assert_eq!(error("irq ~ \"5*\""), "filter: s:e: irq is a signed number: a number is wanted");
+    assert_eq!(error("who == 5"), "filter: s:e: who is a text: a text in quotes is wanted");
+    assert_eq!(error("dfd == -100"), "filter: s:e: dfd is an unsigned number: it cannot be negative");
+    let number = "a number is decimal, 0x… or, with a leading 0, octal, and has at most 64 bits";
+    assert_eq!(error("irq == 08"), format!("filter: s:e: irq is a signed number: {number}"));
+    let quotes = "a number or a text in quotes is expected at column";
+    assert_eq!(error("who == worker"), format!("filter: {quotes} 8, found \"worker\""));
+    assert_eq!(error("irq == +5 && irq > 1"), format!("filter: {quotes} 8, found \"+5 && irq > 1\""));
+    assert_eq!(error("irq == CPUS {5}"), format!("filter: {quotes} 8, found \"CPUS {{5}}\""));
     assert_eq!(error("irq ~ 5"), "filter: s:e: irq is a signed number: ~ is for texts");
     assert_eq!(error("flags == -1"), "filter: s:e: flags is an unsigned number: it cannot be negative");
-    assert_eq!(error("who > 5"), "filter: s:e: who is a text: texts go with ==, != and ~");
-    assert_eq!(error("mac == 5"), "filter: s:e: mac is neither a number nor a text: it cannot be filtered by");
+    assert_eq!(error("who > 5"), "filter: s:e: who is a text: a text in quotes is wanted");
+    assert_eq!(error("who > \"x\""), "filter: s:e: who is a text: texts go with ==, != and ~");
+    assert!(error(&format!("who == \"{}\"", "x".repeat(256))).ends_with("at most 255 bytes here"));
+    assert!(error("irq == 0x000000000000000000000001").starts_with("filter: a number or"));
     assert_eq!(error("mask & CPUS{x}"), "filter: s:e: mask is a set of CPUs: CPUS{…} holds a list such as 0,2-3");
     for (filter, column) in
         [("", 1), ("irq", 4), ("irq == 5 &&", 12), ("irq == 5)", 9), ("(irq == 5", 10), ("irq = 5", 5)]

@@ -1,0 +1,212 @@
+//! Which field a predicate names, and whether its operator and value go with it: `parse_pred`
+//! (kernel/trace/trace_events_filter.c).
+
+use super::parse::{Expression, Literal, Operator, Predicate};
+use super::pattern::Pattern;
+use super::{Cpus, FilterError, Node, PidPlace, Spot, Stored, Test};
+use crate::format::{Base, EventFormat, Field, Place};
+use crate::tracefs::CpuList;
+
+/// The expression with its predicates bound to the fields of `format`.
+pub(super) fn node(expression: &Expression, format: &EventFormat) -> Result<Node, FilterError> {
+    let all = |items: &[Expression]| items.iter().map(|item| node(item, format)).collect::<Result<_, _>>();
+    Ok(match expression {
+        Expression::Or(items) => Node::Or(all(items)?),
+        Expression::And(items) => Node::And(all(items)?),
+        Expression::Not(item) => Node::Not(Box::new(node(item, format)?)),
+        Expression::Predicate(predicate) => Node::Test(test(predicate, format)?),
+    })
+}
+
+/// What a field is to the kernel's filters (`filter_assign_type`).
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Text(Spot),
+    Mask(Spot, usize, Stored),
+    /// `char *`: what it pointed to was not recorded.
+    TextElsewhere,
+    Number(Stored),
+    Cpu,
+    Comm(PidPlace),
+}
+
+impl Kind {
+    fn of(field: &Field) -> Kind {
+        let (offset, size) = (field.offset as usize, field.size as usize);
+        let declared = matches!(field.ctype.base, Base::Integer { signed: true, .. } | Base::Enum(_) | Base::Char);
+        let stored = Stored { offset, size, signed: field.signed.unwrap_or(declared) };
+        let spot = match field.place {
+            Place::Scalar if field.ctype.name == "char *" => return Kind::TextElsewhere,
+            Place::Scalar => return Kind::Number(stored),
+            Place::Array { .. } | Place::Tail => Spot::Fixed(offset, size),
+            Place::DataLoc | Place::DataLocShort | Place::DataLocArray { .. } => Spot::Located(offset),
+            Place::RelLoc => Spot::Relative(offset),
+        };
+        // The kernel looks for these words in the type.
+        match (spot, field.ctype.name.as_str()) {
+            (_, name) if name.contains("char") => Kind::Text(spot),
+            (Spot::Located(_) | Spot::Relative(_), name) if name.contains("cpumask_t") => {
+                Kind::Mask(spot, field.ctype.size as usize, stored)
+            }
+            _ => Kind::Number(stored),
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Text(_) | Kind::Comm(_) => "a text",
+            Kind::Mask(..) => "a set of CPUs",
+            Kind::TextElsewhere => "the address of a text",
+            Kind::Number(Stored { signed: true, .. }) | Kind::Cpu => "a signed number",
+            Kind::Number(_) => "an unsigned number",
+        }
+    }
+
+    /// Whether a number behind the operator is read as signed.
+    fn is_signed(self) -> bool {
+        match self {
+            Kind::Number(stored) | Kind::Mask(_, _, stored) => stored.signed,
+            _ => true,
+        }
+    }
+}
+
+/// The field of that name, in the order of `trace_find_event_field`: the event's own, then those that every event is given,
+/// then the common ones.
+fn find(format: &EventFormat, name: &str) -> Option<Kind> {
+    let among = |fields: &[Field]| fields.iter().find(|field| field.name == name).map(Kind::of);
+    among(&format.fields)
+        .or(match name {
+            "CPU" | "cpu" => Some(Kind::Cpu),
+            "COMM" | "comm" => Some(Kind::Comm(PidPlace::of(format))),
+            _ => None,
+        })
+        .or_else(|| among(&format.common))
+}
+
+fn test(predicate: &Predicate, format: &EventFormat) -> Result<Test, FilterError> {
+    let Predicate { field: name, operator, value } = predicate;
+    let Some(kind) = find(format, name) else {
+        let known: Vec<_> = format.fields.iter().map(|field| field.name.as_str()).collect();
+        return Err(FilterError::Field {
+            event: format.full_name(),
+            field: name.clone(),
+            known: if known.is_empty() { "none".to_owned() } else { known.join(", ") },
+        });
+    };
+    let wrong = |why| FilterError::Type { event: format.full_name(), field: name.clone(), is: kind.name(), why };
+    match value {
+        Literal::Number(word) => {
+            if matches!(kind, Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere) {
+                return Err(wrong("a text in quotes is wanted"));
+            }
+            if *operator == Operator::Like {
+                return Err(wrong("~ is for texts"));
+            }
+            let number = if kind.is_signed() { signed(word) } else { unsigned(word) };
+            let number = number.ok_or_else(|| {
+                wrong(match word.starts_with('-') && !kind.is_signed() {
+                    true => "it cannot be negative",
+                    false => "a number is decimal, 0x… or, with a leading 0, octal, and has at most 64 bits",
+                })
+            })?;
+            Ok(match kind {
+                Kind::Cpu => Test::Cpu(*operator, number as i32),
+                Kind::Number(stored) | Kind::Mask(_, _, stored) if stored.is_comparable() => {
+                    Test::Number(stored, *operator, number)
+                }
+                _ => Test::Never,
+            })
+        }
+        Literal::Text(text) => {
+            let (pattern, negated) = match operator {
+                Operator::Like => Pattern::like(text),
+                Operator::Equal => (Pattern::whole(text), false),
+                Operator::NotEqual => (Pattern::whole(text), true),
+                _ => return Err(wrong("texts go with ==, != and ~")),
+            };
+            if text.len() >= MAX_TEXT {
+                return Err(wrong("a text has at most 255 bytes here"));
+            }
+            match kind {
+                Kind::Text(spot) => Ok(Test::Text(spot, pattern, negated)),
+                Kind::Comm(pid) => Ok(Test::Comm(pid, pattern, negated)),
+                Kind::TextElsewhere => {
+                    Err(wrong("the text itself was not recorded, so it can be a condition live only"))
+                }
+                _ => Err(wrong("a number is wanted")),
+            }
+        }
+        Literal::Cpus(list) => {
+            let cpus = match kind {
+                Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere => return Err(wrong("CPUS{…} is for CPUs")),
+                Kind::Cpu => Cpus::Own,
+                Kind::Mask(spot, long, _) => Cpus::Mask(spot, long),
+                Kind::Number(stored) => Cpus::Number(stored),
+            };
+            if !matches!(operator, Operator::Bits | Operator::Equal | Operator::NotEqual) {
+                return Err(wrong("CPUS{…} goes with &, == and !="));
+            }
+            let list: CpuList = list.parse().map_err(|_| wrong("CPUS{…} holds a list such as 0,2-3"))?;
+            let only = list.iter().next().filter(|_| list.iter().nth(1).is_none());
+            Ok(match (cpus, only) {
+                (Cpus::Number(stored), _) if !stored.is_comparable() => Test::Never,
+                // One CPU and a number are compared as numbers, of the field's width.
+                (Cpus::Number(stored), Some(cpu)) => {
+                    let operator = if *operator == Operator::Bits { Operator::Equal } else { *operator };
+                    Test::Number(Stored { signed: false, ..stored }, operator, cpu.into())
+                }
+                _ => Test::Cpus(cpus, *operator, list),
+            })
+        }
+    }
+}
+
+/// `MAX_FILTER_STR_VAL`.
+const MAX_TEXT: usize = 256;
+
+/// As `kstrtoull` with base 0: decimal, `0x…`, or octal with a leading zero.
+fn unsigned(word: &str) -> Option<u64> {
+    let hex = word.strip_prefix("0x").or_else(|| word.strip_prefix("0X"));
+    let (digits, radix) = match (hex, word.strip_prefix('0')) {
+        (Some(hex), _) => (hex, 16),
+        (None, Some(octal)) if !octal.is_empty() => (octal, 8),
+        _ => (word, 10),
+    };
+    // `from_str_radix` takes a sign, too.
+    if !digits.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return None;
+    }
+    u64::from_str_radix(digits, radix).ok()
+}
+
+/// As `kstrtoll` with base 0; the bits of the number.
+fn signed(word: &str) -> Option<u64> {
+    let number = match word.strip_prefix('-') {
+        Some(magnitude) => 0i64.checked_sub_unsigned(unsigned(magnitude)?)?,
+        None => i64::try_from(unsigned(word)?).ok()?,
+    };
+    Some(number as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_read_as_kstrtoll_and_kstrtoull_do() {
+        assert_eq!(unsigned("18446744073709551615"), Some(u64::MAX));
+        assert_eq!(unsigned("0xfffffffa"), Some(0xffff_fffa));
+        assert_eq!(unsigned("0X1F"), Some(31));
+        assert_eq!((unsigned("017"), unsigned("0"), unsigned("00")), (Some(15), Some(0), Some(0)));
+        for word in ["-1", "+1", "18446744073709551616", "08", "0x", "0xg", "0b1", "0o7", "", "1x", "0x-1"] {
+            assert_eq!(unsigned(word), None, "{word}");
+        }
+        assert_eq!(signed("-9223372036854775808"), Some(1 << 63));
+        assert_eq!(signed("9223372036854775807"), Some(i64::MAX as u64));
+        assert_eq!((signed("-0x1"), signed("-010"), signed("-0")), (Some(u64::MAX), Some(-8i64 as u64), Some(0)));
+        for word in ["9223372036854775808", "-9223372036854775809", "0xffffffffffffffff", "-", "--1", "-08"] {
+            assert_eq!(signed(word), None, "{word}");
+        }
+    }
+}

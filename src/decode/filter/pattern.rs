@@ -1,0 +1,124 @@
+//! How the kernel compares texts: `filter_parse_regex` and the `regex_match_…` functions
+//! (kernel/trace/trace_events_filter.c).
+//!
+//! They do not always do what a glob seems to say. `*sh` on a `char[16]` is held against the last bytes of the array, NULs
+//! included; a pattern that begins with a digit has no wildcards; `!` before a pattern turns it round.
+
+use super::glob;
+use crate::decode::until_nul;
+
+/// A text to compare with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pattern {
+    kind: Kind,
+    text: Box<[u8]>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Full,
+    Front,
+    Middle,
+    End,
+    Glob,
+}
+
+impl Pattern {
+    /// Behind `==` and `!=`: the whole text.
+    pub(super) fn whole(text: &str) -> Pattern {
+        Pattern { kind: Kind::Full, text: text.as_bytes().into() }
+    }
+
+    /// Behind `~`, and whether it is negated.
+    pub(super) fn like(text: &str) -> (Pattern, bool) {
+        let (text, negated) = text.strip_prefix('!').map_or((text, false), |rest| (rest, true));
+        let bytes = text.as_bytes();
+        let inner = bytes.strip_prefix(b"*").unwrap_or(bytes);
+        let inner = if bytes.len() > 1 { inner.strip_suffix(b"*").unwrap_or(inner) } else { inner };
+        let kind = match (bytes.first(), bytes.last()) {
+            (Some(digit), _) if digit.is_ascii_digit() => Kind::Full,
+            _ if inner.iter().any(|byte| b"*[?\\".contains(byte)) => Kind::Glob,
+            (Some(b'*'), Some(b'*')) if bytes.len() > 1 => Kind::Middle,
+            (Some(b'*'), _) => Kind::End,
+            (_, Some(b'*')) => Kind::Front,
+            _ => Kind::Full,
+        };
+        let text = if matches!(kind, Kind::Glob | Kind::Full) { bytes } else { inner };
+        (Pattern { kind, text: text.into() }, negated)
+    }
+
+    /// Whether the text at the beginning of `text` is like this. The kernel looks at `len` of its bytes; 0: up to its NUL.
+    pub(super) fn matches(&self, text: &[u8], len: usize) -> bool {
+        let pattern = &*self.text;
+        match self.kind {
+            Kind::Full if len == 0 => until_nul(text) == pattern,
+            Kind::Full => begins_alike(text, pattern, len),
+            Kind::Front => (len == 0 || len >= pattern.len()) && begins_alike(text, pattern, pattern.len()),
+            // `strnstr` does not stop at a NUL.
+            Kind::Middle => {
+                let looked_at = if len == 0 { until_nul(text) } else { text.get(..len).unwrap_or(text) };
+                memchr::memmem::find(looked_at, pattern).is_some()
+            }
+            Kind::End => {
+                let looked_at = len.checked_sub(1).and_then(|end| text.get(..end));
+                looked_at.is_some_and(|text| text.ends_with(pattern))
+            }
+            Kind::Glob => glob::matches(pattern, until_nul(text)),
+        }
+    }
+}
+
+/// `strncmp(a, b, len) == 0`; behind its end each text has NULs.
+fn begins_alike(a: &[u8], b: &[u8], len: usize) -> bool {
+    for at in 0..len {
+        match (a.get(at).copied().unwrap_or(0), b.get(at).copied().unwrap_or(0)) {
+            (0, 0) => return true,
+            (a, b) if a != b => return false,
+            _ => {}
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each row was tried on a kernel 6.18, on a `char[16]` and on a `__data_loc char[]`.
+    #[test]
+    fn patterns_match_as_the_kernel_s_do() {
+        let fixed = |pattern: &str| {
+            let (pattern, negated) = Pattern::like(pattern);
+            pattern.matches(b"bash\0\0\0\0\0\0\0\0\0\0\0\0", 16) != negated
+        };
+        for pattern in ["ba*", "*as*", "b?sh", "bash", "*", "**", "*?sh", "!x*", "[ab]ash", "!", "b*h"] {
+            assert!(fixed(pattern), "{pattern}");
+        }
+        for pattern in ["*sh", "!ba*", "", "bas", "bashx", "ba?", "x*"] {
+            assert!(!fixed(pattern), "{pattern}");
+        }
+        let dynamic = |pattern: &str, text: &[u8]| Pattern::like(pattern).0.matches(text, text.len());
+        for pattern in ["*bc", "*b*", "a*", "abc"] {
+            assert!(dynamic(pattern, b"abc\0"), "{pattern}");
+        }
+        // A pattern that begins with a digit has no wildcards.
+        assert!(dynamic("5xy", b"5xy\0") && !dynamic("5*", b"5xy\0") && dynamic("5*", b"5*\0"));
+    }
+
+    #[test]
+    fn a_whole_text_is_compared_as_far_as_its_place_reaches() {
+        let whole = |pattern: &str, text: &[u8]| Pattern::whole(pattern).matches(text, text.len());
+        assert!(whole("abc", b"abc\0") && !whole("ab", b"abc\0") && !whole("abcd", b"abc\0"));
+        // An array that is full has no NUL; what the pattern has beyond it is not looked at.
+        assert!(whole("abcd", b"abcd") && whole("abcde", b"abcd") && !whole("abc", b"abcd"));
+        assert!(Pattern::whole("*").matches(b"*\0", 2) && !Pattern::whole("*").matches(b"a\0", 2));
+        // A length of 0: up to the NUL.
+        assert!(Pattern::whole("hi").matches(b"hi\0\0", 0) && !Pattern::whole("hi").matches(b"high", 0));
+    }
+
+    #[test]
+    fn what_follows_a_nul_is_searched_but_is_no_part_of_a_glob() {
+        assert!(Pattern::like("*junk*").0.matches(b"a\0junk\0", 7));
+        assert!(!Pattern::like("?*junk").0.matches(b"a\0junk\0", 7));
+    }
+}
