@@ -25,7 +25,7 @@ use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
 
 pub use start::{StartAt, StartAtError};
-pub use time::{RealTime, Time};
+pub use time::{JumpingTime, RealTime, Time};
 
 /// How fast a capture is played.
 #[derive(Debug, Clone, Copy, PartialEq)]

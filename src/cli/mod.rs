@@ -1,5 +1,6 @@
 //! The command line: what can be said, and how the help reads. What it does is in [`commands`](crate::commands).
 
+mod render;
 mod select;
 mod send;
 mod trace;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use render::RenderArgs;
 pub use select::{OpenArgs, SelectArgs};
 pub use send::{FormArgs, SendArgs, StringsArg, TimetagArg};
 pub use trace::TraceArgs;
@@ -62,6 +64,8 @@ pub enum Command {
     Capture(CaptureArgs),
     /// Send a capture as it would have been sent live; needs neither root nor tracefs
     Replay(Box<ReplayArgs>),
+    /// Make a sound file of a capture: 48 kHz, stereo, 24 bits
+    Render(RenderArgs),
     /// Say what a capture holds: events by count and rate, losses, CPUs, clock, span, kernel
     Stat(StatArgs),
     /// Write a capture anew: a folder as a trace.dat for trace-cmd and KernelShark, or a trace.dat as a folder

@@ -9,6 +9,7 @@ mod listen;
 mod live;
 mod patch;
 mod progress;
+mod render;
 mod replay;
 mod send;
 mod source;
@@ -50,6 +51,7 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         Some(Command::Describe(args)) => describe::run(&args, tracefs),
         Some(Command::Capture(args)) => capture::run(&args, tracefs),
         Some(Command::Replay(args)) => replay::run(&args),
+        Some(Command::Render(args)) => render::run(&args),
         Some(Command::Stat(args)) => stat::run(&args),
         Some(Command::Convert(args)) => convert::run(&args),
         Some(Command::Listen(args)) => listen::run(&args),

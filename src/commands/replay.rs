@@ -71,7 +71,7 @@ fn start_at(args: &ReplayArgs) -> Result<Option<u64>> {
 }
 
 /// `--speed`: `max`, a number, or a fraction such as `1/170000`.
-fn speed(text: &str) -> Result<Speed> {
+pub fn speed(text: &str) -> Result<Speed> {
     if text == "max" {
         return Ok(Speed::Max);
     }

@@ -13,18 +13,26 @@
 //! | `attention` | how much of an event is left once one is used to it |
 //! | `scale` | the notes |
 //! | `mapper` | the hit |
+//! | `voice` | what a hit sounds like |
+//! | `limiter` | that nothing is too loud |
+//! | `score` | the samples of a whole piece |
 
 mod attention;
 mod density;
+mod limiter;
 mod mapper;
 mod range;
 mod scale;
+mod score;
 mod telling;
 mod timbre;
+mod voice;
 
 pub use density::MAX_ONSETS;
 pub use mapper::{Mapper, MapperOptions, TEXTURE_NS, When};
+pub use score::{MAX_VOICES, Score};
 pub use timbre::Timbre;
+pub use voice::SAMPLE_RATE;
 
 /// What an event becomes where it is heard.
 #[derive(Debug, Clone, Copy, PartialEq)]

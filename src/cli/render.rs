@@ -1,0 +1,38 @@
+//! `render`: what can be said of a sound file.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{OpenArgs, SelectArgs};
+
+/// `render`.
+#[derive(Debug, Args)]
+pub struct RenderArgs {
+    /// A capture folder, or a trace.dat of trace-cmd's
+    pub capture: PathBuf,
+
+    /// The WAV file to write; - is standard output: ftrace-live render x.dat -o - | aplay
+    #[arg(short = 'o', long, value_name = "FILE")]
+    pub output: PathBuf,
+
+    /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower
+    #[arg(long, value_name = "FACTOR", default_value = "1", help_heading = "Sound")]
+    pub speed: String,
+
+    /// How long events are heard one by one: 0 is calm, 1 all detail
+    #[arg(long, value_name = "0…1", default_value_t = 0.5, allow_negative_numbers = true, help_heading = "Sound")]
+    pub detail: f32,
+
+    /// Where chance begins: the same seed gives the same file, to the byte
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Sound")]
+    pub seed: u64,
+
+    /// Which part of it.
+    #[command(flatten)]
+    pub select: SelectArgs,
+
+    /// How it is opened.
+    #[command(flatten)]
+    pub open: OpenArgs,
+}

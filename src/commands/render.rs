@@ -1,0 +1,132 @@
+//! `render`: a capture as a sound file.
+
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use ebur128::{EbuR128, Mode};
+use hound::{SampleFormat, WavSpec, WavWriter};
+
+use super::{Usage, captures, progress::Bar, replay, send};
+use crate::capture::{self, trace_dat::Open};
+use crate::cli::RenderArgs;
+use crate::output::{Hits, Outputs};
+use crate::replay::{JumpingTime, PlayOptions, Speed, Time, play};
+use crate::sound::{MapperOptions, SAMPLE_RATE, Score};
+use crate::terminal;
+
+/// The loudness of every file, LUFS: that of EBU R 128.
+const LOUDNESS: f64 = -23.0;
+/// How far the mix is brought to it at most, dB: a single faint event stays fainter.
+const MOST_GAIN: f64 = 30.0;
+/// A WAV file has 32 bits for its length.
+const MOST_FRAMES: u64 = (u32::MAX as u64 - 4096) / 6;
+/// 48 kHz, two channels, 24 bits.
+const SPEC: WavSpec =
+    WavSpec { channels: 2, sample_rate: SAMPLE_RATE, bits_per_sample: 24, sample_format: SampleFormat::Int };
+/// The largest sample of 24 bits.
+const FULL_SCALE: f32 = 8_388_607.0;
+
+/// Renders.
+pub fn run(args: &RenderArgs) -> Result<ExitCode> {
+    let Speed::Times(speed) = replay::speed(&args.speed)? else {
+        return Err(
+            Usage("--speed max is for replay; a sound has a length: name a factor such as 1 or 1/10".into()).into()
+        );
+    };
+    let detail = send::detail(args.detail)?;
+    let select = captures::select(&args.select)?;
+    let to_stdout = args.output.as_os_str() == "-";
+    check_output(&args.output, to_stdout)?;
+    let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
+    let capture = captures::open(path, salvage, buffer)?;
+    let score = {
+        let mut outputs = Outputs::default();
+        let options = MapperOptions { detail, speed, seed: args.seed, ..MapperOptions::default() };
+        outputs.hits = Some(Hits::new(options, "/ftrace").keep());
+        let options =
+            PlayOptions { speed: Speed::Times(speed), select, start_at: None, repeat: false, host: String::new() };
+        let mut time = JumpingTime::default();
+        let began = time.now();
+        let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
+        let (played, mut outputs) = play(capture, &mut again, outputs, &options, &mut time, &mut Bar::none())?;
+        for error in &played.errors {
+            terminal::say(error);
+        }
+        if played.counts.read == 0 {
+            bail!(Usage(format!("{}: no event is in the part asked for, so there is nothing to hear", path.display())));
+        }
+        let hits = outputs.hits.take().map(Hits::into_kept).unwrap_or_default();
+        Score::new(hits, began, time.now())
+    };
+    let seconds = score.frames() as f64 / f64::from(SAMPLE_RATE);
+    if score.frames() > MOST_FRAMES {
+        let why = "a WAV file holds four hours: play it faster (--speed), or a part of it (--from, --until)";
+        bail!(Usage(format!("the sound would be {:.1} hours long: {why}", seconds / 3600.0)));
+    }
+    let gain = gain(&score, args.seed)?;
+    let written = if to_stdout {
+        write_stream(&score, gain, args.seed, io::stdout().lock())
+    } else {
+        write_file(&score, gain, args.seed, &args.output).with_context(|| args.output.display().to_string())
+    };
+    written?;
+    let name = if to_stdout { "standard output".to_owned() } else { args.output.display().to_string() };
+    terminal::say(format_args!("{name}: {seconds:.1} s, {} sounds", score.hits().len()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is wrong with the file's name is said before the work is done.
+fn check_output(output: &Path, to_stdout: bool) -> Result<()> {
+    if to_stdout && io::stdout().is_terminal() {
+        let how = "name a file (-o x.wav), or let a program play it: -o - | aplay";
+        return Err(Usage(format!("-o - would write samples to the terminal: {how}")).into());
+    }
+    let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    if let Some(other @ ("ogg" | "oga" | "mp3" | "flac" | "opus" | "aiff" | "m4a" | "dat" | "raw")) =
+        extension.as_deref()
+    {
+        let how = format!("write x.wav and let another program make the rest of it: ffmpeg -i x.wav x.{other}");
+        return Err(Usage(format!("{}: render writes WAV files; {how}", output.display())).into());
+    }
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
+    if let Some(folder) = folder.filter(|_| !to_stdout) {
+        return Err(Usage(format!("{}: there is no folder {}", output.display(), folder.display())).into());
+    }
+    if output.is_dir() {
+        return Err(Usage(format!("{} is a folder: name a file in it, such as x.wav", output.display())).into());
+    }
+    Ok(())
+}
+
+/// The gain that brings the piece to its loudness. Loudness is measured as EBU R 128 does, silence left out.
+fn gain(score: &Score, seed: u64) -> Result<f32> {
+    let mut meter = EbuR128::new(2, SAMPLE_RATE, Mode::I)?;
+    score.play(1.0, false, seed, |frames| meter.add_frames_f32(frames.as_flattened()))?;
+    let loudness = meter.loudness_global()?;
+    let gain = if loudness.is_finite() { (LOUDNESS - loudness).clamp(-MOST_GAIN, MOST_GAIN) } else { 0.0 };
+    Ok(10f64.powf(gain / 20.0) as f32)
+}
+
+fn write_file(score: &Score, gain: f32, seed: u64, path: &Path) -> Result<()> {
+    let mut wav = WavWriter::new(BufWriter::new(File::create(path)?), SPEC)?;
+    score.play(gain, true, seed, |frames| {
+        frames.iter().flatten().try_for_each(|sample| wav.write_sample((sample * FULL_SCALE).round() as i32))
+    })?;
+    Ok(wav.finalize()?)
+}
+
+/// A pipe cannot be gone back in, to write the length once it is known: the header says that it is endless.
+fn write_stream(score: &Score, gain: f32, seed: u64, out: impl Write) -> Result<()> {
+    let mut out = BufWriter::new(out);
+    out.write_all(&SPEC.into_header_for_infinite_file())?;
+    score.play(gain, true, seed, |frames| {
+        frames.iter().flatten().try_for_each(|sample| {
+            let [a, b, c, _] = ((sample * FULL_SCALE).round() as i32).to_le_bytes();
+            out.write_all(&[a, b, c])
+        })
+    })?;
+    Ok(out.flush()?)
+}
