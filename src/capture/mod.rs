@@ -8,6 +8,8 @@ pub mod clock_file;
 pub mod convert;
 pub mod folder;
 mod freeze;
+pub mod latency;
+pub mod moment;
 mod new_file;
 mod new_folder;
 pub mod perf_data;

@@ -244,6 +244,11 @@ pub struct StatArgs {
     #[arg(long, value_enum, default_value_t = StatFormat::Text)]
     pub format: StatFormat,
 
+    /// How long it takes from one event to another: BEGIN..END, such as irq_handler_entry..irq_handler_exit; BEGIN..END@FIELD
+    /// or @FIELD_OF_BEGIN,FIELD_OF_END says what they are paired by
+    #[arg(long, value_name = "PAIR", conflicts_with = "plot")]
+    pub latency: Option<String>,
+
     /// List this many events, the most frequent ones
     #[arg(long, value_name = "N", default_value_t = 30)]
     pub top: usize,

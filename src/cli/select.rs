@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::capture::moment::Moment;
 use crate::capture::window::Point;
 
 /// Which part of a capture.
@@ -31,6 +32,22 @@ pub struct SelectArgs {
     /// Up to this time, said in the same way
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub until: Option<Point>,
+
+    /// From when this first happens: EVENT or EVENT:CONDITION, such as 'sched_switch:next_comm=="x"'
+    #[arg(long, value_name = "EVENT")]
+    pub from_event: Option<Moment>,
+
+    /// Until when this first happens after that
+    #[arg(long, value_name = "EVENT")]
+    pub until_event: Option<Moment>,
+
+    /// Around when this first happens: --margin before and after it
+    #[arg(long, value_name = "EVENT", conflicts_with_all = ["from_event", "until_event"])]
+    pub around: Option<Moment>,
+
+    /// How far --around goes before and after
+    #[arg(long, value_name = "TIME", default_value = "500ms", requires = "around", allow_hyphen_values = true)]
+    pub margin: Point,
 }
 
 /// How a capture is opened.

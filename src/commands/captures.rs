@@ -5,9 +5,10 @@ use std::path::{Component, Path};
 use anyhow::Result;
 
 use super::Usage;
+use crate::capture::moment::Between;
 use crate::capture::select::Select;
 use crate::capture::trace_dat::Open;
-use crate::capture::window::Window;
+use crate::capture::window::{Point, Span, Window};
 use crate::capture::{self, Capture};
 use crate::cli::SelectArgs;
 use crate::render::Settings;
@@ -31,7 +32,7 @@ pub fn open(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture>
 }
 
 /// Opens a capture, without a word.
-fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture> {
+pub fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture> {
     if !path.exists() {
         let how = "name a capture folder or a trace.dat (ftrace-live capture -o NAME makes one)";
         return Err(Usage(format!("{} is not there: {how}", path.display())).into());
@@ -54,6 +55,27 @@ pub fn select(args: &SelectArgs) -> Result<Select> {
         filters: args.filters.iter().map(|filter| filter.parse::<EventFilter>()).collect::<Result<_, _>>()?,
         window: Window { from: args.from, until: args.until },
     })
+}
+
+/// Narrows `select` to what is between the moments that the options name; `open` is how the capture was opened.
+pub fn narrow(
+    args: &SelectArgs,
+    select: &mut Select,
+    capture: &mut Capture,
+    open: &mut dyn FnMut() -> Result<Capture>,
+) -> Result<()> {
+    let Point::AfterStart(margin) = args.margin else {
+        return Err(Usage("--margin takes a length of time, such as 500ms".to_owned()).into());
+    };
+    let between = Between {
+        from: args.from_event.clone(),
+        until: args.until_event.clone(),
+        around: args.around.clone().map(|moment| (moment, margin)),
+    };
+    if let (false, Some(span)) = (between.is_all(), Span::of(capture)?) {
+        select.window = between.narrow(select.window, span, open)?;
+    }
+    Ok(())
 }
 
 /// What the capture at `path` says about its text.

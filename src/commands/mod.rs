@@ -71,6 +71,8 @@ fn sentence(error: &anyhow::Error) -> String {
 fn is_usage(error: &anyhow::Error) -> bool {
     use crate::capture::FreezeError;
     use crate::capture::convert::ConvertError;
+    use crate::capture::latency::PairError;
+    use crate::capture::moment::FindError;
     use crate::capture::select::SelectError;
     use crate::live::LiveError;
     use crate::osc::aggregate::AggregateError;
@@ -86,6 +88,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.is::<TargetError>()
             || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
             || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)
+            || cause.downcast_ref::<FindError>().is_some_and(FindError::is_usage)
+            || cause.downcast_ref::<PairError>().is_some_and(PairError::is_usage)
             || cause.downcast_ref::<SelectError>().is_some_and(SelectError::is_usage)
             || cause.downcast_ref::<ReplayError>().is_some_and(ReplayError::is_usage)
             || cause.downcast_ref::<ConvertError>().is_some_and(ConvertError::is_usage)

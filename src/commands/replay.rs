@@ -18,10 +18,11 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let speed = speed(&args.speed)?;
-    let select = captures::select(&args.select)?;
+    let mut select = captures::select(&args.select)?;
     let receivers = send::receivers(&args.send)?;
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
-    let capture = captures::open(path, salvage, buffer)?;
+    let mut capture = captures::open(path, salvage, buffer)?;
+    captures::narrow(&args.select, &mut select, &mut capture, &mut || captures::open_again(path, salvage, buffer))?;
     let mut outputs = send::open(&args.send, &receivers, captures::settings(path, &capture), false)?;
     if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
         hits.set_speed(times);

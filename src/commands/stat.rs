@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::{captures, progress::Bar};
+use crate::capture::latency::{Latency, Pair};
 use crate::capture::stat::Stat;
 use crate::capture::window::Span;
 use crate::cli::{StatArgs, StatFormat};
@@ -18,8 +19,14 @@ const INTERVALS: usize = 1000;
 
 /// Counts.
 pub fn run(args: &StatArgs) -> Result<ExitCode> {
-    let select = captures::select(&args.select)?;
-    let mut capture = captures::open(&args.capture, args.open.salvage, args.open.buffer.as_deref())?;
+    let mut select = captures::select(&args.select)?;
+    let pair = args.latency.as_deref().map(str::parse::<Pair>).transpose()?;
+    let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
+    let mut capture = captures::open(path, salvage, buffer)?;
+    captures::narrow(&args.select, &mut select, &mut capture, &mut || captures::open_again(path, salvage, buffer))?;
+    if let Some(pair) = pair {
+        return latency(args, &Latency::of(capture, &pair, &select)?);
+    }
     let span = Span::of(&mut capture)?;
     let mut bar = Bar::over_time();
     let mut progress = |time: u64| {
@@ -44,5 +51,18 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
         }
     }
     out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes how long it takes from one event to another.
+fn latency(args: &StatArgs, latency: &Latency) -> Result<ExitCode> {
+    let text = match args.format {
+        StatFormat::Json => {
+            let json = serde_json::to_string_pretty(latency).map_err(io::Error::from)?;
+            format!("{}\n", terminal::escape_json(&json))
+        }
+        StatFormat::Text => latency.text(),
+    };
+    io::stdout().write_all(text.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,366 @@
+//! How long it takes from one event to another: `irq_handler_entry..irq_handler_exit`.
+//!
+//! A begin is paired with the next end of the same key: the interrupt's number, the vector, the pid. Only the latest begin of
+//! a key is open: an interrupted one that never ends is counted as unpaired when it begins again.
+
+use std::{collections::HashMap, ops::ControlFlow, str::FromStr};
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use hdrhistogram::Histogram;
+use serde::Serialize;
+
+use super::{
+    Capture,
+    moment::Moment,
+    select::{Select, SelectError, Selector},
+};
+use crate::{
+    decode::{FieldPlan, Plan, Value},
+    format::{Endian, EventFormat, EventId},
+    ring::Record,
+    tracefs::{EventFilter, EventName, Selection, TracefsError},
+};
+
+/// Fields that tell which begin an end belongs to, in the order in which they are looked for: both events must have them.
+const KEYS: [&[&str]; 7] = [&["irq"], &["vec"], &["vector"], &["dev", "sector"], &["work"], &["timer"], &["pid"]];
+/// Of these, each CPU has its own: softirqs of one vector run on several CPUs at a time.
+const PER_CPU: [&str; 3] = ["irq", "vec", "vector"];
+/// Fields that a key may have.
+const MAX_FIELDS: usize = 3;
+/// Begins that are open at a time: more than a machine has interrupts, tasks and requests.
+const MAX_OPEN: usize = 1 << 20;
+
+/// Two events, and by what they are paired: `A..B`, each an event with an optional condition, and `@FIELD` or
+/// `@FIELD_OF_A,FIELD_OF_B` behind them; several fields are joined by `+`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pair {
+    begin: Moment,
+    end: Moment,
+    key: Option<(Fields, Fields)>,
+}
+
+/// The fields of a key.
+type Fields = Vec<String>;
+
+/// Why two events cannot be paired.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PairError {
+    /// The text is not of the form.
+    #[error(
+        "{0:?} is no pair of events: write BEGIN..END, such as irq_handler_entry..irq_handler_exit, or BEGIN..END@pid"
+    )]
+    Syntax(String),
+    /// An event does not go with the capture.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// An event or a condition is not of the language of selections.
+    #[error(transparent)]
+    Language(#[from] TracefsError),
+    /// An event has no such field.
+    #[error("{event} has no field {field:?} to be paired by; it has {known}")]
+    Field {
+        /// The event.
+        event: String,
+        /// The field.
+        field: String,
+        /// The fields there are.
+        known: String,
+    },
+}
+
+impl PairError {
+    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            PairError::Select(error) => error.is_usage(),
+            PairError::Language(error) => error.is_usage(),
+            PairError::Syntax(_) | PairError::Field { .. } => true,
+        }
+    }
+}
+
+impl FromStr for Pair {
+    type Err = PairError;
+
+    fn from_str(text: &str) -> Result<Pair, PairError> {
+        let bad = || PairError::Syntax(text.chars().take(128).collect());
+        let (events, key) = match text.rsplit_once('@') {
+            Some((events, key)) => (events, Some(key.split_once(',').unwrap_or((key, key)))),
+            None => (text, None),
+        };
+        let (begin, end) = events.split_once("..").ok_or_else(bad)?;
+        let moment = |text: &str| text.parse::<Moment>().map_err(|_| bad());
+        let fields = |text: &str| text.split('+').map(|field| field.trim().to_owned()).collect::<Fields>();
+        let key = key.map(|(of_begin, of_end)| (fields(of_begin), fields(of_end)));
+        let usable = |(a, b): &(Fields, Fields)| {
+            a.len() == b.len() && a.len() <= MAX_FIELDS && a.iter().chain(b).all(|field| !field.is_empty())
+        };
+        if !key.as_ref().is_none_or(usable) {
+            return Err(bad());
+        }
+        Ok(Pair { begin: moment(begin)?, end: moment(end)?, key })
+    }
+}
+
+/// How long it took, over a capture. Times are ns of the trace clock.
+#[derive(Debug, Clone, Serialize)]
+pub struct Latency {
+    /// The event that begins it.
+    pub begin: String,
+    /// The event that ends it.
+    pub end: String,
+    /// The fields by which they are paired, of either.
+    pub key: (Vec<String>, Vec<String>),
+    /// Pairs found.
+    pub pairs: u64,
+    /// Begins without an end.
+    pub unended: u64,
+    /// Ends without a begin.
+    pub unbegun: u64,
+    /// The shortest.
+    pub min: u64,
+    /// Half are shorter; exact to three digits, as the next ones.
+    pub p50: u64,
+    /// Nine in ten are shorter.
+    pub p90: u64,
+    /// 99 in a hundred are shorter.
+    pub p99: u64,
+    /// The longest.
+    pub max: u64,
+    /// When the longest began.
+    pub max_at: u64,
+    /// Pairs by length: those from a power of two ns up to the next.
+    pub histogram: Vec<Bucket>,
+}
+
+/// Pairs of like length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Bucket {
+    /// From this length on, ns.
+    pub from: u64,
+    /// Up to this one, which is not included.
+    pub below: u64,
+    /// How many.
+    pub count: u64,
+}
+
+/// One side of a pair, bound to a capture: its events by id, with the fields of the key.
+struct Side {
+    selector: Selector,
+    keys: HashMap<EventId, Vec<FieldPlan>>,
+    per_cpu: bool,
+}
+
+/// The values of a key's fields, and the CPU where each has its own.
+type Key = ([u64; MAX_FIELDS], u32);
+
+impl Side {
+    fn bind(moment: &Moment, key: &[String], select: &Select, capture: &mut Capture) -> Result<Side, PairError> {
+        let mut select = Select { events: Some(Selection::parse(&[moment.event()])?), ..select.clone() };
+        if let Some(condition) = moment.condition() {
+            select.filters.push(format!("{}={condition}", moment.event()).parse::<EventFilter>()?);
+        }
+        let mut keys = HashMap::new();
+        for format in formats(moment, &capture.events)? {
+            let plan = |name: &String| {
+                field(format, name).ok_or_else(|| PairError::Field {
+                    event: format.full_name(),
+                    field: name.clone(),
+                    known: format.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", "),
+                })
+            };
+            keys.insert(format.id, key.iter().map(plan).collect::<Result<_, _>>()?);
+        }
+        let per_cpu = key.iter().any(|name| PER_CPU.contains(&name.as_str()));
+        Ok(Side { selector: select.bind(capture)?, keys, per_cpu })
+    }
+
+    /// The key of a record that is one of this side's.
+    fn key<E: ByteOrder>(&self, record: &Record<'_>) -> Option<Key> {
+        let id = EventId(E::read_u16(record.bytes.first_chunk::<2>()?));
+        let fields = self.keys.get(&id)?;
+        if !self.selector.takes::<E>(record) {
+            return None;
+        }
+        let mut key = [0; MAX_FIELDS];
+        for (field, value) in fields.iter().zip(&mut key) {
+            *value = match field.value::<E>(record.bytes).ok()? {
+                Value::Signed(value) => value as u64,
+                Value::Unsigned(value) => value,
+                _ => return None,
+            };
+        }
+        Some((key, if self.per_cpu { record.cpu } else { 0 }))
+    }
+}
+
+/// The formats that a moment's event names.
+fn formats<'a>(moment: &Moment, events: &'a [EventFormat]) -> Result<Vec<&'a EventFormat>, PairError> {
+    let names: Vec<_> = events.iter().map(|f| EventName::new(f.system.as_str(), f.name.as_str())).collect();
+    let chosen = Selection::parse(&[moment.event()])?.resolve(&names)?;
+    Ok(events.iter().zip(&names).filter(|(_, name)| chosen.events.contains(name)).map(|(format, _)| format).collect())
+}
+
+/// The plan of a field of an event, its own or a common one.
+fn field(format: &EventFormat, name: &str) -> Option<FieldPlan> {
+    if let Some(common) = format.common.iter().find(|field| field.name == name) {
+        return Some(FieldPlan::common(common));
+    }
+    let index = format.fields.iter().position(|field| field.name == name)?;
+    Plan::compile(format).fields().get(index).copied()
+}
+
+/// What two events are paired by where it is not said: the first of [`KEYS`] that both have, else the running thread.
+fn default_key(begin: &[&EventFormat], end: &[&EventFormat]) -> (Fields, Fields) {
+    let names = |fields: &[&str]| fields.iter().map(|&field| field.to_owned()).collect::<Fields>();
+    // A task is woken by one event and begins to run by another.
+    let switched_to = |format: &&EventFormat| format.name == "sched_switch";
+    if end.iter().all(switched_to) && begin.iter().all(|format| format.field("pid").is_some()) {
+        return (names(&["pid"]), names(&["next_pid"]));
+    }
+    let both = |fields: &&&[&str]| {
+        begin.iter().chain(end).all(|format| fields.iter().all(|field| format.field(field).is_some()))
+    };
+    let key = names(KEYS.iter().find(both).unwrap_or(&&["common_pid"][..]));
+    (key.clone(), key)
+}
+
+impl Latency {
+    /// Pairs the events of `capture` within `select`.
+    pub fn of(mut capture: Capture, pair: &Pair, select: &Select) -> Result<Latency, PairError> {
+        let key = match &pair.key {
+            Some(key) => key.clone(),
+            None => default_key(&formats(&pair.begin, &capture.events)?, &formats(&pair.end, &capture.events)?),
+        };
+        let begin = Side::bind(&pair.begin, &key.0, select, &mut capture)?;
+        let end = Side::bind(&pair.end, &key.1, select, &mut capture)?;
+        let endian = capture.endian;
+        let mut merge = capture.merge();
+        let mut pairing = Pairing::new();
+        // The break is never taken: a record past the window ends nothing that began within it.
+        let _: ControlFlow<()> = match endian {
+            Endian::Little => {
+                merge.for_each::<LittleEndian, ()>(|record| pairing.take::<LittleEndian>(&begin, &end, &record))
+            }
+            Endian::Big => merge.for_each::<BigEndian, ()>(|record| pairing.take::<BigEndian>(&begin, &end, &record)),
+        };
+        Ok(pairing.finish(pair, key))
+    }
+
+    /// For people.
+    pub fn text(&self) -> String {
+        use std::fmt::Write;
+        let mut text = String::new();
+        let Latency { begin, end, key: (a, b), pairs, unended, unbegun, .. } = self;
+        let (a, b) = (a.join("+"), b.join("+"));
+        let by = if a == b { a } else { format!("{a} and {b}") };
+        // Writing to a String does not fail.
+        let _ =
+            writeln!(text, "{begin}..{end}, paired by {by}: {pairs} pairs, {unended} not ended, {unbegun} not begun");
+        if *pairs == 0 {
+            return text;
+        }
+        let _ = writeln!(
+            text,
+            "min {}  p50 {}  p90 {}  p99 {}  max {} (begun at {}.{:09})",
+            time(self.min),
+            time(self.p50),
+            time(self.p90),
+            time(self.p99),
+            time(self.max),
+            self.max_at / 1_000_000_000,
+            self.max_at % 1_000_000_000
+        );
+        let most = self.histogram.iter().map(|bucket| bucket.count).max().unwrap_or(1).max(1);
+        for Bucket { from, below, count } in &self.histogram {
+            let bar = "#".repeat((count * 40).div_ceil(most) as usize);
+            let _ = writeln!(text, "{:>9} – {:<9} {count:>9} {bar}", time(*from), time(*below));
+        }
+        text
+    }
+}
+
+/// A length of time with its unit, to three digits.
+fn time(ns: u64) -> String {
+    match ns {
+        0..1000 => format!("{ns} ns"),
+        1000..1_000_000 => format!("{:.3} µs", ns as f64 / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.3} ms", ns as f64 / 1e6),
+        _ => format!("{:.3} s", ns as f64 / 1e9),
+    }
+}
+
+struct Pairing {
+    open: HashMap<Key, u64>,
+    lengths: Histogram<u64>,
+    powers: [u64; 65],
+    unended: u64,
+    unbegun: u64,
+    min: u64,
+    max: u64,
+    max_at: u64,
+}
+
+impl Pairing {
+    fn new() -> Pairing {
+        // Three digits of any length: this constructor fails for more than five digits alone.
+        let lengths = Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are within 0 to 5"));
+        let (unended, unbegun, min, max, max_at) = (0, 0, u64::MAX, 0, 0);
+        Pairing { open: HashMap::new(), lengths, powers: [0; 65], unended, unbegun, min, max, max_at }
+    }
+
+    fn take<E: ByteOrder>(&mut self, begin: &Side, end: &Side, record: &Record<'_>) -> ControlFlow<()> {
+        // An event that is both ends what the one before began.
+        if let Some(key) = end.key::<E>(record) {
+            match self.open.remove(&key) {
+                Some(began) => self.pair(began, record.time),
+                None => self.unbegun += 1,
+            }
+        }
+        if let Some(key) = begin.key::<E>(record)
+            && (self.open.len() < MAX_OPEN || self.open.contains_key(&key))
+            && self.open.insert(key, record.time).is_some()
+        {
+            self.unended += 1;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pair(&mut self, began: u64, ended: u64) {
+        let length = ended.saturating_sub(began);
+        // A histogram that grows by itself takes every number.
+        let _ = self.lengths.record(length);
+        self.powers[(u64::BITS - length.leading_zeros()) as usize] += 1;
+        self.min = self.min.min(length);
+        if length >= self.max {
+            (self.max, self.max_at) = (length, began);
+        }
+    }
+
+    fn finish(self, pair: &Pair, key: (Fields, Fields)) -> Latency {
+        let pairs = self.lengths.len();
+        let of = |quantile: f64| self.lengths.value_at_quantile(quantile).min(self.max);
+        // Bucket `n` holds the lengths of `n` bits.
+        let bounds = |bits: usize| (if bits == 0 { 0 } else { 1 << (bits - 1) }, 1u64.checked_shl(bits as u32));
+        let histogram = self.powers.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bits, &count)| {
+            let (from, below) = bounds(bits);
+            Bucket { from, below: below.unwrap_or(u64::MAX), count }
+        });
+        Latency {
+            begin: pair.begin.to_string(),
+            end: pair.end.to_string(),
+            key,
+            pairs,
+            unended: self.unended + self.open.len() as u64,
+            unbegun: self.unbegun,
+            min: if pairs == 0 { 0 } else { self.min },
+            p50: of(0.5),
+            p90: of(0.9),
+            p99: of(0.99),
+            max: self.max,
+            max_at: self.max_at,
+            histogram: histogram.collect(),
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! A moment in a capture by what happened then: `sched_switch:next_comm=="x"`.
+
+use std::{ops::ControlFlow, str::FromStr};
+
+use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+use super::{
+    Capture, RingFeed,
+    select::{Select, SelectError, Selector},
+    window::{Point, Window},
+};
+use crate::{
+    format::Endian,
+    ring::Merge,
+    tracefs::{EventFilter, Selection, TracefsError},
+};
+
+/// An event, and what holds for it: `EVENT` or `EVENT:CONDITION`, the event as `-e` takes it (`sched_switch`,
+/// `sched:sched_switch`, a group, a glob), the condition in the kernel's language of filters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Moment {
+    event: String,
+    condition: Option<String>,
+}
+
+/// The text names no event.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no event: write EVENT or EVENT:CONDITION, such as 'sched_switch:next_comm==\"x\"'")]
+pub struct MomentError(String);
+
+/// A character of an event's name, of a group's, or of a glob.
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || "_-.*?[]!".contains(c)
+}
+
+impl FromStr for Moment {
+    type Err = MomentError;
+
+    /// ```
+    /// use ftrace_live::capture::moment::Moment;
+    /// let moment: Moment = r#"sched:sched_switch:next_comm=="x""#.parse().unwrap();
+    /// assert_eq!((moment.event(), moment.condition()), ("sched:sched_switch", Some(r#"next_comm=="x""#)));
+    /// let moment: Moment = "irq_handler_entry:irq>3".parse().unwrap();
+    /// assert_eq!((moment.event(), moment.condition()), ("irq_handler_entry", Some("irq>3")));
+    /// assert!(":irq>3".parse::<Moment>().is_err());
+    /// ```
+    fn from_str(text: &str) -> Result<Moment, MomentError> {
+        let bad = || MomentError(text.chars().take(64).collect());
+        let text = text.trim();
+        let first = text.find(|c| !is_name(c)).unwrap_or(text.len());
+        let (name, rest) = text.split_at(first);
+        if name.is_empty() {
+            return Err(bad());
+        }
+        let moment = |event: &str, condition: Option<&str>| Moment {
+            event: event.to_owned(),
+            condition: condition.map(|condition| condition.trim().to_owned()),
+        };
+        if rest.is_empty() {
+            return Ok(moment(name, None));
+        }
+        let rest = rest.strip_prefix(':').filter(|rest| !rest.is_empty()).ok_or_else(bad)?;
+        // Behind the first colon stands the event of a group, or the condition: a condition goes on with an operator.
+        let second = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
+        let both = &text[..first + 1 + second];
+        match rest[second..].strip_prefix(':') {
+            Some(condition) if second > 0 && !condition.is_empty() => Ok(moment(both, Some(condition))),
+            Some(_) => Err(bad()),
+            None if second == rest.len() => Ok(moment(both, None)),
+            None => Ok(moment(name, Some(rest))),
+        }
+    }
+}
+
+/// Why a moment cannot be found.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FindError {
+    /// The event or its condition does not go with the capture.
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    /// The event or its condition is not of the language of selections.
+    #[error(transparent)]
+    Language(#[from] TracefsError),
+    /// It does not happen.
+    #[error("{moment} does not happen in the capture{after}")]
+    Never {
+        /// What was looked for.
+        moment: String,
+        /// Where it was looked for, if not everywhere.
+        after: &'static str,
+    },
+}
+
+impl FindError {
+    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    pub fn is_usage(&self) -> bool {
+        match self {
+            FindError::Select(error) => error.is_usage(),
+            FindError::Language(error) => error.is_usage(),
+            FindError::Never { .. } => true,
+        }
+    }
+}
+
+impl Moment {
+    /// The event, group or glob.
+    pub fn event(&self) -> &str {
+        &self.event
+    }
+
+    /// What holds for it.
+    pub fn condition(&self) -> Option<&str> {
+        self.condition.as_deref()
+    }
+
+    /// When it first happens in `capture` at or after `from`, on the trace clock.
+    pub fn find(&self, mut capture: Capture, from: u64) -> Result<u64, FindError> {
+        let filters = match &self.condition {
+            Some(condition) => vec![format!("{}={condition}", self.event).parse::<EventFilter>()?],
+            None => vec![],
+        };
+        let select = Select { events: Some(Selection::parse(&[&self.event])?), filters, ..Select::default() };
+        let selector = select.bind(&mut capture)?;
+        if from > 0 {
+            super::window::skip_to(&mut capture, from).map_err(SelectError::from)?;
+        }
+        let endian = capture.endian;
+        let mut merge = capture.merge();
+        let found = match endian {
+            Endian::Little => first::<LittleEndian>(&mut merge, &selector, from),
+            Endian::Big => first::<BigEndian>(&mut merge, &selector, from),
+        };
+        let after = if from > 0 { " from there on" } else { "" };
+        found.ok_or_else(|| FindError::Never { moment: self.to_string(), after })
+    }
+}
+
+/// The time of the first record from `from` on that is taken.
+fn first<E: ByteOrder>(merge: &mut Merge<RingFeed>, selector: &Selector, from: u64) -> Option<u64> {
+    let flow = merge.for_each::<E, u64>(|record| match record.time >= from && selector.takes::<E>(&record) {
+        true => ControlFlow::Break(record.time),
+        false => ControlFlow::Continue(()),
+    });
+    flow.break_value()
+}
+
+impl std::fmt::Display for Moment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.condition {
+            Some(condition) => write!(f, "{}:{condition}", self.event),
+            None => f.write_str(&self.event),
+        }
+    }
+}
+
+/// A part of a capture by what happens in it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Between {
+    /// From when this first happens.
+    pub from: Option<Moment>,
+    /// Until when this first happens after that.
+    pub until: Option<Moment>,
+    /// Around when this first happens, and how far before and after, ns.
+    pub around: Option<(Moment, u64)>,
+}
+
+impl Between {
+    /// Whether nothing is asked for.
+    pub fn is_all(&self) -> bool {
+        *self == Between::default()
+    }
+
+    /// Narrows `window`, in which the moments are looked for, to what is between them. `first` is the time of the capture's
+    /// first event; `open` opens the capture, once for each moment.
+    pub fn narrow<E: From<FindError>>(
+        &self,
+        window: Window,
+        span: super::window::Span,
+        open: &mut dyn FnMut() -> Result<Capture, E>,
+    ) -> Result<Window, E> {
+        let (mut begin, mut end) = window.within(Some(span));
+        if let Some((moment, margin)) = &self.around {
+            let at = moment.find(open()?, begin)?;
+            (begin, end) = (begin.max(at.saturating_sub(*margin)), end.min(at.saturating_add(*margin)));
+        }
+        if let Some(moment) = &self.from {
+            begin = moment.find(open()?, begin)?;
+        }
+        if let Some(moment) = &self.until {
+            // Not the moment it begins with, where both are the same.
+            let after = if self.from.is_some() { begin.saturating_add(1) } else { begin };
+            end = end.min(moment.find(open()?, after)?);
+        }
+        let point = |time: u64| Some(Point::AfterStart(time.saturating_sub(span.first)));
+        Ok(Window { from: point(begin.max(span.first)), until: point(end.min(span.last)) })
+    }
+}
