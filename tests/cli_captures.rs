@@ -268,3 +268,30 @@ fn names_that_are_paths_are_not_followed_and_a_convert_that_refuses_leaves_nothi
         fs::remove_file(&dat).unwrap();
     }
 }
+
+#[test]
+fn a_machine_of_more_cpus_than_a_process_may_open_files_is_played_counted_and_converted() {
+    let dir = tempfile::tempdir().unwrap();
+    let (many, dat) = (dir.path().join("many"), dir.path().join("many.dat"));
+    let format = made::format("ev", 900, &["int a;\toffset:8;\tsize:4;\tsigned:1;"], "\"a=%d\", REC->a");
+    let ring = |cpu: u32| made::page(1000 + u64::from(cpu), &[(0, made::record(900, 77, &cpu.to_le_bytes()))]);
+    let rings: Vec<_> = (0..1500).map(|cpu| (cpu, ring(cpu))).collect();
+    made::folder(&many, "mono", &[("m", "ev", format)], &rings);
+    let (many, dat) = (many.to_str().unwrap(), dat.to_str().unwrap());
+    let limited = |arguments: &[&str]| {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n 300; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_ftrace-live")]).args(arguments);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let values =
+        |text: &str| -> Vec<u32> { text.lines().map(|l| l.rsplit('=').next().unwrap().parse().unwrap()).collect() };
+    let all: Vec<u32> = (0..1500).collect();
+    limited(&["convert", many, "-o", dat]);
+    for capture in [many, dat] {
+        assert_eq!(values(&limited(&["replay", capture, "--print", "--speed", "max"])), all);
+        let json: Value = serde_json::from_str(&limited(&["stat", capture, "--format", "json"])).unwrap();
+        assert_eq!(json["events"], 1500);
+    }
+}

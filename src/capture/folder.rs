@@ -14,6 +14,11 @@ use super::{Capture, CaptureError, CpuRing};
 
 /// Bytes read from a ring file at a time: large enough that the system call does not show, small beside any cache.
 const WINDOW: usize = 256 * 1024;
+/// The same for all ring files together: a machine may have thousands of CPUs.
+const WINDOW_OF_ALL: usize = 64 << 20;
+/// Ring files that are held open. Of more than these, each is opened when it is read: the usual limit of a process is 1024
+/// open files.
+const MOST_OPEN: usize = 256;
 
 /// Opens the capture in `folder`.
 ///
@@ -35,12 +40,14 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     let (events, broken) = formats(folder, &header)?;
     let clock = fs::read_to_string(folder.join("trace_clock")).ok().and_then(|text| TraceClock::in_use(&text));
     let clock = clock.map_or("local".to_owned(), |clock| clock.to_string());
+    let (hold, window) = (files.len() <= MOST_OPEN, WINDOW.min(WINDOW_OF_ALL / files.len()));
     let rings = files
         .into_iter()
         .map(|(cpu, path)| {
             let file = File::open(&path).map_err(|source| CaptureError::Read { path: path.clone(), source })?;
             let stats = fs::read_to_string(path.with_file_name("stats")).ok();
-            let feed = Box::new(RingFile::new(file, header.sub_buffer_size()));
+            let held = if hold { Held::Open(file) } else { Held::Path(path) };
+            let feed = Box::new(RingFile::held(held, header.sub_buffer_size(), window));
             Ok(CpuRing { cpu, feed, stats })
         })
         .collect::<Result<_, CaptureError>>()?;
@@ -124,23 +131,54 @@ fn formats(folder: &Path, header: &HeaderPage) -> Result<Formats, CaptureError> 
 
 /// The sub-buffers in one file, one after the other.
 pub struct RingFile {
-    file: File,
+    held: Held,
     sub_buffer: usize,
+    /// What was read last, and where in it the next sub-buffer begins.
     window: Vec<u8>,
     at: usize,
+    /// Bytes read at a time, whole sub-buffers.
+    most: usize,
+    /// Where in the file the window ends.
+    offset: u64,
+}
+
+/// A file that is open, or opened for each reading.
+enum Held {
+    Open(File),
+    Path(PathBuf),
+}
+
+impl Held {
+    fn with<T>(&self, read: impl FnOnce(&File) -> io::Result<T>) -> io::Result<T> {
+        match self {
+            Held::Open(file) => read(file),
+            Held::Path(path) => read(&File::open(path)?),
+        }
+    }
 }
 
 impl RingFile {
-    /// Sub-buffers of `sub_buffer` bytes, from the file's position on.
+    /// Sub-buffers of `sub_buffer` bytes, from the file's beginning on.
     pub fn new(file: File, sub_buffer: usize) -> RingFile {
-        RingFile { file, sub_buffer: sub_buffer.max(1), window: Vec::new(), at: 0 }
+        RingFile::held(Held::Open(file), sub_buffer, WINDOW)
+    }
+
+    fn held(held: Held, sub_buffer: usize, window: usize) -> RingFile {
+        let sub_buffer = sub_buffer.max(1);
+        let most = (window / sub_buffer).max(1) * sub_buffer;
+        RingFile { held, sub_buffer, window: Vec::new(), at: 0, most, offset: 0 }
     }
 
     fn fill(&mut self) -> io::Result<()> {
-        let want = (WINDOW / self.sub_buffer).max(1) * self.sub_buffer;
-        self.window.clear();
         self.at = 0;
-        (&self.file).take(want as u64).read_to_end(&mut self.window).map(drop)
+        self.window.clear();
+        let (window, offset, most) = (&mut self.window, self.offset, self.most as u64);
+        let read = self.held.with(|mut file| {
+            file.seek(SeekFrom::Start(offset))?;
+            file.take(most).read_to_end(window)
+        })?;
+        self.offset += read as u64;
+        Ok(())
     }
 }
 
@@ -157,12 +195,12 @@ impl Feed for RingFile {
     }
 
     fn sub_buffers(&mut self) -> io::Result<Option<u64>> {
-        Ok(Some(self.file.metadata()?.len().div_ceil(self.sub_buffer as u64)))
+        let length = self.held.with(|file| file.metadata())?.len();
+        Ok(Some(length.div_ceil(self.sub_buffer as u64)))
     }
 
     fn seek(&mut self, index: u64) -> io::Result<bool> {
-        let offset = index.saturating_mul(self.sub_buffer as u64);
-        self.file.seek(SeekFrom::Start(offset))?;
+        self.offset = index.saturating_mul(self.sub_buffer as u64);
         self.window.clear();
         self.at = 0;
         Ok(true)

@@ -34,6 +34,9 @@ use super::clock_file::{CLOCK_FILE, ClockFile};
 use super::convert::is_dat_name;
 use super::new_folder::NewFolder;
 use super::recording::{Recording, RecordingError};
+use super::select::Select;
+use super::stat::Stat;
+use super::trace_dat::Open;
 
 /// How often the end of a recording is looked for. Our own wakes are kept out of the trace.
 const TICK: Duration = Duration::from_millis(10);
@@ -75,6 +78,8 @@ pub struct Frozen {
     pub failures: Vec<EnableFailure>,
     /// Each CPU's counts when the ring was frozen.
     pub stats: Vec<(u32, CpuStats)>,
+    /// Events that are in the capture.
+    pub recorded: u64,
     /// Bytes of sub-buffers.
     pub bytes: u64,
     /// Files of lesser use that could not be had, to be told to the user.
@@ -158,7 +163,20 @@ pub fn capture(
     instance.close()?;
     let folder = folder.keep();
     let (events, failures, cut) = (enabled.events, enabled.failures, None);
-    Ok(Frozen { folder, events, failures, stats, bytes, warnings, cut, command })
+    let recorded = written(&stats);
+    Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, cut, command })
+}
+
+/// The events that the kernel wrote and did not overwrite. What a `trace.dat` has was read before it was counted.
+fn written(stats: &[(u32, CpuStats)]) -> u64 {
+    stats.iter().map(|(_, stats)| stats.entries.saturating_add(stats.read)).sum()
+}
+
+/// The events that are in the file of a recording that was cut short, read again.
+fn recorded_in(path: &Path) -> u64 {
+    let capture = super::open(path, Open { salvage: true }).ok();
+    let stat = capture.and_then(|capture| Stat::of(capture, &Select::default(), 1, &mut |_| {}).ok());
+    stat.map_or(0, |stat| stat.events)
 }
 
 /// The same into a `trace.dat`, to which sub-buffers go as they come.
@@ -200,7 +218,8 @@ fn record_dat(
         format!("{} is valid, but longer than it need be ({error}); ftrace-live convert makes it short", path.display())
     });
     let (events, failures, warnings) = (enabled.events, enabled.failures, long.into_iter().collect());
-    Ok(Frozen { folder: path, events, failures, stats, bytes, warnings, cut, command })
+    let recorded = if cut.is_some() { recorded_in(&path) } else { written(&stats) };
+    Ok(Frozen { folder: path, events, failures, stats, recorded, bytes, warnings, cut, command })
 }
 
 /// Lets the command go and waits for the end. `tick` is called meanwhile, and says whether to go on.

@@ -19,6 +19,7 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let duration = live::duration(&args.trace)?;
     let tracefs = list::open(tracefs)?;
     let setup = live::setup(&args.trace, &tracefs)?;
+    setup.check()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone())?;
@@ -37,11 +38,10 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     for warning in &frozen.warnings {
         terminal::warn(warning);
     }
-    // What a trace.dat has was read before.
-    let entries: u64 = frozen.stats.iter().map(|(_, stats)| stats.entries.saturating_add(stats.read)).sum();
+    let recorded = frozen.recorded;
     let lost: u64 = frozen.stats.iter().map(|(_, stats)| stats.lost()).sum();
     terminal::say(format_args!(
-        "{entries} events in {} KiB, {lost} lost; play them with: ftrace-live replay {} --raw",
+        "{recorded} events in {} KiB, {lost} lost; play them with: ftrace-live replay {} --raw",
         frozen.bytes / 1024,
         frozen.folder.display()
     ));

@@ -42,6 +42,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let tracefs = list::open(tracefs)?;
     let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
     let setup = Setup { sub_buffer_kib: args.sub_buffer, ..setup(&args.trace, &tracefs)? };
+    setup.check()?;
     let mut settings = Settings::default();
     settings.line.set_clock(setup.clock.name());
     settings.set_release(&rustix::system::uname().release().to_string_lossy());

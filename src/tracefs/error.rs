@@ -97,6 +97,22 @@ pub enum TracefsError {
         /// CPUs there are.
         cpus: usize,
     },
+    /// A ring without room for a single event.
+    #[error(
+        "-b {0} cannot be: a CPU's buffer has 1 KiB or more, as far as there is memory (8192 unless told otherwise); the kernel rounds it up to whole sub-buffers, of which it needs two"
+    )]
+    BufferSize(u64),
+    /// A size of sub-buffers that the kernel does not make.
+    #[error("--sub-buffer {kib} cannot be: the kernel makes sub-buffers of {} KiB", .sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
+    SubBufferSize {
+        /// The size that was asked for, KiB.
+        kib: u32,
+        /// The sizes there are, KiB.
+        sizes: Vec<u32>,
+    },
+    /// A kernel whose sub-buffers are all one page.
+    #[error("this kernel has sub-buffers of one page only: leave out --sub-buffer, which needs Linux 6.8 or later")]
+    NoSubBufferSizes,
     /// A clock that this kernel does not have.
     #[error("this kernel has no trace clock {clock:?}: it has {available}")]
     NoClock {
@@ -168,6 +184,9 @@ impl TracefsError {
                 | TracefsError::FilterUnmatched(_)
                 | TracefsError::FilterRefused { .. }
                 | TracefsError::NoClock { .. }
+                | TracefsError::BufferSize(_)
+                | TracefsError::SubBufferSize { .. }
+                | TracefsError::NoSubBufferSizes
                 | TracefsError::NoSuchProcess(_)
         )
     }

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::control::{read_control, write_control};
 use super::teardown::{PREFIX, remove_instance};
@@ -281,6 +282,9 @@ impl Instance {
     /// # Errors
     /// The kernel refuses the size, or has no such file.
     pub fn set_sub_buffer_kib(&self, kib: u32) -> Result<(), TracefsError> {
+        if !self.path.join("buffer_subbuf_size_kb").exists() {
+            return Err(TracefsError::NoSubBufferSizes);
+        }
         self.write("buffer_subbuf_size_kb", &kib.to_string())
     }
 
@@ -503,6 +507,7 @@ impl Instance {
     /// # Errors
     /// One cannot be opened.
     pub fn open_raw(&self) -> Result<Vec<RawBuffer>, TracefsError> {
+        make_room_for_files(self.cpus.len());
         self.cpus.iter().map(|cpu| self.open_raw_of(*cpu)).collect()
     }
 
@@ -546,6 +551,19 @@ impl Drop for Instance {
     fn drop(&mut self) {
         // Nobody is left to tell; the guard tries again.
         let _ = self.remove();
+    }
+}
+
+/// Raises the soft limit of open files where `more` would not go below it, as far as the hard limit allows. What needs more
+/// than that says so when it is opened.
+fn make_room_for_files(more: usize) {
+    /// Sockets, pipes, control files, the output.
+    const OTHERS: u64 = 64;
+    let limit = getrlimit(Resource::Nofile);
+    let needed = more as u64 + OTHERS;
+    if limit.current.is_some_and(|current| current < needed) {
+        let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
+        let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
     }
 }
 

@@ -48,7 +48,26 @@ impl Default for Setup {
     }
 }
 
+/// The pages that a sub-buffer may have (`buffer_subbuf_size_write`, kernel/trace/trace.c): powers of two.
+const SUB_BUFFER_PAGES: [u32; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
+
 impl Setup {
+    /// Whether the sizes asked for are sizes that a kernel makes. Nothing is touched.
+    ///
+    /// # Errors
+    /// [`TracefsError::BufferSize`], or [`TracefsError::SubBufferSize`] with those there are.
+    pub fn check(&self) -> Result<(), TracefsError> {
+        if let Some(kib @ 0) = self.buffer_kib {
+            return Err(TracefsError::BufferSize(kib));
+        }
+        let page_kib = u32::try_from(rustix::param::page_size() / 1024).unwrap_or(4);
+        let sizes = SUB_BUFFER_PAGES.map(|pages| pages * page_kib);
+        match self.sub_buffer_kib.filter(|kib| !sizes.contains(kib)) {
+            Some(kib) => Err(TracefsError::SubBufferSize { kib, sizes: sizes.to_vec() }),
+            None => Ok(()),
+        }
+    }
+
     /// Sets everything, in the order that the kernel needs: what empties or rebuilds the ring first, then who and what is
     /// let in, the events last. Threads that we start afterwards are kept out as well where
     /// [`processes`](Setup::processes) is not empty, and must be told of ([`Instance::exclude_ourselves`]) where it is.
@@ -56,6 +75,7 @@ impl Setup {
     /// # Errors
     /// The first setting that is refused. Refusals of single events are in the result.
     pub fn apply(&self, instance: &Instance) -> Result<Enabled, TracefsError> {
+        self.check()?;
         instance.set_clock(&self.clock)?;
         instance.set_buffer_percent(0)?;
         if let Some(kib) = self.sub_buffer_kib {
@@ -84,5 +104,27 @@ impl Setup {
             instance.set_filter(filter, &self.events)?;
         }
         instance.enable(&self.events)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_no_kernel_makes_is_refused_with_those_it_makes() {
+        let page = u32::try_from(rustix::param::page_size() / 1024).unwrap();
+        let sub_buffers =
+            |kib| Setup { sub_buffer_kib: Some(kib), ..Setup::default() }.check().map_err(|e| e.to_string());
+        for kib in [page, 2 * page, 128 * page] {
+            assert_eq!(sub_buffers(kib), Ok(()), "{kib}");
+        }
+        for kib in [0, 1, page + 1, 3 * page, 256 * page, u32::MAX] {
+            let said = sub_buffers(kib).unwrap_err();
+            assert!(said.contains(&format!("{page}, {}", 2 * page)), "{said}");
+            assert!(said.ends_with(&format!(", {} KiB", 128 * page)), "{said}");
+        }
+        let error = Setup { buffer_kib: Some(0), ..Setup::default() }.check().unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains("1 KiB or more"), "{error}");
     }
 }

@@ -47,6 +47,28 @@ fn replayed(live: &Live, file: &str) -> usize {
 }
 
 #[test]
+fn a_capture_that_runs_out_of_room_says_how_many_events_are_in_its_file() {
+    let Some(live) = live() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.dat");
+    let file = file.to_str().unwrap();
+    // About 16 MB: the descriptions take some 5, and half of the rest is for each of two CPUs.
+    let script = "ulimit -f 32000; exec \"$0\" \"$@\"";
+    let load = "dd if=/dev/zero of=/dev/null bs=1 count=500000 status=none";
+    let tracefs = live.tracefs.root().to_str().unwrap();
+    let arguments = ["capture", "--tracefs", tracefs, "-e", "raw_syscalls", "-o", file, "--", "sh", "-c", load];
+    let ended = Command::new("sh").args(["-c", script, PROGRAM]).args(arguments).output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("the recording ended early"), "{said}");
+    let told =
+        said.lines().find_map(|line| line.strip_prefix("ftrace-live: ")?.split_once(" events in ")?.0.parse().ok());
+    let told: usize = told.unwrap_or_else(|| panic!("no number of events in {said}"));
+    assert!(told > 10_000, "{said}");
+    assert_eq!(told, ours(Path::new(file)).len(), "{said}");
+}
+
+#[test]
 fn the_file_holds_every_event_that_was_read_for_us_and_for_trace_cmd() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
