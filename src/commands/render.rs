@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
-use ebur128::{EbuR128, Mode};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use super::{Usage, captures, progress::Bar, replay, send};
@@ -17,10 +16,6 @@ use crate::replay::{JumpingTime, PlayOptions, Speed, Time, play};
 use crate::sound::{MapperOptions, SAMPLE_RATE, Score};
 use crate::terminal;
 
-/// The loudness of every file, LUFS: that of EBU R 128.
-const LOUDNESS: f64 = -23.0;
-/// How far the mix is brought to it at most, dB: a single faint event stays fainter.
-const MOST_GAIN: f64 = 30.0;
 /// A WAV file has 32 bits for its length.
 const MOST_FRAMES: u64 = (u32::MAX as u64 - 4096) / 6;
 /// 48 kHz, two channels, 24 bits.
@@ -66,7 +61,7 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
         let why = "a WAV file holds four hours: play it faster (--speed), or a part of it (--from, --until)";
         bail!(Usage(format!("the sound would be {:.1} hours long: {why}", seconds / 3600.0)));
     }
-    let gain = gain(&score, args.seed)?;
+    let gain = score.gain(args.seed)?;
     let written = if to_stdout {
         write_stream(&score, gain, args.seed, io::stdout().lock())
     } else {
@@ -99,15 +94,6 @@ fn check_output(output: &Path, to_stdout: bool) -> Result<()> {
         return Err(Usage(format!("{} is a folder: name a file in it, such as x.wav", output.display())).into());
     }
     Ok(())
-}
-
-/// The gain that brings the piece to its loudness. Loudness is measured as EBU R 128 does, silence left out.
-fn gain(score: &Score, seed: u64) -> Result<f32> {
-    let mut meter = EbuR128::new(2, SAMPLE_RATE, Mode::I)?;
-    score.play(1.0, false, seed, |frames| meter.add_frames_f32(frames.as_flattened()))?;
-    let loudness = meter.loudness_global()?;
-    let gain = if loudness.is_finite() { (LOUDNESS - loudness).clamp(-MOST_GAIN, MOST_GAIN) } else { 0.0 };
-    Ok(10f64.powf(gain / 20.0) as f32)
 }
 
 fn write_file(score: &Score, gain: f32, seed: u64, path: &Path) -> Result<()> {

@@ -1,5 +1,7 @@
 //! Hits → samples: all hits of a piece, played off-line.
 
+use ebur128::{EbuR128, Mode};
+
 use super::limiter::{AHEAD, Limiter};
 use super::voice::{SAMPLE_RATE, Sine, Voice};
 use super::{Form, Hit};
@@ -15,6 +17,10 @@ const CEILING: f32 = 0.794;
 const TAIL_NS: u64 = 1_200_000_000;
 /// The mix without further gain: of some ten voices.
 const MIX: f32 = 0.35;
+/// The loudness of every piece, LUFS: that of EBU R 128.
+const LOUDNESS: f64 = -23.0;
+/// How far it is brought to that at most, dB.
+const MOST_GAIN: f64 = 30.0;
 /// Frames that are handed on at once.
 const BLOCK: usize = 4096;
 
@@ -48,6 +54,18 @@ impl Score {
 
     fn frame_of(&self, time_ns: u64) -> u64 {
         (u128::from(time_ns.saturating_sub(self.began_ns)) * u128::from(SAMPLE_RATE) / 1_000_000_000) as u64
+    }
+
+    /// The gain that brings it to −23 LUFS, measured as EBU R 128 does: silence is left out.
+    ///
+    /// # Errors
+    /// Those of the meter; there are none for two channels of 48 kHz.
+    pub fn gain(&self, seed: u64) -> Result<f32, ebur128::Error> {
+        let mut meter = EbuR128::new(2, SAMPLE_RATE, Mode::I)?;
+        self.play(1.0, false, seed, |frames| meter.add_frames_f32(frames.as_flattened()))?;
+        let loudness = meter.loudness_global()?;
+        let gain = if loudness.is_finite() { (LOUDNESS - loudness).clamp(-MOST_GAIN, MOST_GAIN) } else { 0.0 };
+        Ok(10f64.powf(gain / 20.0) as f32)
     }
 
     /// Plays it with this gain; with a limit, no sample is louder than −2 dBFS. Each block of frames, left and right, goes to
