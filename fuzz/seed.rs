@@ -122,7 +122,7 @@ impl Seeds {
         self.add("btf", &btf::<LittleEndian>());
         self.add("btf", &btf::<BigEndian>());
         for name in ["file", "pipe", "zstd", "callchain"] {
-            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/perf/");
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/perf/");
             if let Ok(bytes) = std::fs::read(format!("{path}{name}.data")) {
                 self.add("perf_data", &bytes);
             }

@@ -1,6 +1,6 @@
 //! `perf.data`, as `perf record` writes it: every event of it equals the line of `perf script` for the same file.
 //!
-//! The oracle for `fixtures/perf/NAME.data` is `NAME.txt`, which `perf script` printed when the fixture was taken; where perf
+//! The oracle for `tests/data/perf/NAME.data` is `NAME.txt`, which `perf script` printed when the fixture was taken; where perf
 //! is installed and may trace, a file is recorded now as well.
 
 mod common;
@@ -20,7 +20,7 @@ use ftrace_live::render::Settings;
 use ftrace_live::ring::Lost;
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/perf").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/perf").join(name)
 }
 
 /// One event, as both sides tell it.
