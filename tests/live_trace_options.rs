@@ -14,10 +14,19 @@ use common::{
 };
 use ftrace_live::{capture::folder, format::Endian, names::Names, render::Settings};
 
-const EVENTS: [&str; 5] = ["sched/sched_switch", "syscalls", "irq/softirq_entry", "kmem/kmalloc", "timer/timer_start"];
+const EVENTS: [&str; 8] = [
+    "sched/sched_switch",
+    "syscalls",
+    "irq/softirq_entry",
+    "kmem/kmalloc",
+    "timer/timer_start",
+    "rcu/rcu_utilization",
+    "signal/signal_generate",
+    "task/task_rename",
+];
 
 /// Options that change the text, each on top of the kernel's defaults.
-const OPTIONS: [&str; 12] = [
+const OPTIONS: [&str; 13] = [
     "",
     "hash-ptr",
     "sym-offset",
@@ -29,6 +38,7 @@ const OPTIONS: [&str; 12] = [
     "printk-msg-only",
     "printk-msg-only,notrace_printk",
     "noannotate",
+    "fields",
     "sym-offset,sym-addr,verbose,noirq-info,noannotate",
 ];
 
@@ -43,11 +53,13 @@ fn set(instance: &Instance, options: &str, on: bool) {
 fn record(instance: &Instance) {
     // Thread groups are learnt while it is on.
     set(instance, "record-tgid", true);
-    EVENTS.iter().for_each(|event| instance.write(&format!("events/{event}/enable"), "1").unwrap());
+    let enabled = |event: &&&str| instance.0.join("events").join(event).exists();
+    EVENTS.iter().filter(enabled).for_each(|event| instance.write(&format!("events/{event}/enable"), "1").unwrap());
     instance.write("tracing_on", "1").unwrap();
     instance.write("trace_marker", "one\n").unwrap();
     Command::new("sh").args(["-c", "sleep 0.01; true | cat"]).status().unwrap();
     instance.write("trace_marker", "another\n").unwrap();
+    instance.write("trace_marker_raw", "\u{1}\0\0\0raw").unwrap();
     instance.write("tracing_on", "0").unwrap();
     instance.write("events/enable", "0").unwrap();
     set(instance, "record-tgid", false);

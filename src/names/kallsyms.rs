@@ -39,6 +39,8 @@ pub struct Kallsyms {
     modules: Vec<Module>,
     /// Where the kernel itself lies.
     kernel: Vec<std::ops::Range<u64>>,
+    /// `_stext`.
+    text_start: Option<u64>,
     /// Where the entries of interrupts lie.
     irq_entry: Option<std::ops::Range<u64>>,
     /// Data are listed, too (CONFIG_KALLSYMS_ALL).
@@ -78,6 +80,11 @@ impl Kallsyms {
     /// Whether `address` lies in the code that interrupts enter by (`__irqentry_text_start` to `__irqentry_text_end`).
     pub fn is_irq_entry(&self, address: u64) -> bool {
         self.irq_entry.as_ref().is_some_and(|range| range.contains(&address))
+    }
+
+    /// The address of `_stext`, where the kernel's code begins.
+    pub fn text_start(&self) -> Option<u64> {
+        self.text_start
     }
 
     /// The symbol that `address` lies in.
@@ -242,6 +249,7 @@ impl Parser {
         if let ([], Some((first, _)), Some((last, _))) = (&out.kernel[..], core.first(), core.last()) {
             out.kernel.push(*first..last.saturating_add(1));
         }
+        out.text_start = self.stext;
         out.irq_entry = range(self.irq_start, self.irq_end);
         out.first_module = core.len();
         (out.addresses, out.entries) = core.into_iter().chain(in_modules).unzip();

@@ -30,6 +30,10 @@ pub struct LineOptions {
     pub trace_printk: bool,
     /// `printk-msg-only`: a marker's line is the message alone.
     pub printk_msg_only: bool,
+    /// `fields`: every event's fields in place of its text.
+    pub fields: bool,
+    /// The kernel's release: (6, 1). Between releases the text of fields, function arguments and return values changed.
+    pub release: (u16, u16),
     /// System calls' arguments above 9 have a `0x`: kernels since about 6.15.
     pub syscall_prefix: bool,
     /// Bit 1 of the flags is [`flag::NEED_RESCHED_LAZY`]: kernels since 6.13. Before, it said that the machine could not
@@ -63,6 +67,8 @@ impl Default for LineOptions {
             verbose: false,
             trace_printk: true,
             printk_msg_only: false,
+            fields: false,
+            release: (6, 18),
             syscall_prefix: true,
             lazy_resched: true,
             line_buffer: LINE_BUFFER,
@@ -88,6 +94,7 @@ impl LineOptions {
                 "annotate" => &mut self.annotate,
                 "verbose" => &mut self.verbose,
                 "trace_printk" => &mut self.trace_printk,
+                "fields" => &mut self.fields,
                 "printk-msg-only" => &mut self.printk_msg_only,
                 _ => continue,
             };
@@ -97,6 +104,7 @@ impl LineOptions {
 
     /// Sets what follows from the kernel's release (of `6.1.0-50-amd64`, (6, 1)) and byte order.
     pub fn set_release(&mut self, release: (u16, u16), endian: Endian) {
+        self.release = release;
         // One page before 6.8; no page is smaller.
         self.line_buffer = if release >= (6, 8) { LINE_BUFFER } else { LINE_BUFFER - 4096 - 8 };
         self.synthetic_swapped = endian == Endian::Big && release < (6, 6);

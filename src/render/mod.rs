@@ -24,6 +24,7 @@ mod compile;
 mod date;
 mod errno;
 mod escape;
+mod fields;
 pub mod graph;
 pub mod line;
 mod meaning;

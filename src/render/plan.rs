@@ -131,7 +131,7 @@ impl TextPlan {
         fields_only: Option<&dyn Fn(Meaning) -> bool>,
     ) -> TextPlan {
         let mut builder = Builder {
-            compiler: Compiler::new(format, long, constants),
+            compiler: Compiler::new(format, long, endian, constants),
             long: Int { bits: (long.bytes() * 8) as u8, signed: false },
             args: parsed.args.iter().enumerate(),
             unsupported: vec![],

@@ -240,22 +240,35 @@ impl HexDump {
                 }
                 _ => {}
             }
-            // Groups only where they fill the line.
-            let group = if line.len() % group == 0 { group } else { 1 };
-            let start = out.len();
-            for (i, chunk) in line.chunks(group).enumerate() {
-                if i > 0 {
-                    out.push(b' ');
-                }
-                write_hex_padded(out, context.load(chunk, group as u8)?, group * 2);
-            }
-            if ascii {
-                let column = row * 2 + row / group + 1;
-                out.resize(start + column, b' ');
-                out.extend(line.iter().map(|c| if c.is_ascii_graphic() || *c == b' ' { *c } else { b'.' }));
-            }
-            out.push(b'\n');
+            write_dump_row(out, line, row, group, ascii, |chunk| context.load(chunk, chunk.len() as u8).unwrap_or(0));
         }
         Ok(())
     }
+}
+
+/// Appends one line of a dump, with its line break: `hex_dump_to_buffer` (lib/hexdump.c). A row has `row` bytes, in groups
+/// of `group`, each the number that `load` reads.
+pub(super) fn write_dump_row(
+    out: &mut Vec<u8>,
+    line: &[u8],
+    row: usize,
+    group: usize,
+    ascii: bool,
+    load: impl Fn(&[u8]) -> u64,
+) {
+    // Groups only where they fill the line.
+    let group = if line.len().is_multiple_of(group) { group } else { 1 };
+    let start = out.len();
+    for (i, chunk) in line.chunks(group).enumerate() {
+        if i > 0 {
+            out.push(b' ');
+        }
+        write_hex_padded(out, load(chunk), group * 2);
+    }
+    if ascii {
+        let column = row * 2 + row / group + 1;
+        out.resize(start + column, b' ');
+        out.extend(line.iter().map(|c| if c.is_ascii_graphic() || *c == b' ' { *c } else { b'.' }));
+    }
+    out.push(b'\n');
 }

@@ -6,6 +6,7 @@ use byteorder::ByteOrder;
 
 use super::{
     builtin::{Builtin, Context},
+    fields::{self, FieldsText},
     graph::{At, EntryFields, ExitFields, Graph, GraphOptions, With},
     line::{self, Common, LineOptions, write_unsigned},
     plan::TextPlan,
@@ -27,6 +28,10 @@ enum Event {
     Exit(ExitFields),
     /// As its print format says, behind `name: `.
     PrintFmt(String, TextPlan),
+    /// Field by field: a user event.
+    Fields(FieldsText),
+    /// As bytes: a user event of a kernel before 6.4.
+    Dump,
 }
 
 /// The text of a whole trace, line by line.
@@ -35,6 +40,8 @@ enum Event {
 #[derive(Debug)]
 pub struct TraceText {
     events: Vec<Option<Event>>,
+    /// With the option `fields`: how each event's line shows them.
+    fields: Vec<Option<FieldsText>>,
     options: LineOptions,
     long: LongSize,
     /// Set while the current tracer is function_graph.
@@ -48,7 +55,16 @@ pub struct TraceText {
 impl TraceText {
     /// The text of events of a kernel with longs of size `long`.
     pub fn new(options: LineOptions, long: LongSize) -> TraceText {
-        TraceText { events: Vec::new(), options, long, graph: None, started: HashSet::new(), lines: 0, overrun: false }
+        TraceText {
+            events: Vec::new(),
+            fields: Vec::new(),
+            options,
+            long,
+            graph: None,
+            started: HashSet::new(),
+            lines: 0,
+            overrun: false,
+        }
     }
 
     /// Uses the layout of the tracer function_graph.
@@ -68,7 +84,13 @@ impl TraceText {
     /// is the text of that control file, or empty.
     pub fn insert(&mut self, format: &EventFormat, endian: Endian, constants: &dyn Constants, dynamic_events: &str) {
         let ftrace = |name| format.system == "ftrace" && format.name == name;
-        let event = if ftrace("funcgraph_entry") {
+        let release = self.options.release;
+        let event = if fields::is_user_event(&format.system) {
+            Some(match release >= fields::USER_EVENT_FIELDS {
+                true => Event::Fields(FieldsText::compile(format, self.long, release)),
+                false => Event::Dump,
+            })
+        } else if ftrace("funcgraph_entry") {
             EntryFields::compile(format).map(Event::Entry)
         } else if ftrace("funcgraph_exit") {
             ExitFields::compile(format).map(Event::Exit)
@@ -82,6 +104,10 @@ impl TraceText {
         let index = format.id.index();
         if self.events.len() <= index {
             self.events.resize(index + 1, None);
+        }
+        if self.options.fields {
+            self.fields.resize(self.events.len(), None);
+            self.fields[index] = Some(FieldsText::compile(format, self.long, release));
         }
         self.events[index] = Some(event);
     }
@@ -99,6 +125,15 @@ impl TraceText {
         if !first_of_cpu {
             line::write_lost(out, record.cpu, record.lost);
         }
+        // `print_trace_fmt`: the ordinary line.
+        let fields = self.fields.get(id.index()).and_then(Option::as_ref);
+        let ordinary = |out: &mut Vec<u8>, line_start| {
+            line::write_context(out, common, record.cpu, record.time, names, options);
+            match fields {
+                Some(fields) => fields.write::<E>(out, record.bytes, names),
+                None => write_event::<E>(out, event, id, record, with, long, line_start),
+            }
+        };
         let Some(graph) = &mut self.graph else {
             if options.trace_printk
                 && options.printk_msg_only
@@ -112,19 +147,16 @@ impl TraceText {
                 write_unsigned(out, record.cpu.into());
                 out.extend_from_slice(b" buffer started ####\n");
             }
-            line::write_context(out, common, record.cpu, record.time, names, options);
-            write_event::<E>(out, event, id, record, with, long, line_start);
+            ordinary(out, line_start);
             return;
         };
         match event {
             Some(Event::Entry(fields)) => graph.entry(out, at, fields.read::<E>(record.bytes), with),
             Some(Event::Exit(fields)) => graph.exit(out, at, fields.read::<E>(record.bytes), with),
             Some(Event::Builtin(builtin)) if builtin.is_never_a_comment() => {
-                graph.plain(out, record.cpu, with, |out| {
-                    line::write_context(out, common, record.cpu, record.time, names, options);
-                    write_event::<E>(out, event, id, record, with, long, 0);
-                })
+                graph.plain(out, record.cpu, with, |out| ordinary(out, 0));
             }
+            None => graph.unhandled(out, at, with, |out| ordinary(out, 0)),
             _ => graph.comment(out, at, with, |out| match event {
                 Some(Event::Builtin(b)) if b.write_message::<E>(out, record.bytes, names) => {}
                 _ => write_event::<E>(out, event, id, record, with, long, 0),
@@ -136,8 +168,13 @@ impl TraceText {
     pub fn write_text<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
         let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
         let event = self.events.get(id.index()).and_then(Option::as_ref);
-        let line_start = out.len();
-        write_event::<E>(out, event, id, record, With { names, options: &self.options }, self.long, line_start);
+        match self.fields.get(id.index()).and_then(Option::as_ref) {
+            Some(fields) => fields.write::<E>(out, record.bytes, names),
+            None => {
+                let (line_start, with) = (out.len(), With { names, options: &self.options });
+                write_event::<E>(out, event, id, record, with, self.long, line_start);
+            }
+        }
         out.pop_if(|last| *last == b'\n');
     }
 
@@ -169,6 +206,8 @@ fn write_event<E: ByteOrder>(
             plan.render(record.bytes, with.names, out);
             out.push(b'\n');
         }
+        Some(Event::Fields(fields)) => fields.write::<E>(out, record.bytes, with.names),
+        Some(Event::Dump) => fields::write_dump(out, record.bytes),
         // Without their tracer the kernel prints these as the tracer would, behind the ordinary front.
         Some(Event::Entry(fields)) => {
             let entry = fields.read::<E>(record.bytes);

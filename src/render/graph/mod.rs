@@ -1,0 +1,196 @@
+//! The layout of the function-graph tracer: durations, braces, task switches (kernel/trace/trace_functions_graph.c).
+//!
+//! ```text
+//!   29.076925 |   1)     init-1     |   1.723 us    |  cgroup_fork();
+//!   29.076931 |   1)     init-1     |               |  sched_fork() {
+//!   29.076936 |   1)     init-1     |   9.985 us    |    __sched_fork();
+//!   29.076948 |   1)     init-1     | + 16.956 us   |  }
+//! ```
+//!
+//! A function that calls no other one, a leaf, is one line, which needs its return: the next record of the same CPU. So a
+//! line of an entry is held back until that record comes, and with it all later lines, of whatever CPU.
+
+mod options;
+mod record;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::collections::{HashMap, VecDeque};
+
+pub use options::GraphOptions;
+pub(super) use record::{Entry, EntryFields, Exit, ExitFields};
+use writer::Writer;
+
+use super::line::{Common, LineOptions};
+use crate::names::Names;
+
+/// Where and when a record was written.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::render) struct At {
+    pub(in crate::render) cpu: u32,
+    pub(in crate::render) time: u64,
+    pub(in crate::render) common: Common,
+}
+
+/// FTRACE_RETFUNC_DEPTH: how deep calls are followed.
+const MAX_DEPTH: i64 = 50;
+
+/// Lines held back at most; an entry that waits longer is taken for one that calls others.
+const MAX_HELD: usize = 1 << 16;
+
+/// What the tracer remembers of one CPU (`struct fgraph_cpu_data`).
+#[derive(Debug, Clone, Default)]
+struct Cpu {
+    last_pid: Option<i32>,
+    depth: i64,
+    enter_funcs: HashMap<i64, u64>,
+    /// An entry that waits for the next record, and the number of its line.
+    waiting: Option<(At, Entry, u64)>,
+}
+
+/// The lines of the function-graph tracer.
+#[derive(Debug, Clone, Default)]
+pub(in crate::render) struct Graph {
+    options: GraphOptions,
+    cpus: HashMap<u32, Cpu>,
+    /// Lines in the order of time; none where an entry still waits. The first has number `first`.
+    held: VecDeque<Option<Vec<u8>>>,
+    first: u64,
+}
+
+/// What text depends on.
+#[derive(Clone, Copy)]
+pub(in crate::render) struct With<'a> {
+    pub(in crate::render) names: &'a Names,
+    pub(in crate::render) options: &'a LineOptions,
+}
+
+impl Graph {
+    pub(in crate::render) fn new(options: GraphOptions) -> Graph {
+        Graph { options, ..Graph::default() }
+    }
+
+    /// A function was entered.
+    pub(in crate::render) fn entry(&mut self, out: &mut Vec<u8>, at: At, entry: Entry, with: With<'_>) {
+        self.settle(at.cpu, with);
+        let number = self.first + self.held.len() as u64;
+        self.cpus.entry(at.cpu).or_default().waiting = Some((at, entry, number));
+        self.hold(out, None, with);
+    }
+
+    /// A function returned.
+    pub(in crate::render) fn exit(&mut self, out: &mut Vec<u8>, at: At, exit: Exit, with: With<'_>) {
+        let options = self.options;
+        let cpu = self.cpus.entry(at.cpu).or_default();
+        // `get_return_for_leaf`.
+        let leaf = cpu.waiting.filter(|(of, entry, _)| of.common.pid == at.common.pid && entry.func == exit.func);
+        let mut text = Vec::new();
+        if let Some((of, entry, number)) = leaf {
+            cpu.waiting = None;
+            Writer { out: &mut text, options, with }.leaf(cpu, of, entry, exit);
+            self.fill(number, text);
+        } else {
+            self.settle(at.cpu, with);
+            let cpu = self.cpus.entry(at.cpu).or_default();
+            Writer { out: &mut text, options, with }.exit(cpu, at, exit);
+            self.hold(out, Some(text), with);
+        }
+        self.release(out);
+    }
+
+    /// Any other event: `text` is written between `/*` and `*/`, without its line break.
+    pub(in crate::render) fn comment(
+        &mut self,
+        out: &mut Vec<u8>,
+        at: At,
+        with: With<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.settle(at.cpu, with);
+        let options = self.options;
+        let cpu = self.cpus.entry(at.cpu).or_default();
+        let mut text = Vec::new();
+        Writer { out: &mut text, options, with }.before_comment(cpu, at);
+        write(&mut text);
+        if text.last() == Some(&b'\n') {
+            text.pop();
+        }
+        text.extend_from_slice(b" */\n");
+        self.hold(out, Some(text), with);
+    }
+
+    /// An event that is not known: `print_graph_comment` has begun its line before it finds that out, and what `write`
+    /// appends, an ordinary line, follows behind.
+    pub(in crate::render) fn unhandled(
+        &mut self,
+        out: &mut Vec<u8>,
+        at: At,
+        with: With<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.settle(at.cpu, with);
+        let options = self.options;
+        let cpu = self.cpus.entry(at.cpu).or_default();
+        let mut text = Vec::new();
+        Writer { out: &mut text, options, with }.before_comment(cpu, at);
+        write(&mut text);
+        self.hold(out, Some(text), with);
+    }
+
+    /// An event that the tracer leaves to the ordinary layout.
+    pub(in crate::render) fn plain(
+        &mut self,
+        out: &mut Vec<u8>,
+        cpu: u32,
+        with: With<'_>,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) {
+        self.settle(cpu, with);
+        let mut text = Vec::new();
+        write(&mut text);
+        self.hold(out, Some(text), with);
+    }
+
+    /// No more records come: writes what was held back.
+    pub(in crate::render) fn finish(&mut self, out: &mut Vec<u8>, with: With<'_>) {
+        let cpus: Vec<u32> = self.cpus.keys().copied().collect();
+        cpus.into_iter().for_each(|cpu| self.settle(cpu, with));
+        self.release(out);
+    }
+
+    /// Puts a line behind the others, and writes those that wait for nothing.
+    fn hold(&mut self, out: &mut Vec<u8>, line: Option<Vec<u8>>, with: With<'_>) {
+        self.held.push_back(line);
+        if self.held.len() > MAX_HELD {
+            let cpus: Vec<u32> = self.cpus.keys().copied().collect();
+            cpus.into_iter().for_each(|cpu| self.settle(cpu, with));
+        }
+        self.release(out);
+    }
+
+    /// The entry that waits on `cpu` calls others: its line opens a brace.
+    fn settle(&mut self, cpu: u32, with: With<'_>) {
+        let options = self.options;
+        let Some(cpu) = self.cpus.get_mut(&cpu) else { return };
+        let Some((at, entry, number)) = cpu.waiting.take() else { return };
+        let mut text = Vec::new();
+        Writer { out: &mut text, options, with }.nested(cpu, at, entry);
+        self.fill(number, text);
+    }
+
+    fn fill(&mut self, number: u64, text: Vec<u8>) {
+        if let Some(line) = number.checked_sub(self.first).and_then(|index| self.held.get_mut(index as usize)) {
+            *line = Some(text);
+        }
+    }
+
+    /// Writes the lines before the first that still waits.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        while let Some(Some(text)) = self.held.front() {
+            out.extend_from_slice(text);
+            self.held.pop_front();
+            self.first += 1;
+        }
+    }
+}

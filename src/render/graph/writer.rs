@@ -1,0 +1,208 @@
+//! The columns of a line, from the duration to the closing brace.
+
+use super::{At, Cpu, Entry, Exit, GraphOptions, MAX_DEPTH, With};
+use crate::render::{
+    line::{write_padded, write_signed, write_unsigned},
+    symbol,
+};
+
+/// What stands in the duration's column where there is none (`FLAGS_FILL_…`).
+#[derive(Clone, Copy)]
+enum Fill {
+    Full,
+    Start,
+    End,
+}
+
+pub(super) struct Writer<'a> {
+    pub(super) out: &'a mut Vec<u8>,
+    pub(super) options: GraphOptions,
+    pub(super) with: With<'a>,
+}
+
+impl Writer<'_> {
+    /// `print_graph_entry_leaf`.
+    pub(super) fn leaf(&mut self, cpu: &mut Cpu, at: At, entry: Entry, exit: Exit) {
+        self.prologue(cpu, at, Some((entry.func, b"==========>")));
+        // Comments stand one deeper than the function they are in; a leaf has none in it.
+        cpu.depth = entry.depth - 1;
+        cpu.enter_funcs.remove(&entry.depth);
+        self.duration(exit.duration);
+        self.indent(entry.depth);
+        symbol::write_name(self.out, entry.func, self.with.names);
+        self.out.extend_from_slice(b"();\n");
+        self.interrupt(at, exit.func, b"<==========");
+    }
+
+    /// `print_graph_entry_nested`.
+    pub(super) fn nested(&mut self, cpu: &mut Cpu, at: At, entry: Entry) {
+        self.prologue(cpu, at, Some((entry.func, b"==========>")));
+        cpu.depth = entry.depth;
+        if (0..MAX_DEPTH).contains(&entry.depth) {
+            cpu.enter_funcs.insert(entry.depth, entry.func);
+        }
+        self.fill(Fill::Full);
+        self.indent(entry.depth);
+        symbol::write_name(self.out, entry.func, self.with.names);
+        self.out.extend_from_slice(b"() {\n");
+    }
+
+    /// `print_graph_return`.
+    pub(super) fn exit(&mut self, cpu: &mut Cpu, at: At, exit: Exit) {
+        cpu.depth = exit.depth - 1;
+        // Without its entry before it, a return says which function it belongs to.
+        let followed = (0..MAX_DEPTH).contains(&exit.depth);
+        let matches = !followed || cpu.enter_funcs.remove(&exit.depth) == Some(exit.func);
+        self.prologue(cpu, at, None);
+        self.duration(exit.duration);
+        self.indent(exit.depth);
+        self.out.push(b'}');
+        if !matches || self.options.tail {
+            self.out.extend_from_slice(b" /* ");
+            symbol::write_name(self.out, exit.func, self.with.names);
+            self.out.extend_from_slice(b" */");
+        }
+        self.out.push(b'\n');
+        if self.options.overrun {
+            self.out.extend_from_slice(b" (Overruns: ");
+            write_unsigned(self.out, exit.overrun);
+            self.out.extend_from_slice(b")\n");
+        }
+        self.interrupt(at, exit.func, b"<==========");
+    }
+
+    /// `print_graph_comment`, up to `/* `.
+    pub(super) fn before_comment(&mut self, cpu: &mut Cpu, at: At) {
+        self.prologue(cpu, at, None);
+        self.fill(Fill::Full);
+        if cpu.depth > 0 {
+            self.indent(cpu.depth + 1);
+        }
+        self.out.extend_from_slice(b"/* ");
+    }
+
+    /// `print_graph_prologue`: a switch of tasks, an interrupt's arrow, the columns.
+    fn prologue(&mut self, cpu: &mut Cpu, at: At, entered: Option<(u64, &[u8])>) {
+        let pid = at.common.pid;
+        // `verif_pid`.
+        if let Some(previous) = cpu.last_pid.replace(pid).filter(|&previous| previous != pid) {
+            const RULE: &[u8] = b" ------------------------------------------\n";
+            self.out.extend_from_slice(RULE);
+            self.cpu(at.cpu);
+            self.proc(previous);
+            self.out.extend_from_slice(b" => ");
+            self.proc(pid);
+            self.out.push(b'\n');
+            self.out.extend_from_slice(RULE);
+            self.out.push(b'\n');
+        }
+        if let Some((func, arrow)) = entered {
+            self.interrupt(at, func, arrow);
+        }
+        self.columns(at);
+    }
+
+    fn columns(&mut self, at: At) {
+        if !self.with.options.context_info {
+            return;
+        }
+        if self.options.abstime {
+            // Not rounded, unlike everywhere else.
+            let microseconds = at.time / 1000;
+            write_padded(self.out, microseconds / 1_000_000, 5, b' ');
+            self.out.push(b'.');
+            write_padded(self.out, microseconds % 1_000_000, 6, b'0');
+            self.out.extend_from_slice(b" |  ");
+        }
+        if self.options.cpu {
+            self.cpu(at.cpu);
+        }
+        if self.options.proc {
+            self.proc(at.common.pid);
+            self.out.extend_from_slice(b" | ");
+        }
+    }
+
+    /// `print_graph_irq`: an arrow on a line of its own where an interrupt's code begins or ends.
+    fn interrupt(&mut self, at: At, func: u64, arrow: &[u8]) {
+        if !self.with.names.kallsyms.is_irq_entry(func) {
+            return;
+        }
+        self.columns(at);
+        self.fill(Fill::Start);
+        self.out.extend_from_slice(arrow);
+        self.fill(Fill::End);
+        self.out.push(b'\n');
+    }
+
+    fn cpu(&mut self, cpu: u32) {
+        self.out.push(b' ');
+        write_padded(self.out, cpu.into(), self.options.cpu_width, b' ');
+        self.out.extend_from_slice(b") ");
+    }
+
+    /// `print_graph_proc`: seven letters of the name and the pid, centred in fourteen columns.
+    fn proc(&mut self, pid: i32) {
+        let comm = self.with.names.comms.shown(pid);
+        let mut text = comm.get(..7).unwrap_or(comm).to_vec();
+        text.push(b'-');
+        write_signed(&mut text, pid.into());
+        let blanks = 14usize.saturating_sub(text.len());
+        self.blanks(blanks / 2);
+        self.out.extend_from_slice(&text);
+        self.blanks(blanks - blanks / 2);
+    }
+
+    /// `print_graph_duration` without one.
+    fn fill(&mut self, fill: Fill) {
+        if !self.options.duration || !self.with.options.context_info {
+            return;
+        }
+        let text: &[u8] = match fill {
+            Fill::Full => b"              |  ",
+            Fill::Start => b"  ",
+            Fill::End => b" |",
+        };
+        self.out.extend_from_slice(text);
+    }
+
+    /// `print_graph_duration`, `trace_print_graph_duration`: microseconds in eight columns.
+    fn duration(&mut self, nanoseconds: u64) {
+        if !self.options.duration || !self.with.options.context_info {
+            return;
+        }
+        let mark = match nanoseconds {
+            _ if !self.options.overhead => b' ',
+            1_000_000_001.. => b'$',
+            100_000_001.. => b'@',
+            10_000_001.. => b'*',
+            1_000_001.. => b'#',
+            100_001.. => b'!',
+            10_001.. => b'+',
+            _ => b' ',
+        };
+        self.out.extend_from_slice(&[mark, b' ']);
+        let start = self.out.len();
+        write_unsigned(self.out, nanoseconds / 1000);
+        let len = self.out.len() - start;
+        if len < 7 {
+            self.out.push(b'.');
+            let fraction = self.out.len();
+            write_padded(self.out, nanoseconds % 1000, 3, b'0');
+            // Seven digits in all: the fraction gives way.
+            self.out.truncate((fraction + 7 - len).min(fraction + 3));
+        }
+        let len = self.out.len() - start;
+        self.out.extend_from_slice(b" us ");
+        self.blanks(8usize.saturating_sub(len));
+        self.out.extend_from_slice(b"|  ");
+    }
+
+    fn indent(&mut self, depth: i64) {
+        self.blanks(2 * depth.clamp(0, 1000) as usize);
+    }
+
+    fn blanks(&mut self, count: usize) {
+        self.out.resize(self.out.len() + count, b' ');
+    }
+}
