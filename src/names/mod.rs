@@ -10,6 +10,7 @@
 mod comms;
 mod enums;
 mod fixed;
+mod functions;
 pub(crate) mod hz;
 mod kallsyms;
 mod printk_formats;
@@ -22,12 +23,13 @@ use std::{
 
 pub use comms::{Comms, Tgids};
 pub use enums::Enums;
+pub use functions::Functions;
 pub use kallsyms::Kallsyms;
 pub use printk_formats::PrintkFormats;
 
 use crate::format::{
     Abi, HeaderPage,
-    btf::{Btf, BtfError},
+    btf::{self, Btf, BtfError},
 };
 
 /// Names and values of the kernel's enum constants, which format files leave as bare names (`TCP_ESTABLISHED`).
@@ -94,6 +96,8 @@ pub struct Names {
     pub printk_formats: PrintkFormats,
     /// Enum constants by name.
     pub enums: Enums,
+    /// Parameters of functions by name, where calls are traced with their arguments.
+    pub functions: Functions,
     /// Task names by pid.
     pub comms: Comms,
     /// Thread groups by pid.
@@ -133,11 +137,18 @@ impl Names {
             comms: read("saved_cmdlines").map(|b| Comms::parse(&b)).unwrap_or_default(),
             tgids: read("saved_tgids").map(|b| Tgids::parse(&b)).unwrap_or_default(),
             enums: Enums::default(),
+            functions: Functions::default(),
         };
-        // The small file first: a capture that has it needs nothing of BTF.
-        if let Some(text) = read("constants") {
+        // The small file first: a capture that has it needs of BTF at most the functions.
+        let constants = read("constants");
+        let with_arguments = functions::are_shown_in(folder);
+        let btf = if constants.is_none() || with_arguments { read("btf") } else { None };
+        if let Some(bytes) = btf.as_ref().filter(|_| with_arguments) {
+            names.functions = btf::functions(bytes).map(Functions::from).unwrap_or_default();
+        }
+        if let Some(text) = constants {
             names.enums = Enums::parse(&String::from_utf8_lossy(&text));
-        } else if let Some(bytes) = read("btf") {
+        } else if let Some(bytes) = btf {
             match Btf::parse(&bytes) {
                 Ok(btf) => names.enums = btf.into(),
                 Err(source) => errors.push(NamesError::Btf(source)),

@@ -43,8 +43,6 @@ enum Form {
     LocatedText { relative: bool },
     /// FILTER_PTR_STRING.
     TextPointer,
-    /// FILTER_TRACE_FN.
-    Function,
     /// FILTER_OTHER of four bytes whose type is a location.
     LocatedBytes { relative: bool },
     /// FILTER_OTHER.
@@ -67,8 +65,11 @@ struct Part {
 /// How to print an event's fields.
 #[derive(Debug, Clone)]
 pub(super) struct FieldsText {
-    /// `name:`
+    /// `name:`, or the whole text.
     name: String,
+    /// `print_event_fields` looks for the tracers' own events in a list that has those of tracepoints before them, gives
+    /// up there, and says that the type is unknown.
+    unknown: bool,
     parts: Vec<Part>,
     long: usize,
     release: (u16, u16),
@@ -77,21 +78,24 @@ pub(super) struct FieldsText {
 impl FieldsText {
     /// The text of `format` as a kernel of `release` writes it.
     pub(super) fn compile(format: &EventFormat, long: LongSize, release: (u16, u16)) -> FieldsText {
-        let traced_function =
-            |name: &str| format.system == "ftrace" && format.name == "function" && matches!(name, "ip" | "parent_ip");
         let parts = format.fields.iter().map(|field| Part {
             label: format!(" {}=", field.name),
-            form: if traced_function(&field.name) { Form::Function } else { form(field, release) },
+            form: form(field, release),
             offset: field.offset as usize,
             size: field.size as usize,
             text_offset: release >= TEXT_OFFSETS && matches!(field.name.as_str(), "caller_offs" | "parent_offs"),
         });
-        FieldsText { name: format!("{}:", format.name), parts: parts.collect(), long: long.bytes() as usize, release }
+        let unknown = format.system == "ftrace";
+        let name = if unknown { format!("UNKNOWN TYPE {}", format.id) } else { format!("{}:", format.name) };
+        FieldsText { unknown, name, parts: parts.collect(), long: long.bytes() as usize, release }
     }
 
     /// Appends the text with its line break.
     pub(super) fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], names: &Names) {
         out.extend_from_slice(self.name.as_bytes());
+        if self.unknown {
+            return out.push(b'\n');
+        }
         if self.parts.is_empty() {
             out.extend_from_slice(b"No fields found");
         }
@@ -113,7 +117,6 @@ impl FieldsText {
                 None => out.extend_from_slice(b"<OVERFLOW>"),
             },
             Form::TextPointer => self.write_text_pointer::<E>(out, bytes, names),
-            Form::Function => symbol::write_with_offset(out, unsigned::<E>(bytes), names),
             Form::LocatedBytes { relative } => match located::<E>(part, bytes, record, relative) {
                 Some(array) => write_bytes(out, array, b','),
                 None => out.extend_from_slice(b"<OVERFLOW>"),

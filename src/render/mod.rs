@@ -19,6 +19,7 @@
 //! assert_eq!(out, b"vec=1 [action=TIMER]");
 //! ```
 
+mod arguments;
 pub mod builtin;
 mod compile;
 mod date;

@@ -90,7 +90,7 @@ impl TraceText {
                 true => Event::Fields(FieldsText::compile(format, self.long, release)),
                 false => Event::Dump,
             })
-        } else if ftrace("funcgraph_entry") {
+        } else if ftrace("funcgraph_entry") || ftrace("fgraph_retaddr_entry") {
             EntryFields::compile(format).map(Event::Entry)
         } else if ftrace("funcgraph_exit") {
             ExitFields::compile(format).map(Event::Exit)

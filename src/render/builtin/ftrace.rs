@@ -13,6 +13,8 @@ use crate::{
     format::EventFormat,
     names::{Names, Symbols},
     render::{
+        arguments::{self, Arguments, ArgumentsPlace},
+        graph::With,
         line::{write_hex, write_padded, write_signed, write_time, write_unsigned},
         symbol,
     },
@@ -25,7 +27,7 @@ pub(super) enum Ftrace {
     Bputs { ip: Number, str: Number },
     Bprint { ip: Number, fmt: Number, buf: usize },
     RawData { id: Number, buf: usize },
-    Function { ip: Number, parent_ip: Number },
+    Function { ip: Number, parent_ip: Number, args: Option<ArgumentsPlace> },
     FuncRepeats { ip: Number, parent_ip: Number, count: Number, top: Number, bottom: Number },
     KernelStack { caller: Number },
     UserStack { caller: Number },
@@ -49,7 +51,11 @@ impl Ftrace {
             "bputs" => Ftrace::Bputs { ip: number("ip")?, str: number("str")? },
             "bprint" => Ftrace::Bprint { ip: number("ip")?, fmt: number("fmt")?, buf: offset("buf")? },
             "raw_data" => Ftrace::RawData { id: number("id")?, buf: offset("buf")? },
-            "function" => Ftrace::Function { ip: number("ip")?, parent_ip: number("parent_ip")? },
+            "function" => Ftrace::Function {
+                ip: number("ip")?,
+                parent_ip: number("parent_ip")?,
+                args: ArgumentsPlace::of(format),
+            },
             "func_repeats" => Ftrace::FuncRepeats {
                 ip: number("ip")?,
                 parent_ip: number("parent_ip")?,
@@ -124,13 +130,14 @@ impl Ftrace {
                 }
                 out.push(b'\n');
             }
-            Ftrace::Function { ip: function, parent_ip } => {
+            Ftrace::Function { ip: function, parent_ip, args } => {
+                let args = args.and_then(|args| args.read::<E>(record));
                 let parent_ip = parent_ip.unsigned::<E>(record);
-                write_function(out, function.unsigned::<E>(record), parent_ip, context);
+                write_function(out, function.unsigned::<E>(record), args, parent_ip, context);
                 out.push(b'\n');
             }
             Ftrace::FuncRepeats { ip: function, parent_ip, count, top, bottom } => {
-                write_function(out, function.unsigned::<E>(record), parent_ip.unsigned::<E>(record), context);
+                write_function(out, function.unsigned::<E>(record), None, parent_ip.unsigned::<E>(record), context);
                 out.extend_from_slice(b" (repeats: ");
                 write_unsigned(out, count.unsigned::<E>(record));
                 out.extend_from_slice(b", last_ts:");
@@ -229,10 +236,14 @@ impl Ftrace {
 const TRAMPOLINE_MARKER: u64 = 0x7fff_ffff;
 
 /// Appends `vfs_write <-ksys_write` (`print_fn_trace`).
-fn write_function(out: &mut Vec<u8>, ip: u64, parent_ip: u64, context: &Context<'_>) {
+fn write_function(out: &mut Vec<u8>, ip: u64, args: Option<Arguments>, parent_ip: u64, context: &Context<'_>) {
     let write =
         |out: &mut Vec<u8>, address| symbol::write_ip(out, address, context.names, context.options, context.long);
     write(out, ip);
+    if let Some(args) = args {
+        let with = With { names: context.names, options: context.options };
+        arguments::write(out, &args, ip, context.long.bytes() as usize, with);
+    }
     if context.options.print_parent && parent_ip != 0 {
         out.extend_from_slice(b" <-");
         match parent_ip {

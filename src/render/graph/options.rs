@@ -17,6 +17,12 @@ pub struct GraphOptions {
     pub tail: bool,
     /// `funcgraph-overrun`: how many calls were too deep.
     pub overrun: bool,
+    /// `funcgraph-retval`: what a function returned.
+    pub retval: bool,
+    /// `funcgraph-retval-hex`: in hexadecimal, even an error number.
+    pub retval_hex: bool,
+    /// `funcgraph-retaddr`: where a function returns to.
+    pub retaddr: bool,
     /// The width of a CPU's number.
     pub cpu_width: usize,
 }
@@ -32,6 +38,9 @@ impl Default for GraphOptions {
             abstime: false,
             tail: false,
             overrun: false,
+            retval: false,
+            retval_hex: false,
+            retaddr: false,
             cpu_width: 1,
         }
     }
@@ -50,6 +59,9 @@ impl GraphOptions {
                 "funcgraph-abstime" => &mut self.abstime,
                 "funcgraph-tail" => &mut self.tail,
                 "funcgraph-overrun" => &mut self.overrun,
+                "funcgraph-retval" => &mut self.retval,
+                "funcgraph-retval-hex" => &mut self.retval_hex,
+                "funcgraph-retaddr" => &mut self.retaddr,
                 _ => continue,
             };
             *option = on;

@@ -2,13 +2,22 @@
 
 use byteorder::ByteOrder;
 
-use crate::{format::EventFormat, render::builtin::Number};
+use crate::{
+    format::EventFormat,
+    render::{
+        arguments::{Arguments, ArgumentsPlace},
+        builtin::Number,
+    },
+};
 
 /// `ftrace:funcgraph_entry`.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::render) struct EntryFields {
     func: Number,
     depth: Number,
+    /// Only in `ftrace:fgraph_retaddr_entry` (6.13).
+    retaddr: Option<Number>,
+    args: Option<ArgumentsPlace>,
 }
 
 /// `ftrace:funcgraph_exit`.
@@ -19,16 +28,29 @@ pub(in crate::render) struct ExitFields {
     overrun: Number,
     calltime: Number,
     rettime: Number,
+    /// Since 6.5, if the kernel was built with it.
+    retval: Option<Number>,
 }
 
 impl EntryFields {
     pub(in crate::render) fn compile(format: &EventFormat) -> Option<EntryFields> {
         let number = |name| Number::of(format, name);
-        Some(EntryFields { func: number("func")?, depth: number("depth")? })
+        Some(EntryFields {
+            func: number("func")?,
+            depth: number("depth")?,
+            retaddr: number("retaddr"),
+            args: ArgumentsPlace::of(format),
+        })
     }
 
     pub(in crate::render) fn read<E: ByteOrder>(&self, record: &[u8]) -> Entry {
-        Entry { func: self.func.unsigned::<E>(record), depth: self.depth.signed::<E>(record) }
+        Entry {
+            func: self.func.unsigned::<E>(record),
+            depth: self.depth.signed::<E>(record),
+            retaddr: self.retaddr.map(|number| number.unsigned::<E>(record)),
+            args: self.args.and_then(|args| args.read::<E>(record)),
+            long: self.func.size,
+        }
     }
 }
 
@@ -41,6 +63,7 @@ impl ExitFields {
             overrun: number("overrun")?,
             calltime: number("calltime")?,
             rettime: number("rettime")?,
+            retval: number("retval"),
         })
     }
 
@@ -50,6 +73,8 @@ impl ExitFields {
             depth: self.depth.signed::<E>(record),
             overrun: self.overrun.unsigned::<E>(record),
             duration: self.rettime.unsigned::<E>(record).wrapping_sub(self.calltime.unsigned::<E>(record)),
+            retval: self.retval.map(|number| number.unsigned::<E>(record)),
+            long: self.func.size,
         }
     }
 }
@@ -59,6 +84,11 @@ impl ExitFields {
 pub(in crate::render) struct Entry {
     pub(in crate::render) func: u64,
     pub(in crate::render) depth: i64,
+    /// Where it returns to.
+    pub(in crate::render) retaddr: Option<u64>,
+    pub(in crate::render) args: Option<Arguments>,
+    /// The size of an address.
+    pub(in crate::render) long: usize,
 }
 
 /// A function returned.
@@ -68,4 +98,7 @@ pub(in crate::render) struct Exit {
     pub(in crate::render) depth: i64,
     pub(in crate::render) overrun: u64,
     pub(in crate::render) duration: u64,
+    pub(in crate::render) retval: Option<u64>,
+    /// The size of an address.
+    pub(in crate::render) long: usize,
 }

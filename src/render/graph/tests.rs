@@ -1,5 +1,5 @@
 use super::*;
-use crate::names::{Comms, Kallsyms};
+use crate::names::{Comms, Functions, Kallsyms};
 
 fn names() -> Names {
     let kallsyms = b"c0300000 T _stext\nc0300100 T outer\nc0300200 T leaf\nc0300300 T __irqentry_text_start\n\
@@ -10,6 +10,14 @@ fn names() -> Names {
 const OUTER: u64 = 0xc030_0100;
 const LEAF: u64 = 0xc030_0200;
 const HANDLER: u64 = 0xc030_0300;
+
+fn entry(func: u64, depth: i64) -> Entry {
+    Entry { func, depth, retaddr: None, args: None, long: 8 }
+}
+
+fn exit(func: u64, depth: i64, duration: u64) -> Exit {
+    Exit { func, depth, overrun: 0, duration, retval: None, long: 8 }
+}
 
 enum Event {
     Enter(u64, i64),
@@ -28,9 +36,9 @@ fn text(options: &str, events: &[(u32, i32, Event)]) -> String {
     for (time, (cpu, pid, event)) in (29_076_925_999u64..).step_by(1000).zip(events) {
         let at = At { cpu: *cpu, time, common: Common { flags: 0, preempt_count: 0, pid: *pid } };
         match *event {
-            Enter(func, depth) => graph.entry(&mut out, at, Entry { func, depth }, with),
+            Enter(func, depth) => graph.entry(&mut out, at, entry(func, depth), with),
             Leave(func, depth, duration) => {
-                graph.exit(&mut out, at, Exit { func, depth, overrun: 0, duration }, with);
+                graph.exit(&mut out, at, exit(func, depth, duration), with);
             }
             Comment(text) => graph.comment(&mut out, at, with, |out| out.extend_from_slice(text.as_bytes())),
         }
@@ -97,7 +105,7 @@ fn an_entry_that_waits_for_ever_holds_no_more_than_so_many_lines_back() {
     let at = |cpu| At { cpu, time: 0, common: Common { flags: 0, preempt_count: 0, pid: 1 } };
     let mut graph = Graph::new(GraphOptions::default());
     let mut out = vec![];
-    graph.entry(&mut out, at(0), Entry { func: LEAF, depth: 0 }, with);
+    graph.entry(&mut out, at(0), entry(LEAF, 0), with);
     for _ in 0..=MAX_HELD {
         graph.comment(&mut out, at(1), with, |_| {});
     }
@@ -107,4 +115,54 @@ fn an_entry_that_waits_for_ever_holds_no_more_than_so_many_lines_back() {
 #[test]
 fn what_never_returns_is_written_in_the_end() {
     assert_eq!(text("", &[(0, 1, Enter(LEAF, 0))]), " 0)               |  leaf() {\n");
+}
+
+/// The lines of a leaf within `outer`, as a kernel of `release` writes them with `options`. `outer` was called with
+/// arguments and where to return to, and each returned `retval`.
+fn calls(options: &str, release: (u16, u16), retval: u64) -> String {
+    let names = Names { functions: Functions::parse("outer file ptr n signed\n"), ..names() };
+    let line = LineOptions { release, ..LineOptions::default() };
+    let with = With { names: &names, options: &line };
+    let mut graph_options = GraphOptions { duration: false, ..GraphOptions::default() };
+    graph_options.set_trace_options(options);
+    let mut graph = Graph::new(graph_options);
+    let mut out = vec![];
+    let at = At { cpu: 0, time: 0, common: Common { flags: 0, preempt_count: 0, pid: 1 } };
+    let args = Some([0x1000, 7, 0, 0, 0, 0]);
+    let retaddr = Some(LEAF + 0x10);
+    graph.entry(&mut out, at, Entry { args, retaddr, ..entry(OUTER, 0) }, with);
+    graph.entry(&mut out, at, Entry { args, retaddr, ..entry(LEAF, 1) }, with);
+    graph.exit(&mut out, at, Exit { retval: Some(retval), ..exit(LEAF, 1, 1) }, with);
+    graph.exit(&mut out, at, Exit { retval: Some(retval), ..exit(OUTER, 0, 2) }, with);
+    String::from_utf8(out).unwrap()
+}
+
+// Values worked out from `print_graph_retval`, `print_graph_retaddr` and `print_function_args`.
+#[test]
+fn arguments_stand_behind_the_function_s_name_where_they_are_recorded() {
+    assert_eq!(calls("", (6, 15), 0), " 0) outer(file=0x1000, n=7) {\n 0)   leaf();\n 0) }\n");
+}
+
+#[test]
+fn a_returned_value_stands_in_a_comment_and_an_error_in_decimal() {
+    let value = |retval, options| calls(options, (6, 18), retval).lines().last().unwrap().to_owned();
+    assert_eq!(value(0x40, "funcgraph-retval"), " 0) } /* outer ret=0x40 */");
+    assert_eq!(value(0, "funcgraph-retval"), " 0) } /* outer ret=0x0 */");
+    assert_eq!(value(-22i64 as u64, "funcgraph-retval"), " 0) } /* outer ret=-22 */");
+    // An `int`, of which the upper half of the register says nothing.
+    assert_eq!(value(0xffff_ffea, "funcgraph-retval"), " 0) } /* outer ret=-22 */");
+    assert_eq!(value(0xffff_ffea, "funcgraph-retval funcgraph-retval-hex"), " 0) } /* outer ret=0xffffffea */");
+    assert_eq!(value(0x1_8000_0000, "funcgraph-retval"), " 0) } /* outer ret=0x180000000 */");
+    assert_eq!(value(-4096i64 as u64, "funcgraph-retval"), " 0) } /* outer ret=0xfffffffffffff000 */");
+}
+
+#[test]
+fn a_leaf_has_what_it_returned_and_where_it_returns_to_behind_its_call() {
+    let leaf = |release, options| calls(options, release, 0x40).lines().nth(1).unwrap().to_owned();
+    assert_eq!(leaf((6, 18), "funcgraph-retval"), " 0)   leaf(); /* ret=0x40 */");
+    assert_eq!(leaf((6, 12), "funcgraph-retval"), " 0)   leaf(); /* = 0x40 */");
+    assert_eq!(leaf((6, 18), "funcgraph-retaddr"), " 0)   leaf(); /* <-leaf+0x10/0x100 */");
+    assert_eq!(leaf((6, 18), "funcgraph-retval funcgraph-retaddr"), " 0)   leaf(); /* <-leaf+0x10/0x100 ret=0x40 */");
+    let first = calls("funcgraph-retaddr", (6, 18), 0).lines().next().unwrap().to_owned();
+    assert_eq!(first, " 0) outer(file=0x1000, n=7) { /* <-leaf+0x10/0x100 */");
 }

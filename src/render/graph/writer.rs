@@ -1,10 +1,15 @@
 //! The columns of a line, from the duration to the closing brace.
 
 use super::{At, Cpu, Entry, Exit, GraphOptions, MAX_DEPTH, With};
+use crate::format::LongSize;
 use crate::render::{
-    line::{write_padded, write_signed, write_unsigned},
+    arguments,
+    line::{LineOptions, write_hex, write_padded, write_signed, write_unsigned},
     symbol,
 };
+
+/// From this release on a returned value is `ret=`, and a return address may stand before it.
+const RET: (u16, u16) = (6, 13);
 
 /// What stands in the duration's column where there is none (`FLAGS_FILL_…`).
 #[derive(Clone, Copy)]
@@ -29,8 +34,17 @@ impl Writer<'_> {
         cpu.enter_funcs.remove(&entry.depth);
         self.duration(exit.duration);
         self.indent(entry.depth);
-        symbol::write_name(self.out, entry.func, self.with.names);
-        self.out.extend_from_slice(b"();\n");
+        self.call(entry);
+        self.out.push(b';');
+        let retaddr = entry.retaddr.filter(|_| self.options.retaddr);
+        let retval = exit.retval.filter(|_| self.options.retval);
+        if retaddr.is_some() || retval.is_some() {
+            self.out.extend_from_slice(b" /*");
+            retaddr.into_iter().for_each(|address| self.return_address(address, entry.long));
+            retval.into_iter().for_each(|value| self.return_value(value, exit.long));
+            self.out.extend_from_slice(b" */");
+        }
+        self.out.push(b'\n');
         self.interrupt(at, exit.func, b"<==========");
     }
 
@@ -43,8 +57,14 @@ impl Writer<'_> {
         }
         self.fill(Fill::Full);
         self.indent(entry.depth);
-        symbol::write_name(self.out, entry.func, self.with.names);
-        self.out.extend_from_slice(b"() {\n");
+        self.call(entry);
+        self.out.extend_from_slice(b" {");
+        if let Some(address) = entry.retaddr.filter(|_| self.options.retaddr) {
+            self.out.extend_from_slice(b" /*");
+            self.return_address(address, entry.long);
+            self.out.extend_from_slice(b" */");
+        }
+        self.out.push(b'\n');
     }
 
     /// `print_graph_return`.
@@ -57,9 +77,11 @@ impl Writer<'_> {
         self.duration(exit.duration);
         self.indent(exit.depth);
         self.out.push(b'}');
-        if !matches || self.options.tail {
+        let retval = exit.retval.filter(|_| self.options.retval);
+        if !matches || self.options.tail || retval.is_some() {
             self.out.extend_from_slice(b" /* ");
             symbol::write_name(self.out, exit.func, self.with.names);
+            retval.into_iter().for_each(|value| self.return_value(value, exit.long));
             self.out.extend_from_slice(b" */");
         }
         self.out.push(b'\n');
@@ -69,6 +91,40 @@ impl Writer<'_> {
             self.out.extend_from_slice(b")\n");
         }
         self.interrupt(at, exit.func, b"<==========");
+    }
+
+    /// `vfs_read(file=0x…, buf=0x…)`, or `vfs_read()` of a record without arguments.
+    fn call(&mut self, entry: Entry) {
+        symbol::write_name(self.out, entry.func, self.with.names);
+        match &entry.args {
+            Some(args) => arguments::write(self.out, args, entry.func, entry.long, self.with),
+            None => self.out.extend_from_slice(b"()"),
+        }
+    }
+
+    /// `print_graph_retaddr`: ` <-ksys_read+0x10/0x40`.
+    fn return_address(&mut self, address: u64, long: usize) {
+        let options = LineOptions { sym_offset: true, ..*self.with.options };
+        self.out.extend_from_slice(b" <-");
+        let long = if long == 4 { LongSize::Four } else { LongSize::Eight };
+        symbol::write_ip(self.out, address, self.with.names, &options, long);
+    }
+
+    /// `print_graph_retval`: ` ret=0x40`, an error number as ` ret=-22`; ` = 0x40` before 6.13.
+    fn return_value(&mut self, value: u64, long: usize) {
+        let equals: &[u8] = if self.with.options.release >= RET { b" ret=" } else { b" = " };
+        self.out.extend_from_slice(equals);
+        let error = match long {
+            // Of an `int` that the function returned, only the lower half counts.
+            8 if value >> 31 == 1 => value as u32 as i32 as i64,
+            8 => value as i64,
+            _ => i64::from(value as u32 as i32),
+        };
+        if !self.options.retval_hex && (-4095..0).contains(&error) {
+            return write_signed(self.out, error);
+        }
+        self.out.extend_from_slice(b"0x");
+        write_hex(self.out, value, 1);
     }
 
     /// `print_graph_comment`, up to `/* `.

@@ -1,4 +1,4 @@
-//! BTF: the kernel's compact type information, of which only the enums are read.
+//! BTF: the kernel's compact type information, of which the enums and the parameters of functions are read.
 //!
 //! Format files leave enum constants (`TCP_ESTABLISHED`, `I_DIRTY_SYNC`) and enum types of fields as bare names; BTF
 //! (`/sys/kernel/btf/vmlinux`, a data file) has their values. The layout is that of Documentation/bpf/btf.rst and
@@ -7,7 +7,11 @@
 //! Everything is copied out in one pass, so the megabytes of types can be dropped afterwards. What is kept is bounded
 //! by the size of the input: twelve bytes of input per enumerator at least eight, each kept once.
 
+mod functions;
+
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+pub use functions::{Parameter, ParameterKind, functions};
 
 /// Why bytes are not BTF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -202,25 +206,36 @@ fn string(strings: &[u8], offset: u32) -> &str {
 /// As KSYM_NAME_LEN, the kernel's own bound for names.
 const MAX_NAME: usize = 512;
 
-fn parse<B: ByteOrder>(bytes: &[u8]) -> Result<Btf, BtfError> {
-    // btf_header: magic, version, flags, hdr_len, then four words: type_off, type_len, str_off, str_len. The offsets
-    // count from the end of the header.
-    const HEADER: usize = 24;
-    let too_short = |wanted: u64| BtfError::Header { wanted, len: bytes.len() };
-    if bytes.len() < HEADER {
-        return Err(too_short(HEADER as u64));
-    }
-    if bytes[2] != 1 {
-        return Err(BtfError::Version(bytes[2]));
-    }
-    let header_len = word::<B>(bytes, 4) as usize;
-    let section = |at: usize| {
-        let start = header_len as u64 + u64::from(word::<B>(bytes, at));
-        let end = start + u64::from(word::<B>(bytes, at + 4));
-        bytes.get(start as usize..end as usize).ok_or(too_short(end))
-    };
-    let (types, strings) = (section(8)?, section(16)?);
+/// The two sections that the header tells of.
+struct Header<'a> {
+    types: &'a [u8],
+    strings: &'a [u8],
+}
 
+impl Header<'_> {
+    fn parse<B: ByteOrder>(bytes: &[u8]) -> Result<Header<'_>, BtfError> {
+        // btf_header: magic, version, flags, hdr_len, then four words: type_off, type_len, str_off, str_len. The offsets
+        // count from the end of the header.
+        const HEADER: usize = 24;
+        let too_short = |wanted: u64| BtfError::Header { wanted, len: bytes.len() };
+        if bytes.len() < HEADER {
+            return Err(too_short(HEADER as u64));
+        }
+        if bytes[2] != 1 {
+            return Err(BtfError::Version(bytes[2]));
+        }
+        let header_len = word::<B>(bytes, 4) as usize;
+        let section = |at: usize| {
+            let start = header_len as u64 + u64::from(word::<B>(bytes, at));
+            let end = start + u64::from(word::<B>(bytes, at + 4));
+            bytes.get(start as usize..end as usize).ok_or(too_short(end))
+        };
+        Ok(Header { types: section(8)?, strings: section(16)? })
+    }
+}
+
+fn parse<B: ByteOrder>(bytes: &[u8]) -> Result<Btf, BtfError> {
+    let Header { types, strings } = Header::parse::<B>(bytes)?;
     let mut btf = Btf::default();
     // Names of enumerators together cannot honestly be longer than all strings, unless names are shared.
     let text_limit = strings.len().saturating_mul(2);
@@ -448,5 +463,45 @@ mod tests {
         });
         let bytes = w.finish();
         assert!(Btf::parse(&bytes).unwrap().text.len() < bytes.len());
+    }
+
+    #[test]
+    fn a_function_s_parameters_have_names_and_kinds_behind_typedefs_and_qualifiers() {
+        for big in [false, true] {
+            let mut w = Writer::new(big);
+            let names = ["vfs_read", "file", "count", "size_t", "s", "two"].map(|name| w.name(name));
+            let [vfs_read, file, count, size_t, s, two] = names;
+            w.words(&[0, 1 << 24, 8, 64]); // 1: unsigned long, no encoding bit.
+            w.words(&[size_t, 8 << 24, 1]); // 2: typedef of it.
+            w.words(&[0, 10 << 24, 2]); // 3: const size_t.
+            w.words(&[0, 2 << 24, 0]); // 4: void *.
+            w.words(&[0, 1 << 24, 4, 1 << 24 | 32]); // 5: int.
+            w.words(&[two, 4 << 24, 16]); // 6: a struct of 16 bytes.
+            w.words(&[0, 13 << 24 | 5, 5, file, 4, count, 3, s, 5, s, 6, 0, 0]); // 7: the prototype.
+            w.words(&[vfs_read, 12 << 24, 7]);
+            w.words(&[two, 12 << 24, 99]); // Its prototype is not there.
+            let found = functions(&w.finish()).unwrap();
+            let [(name, parameters)] = &found[..] else { panic!("{found:?}") };
+            assert_eq!(name, "vfs_read");
+            let parameter = |name: &str, kind| Parameter { name: name.to_owned(), kind };
+            let want = [
+                parameter("file", ParameterKind::Pointer),
+                parameter("count", ParameterKind::Unsigned),
+                parameter("s", ParameterKind::Signed),
+                parameter("s", ParameterKind::Other("STRUCT".to_owned(), 16)),
+                parameter("", ParameterKind::Unknown),
+            ];
+            assert_eq!(parameters[..], want);
+            let whole = w.finish();
+            (0..whole.len()).for_each(|end| assert!(functions(&whole[..end]).is_err(), "cut at {end}"));
+        }
+    }
+
+    #[test]
+    fn a_typedef_of_itself_is_unknown() {
+        let mut w = Writer::new(false);
+        let f = w.name("f");
+        w.words(&[f, 8 << 24, 1]).words(&[0, 13 << 24 | 1, 0, f, 1]).words(&[f, 12 << 24, 2]);
+        assert_eq!(functions(&w.finish()).unwrap()[0].1[0].kind, ParameterKind::Unknown);
     }
 }

@@ -1,0 +1,85 @@
+//! Parameters of the kernel's functions, from BTF.
+
+use std::{collections::HashMap, fs, path::Path};
+
+use crate::format::btf::Parameter;
+
+/// Parameters of functions by name.
+#[derive(Debug, Clone, Default)]
+pub struct Functions(HashMap<String, Vec<Parameter>>);
+
+impl From<Vec<(String, Vec<Parameter>)>> for Functions {
+    /// Of several functions with one name the first counts, as for the kernel's `btf_find_by_name_kind`.
+    fn from(found: Vec<(String, Vec<Parameter>)>) -> Functions {
+        Functions(found.into_iter().rev().collect())
+    }
+}
+
+impl Functions {
+    /// The parameters of the function `name`.
+    pub fn parameters(&self, name: &str) -> Option<&[Parameter]> {
+        self.0.get(name).map(Vec::as_slice)
+    }
+}
+
+/// Whether records in `folder` may hold arguments: its format of `function` or `funcgraph_entry` has a place for them, and
+/// the tracer that writes such records runs, if a file says which one does.
+pub(crate) fn are_shown_in(folder: &Path) -> bool {
+    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+    let formats = ["events/ftrace/function/format", "events/ftrace/funcgraph_entry/format"];
+    read("current_tracer").is_none_or(|tracer| tracer.starts_with("function"))
+        && formats.into_iter().filter_map(read).any(|format| format.contains(" args[]"))
+}
+
+#[cfg(test)]
+impl Functions {
+    /// Functions of such lines: `f file ptr count unsigned - unknown s STRUCT/16`.
+    pub(crate) fn parse(text: &str) -> Functions {
+        use crate::format::btf::ParameterKind;
+        let kind = |word: &str| match word {
+            "ptr" => ParameterKind::Pointer,
+            "signed" => ParameterKind::Signed,
+            "unsigned" => ParameterKind::Unsigned,
+            "enum" => ParameterKind::Enum,
+            "unknown" => ParameterKind::Unknown,
+            other => {
+                let (kind, size) = other.split_once('/').unwrap();
+                ParameterKind::Other(kind.to_owned(), size.parse().unwrap())
+            }
+        };
+        let line = |line: &str| {
+            let words: Vec<&str> = line.split(' ').collect();
+            let parameters = words[1..].chunks_exact(2);
+            let parameters = parameters.map(|pair| Parameter { name: pair[0].replace('-', ""), kind: kind(pair[1]) });
+            (words[0].to_owned(), parameters.collect())
+        };
+        Functions(text.lines().map(line).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::btf::ParameterKind;
+
+    #[test]
+    fn of_several_functions_with_one_name_the_first_counts() {
+        let found = |n: usize| ("f".to_owned(), vec![Parameter { name: n.to_string(), kind: ParameterKind::Pointer }]);
+        let functions = Functions::from(vec![found(1), found(2)]);
+        assert_eq!(functions.parameters("f").unwrap()[0].name, "1");
+        assert!(functions.parameters("g").is_none());
+    }
+
+    #[test]
+    fn arguments_are_looked_for_where_a_format_has_a_place_and_no_other_tracer_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!are_shown_in(folder.path()));
+        fs::create_dir_all(folder.path().join("events/ftrace/function")).unwrap();
+        fs::write(folder.path().join("events/ftrace/function/format"), "field:unsigned long args[];").unwrap();
+        assert!(are_shown_in(folder.path()));
+        fs::write(folder.path().join("current_tracer"), "nop\n").unwrap();
+        assert!(!are_shown_in(folder.path()));
+        fs::write(folder.path().join("current_tracer"), "function_graph\n").unwrap();
+        assert!(are_shown_in(folder.path()));
+    }
+}
