@@ -216,8 +216,8 @@ impl Declaration<'_> {
             None if self.brackets.is_empty() => (size, Place::Scalar),
             None => match natural {
                 Some(element) if element <= size => (element, Place::Array { count: size / element }),
-                // An element of unknown size: the brackets may hold a plain number that divides the whole.
-                None => match self.brackets.first().and_then(|b| b.trim().parse::<u32>().ok()) {
+                // An element of unknown size: the brackets may hold plain numbers that divide the whole.
+                None => match self.elements() {
                     Some(count) if count > 0 && size.is_multiple_of(count) => (size / count, Place::Array { count }),
                     _ => (size, Place::Array { count: 1 }),
                 },
@@ -234,6 +234,11 @@ impl Declaration<'_> {
         let [_, count] = self.brackets[..] else { return None };
         let count = count.trim().parse().ok().filter(|&count| count <= MAX_PROBE_ARRAY)?;
         (self.words[..] == ["char"] && size.checked_div(4) == Some(count)).then_some(count)
+    }
+
+    /// How many elements the brackets say, if plain numbers stand in all of them.
+    fn elements(&self) -> Option<u32> {
+        self.brackets.iter().try_fold(1u32, |product, count| product.checked_mul(count.trim().parse().ok()?))
     }
 
     fn is_cpu_mask(&self) -> bool {

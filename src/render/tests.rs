@@ -618,3 +618,53 @@ mod never_panics {
         }
     }
 }
+
+// Values worked out from include/linux/{math64,minmax,err,unaligned}.h and include/linux/byteorder/generic.h.
+#[test]
+fn functions_of_the_kernel_that_need_only_their_arguments_are_computed() {
+    let table = [
+        ("\"%x %x\", ntohs(0x1234), htonl(0x12345678)", "3412 78563412"),
+        (
+            "\"%x %llx %x\", be16_to_cpu(0x1234), be64_to_cpu(0x0102030405060708ULL), __le32_to_cpu(7)",
+            "3412 807060504030201 7",
+        ),
+        ("\"%x %x\", cpu_to_be32(1), cpu_to_le16(1)", "1000000 1"),
+        ("\"%llu %llu\", div_u64(1000000ULL, 1000), div64_u64(-1ULL, 2ULL)", "1000 9223372036854775807"),
+        ("\"%lld %lld\", div_s64(-7LL, 2), div64_s64(-7LL, -2LL)", "-3 3"),
+        ("\"%u\", do_div(1000003ULL, 1000)", "3"),
+        ("\"%llu\", div_u64(10, 0x100000002ULL)", "5"),
+        ("\"%d %d %u\", min(-1, 2), max(-1, 2), min(-1, 2U)", "-1 2 2"),
+        ("\"%u %d %zu\", min_t(u8, 257, 2), max_t(int, -1U, 0), min_t(size_t, 5, 9)", "1 0 5"),
+        ("\"%d %d %d %d\", min3(3, 1, 2), max3(3, 1, 2), clamp(9, 1, 5), abs(-4)", "1 3 5 4"),
+        ("\"%pe %ld %d\", ERR_PTR(-22), PTR_ERR(ERR_PTR(-5)), IS_ERR(ERR_PTR(-4095))", "-EINVAL -5 1"),
+        ("\"%d %d %d\", IS_ERR(NULL), IS_ERR_OR_NULL(NULL), PTR_ERR_OR_ZERO(ERR_PTR(-2))", "0 1 -2"),
+        ("\"%d\", ntohs(1, 2)", "{ntohs()?}"),
+        ("\"%d\", be24_to_cpu(1)", "{be24_to_cpu()?}"),
+    ];
+    for (print_fmt, expected) in table {
+        assert_eq!(constant(print_fmt), expected, "{print_fmt}");
+    }
+}
+
+#[test]
+fn byte_order_functions_read_a_number_in_the_file_s_byte_order() {
+    let fields = "__be32 saddr;8;4;0\nu8 raw[4];12;4;0";
+    let print_fmt = "\"%x %x %x %x\", ntohl(REC->saddr), be32_to_cpup(&REC->saddr), get_unaligned_be16(&REC->raw[1]), \
+        get_unaligned_le16(REC->raw)";
+    let event = event(fields, print_fmt, LongSize::Eight);
+    let bytes = record(&[0x7f, 0, 0, 1, 0xa, 0xb, 0xc, 0xd]);
+    assert_eq!(text(&event, LongSize::Eight, Endian::Little, &bytes), "7f000001 7f000001 b0c b0a");
+    assert_eq!(text(&event, LongSize::Eight, Endian::Big, &bytes), "7f000001 7f000001 b0c b0a");
+}
+
+#[test]
+fn arrays_of_several_dimensions_lie_row_by_row() {
+    let fields = "u16 a[2][3];8;12;0\nu8 mac[2][TCP_SYN_SENT];20;4;0\nfoo_t x[2][2];24;4;0";
+    let bytes = record(&[1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 0xaa, 0xbb, 0xcc, 0xdd, 7, 8, 9, 10]);
+    let render =
+        |print_fmt: &str| text(&event(fields, print_fmt, LongSize::Eight), LongSize::Eight, Endian::Little, &bytes);
+    assert_eq!(render("\"%d %d %d\", REC->a[1][0], REC->a[0][2], REC->a[1][2]"), "4 3 6");
+    assert_eq!(render("\"%x %d\", REC->mac[1][0], REC->x[1][1]"), "cc 10");
+    assert_eq!(render("\"%2phC %d\", REC->mac[1], *(&REC->a[1][1])"), "cc:dd 5");
+    assert_eq!(render("\"%d\", REC->a[1][0][0]"), "{[]?}");
+}

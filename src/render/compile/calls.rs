@@ -114,7 +114,7 @@ impl<'a> Compiler<'a> {
             "__fswab64" | "__builtin_bswap64" | "__swab64" => self.swap(arg(0)?, 8)?,
             "jiffies_to_msecs" => self.jiffies(arg(0)?, 1000).ok_or_else(missing)??,
             "jiffies_to_usecs" => self.jiffies(arg(0)?, 1_000_000).ok_or_else(missing)??,
-            _ => return Err(missing()),
+            _ => return self.kernel_function(name, args),
         })
     }
 

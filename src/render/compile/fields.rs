@@ -62,13 +62,53 @@ impl<'a> Compiler<'a> {
     }
 
     pub(super) fn index(&mut self, base: &'a Expr, index: &'a Expr) -> Compiled<Value> {
-        let (bytes, pointed) = match self.value(base)? {
-            Value::Bytes(bytes, pointed) => (bytes, pointed),
-            _ => return Err("[]".into()),
+        match self.row(base, index)? {
+            Row { bytes, pointed, inner: None } => element(bytes, pointed),
+            Row { bytes, pointed, .. } => Ok(Value::Bytes(bytes, pointed)),
+        }
+    }
+
+    /// What stands at `base[index]`: an element, or a row of an array of several dimensions.
+    fn row(&mut self, base: &'a Expr, index: &'a Expr) -> Compiled<Row> {
+        let (bytes, pointed, inner) = match base {
+            Expr::Index(outer, index) => {
+                let Row { bytes, pointed, inner } = self.row(outer, index)?;
+                (bytes, pointed, inner.ok_or("[]")?)
+            }
+            _ => match self.value(base)? {
+                Value::Bytes(bytes, pointed) => (bytes, pointed, self.inner_dimensions(base)),
+                Value::Text(Text::Literal(span)) => (Bytes::Literal(span), Pointed::BYTE, vec![]),
+                _ => return Err("[]".into()),
+            },
         };
         let (index, _) = self.number(index)?;
-        let bytes = offset(bytes, index, pointed.size);
-        element(bytes, pointed)
+        let elements = inner.iter().try_fold(1u32, |product, count| product.checked_mul((*count)?));
+        let size = elements.and_then(|elements| elements.checked_mul(pointed.size)).ok_or("[]")?;
+        let bytes = match offset(bytes, index, size) {
+            Bytes::At { offset, len } if !inner.is_empty() => Bytes::At { offset, len: len.min(size) },
+            bytes => bytes,
+        };
+        let inner = inner.split_first().map(|(_, rest)| rest.to_vec());
+        Ok(Row { bytes, pointed, inner })
+    }
+
+    /// The number of type `int` that a pointer into the record points to.
+    pub(super) fn pointed_to(&mut self, expr: &'a Expr, int: Int) -> Compiled<(Num, Int)> {
+        let (bytes, _) = self.bytes(expr)?;
+        let element = element(bytes, Pointed { size: u32::from(int.bits / 8), int: Some(int) })?;
+        self.as_number(element)
+    }
+
+    /// Of `u8 mac[4][6]`: 6. None in the list for a dimension whose size is not known.
+    fn inner_dimensions(&self, base: &Expr) -> Vec<Option<u32>> {
+        let Expr::Field(name) = base else { return vec![] };
+        let Some(field) = self.format.field(name) else { return vec![] };
+        let behind = field.declaration.rsplit_once(&*field.name).map_or("", |(_, behind)| behind);
+        let count = |text: &str| {
+            let text = text.trim_end_matches(']').trim();
+            text.parse().ok().or_else(|| u32::try_from(self.constants.value(text)?).ok())
+        };
+        behind.split('[').skip(2).map(count).collect()
     }
 
     /// `&REC->field`, `&REC->field[1]`, `&__get_str(x)[1]`
@@ -83,9 +123,8 @@ impl<'a> Compiler<'a> {
                 }
             }
             Expr::Index(base, index) => {
-                let (bytes, pointed) = self.bytes(base)?;
-                let (index, _) = self.number(index)?;
-                Ok(Value::Bytes(offset(bytes, index, pointed.size), pointed))
+                let Row { bytes, pointed, .. } = self.row(base, index)?;
+                Ok(Value::Bytes(bytes, pointed))
             }
             Expr::Name(name) => Err(format!("&{name}")),
             _ => Err("&".into()),
@@ -120,6 +159,14 @@ impl<'a> Compiler<'a> {
             members.iter().map(|(name, value)| (int.wrap(*value as u64), self.intern(name.as_bytes()))).collect();
         (!rows.is_empty()).then(|| Text::Symbolic(num, SymbolTable::new(rows)))
     }
+}
+
+/// A part of an array.
+struct Row {
+    bytes: Bytes,
+    pointed: Pointed,
+    /// The dimensions within, without the first; none of an element.
+    inner: Option<Vec<Option<u32>>>,
 }
 
 /// The location word of `field`, the `index`th where it has several.

@@ -3,6 +3,7 @@
 
 mod calls;
 mod fields;
+mod functions;
 mod operators;
 mod types;
 
