@@ -80,12 +80,13 @@ impl Integer {
         if self.signed && value >> (bits - 1) == 1 { value - (1 << bits) } else { value }
     }
 
-    /// How it is sent.
-    fn osc(self, raw: u64, kernel: Kernel, types: Types) -> OscType {
+    /// How it is sent; `hex`: the print format shows it in hexadecimal.
+    fn osc(self, raw: u64, kernel: Kernel, types: Types, hex: bool) -> OscType {
         let bits = if self.bits == 0 { kernel.long * 8 } else { self.bits };
         let value = self.meaning(raw, kernel);
         match (bits, self.signed, types) {
             (..=16, _, _) | (32, true, _) => OscType::Int(value as i32),
+            (64, false, Types::Full) if hex => OscType::Long(value as u64 as i64),
             (_, _, Types::Full) => OscType::Long(value.min(i64::MAX.into()) as i64),
             (_, _, Types::Double) => OscType::Double(value as f64),
             (32, _, Types::Portable) => OscType::Int(value.min(i32::MAX.into()) as i32),
@@ -156,8 +157,8 @@ fn field() -> impl Strategy<Value = FieldValue> {
     ]
 }
 
-/// The format file's text, and a record, with `fields` in them.
-fn event(kernel: Kernel, id: u16, pid: i32, fields: &[FieldValue]) -> (String, Vec<u8>) {
+/// The format file's text, and a record, with `fields` in them. With `hex` the print format shows the numbers in hexadecimal.
+fn event(kernel: Kernel, id: u16, pid: i32, fields: &[FieldValue], hex: bool) -> (String, Vec<u8>) {
     let mut record = kernel.bytes(id.into(), 2);
     record.extend([0, 0]);
     record.extend(kernel.bytes(pid as u32 as u64, 4));
@@ -220,19 +221,30 @@ fn event(kernel: Kernel, id: u16, pid: i32, fields: &[FieldValue]) -> (String, V
         record.extend(bytes);
     }
     record.resize(record.len().next_multiple_of(4), 0);
+    let (mut literal, mut arguments) = (String::new(), String::new());
+    for (index, field) in fields.iter().enumerate().filter(|_| hex) {
+        let (conversion, argument) = match field {
+            Number(..) if index % 2 == 0 => ("%#llx", format!("(unsigned long long)REC->f{index}")),
+            Number(..) => ("%*pS", format!("5, (void *)REC->f{index}")),
+            Numbers(..) => ("%08lx", format!("REC->f{index}[0] + 1")),
+            _ => continue,
+        };
+        literal += conversion;
+        arguments += &format!(", {argument}");
+    }
     let text = format!(
         "name: by_chance\nID: {id}\nformat:\n\
          \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
          \tfield:unsigned char common_flags;\toffset:2;\tsize:1;\tsigned:0;\n\
          \tfield:unsigned char common_preempt_count;\toffset:3;\tsize:1;\tsigned:0;\n\
-         \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n{lines}{}print fmt: \"\"\n",
+         \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n{lines}{}print fmt: \"{literal}\"{arguments}\n",
         if fields.is_empty() { "" } else { "\n" }
     );
     (text, record)
 }
 
 /// What must arrive for a field: nothing where it is left out.
-fn expected(field: &FieldValue, kernel: Kernel, types: Types) -> Vec<OscType> {
+fn expected(field: &FieldValue, kernel: Kernel, types: Types, hex: bool) -> Vec<OscType> {
     let full = types == Types::Full;
     // The longest text sent is 64 bytes; what the cut leaves of a character goes too.
     let cut = |text: &str| {
@@ -240,8 +252,8 @@ fn expected(field: &FieldValue, kernel: Kernel, types: Types) -> Vec<OscType> {
         OscType::String(text[..end].to_owned())
     };
     let array = |values: Vec<OscType>| if full { vec![OscType::Array(OscArray { content: values })] } else { values };
-    let pointer =
-        |raw: u64| OscType::Long(if kernel.long == 4 { raw & 0xffff_ffff } else { raw.min(i64::MAX as u64) } as i64);
+    // Two's complement: no two addresses become one.
+    let pointer = |raw: u64| OscType::Long(if kernel.long == 4 { raw & 0xffff_ffff } else { raw } as i64);
     // Network order, whatever the kernel's.
     let network = |size: usize, raws: &[u64]| -> Vec<u8> {
         raws.iter().flat_map(|raw| raw.to_be_bytes()[8 - size..].to_vec()).collect()
@@ -251,13 +263,13 @@ fn expected(field: &FieldValue, kernel: Kernel, types: Types) -> Vec<OscType> {
         Types::Portable => vec![OscType::Int(count as i32)],
     };
     match field {
-        Number(integer, raw) => vec![integer.osc(*raw, kernel, types)],
+        Number(integer, raw) => vec![integer.osc(*raw, kernel, types, hex)],
         Bool(value) => vec![OscType::Int((*value).into())],
         Pointer(raw) if full => vec![pointer(*raw)],
         Pointer(_) => vec![],
         Text(text, _) | Located(text, _) => vec![cut(text)],
         Numbers(integer, raws) if raws.len() <= 8 => {
-            array(raws.iter().map(|raw| integer.osc(*raw, kernel, types)).collect())
+            array(raws.iter().map(|raw| integer.osc(*raw, kernel, types, hex)).collect())
         }
         Numbers(integer, raws) | LocatedNumbers(integer, raws) => blob(network(integer.size(kernel), raws), raws.len()),
         Pointers(raws) if full && raws.len() <= 8 => array(raws.iter().map(|raw| pointer(*raw)).collect()),
@@ -300,7 +312,7 @@ proptest! {
     #[test]
     fn what_was_put_into_a_record_is_what_rosc_decodes(
         fields in vec(field(), 0..8),
-        (big, wide) in any::<(bool, bool)>(),
+        (big, wide, hex) in any::<(bool, bool, bool)>(),
         (cpu, pid, id) in (0u32..4096, any::<i32>(), 1u16..u16::MAX),
         (event_ns, dt) in (0u64..2_000_000_000_000_000_000, 0f32..1e9),
         comm in "[ -~]{0,15}",
@@ -310,7 +322,7 @@ proptest! {
             endian: if big { Endian::Big } else { Endian::Little },
             long: if wide { LongSize::Eight } else { LongSize::Four },
         };
-        let (text, record) = event(kernel, id, pid, &fields);
+        let (text, record) = event(kernel, id, pid, &fields, hex);
         let format = EventFormat::parse("some group", &text, abi.long).unwrap();
         prop_assert_eq!(&format.to_string(), &text);
         let name = Comm::new(comm.as_bytes());
@@ -335,13 +347,13 @@ proptest! {
             };
             let name = OscType::String(comm.clone());
             wanted.extend([OscType::Float(dt), OscType::Int(cpu as i32), OscType::Int(pid), name]);
-            wanted.extend(fields.iter().flat_map(|field| expected(field, kernel, types)));
+            wanted.extend(fields.iter().flat_map(|field| expected(field, kernel, types, hex)));
             prop_assert_eq!(&message.args, &wanted, "{:?}\n{}", types, text);
 
             // What is announced is what is sent, and what is not sent is announced as well.
             prop_assert_eq!(&schema.tags, &ftrace_live::osc::print::tags(&message.args));
             prop_assert_eq!(schema.arguments.len(), schema.tags.chars().filter(|tag| !"[]".contains(*tag)).count());
-            let left_out = fields.iter().filter(|field| expected(field, kernel, types).is_empty()).count();
+            let left_out = fields.iter().filter(|field| expected(field, kernel, types, hex).is_empty()).count();
             prop_assert_eq!(schema.omitted.len(), left_out);
         }
     }
@@ -354,7 +366,7 @@ proptest! {
     ) {
         let kernel = Kernel { big, long: 8 };
         let abi = Abi { endian: if big { Endian::Big } else { Endian::Little }, long: LongSize::Eight };
-        let (text, record) = event(kernel, 7, 1, &fields);
+        let (text, record) = event(kernel, 7, 1, &fields, false);
         let format = EventFormat::parse("s", &text, abi.long).unwrap();
         let cut = &record[..(record.len() as f64 * keep) as usize];
         let moment = Moment { event_ns: 0, play_ns: 0, dt: 0.0, cpu: 0, pid: 1, comm: &Comm::EMPTY };

@@ -61,7 +61,7 @@ fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
     writeln!(out, "{} ,{}", Escaped(&schema.address), Escaped(&schema.tags))?;
     let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
     for argument in &schema.arguments {
-        let (name, kernel_type) = (Escaped(&argument.name), Escaped(&argument.kernel_type));
+        let (name, kernel_type) = (Escaped(&argument.name), Escaped(argument.meaning()));
         writeln!(out, "  {} {name:width$}  {kernel_type}", argument.tag)?;
     }
     for omitted in &schema.omitted {

@@ -25,6 +25,8 @@ pub(super) enum Wire {
     Int,
     /// `h`; what does not fit saturates.
     Long,
+    /// `h`: the 64 bits as they are, in two's complement.
+    Bits,
     /// `f`.
     Float,
     /// `d`.
@@ -35,7 +37,7 @@ impl Wire {
     pub(super) const fn tag(self) -> char {
         match self {
             Wire::Int => 'i',
-            Wire::Long => 'h',
+            Wire::Long | Wire::Bits => 'h',
             Wire::Float => 'f',
             Wire::Double => 'd',
         }
@@ -55,10 +57,12 @@ pub(super) enum Op {
     WideWord(u32),
     /// i64 → the same.
     WideLong(u32),
-    /// u64, or a pointer of eight bytes → the same.
+    /// u64 → the same; with `h` it saturates.
     WideUnsigned(u32),
     /// Two [`Op::Word`]s: the loop's branch costs as much as an argument.
     Words(u32, u32),
+    /// Two [`Op::WideLong`]s.
+    WideLongs(u32, u32),
     /// Two [`Op::WideUnsigned`]s.
     WideUnsigneds(u32, u32),
     /// Any other integer, which fits an `i64` → the same.
@@ -97,6 +101,7 @@ impl Op {
     fn joined(first: Op, second: Op) -> Option<Op> {
         match (first, second) {
             (Op::Word(a), Op::Word(b)) => Some(Op::Words(a, b)),
+            (Op::WideLong(a), Op::WideLong(b)) => Some(Op::WideLongs(a, b)),
             (Op::WideUnsigned(a), Op::WideUnsigned(b)) => Some(Op::WideUnsigneds(a, b)),
             _ => None,
         }
@@ -115,6 +120,7 @@ impl Op {
             (Wire::Int, _) => Op::Other(Other::Number(at, element, wire)),
             (_, Element::Integer { size: 4, bits: 32, signed: false }) => Op::WideWord(at),
             (_, Element::Integer { size: 8, bits: 64, signed: true }) => Op::WideLong(at),
+            (Wire::Bits, _) if !number.fits_i64() => Op::WideLong(at),
             _ if !number.fits_i64() => Op::WideUnsigned(at),
             _ => Op::Wide(number),
         }
@@ -211,9 +217,9 @@ impl Arguments {
         let wide = if self.types == Types::Portable { 4 } else { 8 };
         let least = |op: &Op| match op {
             Op::Wide(_) | Op::WideWord(_) | Op::WideLong(_) | Op::WideUnsigned(_) => wide,
-            Op::WideUnsigneds(..) => 2 * wide,
+            Op::WideUnsigneds(..) | Op::WideLongs(..) => 2 * wide,
             Op::Words(..) => 8,
-            Op::Other(Other::Number(_, _, Wire::Long | Wire::Double)) => 8,
+            Op::Other(Other::Number(_, _, Wire::Long | Wire::Bits | Wire::Double)) => 8,
             _ => 4,
         };
         self.ops.iter().map(least).sum()
@@ -258,6 +264,13 @@ impl Arguments {
                     words[..4].copy_from_slice(&E::read_u32(chunk::<4>(record, first)?).to_be_bytes());
                     words[4..].copy_from_slice(&E::read_u32(chunk::<4>(record, second)?).to_be_bytes());
                     out.skip(8)?;
+                }
+                Op::WideLongs(first, second) => {
+                    let (first, second) = (chunk::<8>(record, first)?, chunk::<8>(record, second)?);
+                    let both = out.window::<16>()?;
+                    both[..8].copy_from_slice(&L::signed(E::read_i64(first)).to_be_bytes());
+                    both[L::LEN..L::LEN + 8].copy_from_slice(&L::signed(E::read_i64(second)).to_be_bytes());
+                    out.skip(2 * L::LEN)?;
                 }
                 Op::WideUnsigneds(first, second) => {
                     let (first, second) = (chunk::<8>(record, first)?, chunk::<8>(record, second)?);
@@ -380,6 +393,7 @@ fn put_number(value: &Value<'_>, wire: Wire, out: &mut Writer<'_>) -> Result<(),
     match wire {
         Wire::Int => out.put((signed.clamp(i32::MIN.into(), i32::MAX.into()) as i32).to_be_bytes()),
         Wire::Long => out.put(signed.to_be_bytes()),
+        Wire::Bits => out.put(unsigned.unwrap_or(signed as u64).to_be_bytes()),
         Wire::Float => out.put(float.to_be_bytes()),
         Wire::Double => out.put(double.to_be_bytes()),
     }

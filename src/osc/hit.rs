@@ -70,6 +70,7 @@ pub fn schema(prefix: &str) -> Schema {
         name: (*name).to_owned(),
         tag,
         kernel_type: (*what).to_owned(),
+        note: None,
     };
     Schema {
         address: format!("{prefix}/hit"),

@@ -23,7 +23,7 @@ const NONE: u8 = 0;
 /// let schema = Schema {
 ///     address: "/ftrace/irq/softirq_entry".into(),
 ///     tags: "i".into(),
-///     arguments: vec![Argument { name: "vec".into(), tag: 'i', kernel_type: "unsigned int".into() }],
+///     arguments: vec![Argument { name: "vec".into(), tag: 'i', kernel_type: "unsigned int".into(), note: None }],
 ///     omitted: vec![],
 ///     system: "irq".into(),
 ///     event: "softirq_entry".into(),
@@ -105,7 +105,7 @@ mod tests {
             address: format!("/ftrace/{system}/{event}"),
             tags: "is".into(),
             arguments: [("cpu", 'i'), ("comm", 's')]
-                .map(|(name, tag)| Argument { name: name.into(), tag, kernel_type: "int".into() })
+                .map(|(name, tag)| Argument { name: name.into(), tag, kernel_type: "int".into(), note: None })
                 .to_vec(),
             omitted: vec![Omitted { name: "skbaddr".into(), kernel_type: "void *".into(), why: "a pointer" }],
             system: system.into(),

@@ -16,7 +16,7 @@ use super::write::{Full, Writer};
 use crate::decode::{DecodeError, Plan};
 use crate::format::{Abi, EventFormat};
 use crate::names::Constants;
-use crate::render::{FieldText, Meaning, TextPlan};
+use crate::render::{FieldText, Meaning, TextPlan, shown_as_bits};
 
 /// The version of addresses and signatures, sent in `/ftrace/start`. It changes when one of them does.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -134,6 +134,8 @@ impl MessagePlan {
         let wanted = |meaning: Meaning| meaning.is_text() || options.names && meaning.is_name();
         let texts = TextPlan::compile_fields(format, abi.long, abi.endian, constants, &wanted);
         let mut signature = Signature::new(options);
+        // Only an `h` is wide enough for it to matter.
+        let bits = if options.types == Types::Full { shown_as_bits(format) } else { vec![] };
         for field in decode.fields() {
             let words = |text: &FieldText| text.field == field.index;
             match texts.fields().iter().position(words) {
@@ -142,7 +144,10 @@ impl MessagePlan {
                     &format.fields[field.index],
                     Op::Other(Other::Words(text as u16)),
                 ),
-                None => signature.field(field, &format.fields[field.index]),
+                None => {
+                    let bits = bits.get(field.index).copied().unwrap_or(false);
+                    signature.field(field, &format.fields[field.index], bits);
+                }
             }
         }
         let Signature { tags, arguments: described, omitted, ops, .. } = signature;

@@ -19,6 +19,13 @@ pub struct Schema {
     pub event: String,
 }
 
+/// The note on an address, mask or cookie of 64 bits that is sent as `h`.
+pub const BITS: &str = "the 64 bits in two's complement: negative from 2^63 on";
+/// The note on a count of 64 bits that is sent as `h`.
+pub const SATURATES: &str = "at most 2^63 - 1";
+/// The note on an address that is sent as `d`.
+pub const ROUNDED: &str = "rounded to 53 bits";
+
 /// One argument of a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Argument {
@@ -28,6 +35,19 @@ pub struct Argument {
     pub tag: char,
     /// The C type in the kernel; for a header argument what it is.
     pub kernel_type: String,
+    /// How the value is carried, where the type tag leaves that open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<&'static str>,
+}
+
+impl Argument {
+    /// The C type, and how the value is carried.
+    pub fn meaning(&self) -> String {
+        match self.note {
+            Some(note) => format!("{} ({note})", self.kernel_type),
+            None => self.kernel_type.clone(),
+        }
+    }
 }
 
 /// A field that this level of types has no place for.

@@ -2,7 +2,7 @@
 
 use super::arguments::{Op, Other, Wire};
 use super::plan::{MessageOptions, Strings};
-use super::schema::{Argument, Omitted};
+use super::schema::{Argument, BITS, Omitted, ROUNDED, SATURATES};
 use super::types::Types;
 use crate::decode::{Element, FieldPlan, Read};
 use crate::format::Field;
@@ -42,7 +42,7 @@ impl<'a> Signature<'a> {
 
     fn argument(&mut self, tag: char, name: &str, kernel_type: &str) {
         self.tags.push(tag);
-        self.arguments.push(Argument { name: name.to_owned(), tag, kernel_type: kernel_type.to_owned() });
+        self.arguments.push(Argument { name: name.to_owned(), tag, kernel_type: kernel_type.to_owned(), note: None });
     }
 
     /// An argument that is one element of a field, or a whole one of one element.
@@ -56,12 +56,20 @@ impl<'a> Signature<'a> {
         self.omitted.push(Omitted { name: field.name.clone(), kernel_type, why });
     }
 
-    pub(super) fn field(&mut self, plan: &FieldPlan, field: &Field) {
+    /// Says of the last argument how its value is carried.
+    fn note(&mut self, note: &'static str) {
+        if let Some(argument) = self.arguments.last_mut() {
+            argument.note = Some(note);
+        }
+    }
+
+    /// `bits`: whether the print format shows the field as a pattern of bits.
+    pub(super) fn field(&mut self, plan: &FieldPlan, field: &Field, bits: bool) {
         let name = &field.name;
         let (at, number) = (plan.offset as u32, plan.index as u16);
         match plan.read {
             Read::Scalar(element @ Element::Pointer { .. }) => self.pointer(name, field, at, element),
-            Read::Scalar(element) => self.number(name, field, at, element),
+            Read::Scalar(element) => self.number(name, field, at, element, bits),
             Read::Array(Element::Char, count) => {
                 let op = if count == 16 { Op::Text16(at) } else { Op::Other(Other::Text(number)) };
                 self.text(name, field, op);
@@ -88,7 +96,7 @@ impl<'a> Signature<'a> {
                     let at = at.saturating_add(element.size() * index);
                     match element {
                         Element::Pointer { .. } => s.pointer(name, field, at, element),
-                        _ => s.number(name, field, at, element),
+                        _ => s.number(name, field, at, element, bits),
                     }
                 });
             }
@@ -121,15 +129,24 @@ impl<'a> Signature<'a> {
     fn pointer(&mut self, name: &str, field: &Field, at: u32, element: Element) {
         match (self.options.types, self.options.pointers) {
             (Types::Full, _) => {
-                self.push('h', name, field, Op::number(at, element, Wire::Long));
+                self.push('h', name, field, Op::number(at, element, Wire::Bits));
+                if element.size() == 8 {
+                    self.note(BITS);
+                }
             }
-            (Types::Double, true) => self.push('d', name, field, Op::number(at, element, Wire::Double)),
+            (Types::Double, true) => {
+                self.push('d', name, field, Op::number(at, element, Wire::Double));
+                if element.size() == 8 {
+                    self.note(ROUNDED);
+                }
+            }
             (Types::Portable, true) => self.push('s', name, field, Op::Other(Other::Hexadecimal(at, element))),
             (_, false) => self.omit(field, "a pointer"),
         }
     }
 
-    fn number(&mut self, name: &str, field: &Field, at: u32, element: Element) {
+    fn number(&mut self, name: &str, field: &Field, at: u32, element: Element, bits: bool) {
+        let exceeds_long = matches!(element, Element::Integer { bits: 64, signed: false, .. });
         let types = self.options.types;
         let wire = match element {
             Element::Integer { bits: 0..=16, .. } | Element::Bool { .. } => Wire::Int,
@@ -140,11 +157,17 @@ impl<'a> Signature<'a> {
                 Types::Portable => Wire::Int,
             },
             _ => match types {
+                Types::Full if bits && exceeds_long => Wire::Bits,
                 Types::Full => Wire::Long,
                 Types::Double => Wire::Double,
                 Types::Portable => Wire::Float,
             },
         };
         self.push(wire.tag(), name, field, Op::number(at, element, wire));
+        match wire {
+            Wire::Bits => self.note(BITS),
+            Wire::Long if exceeds_long => self.note(SATURATES),
+            _ => {}
+        }
     }
 }

@@ -4,9 +4,12 @@
 
 use super::{
     pointer::Pointee,
-    printf::{Conversion, Part},
+    printf::{self, Amount, Conversion, Part, Radix},
 };
-use crate::format::{Base, EventFormat, Field, Place, print_fmt::Expr};
+use crate::format::{
+    Base, EventFormat, Field, Place,
+    print_fmt::{Expr, PrintFmt},
+};
 
 /// What a field is, beyond its C type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -61,6 +64,37 @@ pub(super) fn may_be_shown(parts: &[Part], format: &EventFormat, wanted: &dyn Fn
         Part::Conversion { conversion: Conversion::Text, .. } => by_helper(),
         _ => false,
     })
+}
+
+/// Of each field, whether the print format shows it in hexadecimal or as a pointer somewhere: it is then a pattern of bits
+/// (an address, a mask, a cookie), not a number to count with.
+pub(crate) fn shown_as_bits(format: &EventFormat) -> Vec<bool> {
+    let mut bits = vec![false; format.fields.len()];
+    let shows_bits = |conversion: &Conversion| {
+        matches!(conversion, Conversion::Number(Radix::LowerHex | Radix::UpperHex, _) | Conversion::Pointer(_))
+    };
+    let parts = printf::parse(&PrintFmt::parse_literal(&format.print_fmt));
+    // Most print formats show none, and then their arguments need not be parsed.
+    if !parts.iter().any(|part| matches!(part, Part::Conversion { conversion, .. } if shows_bits(conversion))) {
+        return bits;
+    }
+    let arguments = PrintFmt::parse(&format.print_fmt).args;
+    let mut arguments = arguments.iter();
+    for part in &parts {
+        let Part::Conversion { width, precision, conversion, .. } = part else { continue };
+        for _ in [width, precision].into_iter().filter(|amount| **amount == Amount::Argument) {
+            arguments.next();
+        }
+        let Some(argument) = arguments.next() else { break };
+        if shows_bits(conversion)
+            && let Ok(expr) = &argument.expr
+        {
+            let mut names = Vec::new();
+            collect_fields(expr, &mut names);
+            names.into_iter().filter_map(|name| index(name, format)).for_each(|field| bits[field] = true);
+        }
+    }
+    bits
 }
 
 /// What `%p` with such letters shows its argument to point at.

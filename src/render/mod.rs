@@ -41,6 +41,7 @@ mod value;
 pub use graph::GraphOptions;
 pub use line::LineOptions;
 pub use meaning::Meaning;
+pub(crate) use meaning::shown_as_bits;
 pub use plan::{FieldText, TextPlan, Unsupported};
 pub use settings::Settings;
 pub use trace::TraceText;

@@ -164,7 +164,7 @@ fn argument_lines(schema: &Schema, index: impl Fn(usize) -> String) -> Vec<Strin
         .arguments
         .iter()
         .enumerate()
-        .map(|(k, a)| format!("{:<8} {}  {:<width$}  {}", index(k), a.tag, plain(&a.name), plain(&a.kernel_type)))
+        .map(|(k, a)| format!("{:<8} {}  {:<width$}  {}", index(k), a.tag, plain(&a.name), plain(&a.meaning())))
         .map(|line| line.trim_end().to_owned())
         .collect();
     lines.extend(

@@ -26,7 +26,7 @@ NAMES = {
                 "        {},  # {} {}\n",
                 quoted(&argument.name, '"'),
                 argument.tag,
-                plain(&argument.kernel_type)
+                plain(&argument.meaning())
             );
         }
         out += "    ],\n";

@@ -13,7 +13,7 @@ pub fn schema(system: &str, event: &str, fields: &[(&str, char)], double: bool) 
     let arguments: Vec<Argument> = header
         .iter()
         .chain(fields)
-        .map(|&(name, tag)| Argument { name: name.into(), tag, kernel_type: "unsigned int".into() })
+        .map(|&(name, tag)| Argument { name: name.into(), tag, kernel_type: "unsigned int".into(), note: None })
         .collect();
     Schema {
         address: format!("/ftrace/{system}/{event}"),
@@ -38,8 +38,10 @@ fn example(language: Language) -> Vec<Schema> {
 #[test]
 fn a_patch_names_every_argument_and_what_is_left_out() {
     for language in Language::ALL {
-        let schemas = example(language);
+        let mut schemas = example(language);
+        schemas[0].arguments.last_mut().unwrap().note = Some("at most 2^63 - 1");
         let text = patch(language, &schemas, LISTEN).unwrap();
+        assert!(text.contains("unsigned int (at most 2^63 - 1)"), "{language:?}: how a value is carried");
         for argument in schemas.iter().flat_map(|s| &s.arguments) {
             assert!(text.contains(&argument.name), "{language:?}: {}", argument.name);
         }
