@@ -295,3 +295,81 @@ fn a_machine_of_more_cpus_than_a_process_may_open_files_is_played_counted_and_co
         assert_eq!(json["events"], 1500);
     }
 }
+
+#[test]
+fn two_events_whose_names_clean_to_one_address_have_an_address_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("odd");
+    let plain = made::format("a_b", 900, &["int x;\toffset:8;\tsize:4;\tsigned:1;"], "\"%d\", REC->x");
+    let odd = made::format("a b", 901, &["char s[4];\toffset:8;\tsize:4;\tsigned:0;"], "\"%s\", REC->s");
+    let records = [(0, made::record(901, 77, b"hi\0\0")), (10, made::record(900, 77, &[5, 0, 0, 0]))];
+    let formats = [("own", "a b", odd), ("own", "a_b", plain)];
+    made::folder(&folder, "mono", &formats, &[(0, made::page(1000, &records))]);
+    let folder = folder.to_str().unwrap();
+    let note = "own:a b is sent as /ftrace/own/a_b_2: another event has the address /ftrace/own/a_b";
+
+    let replayed = run(&["replay", folder, "--raw", "--print", "--speed", "max"]);
+    let (lines, said) = (String::from_utf8(replayed.stdout).unwrap(), String::from_utf8(replayed.stderr).unwrap());
+    let lines: Vec<_> = lines.lines().collect();
+    assert!(lines[0].contains("/ftrace/own/a_b_2 ,tfiiss ") && lines[0].ends_with("s=\"hi\""), "{lines:?}");
+    assert!(lines[1].contains("/ftrace/own/a_b ,tfiisi ") && lines[1].ends_with("x=5"), "{lines:?}");
+    assert!(said.contains(note), "{said}");
+    // Whatever is selected, and in whichever form it is described.
+    let described = run(&["describe", &format!("{folder}/"), "own:a b"]);
+    assert!(String::from_utf8(described.stdout).unwrap().starts_with("/ftrace/own/a_b_2 ,tfiiss\n"));
+    assert!(String::from_utf8(described.stderr).unwrap().contains(note));
+}
+
+#[test]
+fn addresses_in_full_are_their_64_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("pointers");
+    let fields = [
+        "const void * ptr;\toffset:8;\tsize:8;\tsigned:0;",
+        "unsigned long site;\toffset:16;\tsize:8;\tsigned:0;",
+        "u64 count;\toffset:24;\tsize:8;\tsigned:0;",
+    ];
+    let print_fmt = "\"%p %pS %llu\", REC->ptr, (void *)REC->site, REC->count";
+    let format = made::format("kfree", 900, &fields, print_fmt);
+    let address = 0xffff_8880_0000_1000u64;
+    let record = made::record(900, 77, &[address, address + 1, address].map(u64::to_le_bytes).concat());
+    made::folder(&folder, "mono", &[("kmem", "kfree", format)], &[(0, made::page(1000, &[(0, record)]))]);
+    let line = messages(&folder, &["--types", "full"]);
+    // 0xffff888000001000 - 2^64, and what saturates.
+    let values = "ptr=-131391639515136 site=-131391639515135 count=9223372036854775807";
+    assert!(line[0].ends_with(values), "{line:?}");
+    let described = printed(&["describe", &format!("{}/", folder.display()), "--types", "full"]);
+    let note = "the 64 bits in two's complement: negative from 2^63 on";
+    for wanted in [format!("h ptr    void * ({note})"), format!("h site   unsigned long ({note})")] {
+        assert!(described.contains(&wanted), "{described}");
+    }
+    assert!(described.contains("h count  u64 (at most 2^63 - 1)"), "{described}");
+    let patch = printed(&["patch", &format!("{}/", folder.display()), "kfree", "--for", "python", "--types", "full"]);
+    assert!(patch.contains(note), "{patch}");
+}
+
+#[test]
+fn a_synthetic_event_s_dynamic_fields_have_one_value_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("synthetic");
+    let fields = [
+        "__data_loc char[] comm;\toffset:8;\tsize:8;\tsigned:1;",
+        "__data_loc unsigned long[] stack;\toffset:16;\tsize:8;\tsigned:0;",
+        "u64 lat;\toffset:24;\tsize:8;\tsigned:0;",
+    ];
+    let print_fmt = "\"comm=%s, stack=%s, lat=%llu\", __get_str(comm), __get_stacktrace(stack), REC->lat";
+    let format = made::format("wl", 900, &fields, print_fmt);
+    let words = [6u64 << 16 | 32, 16 << 16 | 40, 7].map(u64::to_le_bytes).concat();
+    let stack = [1u64, 0xffff_ffff_8100_0010].map(u64::to_le_bytes).concat();
+    let record = made::record(900, 77, &[&words[..], b"hello\0\0\0", &stack].concat());
+    made::folder(&folder, "mono", &[("synthetic", "wl", format)], &[(0, made::page(1000, &[(0, record)]))]);
+    fs::write(folder.join("uname"), "Linux version 6.12.0\n").unwrap();
+    let line = messages(&folder, &[]);
+    assert!(line[0].contains(" ,tfiissbd "), "{line:?}");
+    assert!(line[0].ends_with("comm=\"hello\" stack=0x0000000000000001ffffffff81000010 lat=7.0"), "{line:?}");
+    let path = folder.to_str().unwrap();
+    let text = |filter: &str| printed(&["replay", path, "--print", "--speed", "max", "--filter", filter]);
+    let shown = text("synthetic:wl=comm==\"hello\"");
+    assert!(shown.ends_with("wl: comm=hello stack=STACK:\n=> 0xffffffff81000010\nlat=7\n"), "{shown}");
+    assert_eq!(text("synthetic:wl=comm==\"hell\""), "");
+}

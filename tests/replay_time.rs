@@ -158,6 +158,7 @@ fn heard_of(
         string_limit: 64,
         names: false,
         brackets: true,
+        ..MessageOptions::default()
     };
     let mut outputs = Outputs::default();
     outputs.lines = Some(Lines::new(message, Box::new(heard.clone())));

@@ -40,8 +40,10 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
 
 /// The signatures of the events that `patterns` name; of all without one.
 pub fn schemas(source: &Source, patterns: &[String], args: &FormArgs) -> Result<Vec<Schema>> {
-    let options = send::message_options(args, send::preset_of(args)?)?;
-    let events = list::select_among(source.all_events()?, patterns)?;
+    let mut options = send::message_options(args, send::preset_of(args)?)?;
+    let events = source.all_events()?;
+    options.addresses = send::addresses(&events, &args.prefix);
+    let events = list::select_among(events, patterns)?;
     // As the stream itself would have them, so that both have the same signature.
     let names = if options.names { source.names() } else { Names::default() };
     let long = source.long_size()?;

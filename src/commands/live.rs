@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -46,7 +47,9 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let mut settings = Settings::default();
     settings.line.set_clock(setup.clock.name());
     settings.set_release(&rustix::system::uname().release().to_string_lossy());
-    let open = |_| send::open(&args.send, &receivers, settings.clone(), true);
+    // A running kernel has no two names that clean to one address: it refuses names with other characters.
+    let addresses = Arc::default();
+    let open = |_| send::open(&args.send, &receivers, settings.clone(), true, &addresses);
     let outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
     if !args.send.aggregate_fields.is_empty() {
         check_fields(&tracefs, &setup, &outputs)?;

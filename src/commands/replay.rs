@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use jiff::Zoned;
@@ -9,8 +10,10 @@ use jiff::Zoned;
 use super::{Usage, captures, progress::Bar, send};
 use crate::capture::{self, trace_dat::Open};
 use crate::cli::ReplayArgs;
+use crate::format::EventFormat;
 use crate::replay::{PlayOptions, RealTime, Speed, play};
 use crate::terminal;
+use crate::tracefs::EventName;
 
 /// Replays.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
@@ -23,7 +26,13 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
     let mut capture = captures::open(path, salvage, buffer)?;
     captures::narrow(&args.select, &mut select, &mut capture, &mut || captures::open_again(path, salvage, buffer))?;
-    let mut outputs = send::open(&args.send, &receivers, captures::settings(path, &capture), false)?;
+    let name = |format: &EventFormat| EventName::new(format.system.as_str(), format.name.as_str());
+    let addresses = match args.send.raw {
+        true => send::addresses(&capture.events.iter().map(name).collect::<Vec<_>>(), &args.send.form.prefix),
+        false => Arc::default(),
+    };
+    let settings = captures::settings(path, &capture);
+    let mut outputs = send::open(&args.send, &receivers, settings, false, &addresses)?;
     if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
         hits.set_speed(times);
     }

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::Usage;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
+use crate::osc::addresses::Addresses;
 use crate::osc::aggregate::{AggregateField, AggregateOptions, MAX_WINDOW, MIN_WINDOW};
 use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
 use crate::osc::preset::{self, Preset, Target};
@@ -19,6 +21,7 @@ use crate::output::{Hits, Lines, Outputs, Text};
 use crate::render::Settings;
 use crate::sound::MapperOptions;
 use crate::terminal;
+use crate::tracefs::EventName;
 
 /// Whether `--for` stands alone: then the receivers are listed, and that is all.
 pub fn lists_presets(args: &FormArgs) -> Result<bool> {
@@ -65,8 +68,15 @@ pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOption
         StringsArg::None => Strings::None,
     };
     let (prefix, pointers, string_limit) = (args.prefix.clone(), args.pointers, args.string_limit);
-    let (names, brackets) = (args.names, preset.brackets);
-    Ok(MessageOptions { types, prefix, pointers, strings, string_limit, names, brackets })
+    let (names, addresses, brackets) = (args.names, Arc::default(), preset.brackets);
+    Ok(MessageOptions { types, prefix, pointers, strings, string_limit, names, addresses, brackets })
+}
+
+/// The addresses of all events of a kernel; says which events have another than their names would give.
+pub fn addresses(events: &[EventName], prefix: &str) -> Arc<Addresses> {
+    let addresses = Addresses::of(events.iter().map(|event| (event.system.as_str(), event.name.as_str())));
+    addresses.notes(prefix).for_each(terminal::say);
+    Arc::new(addresses)
 }
 
 /// One receiver: where it is, and what it takes.
@@ -165,8 +175,15 @@ pub fn port(text: &str) -> Result<u16> {
 
 /// Opens the outputs: receivers of the same kind share a stream.
 ///
-/// `settings` say how the kernel's own text looks; `live`: whether task names come with the events.
-pub fn open(args: &SendArgs, receivers: &[Receiver], settings: Settings, live: bool) -> Result<Outputs> {
+/// `settings` say how the kernel's own text looks; `live`: whether task names come with the events; `addresses`: those of
+/// all events of the traced kernel.
+pub fn open(
+    args: &SendArgs,
+    receivers: &[Receiver],
+    settings: Settings,
+    live: bool,
+    addresses: &Arc<Addresses>,
+) -> Result<Outputs> {
     let mut groups: Vec<(&StreamOptions, Vec<Transport>)> = Vec::new();
     for Receiver { address, options } in receivers {
         let transport = Transport::connect(*address, args.source_port);
@@ -190,13 +207,19 @@ pub fn open(args: &SendArgs, receivers: &[Receiver], settings: Settings, live: b
         }
         outputs.text = Some(text);
     } else {
-        outputs.streams = groups.into_iter().map(|(options, to)| Stream::new(options.clone(), to)).collect();
+        let stream = |(options, to): (&StreamOptions, _)| {
+            let mut options = options.clone();
+            options.message.addresses = addresses.clone();
+            Stream::new(options, to)
+        };
+        outputs.streams = groups.into_iter().map(stream).collect();
         if args.hits {
             let options = MapperOptions { detail: detail(args.detail)?, ..MapperOptions::default() };
             outputs.hits = Some(Hits::new(options, &args.form.prefix));
         }
         if args.print {
-            let options = message_options(&args.form, preset_of(&args.form)?)?;
+            let mut options = message_options(&args.form, preset_of(&args.form)?)?;
+            options.addresses = addresses.clone();
             outputs.lines = Some(Lines::new(options, terminal::stdout()));
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use byteorder::ByteOrder;
 use rosc::{OscMessage, OscType};
 
-use super::plan::{AGGREGATE, address};
+use super::plan::AGGREGATE;
 use crate::decode::{Element, FieldPlan, Plan, Read, Value};
 use crate::format::{EventFormat, EventId};
 
@@ -152,8 +152,8 @@ impl Aggregator {
         self.end
     }
 
-    /// Takes up an event.
-    pub fn add(&mut self, format: &EventFormat) {
+    /// Takes up an event, whose own messages go to `address`.
+    pub fn add(&mut self, format: &EventFormat, address: &str) {
         let index = format.id.index();
         if self.by_id.len() <= index {
             self.by_id.resize_with(index + 1, || None);
@@ -162,7 +162,8 @@ impl Aggregator {
         // A system call's number says nothing that its address does not.
         let wanted = |name: &str| named.map_or(name != "__syscall_nr", |named| named.field == name);
         let field = numbers(format).find(|(name, _)| wanted(name)).map(|(_, field)| field);
-        let address = address(&format!("{}/{AGGREGATE}", self.prefix), &format.system, &format.name);
+        let own = address.strip_prefix(&self.prefix).unwrap_or(address);
+        let address = format!("{}/{AGGREGATE}{own}", self.prefix);
         let plan = Plan::compile(format);
         let (sum, min, max) = (0.0, 0.0, 0.0);
         self.by_id[index] = Some(Box::new(Tally { address, plan, field, count: 0, numbers: 0, sum, min, max }));
@@ -244,8 +245,8 @@ mod tests {
         let fields = fields.iter().map(|field| field.parse().unwrap()).collect();
         let options = AggregateOptions { window: Duration::from_millis(50), fields, events_too: false };
         let mut aggregator = Aggregator::new(options, "/ftrace");
-        aggregator.add(&format(3, "entry"));
-        aggregator.add(&format(4, "exit"));
+        aggregator.add(&format(3, "entry"), "/ftrace/irq/entry");
+        aggregator.add(&format(4, "exit"), "/ftrace/irq/exit");
         aggregator
     }
 

@@ -5,6 +5,7 @@
 //! receiver of the stream itself.
 
 pub mod about;
+pub mod addresses;
 pub mod aggregate;
 pub mod announce;
 mod arguments;

@@ -4,8 +4,11 @@
 //! it copies a prebuilt prefix (address and type tags), writes what every event has, and appends the event's own arguments
 //! (`Arguments`). Nothing is allocated and nothing is formatted there.
 
+use std::sync::Arc;
+
 use byteorder::ByteOrder;
 
+use super::addresses::Addresses;
 use super::arguments::{Arguments, Op, Other};
 use super::comms::Comm;
 use super::schema::Schema;
@@ -51,6 +54,8 @@ pub struct MessageOptions {
     pub string_limit: usize,
     /// Send enums and flags as the kernel's own words.
     pub names: bool,
+    /// The addresses of events that would share one.
+    pub addresses: Arc<Addresses>,
     /// Arrays stand in brackets at the level [`Types::Full`]; else they are flattened there too.
     pub brackets: bool,
 }
@@ -59,7 +64,8 @@ impl Default for MessageOptions {
     fn default() -> Self {
         let prefix = "/ftrace".to_owned();
         let (pointers, strings, string_limit) = (false, Strings::All, 64);
-        MessageOptions { types: Types::Double, prefix, pointers, strings, string_limit, names: false, brackets: true }
+        let (types, addresses) = (Types::Double, Arc::default());
+        MessageOptions { types, prefix, pointers, strings, string_limit, names: false, addresses, brackets: true }
     }
 }
 
@@ -151,7 +157,7 @@ impl MessagePlan {
             }
         }
         let Signature { tags, arguments: described, omitted, ops, .. } = signature;
-        let address = address(&options.prefix, &format.system, &format.name);
+        let address = options.addresses.address(&options.prefix, &format.system, &format.name);
         let mut prefix = Vec::new();
         text::push(&mut prefix, &address);
         text::push(&mut prefix, &format!(",{tags}"));
@@ -210,9 +216,4 @@ impl MessagePlan {
         out.skip(at + FIXED + ((comm.padded() - 4) & (COMM - 4)) + 4)?;
         Ok(self.arguments.append::<E>(record, out)?.written())
     }
-}
-
-/// `/ftrace/<system>/<event>`.
-pub fn address(prefix: &str, system: &str, event: &str) -> String {
-    format!("{prefix}/{}/{}", text::address_part(system), text::address_part(event))
 }

@@ -159,9 +159,9 @@ impl Stream {
     /// Adds an event.
     pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
         self.announcer.added(self.messages.plan(format.id).map(|plan| plan.announced));
-        self.messages.add(format, kernel);
+        let schema = self.messages.add(format, kernel);
         if let Some(aggregator) = &mut self.aggregator {
-            aggregator.add(format);
+            aggregator.add(format, &schema.address);
         }
     }
 

@@ -77,7 +77,13 @@ impl Settings {
         let has_args = |format: &&EventFormat| {
             format.system == "ftrace" && format.name == "function" && format.fields.iter().any(|f| f.name == "args")
         };
-        let guess = if formats.iter().any(has_args) { (6, 15) } else { (6, 1) };
+        // Synthetic events have stacks since 6.3, and since 6.6 without their count.
+        let has_stack = |format: &&EventFormat| format.print_fmt.contains("__get_stacktrace(");
+        let guess = match (formats.iter().any(has_args), formats.iter().any(has_stack)) {
+            (true, _) => (6, 15),
+            (false, true) => (6, 6),
+            (false, false) => (6, 1),
+        };
         line.set_release(self.release.unwrap_or(guess), endian);
         let mut text = TraceText::new(line, long).with_overrun(self.overrun);
         if let Some(graph) = self.graph {
