@@ -79,6 +79,7 @@ pub mod cli;
 pub mod commands;
 pub mod decode;
 pub mod format;
+pub mod keeper;
 pub mod listen;
 pub mod live;
 pub mod names;

@@ -4,11 +4,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use ftrace_live::{cli::Cli, commands, terminal, tracefs::guard};
+use ftrace_live::{cli::Cli, commands, keeper, terminal};
 
 fn main() -> ExitCode {
-    // First of all: this process may be the guard of another one.
-    if guard::run_if_asked() {
+    // First of all: this process may be the keeper of another one.
+    if keeper::run_if_asked() {
         return ExitCode::SUCCESS;
     }
     match Cli::try_parse() {

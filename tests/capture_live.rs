@@ -11,7 +11,8 @@ use std::time::Duration;
 use byteorder::NativeEndian;
 use common::live::tracefs as live;
 use ftrace_live::capture::{self, CaptureOptions, CommandEnd, FreezeError, Frozen, clock_file::ClockFile};
-use ftrace_live::tracefs::{Guard, Selection, Setup, TraceClock, Tracefs};
+use ftrace_live::keeper::Keeper;
+use ftrace_live::tracefs::{Selection, Setup, TraceClock, Tracefs};
 
 fn options(tracefs: &Tracefs, folder: &Path, events: &[&str], command: &[&str]) -> CaptureOptions {
     let selected = Selection::parse(events).unwrap().resolve(&tracefs.events().unwrap()).unwrap();
@@ -182,7 +183,7 @@ fn what_cannot_be_captured_leaves_no_folder_and_no_instance() {
     let Some(tracefs) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("a/capture");
-    let guard = Guard::start_program(Path::new(env!("CARGO_BIN_EXE_ftrace-live")), &tracefs).unwrap();
+    let guard = Keeper::start_program(Path::new(env!("CARGO_BIN_EXE_ftrace-live")), &tracefs).unwrap();
     let stop = AtomicBool::new(false);
 
     let bad_filter = {

@@ -24,10 +24,11 @@ use std::time::{Duration, Instant};
 
 use crate::format::btf::Btf;
 use crate::format::{Endian, EventFormat, FormatError, HeaderPage, LongSize};
+use crate::keeper::Keeper;
 use crate::names::{Enums, hz};
 use crate::tracefs::{
-    ClockPair, CpuStats, EnableFailure, EventName, Guard, Instance, RawRead, Setup, StoppedCommand, TraceClock,
-    Tracefs, TracefsError,
+    ClockPair, CpuStats, EnableFailure, EventName, Instance, RawRead, Setup, StoppedCommand, TraceClock, Tracefs,
+    TracefsError,
 };
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
@@ -142,18 +143,18 @@ impl FreezeError {
 /// Not all was captured. A folder then goes again; a `trace.dat` stays if anything was recorded in it.
 pub fn capture(
     tracefs: &Tracefs,
-    guard: Option<&Arc<Guard>>,
+    keeper: Option<&Arc<Keeper>>,
     options: CaptureOptions,
     stop: &AtomicBool,
 ) -> Result<Frozen, FreezeError> {
     if is_dat_name(&options.folder) {
-        return record_dat(tracefs, guard, options, stop);
+        return record_dat(tracefs, keeper, options, stop);
     }
     let CaptureOptions { folder, mut setup, command, duration, kallsyms } = options;
     let mut folder = NewFolder::create(&folder)?;
     // Before our threads are kept out: see StoppedCommand.
     let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
-    let instance = Instance::create(tracefs, guard)?;
+    let instance = Instance::create(tracefs, keeper)?;
     setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
     let enabled = setup.apply(&instance)?;
     instance.start()?;
@@ -182,7 +183,7 @@ fn recorded_in(path: &Path) -> u64 {
 /// The same into a `trace.dat`, to which sub-buffers go as they come.
 fn record_dat(
     tracefs: &Tracefs,
-    guard: Option<&Arc<Guard>>,
+    keeper: Option<&Arc<Keeper>>,
     options: CaptureOptions,
     stop: &AtomicBool,
 ) -> Result<Frozen, FreezeError> {
@@ -191,7 +192,7 @@ fn record_dat(
 
     let CaptureOptions { folder: path, mut setup, command, duration, .. } = options;
     let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
-    let instance = Instance::create(tracefs, guard)?;
+    let instance = Instance::create(tracefs, keeper)?;
     setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
     let enabled = setup.apply(&instance)?;
     let mut recording = Recording::begin(tracefs, &instance, &path)?;
@@ -267,7 +268,7 @@ fn freeze(
     let stats = at_rest(instance)?;
 
     // The text first: reading it takes nothing out of the ring, reading the raw sub-buffers does.
-    copy(&instance.path().join("trace"), folder, "trace")?;
+    copy(instance.open("trace")?, folder, "trace")?;
     // At once behind the text, which took the names of tasks from there.
     for file in ["saved_cmdlines", "saved_tgids"] {
         optional(tracefs.read_bytes(file), file, folder, &mut warnings)?;
@@ -285,7 +286,9 @@ fn freeze(
     optional(tracefs.read_bytes("events/header_event"), "events/header_event", folder, &mut warnings)?;
     optional(tracefs.read_bytes("printk_formats"), "printk_formats", folder, &mut warnings)?;
     if kallsyms {
-        copy(Path::new("/proc/kallsyms"), folder, "kallsyms")?;
+        let text = tracefs.read_proc("kallsyms");
+        let text = text.map_err(|source| TracefsError::Io { action: "read", path: "/proc/kallsyms".into(), source })?;
+        folder.write("kallsyms", &text)?;
     }
 
     let mut formats = Vec::new();
@@ -301,7 +304,7 @@ fn freeze(
         folder.write(event.folder().join("format"), text.as_bytes())?;
         formats.extend(EventFormat::parse(&event.system, &text, header.long_size()));
     }
-    match constants(tracefs.root(), &formats) {
+    match constants(tracefs, &formats) {
         Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
         Ok(_) => {}
         Err(error) => {
@@ -362,9 +365,8 @@ fn drain(instance: &Instance, sub_buffer: usize, folder: &mut NewFolder) -> Resu
 
 /// Copies a file of any length. Not `std::io::copy`: its copy_file_range(2) is not for files that the kernel makes up as
 /// they are read.
-fn copy(from: &Path, folder: &mut NewFolder, to: &str) -> Result<(), FreezeError> {
-    let unreadable = |source| TracefsError::Io { action: "read", path: from.to_path_buf(), source };
-    let mut input = File::open(from).map_err(unreadable)?;
+fn copy(mut input: File, folder: &mut NewFolder, to: &str) -> Result<(), FreezeError> {
+    let unreadable = |source| TracefsError::Io { action: "read", path: to.into(), source };
     let (path, mut out) = folder.file(to)?;
     let mut buffer = vec![0; 1 << 20];
     loop {
@@ -397,7 +399,7 @@ fn optional(
 }
 
 /// The text of the `constants` file for these formats.
-fn constants(tracefs: &Path, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
+fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
     let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
     let mut enums = Enums::from(btf);
     enums.set_hz(hz::of_folder(tracefs));

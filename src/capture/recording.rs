@@ -51,8 +51,8 @@ impl Recording {
         if path.symlink_metadata().is_ok() {
             return Err(RecordingError::Exists(path.to_owned()));
         }
-        let mut description = Description::of_folder(instance.path(), Endian::NATIVE)?;
-        description.add_kernel_files(tracefs.root());
+        let mut description = Description::of_files(instance, Endian::NATIVE)?;
+        description.add_kernel_files(tracefs);
         description.options.uname = Some(super::freeze::uname().trim_end().to_owned());
         let clock = description.options.clock().unwrap_or(TraceClock::Other(String::new()));
         if let Some(pair) = ClockPair::take(&clock) {

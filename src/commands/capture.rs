@@ -11,8 +11,9 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::{list, live};
 use crate::capture::{self, CaptureOptions, CommandEnd};
 use crate::cli::CaptureArgs;
+use crate::keeper::Keeper;
 use crate::terminal;
-use crate::tracefs::{Guard, exit_code, remove_stale};
+use crate::tracefs::{exit_code, remove_stale};
 
 /// Captures.
 pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -24,14 +25,14 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    let guard = Guard::start(&tracefs)?;
+    let keeper = Keeper::start(&tracefs)?;
     for stale in remove_stale(&tracefs)? {
         terminal::say(format_args!("removed {}, left behind by an earlier run", stale.name));
     }
     terminal::say(format_args!("capturing {} events into {}", setup.events.len(), args.output.display()));
     let (folder, command, kallsyms) = (args.output.clone(), args.trace.command.clone(), args.kallsyms);
     let options = CaptureOptions { folder, setup, command, duration, kallsyms };
-    let frozen = capture::capture(&tracefs, Some(&guard), options, &stop)?;
+    let frozen = capture::capture(&tracefs, Some(&keeper), options, &stop)?;
     for failure in &frozen.failures {
         terminal::warn(failure);
     }

@@ -90,7 +90,7 @@ impl FeedbackGuard {
         if inodes == self.inodes {
             return found;
         }
-        let pids = udp::owners(&inodes);
+        let pids = instance.holders(&inodes);
         let new: BTreeSet<u32> = pids.difference(&self.pids).copied().collect();
         self.inodes = inodes;
         self.pids = pids;

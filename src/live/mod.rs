@@ -35,6 +35,7 @@ use mio::{Events, Interest};
 
 use crate::capture::recording::RecordingError;
 use crate::format::{Abi, Endian, EventFormat, FormatError, HeaderPage};
+use crate::keeper::Keeper;
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
@@ -42,8 +43,7 @@ use crate::osc::transport::SendCounts;
 use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::tracefs::{
-    CpuStats, EnableFailure, Enabled, EventName, Guard, Instance, Setup, StoppedCommand, Tracefs, TracefsError,
-    remove_stale,
+    CpuStats, EnableFailure, Enabled, EventName, Instance, Setup, StoppedCommand, Tracefs, TracefsError, remove_stale,
 };
 
 use feedback::FeedbackGuard;
@@ -166,7 +166,7 @@ pub fn trace(
 ) -> Result<(Traced, Vec<Outputs>), LiveError> {
     // Signals first: from here on Ctrl-C means an orderly end.
     let signals = Signals::register()?;
-    let guard = Guard::start(tracefs)?;
+    let keeper = Keeper::start(tracefs)?;
     for stale in remove_stale(tracefs)? {
         match stale.removed {
             Ok(()) => say(format!("removed {}, left behind by an earlier run that was killed", stale.name)),
@@ -175,7 +175,7 @@ pub fn trace(
     }
     // Before our threads are kept out: a child would inherit that.
     let command = if options.command.is_empty() { None } else { Some(StoppedCommand::spawn(&options.command)?) };
-    let instance = Instance::create(tracefs, Some(&guard))?;
+    let instance = Instance::create(tracefs, Some(&keeper))?;
     let session = Session::begin(tracefs, &instance, &options, command.as_ref(), outputs, say)?;
     let result = session.run(command, &options, signals, say);
     // The raw files are closed by now, so that the instance can go.

@@ -21,7 +21,7 @@ pub(super) fn of_events(tracefs: &Tracefs, formats: &[EventFormat], outputs: &Ou
     }
     names.enums = enums();
     if formats.iter().any(|format| hz::is_needed_by(&format.print_fmt)) {
-        names.enums.set_hz(hz::of_folder(tracefs.root()));
+        names.enums.set_hz(hz::of_folder(tracefs));
     }
     if outputs.text.is_some() {
         let symbolic = |format: &EventFormat| {
@@ -30,7 +30,7 @@ pub(super) fn of_events(tracefs: &Tracefs, formats: &[EventFormat], outputs: &Ou
                 || format.field("__probe_ip").is_some()
         };
         if formats.iter().any(symbolic) {
-            names.kallsyms = std::fs::read("/proc/kallsyms").map(|text| Kallsyms::parse(&text)).unwrap_or_default();
+            names.kallsyms = tracefs.read_proc("kallsyms").map(|text| Kallsyms::parse(&text)).unwrap_or_default();
         }
         names.printk_formats =
             tracefs.read_bytes("printk_formats").map(|text| PrintkFormats::parse(&text)).unwrap_or_default();

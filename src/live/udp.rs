@@ -2,7 +2,7 @@
 //!
 //! Own code rather than the `procfs` crate, whose `UdpNetEntry` leaves out the last column, `drops`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::path::Path;
@@ -47,22 +47,6 @@ pub(super) fn receivers<'s>(sockets: &'s [Socket], target: &SocketAddr) -> impl 
 pub(super) fn is_local(address: IpAddr) -> bool {
     // The kernel lets nobody bind to an address that is not its own.
     address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
-}
-
-/// The processes that hold any of these sockets, but for ourselves. Only root sees those of others.
-///
-/// It reads every process's descriptors, so it is for when something has changed.
-pub(super) fn owners(inodes: &BTreeSet<u64>) -> BTreeSet<u32> {
-    let links: BTreeSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
-    let ours = std::process::id();
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
-    let holds = |pid: &u32| {
-        let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-        let mut names = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
-        names.any(|name| name.to_str().is_some_and(|name| links.contains(name)))
-    };
-    if links.is_empty() { BTreeSet::new() } else { pids.filter(|pid| *pid != ours).filter(holds).collect() }
 }
 
 /// What the sockets of local targets had no room for.
@@ -151,6 +135,7 @@ fn ip(text: &str) -> Option<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     #[cfg(target_endian = "little")]
     #[test]
@@ -194,6 +179,7 @@ mod tests {
         let found: Vec<_> = receivers(&list, &address).collect();
         assert_eq!(found.iter().map(|socket| socket.local).collect::<Vec<_>>(), [address]);
         let inodes = BTreeSet::from([found[0].inode]);
+        let owners = |inodes| crate::keeper::holders(inodes, std::process::id());
         assert_eq!(owners(&inodes), BTreeSet::new(), "we are not our own receiver");
 
         let held = std::os::fd::OwnedFd::from(socket);

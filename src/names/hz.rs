@@ -6,6 +6,8 @@
 
 use std::path::Path;
 
+use crate::tracefs::Files;
+
 /// Its name among the constants.
 pub(crate) const NAME: &str = "HZ";
 
@@ -30,9 +32,9 @@ pub(crate) fn is_needed_by(print_fmt: &str) -> bool {
 }
 
 /// The number that the formats below `tracefs`, or a folder like it, tell.
-pub(crate) fn of_folder(tracefs: &Path) -> Option<i64> {
-    let events = tracefs.join("events/writeback");
-    let format = |event: &&str| std::fs::read(events.join(event).join("format")).ok();
+pub(crate) fn of_folder(tracefs: &(impl Files + ?Sized)) -> Option<i64> {
+    let events = Path::new("events/writeback");
+    let format = |event: &&str| tracefs.bytes(&events.join(event).join("format")).ok();
     TOLD_BY.iter().filter_map(format).find_map(|text| told_by(&String::from_utf8_lossy(&text)))
 }
 

@@ -1,7 +1,7 @@
-//! Reading and writing one control file, with the two habits that such files have and others do not.
+//! Reading one control file, with a habit that such files have and others do not.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 /// Bytes asked for with the first read. No file that answers once only (`header_page`, `filter`, `enable`, `id`) says
@@ -14,7 +14,11 @@ const FIRST_READ: usize = 1 << 16;
 /// files (`show_header`, `event_filter_read` in kernel/trace/trace_events.c) answer the first read and no other. They
 /// would be cut after 32 bytes without any error.
 pub(crate) fn read_control(path: &Path) -> io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    read_open(&mut File::open(path)?)
+}
+
+/// The same of one that is open.
+pub(crate) fn read_open(file: &mut File) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; FIRST_READ];
     let length = loop {
         match file.read(&mut bytes) {
@@ -27,9 +31,4 @@ pub(crate) fn read_control(path: &Path) -> io::Result<Vec<u8>> {
         file.read_to_end(&mut bytes)?;
     }
     Ok(bytes)
-}
-
-/// Writes to a control file as it is: no truncation, which to `set_event_pid` and its like means "forget all".
-pub(super) fn write_control(path: &Path, text: &str) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())
 }

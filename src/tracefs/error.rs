@@ -145,9 +145,14 @@ pub enum TracefsError {
         /// What the system said.
         source: io::Error,
     },
-    /// The guard process could not be started.
-    #[error("cannot start the guard process, which removes the trace instance should this program be killed: {0}")]
-    Guard(String),
+    /// The keeper process could not be started.
+    #[error("cannot start the keeper process, which owns the trace instance and removes it at whatever end: {0}")]
+    Keeper(String),
+    /// The keeper process has ended, and with it what we can do.
+    #[error(
+        "the keeper process has ended, so nothing can be set or removed any more: start again, which removes what is left"
+    )]
+    KeeperGone,
     /// Anything else that a control file said.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
@@ -162,8 +167,11 @@ pub enum TracefsError {
 
 impl TracefsError {
     /// The error for `source`, met when `action` was tried on `path`.
-    pub(super) fn io(action: &'static str, path: &Path, source: io::Error) -> TracefsError {
+    pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> TracefsError {
         let path = path.to_path_buf();
+        if source.kind() == io::ErrorKind::BrokenPipe {
+            return TracefsError::KeeperGone;
+        }
         match source.raw_os_error() {
             Some(libc::EACCES | libc::EPERM) if rustix::process::geteuid().is_root() => {
                 TracefsError::Denied { action, path, source }

@@ -1,10 +1,11 @@
 //! Which events there are, and their `format` files; of a live tracefs and of a capture folder alike.
 
 use std::fmt;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::files::Files;
 use super::{Kind, Tracefs, TracefsError};
 
 /// The system of the records that the tracer itself writes (`print`, `kernel_stack`, `function`). They have format
@@ -69,7 +70,7 @@ impl Tracefs {
             return Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect());
         }
         let mut events = Vec::new();
-        for system in folders(&self.root().join("events"))? {
+        for system in self.folders_in(Path::new("events"))? {
             if system != FTRACE {
                 events.extend(self.events_of(&system)?);
             }
@@ -83,18 +84,25 @@ impl Tracefs {
     /// # Errors
     /// `events/ftrace` cannot be read. Where it is missing there are none.
     pub fn tracer_records(&self) -> Result<Vec<EventName>, TracefsError> {
-        if !self.root().join("events").join(FTRACE).is_dir() {
-            return Ok(Vec::new());
-        }
-        let mut events = self.events_of(FTRACE)?;
+        let mut events = match self.events_of(FTRACE) {
+            Err(TracefsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
+            events => events?,
+        };
         events.sort();
         Ok(events)
     }
 
     fn events_of(&self, system: &str) -> Result<Vec<EventName>, TracefsError> {
-        let dir = self.root().join("events").join(system);
-        let names = folders(&dir)?.into_iter().filter(|name| dir.join(name).join("format").is_file());
+        let dir = Path::new("events").join(system);
+        // Of a running kernel, every folder of a group is an event.
+        let is_event =
+            |name: &String| self.kind() == Kind::Live || self.root().join(&dir).join(name).join("format").is_file();
+        let names = self.folders_in(&dir)?.into_iter().filter(is_event);
         Ok(names.map(|name| EventName::new(system, name)).collect())
+    }
+
+    fn folders_in(&self, dir: &Path) -> Result<Vec<String>, TracefsError> {
+        self.folders(dir).map_err(|e| TracefsError::io("read", &self.root().join(dir), e))
     }
 
     /// The text of an event's `format` file. It is the same for the top level and for each instance.
@@ -112,19 +120,4 @@ impl Tracefs {
     pub fn tracers(&self) -> Result<Vec<String>, TracefsError> {
         Ok(self.read("available_tracers")?.split_whitespace().map(str::to_string).collect())
     }
-}
-
-/// The names of the folders in `dir`; links to folders count, names that are no UTF-8 do not.
-fn folders(dir: &Path) -> Result<Vec<String>, TracefsError> {
-    let entries = fs::read_dir(dir).map_err(|e| TracefsError::io("read", dir, e))?;
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|e| TracefsError::io("read", dir, e))?;
-        if let Ok(name) = entry.file_name().into_string()
-            && entry.path().is_dir()
-        {
-            names.push(name);
-        }
-    }
-    Ok(names)
 }

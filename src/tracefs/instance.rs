@@ -1,33 +1,21 @@
 //! A private instance: a set of rings and switches of our own, which nobody else's tracing sees or disturbs.
 //!
 //! Made with tracing off, so that nothing is recorded before all is set; removed by [`Instance::close`], by `Drop` (on a
-//! panic too), and where neither runs, by the [`Guard`].
+//! panic too), and where neither runs, by the [`Keeper`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::fs::{FlockOperation, flock};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::control::{read_control, write_control};
-use super::teardown::{PREFIX, remove_instance};
-use super::{
-    CpuList, CpuStats, EventName, Guard, Kind, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError,
-};
-
-/// How long an instance that somebody else has open is tried to be removed before it is left to the guard.
-const PATIENCE: Duration = Duration::from_millis(500);
-
-/// Instances made by this process: the second and later ones get a number behind the pid.
-static MADE: AtomicU32 = AtomicU32::new(0);
+use super::files::{Files, bytes_of, folders_of};
+use super::{CpuList, CpuStats, EventName, Kind, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError};
+use crate::keeper::{Answer, Base, Hands, Keeper, MOST_TASKS, Request, Setting};
 
 /// A private instance, removed when it is dropped.
 ///
@@ -39,9 +27,7 @@ pub struct Instance {
     name: String,
     path: PathBuf,
     cpus: Vec<u32>,
-    guard: Option<Arc<Guard>>,
-    /// Locked as long as we live: so a later start knows that this instance is not stale.
-    _lock: File,
+    access: Access,
     removed: bool,
 }
 
@@ -111,75 +97,30 @@ impl EventFilter {
 }
 
 impl Instance {
-    /// Makes an instance `ftrace-live-<pid>` with tracing off. The guard, where there is one, is told before.
+    /// Makes an instance `ftrace-live-<pid>` with tracing off; the keeper makes it and owns it, where there is one.
     ///
     /// # Errors
     /// [`TracefsError::NotRoot`] and its like; [`TracefsError::ReadOnly`] for a capture folder.
-    pub fn create(tracefs: &Tracefs, guard: Option<&Arc<Guard>>) -> Result<Instance, TracefsError> {
+    pub fn create(tracefs: &Tracefs, keeper: Option<&Arc<Keeper>>) -> Result<Instance, TracefsError> {
         if tracefs.kind() != Kind::Live {
             return Err(TracefsError::ReadOnly(tracefs.root().to_path_buf()));
         }
-        let pid = std::process::id();
-        loop {
-            let name = match MADE.fetch_add(1, Ordering::Relaxed) {
-                0 => format!("{PREFIX}{pid}"),
-                n => format!("{PREFIX}{pid}-{n}"),
-            };
-            let path = tracefs.root().join("instances").join(&name);
-            if let Some(guard) = guard {
-                guard.watch(&name)?;
-            }
-            match fs::create_dir(&path) {
-                Ok(()) => return Instance::made(tracefs, name, path, guard),
-                // A stale one of a process that had our pid, and that could not be removed: not ours, so not watched.
-                Err(e) => {
-                    if let Some(guard) = guard {
-                        guard.forget(&name);
-                    }
-                    if e.kind() != io::ErrorKind::AlreadyExists {
-                        return Err(TracefsError::io("create", &path, e));
-                    }
-                }
-            }
-        }
-    }
-
-    fn made(
-        tracefs: &Tracefs,
-        name: String,
-        path: PathBuf,
-        guard: Option<&Arc<Guard>>,
-    ) -> Result<Instance, TracefsError> {
-        let open_error = |e| TracefsError::io("open", &path, e);
-        let lock = match File::open(&path) {
-            Ok(lock) => lock,
-            Err(e) => {
-                let _ = remove_instance(&path, PATIENCE);
-                return Err(open_error(e));
-            }
-        };
-        let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+        let hands = Mutex::new(Hands::new(tracefs.root(), std::process::id()));
+        let access = keeper.map_or(Access::Own(hands), |keeper| Access::Kept(keeper.clone()));
+        let failed = |e| TracefsError::io("create an instance in", &tracefs.root().join("instances"), e);
+        let made = access.ask(&Request::Make).map_err(failed)?;
+        let name = made.words.into_iter().next().unwrap_or_default();
+        let path = tracefs.root().join("instances").join(&name);
         // From here on `Drop` cleans up, whichever step fails.
-        let mut instance = Instance {
-            tracefs: tracefs.clone(),
-            name,
-            path,
-            cpus: Vec::new(),
-            guard: guard.cloned(),
-            _lock: lock,
-            removed: false,
-        };
-        // A new instance begins with tracing on.
-        instance.stop()?;
+        let mut instance = Instance { tracefs: tracefs.clone(), name, path, cpus: Vec::new(), access, removed: false };
         instance.cpus = instance.list_cpus()?;
         Ok(instance)
     }
 
     fn list_cpus(&self) -> Result<Vec<u32>, TracefsError> {
-        let dir = self.path.join("per_cpu");
-        let entries = fs::read_dir(&dir).map_err(|e| TracefsError::io("read", &dir, e))?;
-        let mut cpus: Vec<u32> =
-            entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("cpu")?.parse().ok()).collect();
+        let folders = self.folders(Path::new("per_cpu"));
+        let folders = folders.map_err(|e| TracefsError::io("read", &self.path.join("per_cpu"), e))?;
+        let mut cpus: Vec<u32> = folders.iter().filter_map(|folder| folder.strip_prefix("cpu")?.parse().ok()).collect();
         cpus.sort_unstable();
         Ok(cpus)
     }
@@ -212,13 +153,29 @@ impl Instance {
     /// # Errors
     /// The file is missing or cannot be read.
     pub fn read_bytes(&self, file: impl AsRef<Path>) -> Result<Vec<u8>, TracefsError> {
-        let path = self.path.join(file);
-        read_control(&path).map_err(|e| TracefsError::io("read", &path, e))
+        self.bytes(file.as_ref()).map_err(|e| TracefsError::io("read", &self.path.join(file), e))
     }
 
-    fn write(&self, file: impl AsRef<Path>, text: &str) -> Result<(), TracefsError> {
-        let path = self.path.join(file);
-        write_control(&path, text).map_err(|e| TracefsError::io("write", &path, e))
+    /// Opens a file of the instance for reading.
+    ///
+    /// # Errors
+    /// The file is missing, or not one of those that may be read.
+    pub fn open(&self, file: impl AsRef<Path>) -> Result<File, TracefsError> {
+        self.open_file(file.as_ref()).map_err(|e| TracefsError::io("open", &self.path.join(file), e))
+    }
+
+    fn open_file(&self, file: &Path) -> io::Result<File> {
+        let answer = self.access.ask(&Request::Open(Base::Instance(self.name.clone()), file.to_owned()))?;
+        answer.file.ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Changes a setting, by whoever has the right to.
+    fn change(&self, setting: Setting) -> io::Result<()> {
+        self.access.ask(&Request::Set(self.name.clone(), setting)).map(drop)
+    }
+
+    fn set(&self, file: &str, setting: Setting) -> Result<(), TracefsError> {
+        self.change(setting).map_err(|e| TracefsError::io("write", &self.path.join(file), e))
     }
 
     /// The layout of this instance's sub-buffers: the top level's differs once
@@ -236,8 +193,9 @@ impl Instance {
     /// [`TracefsError::NoClock`] where this kernel has no such clock.
     pub fn set_clock(&self, clock: &TraceClock) -> Result<(), TracefsError> {
         let path = self.path.join("trace_clock");
-        write_control(&path, clock.name()).map_err(|e| {
-            if e.raw_os_error() != Some(libc::EINVAL) {
+        self.change(Setting::Clock(clock.name().to_owned())).map_err(|e| {
+            // EPERM: no name that a clock can have.
+            if !matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) {
                 return TracefsError::io("write", &path, e);
             }
             let available = self.clocks().map(|clocks| clocks.available).unwrap_or_default();
@@ -257,10 +215,10 @@ impl Instance {
     /// # Errors
     /// The file cannot be written.
     pub fn set_buffer_percent(&self, percent: u8) -> Result<(), TracefsError> {
-        if !self.path.join("buffer_percent").exists() {
-            return Ok(());
+        match self.set("buffer_percent", Setting::BufferPercent(percent)) {
+            Err(TracefsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
         }
-        self.write("buffer_percent", &percent.to_string())
     }
 
     /// Sets the size of each CPU's ring, KiB. Before the events are enabled: resizing needs the ring at rest.
@@ -269,7 +227,7 @@ impl Instance {
     /// [`TracefsError::BufferTooLarge`] where there is no memory for it.
     pub fn set_buffer_kib(&self, kib: u64) -> Result<(), TracefsError> {
         let path = self.path.join("buffer_size_kb");
-        write_control(&path, &kib.to_string()).map_err(|e| match e.raw_os_error() {
+        self.change(Setting::BufferKib(kib)).map_err(|e| match e.raw_os_error() {
             Some(libc::ENOMEM | libc::EINVAL | libc::EOVERFLOW | libc::ERANGE) => {
                 TracefsError::BufferTooLarge { kib, cpus: self.cpus.len() }
             }
@@ -282,10 +240,12 @@ impl Instance {
     /// # Errors
     /// The kernel refuses the size, or has no such file.
     pub fn set_sub_buffer_kib(&self, kib: u32) -> Result<(), TracefsError> {
-        if !self.path.join("buffer_subbuf_size_kb").exists() {
-            return Err(TracefsError::NoSubBufferSizes);
+        match self.set("buffer_subbuf_size_kb", Setting::SubBufferKib(kib)) {
+            Err(TracefsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Err(TracefsError::NoSubBufferSizes)
+            }
+            done => done,
         }
-        self.write("buffer_subbuf_size_kb", &kib.to_string())
     }
 
     /// Keeps the events of these tasks (thread ids) out, in addition to those kept out already.
@@ -293,11 +253,10 @@ impl Instance {
     /// # Errors
     /// The file cannot be written.
     pub fn exclude_tasks(&self, tids: impl IntoIterator<Item = u32>) -> Result<(), TracefsError> {
-        // Opened without O_TRUNC, so what is there stays.
-        self.write_words("set_event_notrace_pid", tids)
+        self.set_tasks("set_event_notrace_pid", tids, Setting::Exclude)
     }
 
-    /// Keeps out all threads that this process has now, and the guard.
+    /// Keeps out all threads that this process has now, and the keeper.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -305,10 +264,16 @@ impl Instance {
         self.exclude_tasks(self.our_tasks())
     }
 
-    /// The threads that this process has now, and the guard.
+    /// The threads that this process has now, and the keeper.
     pub fn our_tasks(&self) -> BTreeSet<u32> {
-        let guard = self.guard.as_ref().map(|guard| guard.pid());
-        tasks_of(std::process::id()).into_iter().flatten().chain(guard).collect()
+        let keeper = self.access.keeper().map(|keeper| keeper.pid());
+        tasks_of(std::process::id()).into_iter().flatten().chain(keeper).collect()
+    }
+
+    /// The processes that hold any of the sockets with these inodes, but for ourselves. Only root sees those of others.
+    pub(crate) fn holders(&self, inodes: &BTreeSet<u64>) -> BTreeSet<u32> {
+        let answer = self.access.ask(&Request::Holders(inodes.iter().copied().collect()));
+        answer.map(|answer| answer.words.iter().filter_map(|pid| pid.parse().ok()).collect()).unwrap_or_default()
     }
 
     /// Lets only the events of these processes in, each with all the threads it has now, in addition to those let in
@@ -321,12 +286,17 @@ impl Instance {
         for pid in pids {
             tids.extend(tasks_of(*pid).ok_or(TracefsError::NoSuchProcess(*pid))?);
         }
-        self.write_words("set_event_pid", tids)
+        self.set_tasks("set_event_pid", tids, Setting::Only)
     }
 
-    fn write_words(&self, file: &str, words: impl IntoIterator<Item = u32>) -> Result<(), TracefsError> {
-        let words: Vec<String> = words.into_iter().map(|word| word.to_string()).collect();
-        if words.is_empty() { Ok(()) } else { self.write(file, &words.join(" ")) }
+    fn set_tasks(
+        &self,
+        file: &str,
+        tids: impl IntoIterator<Item = u32>,
+        setting: fn(Vec<u32>) -> Setting,
+    ) -> Result<(), TracefsError> {
+        let tids: Vec<u32> = tids.into_iter().collect();
+        tids.chunks(MOST_TASKS).try_for_each(|tids| self.set(file, setting(tids.to_vec())))
     }
 
     /// Lets children inherit their parent's place in [`only_processes`](Instance::only_processes) and
@@ -343,7 +313,7 @@ impl Instance {
     /// # Errors
     /// The kernel has no such option, or refuses it.
     pub fn set_option(&self, option: &str, on: bool) -> Result<(), TracefsError> {
-        self.write("trace_options", &format!("{}{option}", if on { "" } else { "no" }))
+        self.set("trace_options", Setting::Option(option.to_owned(), on))
     }
 
     /// Records on these CPUs only.
@@ -357,7 +327,7 @@ impl Instance {
             let reason = format!("there is no CPU {missing}; there are {}", there_are.join(","));
             return Err(TracefsError::BadCpus { list: list.join(","), reason });
         }
-        self.write("tracing_cpumask", &cpus.mask())
+        self.set("tracing_cpumask", Setting::Cpus(cpus.mask()))
     }
 
     /// Sets the kernel's own filter on those of `selected` that the filter names.
@@ -370,7 +340,7 @@ impl Instance {
         for event in events {
             let file = event.folder().join("filter");
             let path = self.path.join(&file);
-            if let Err(e) = write_control(&path, &filter.condition) {
+            if let Err(e) = self.change(Setting::Filter(event.clone(), filter.condition.clone())) {
                 if e.raw_os_error() != Some(libc::EINVAL) {
                     return Err(TracefsError::io("write", &path, e));
                 }
@@ -397,7 +367,8 @@ impl Instance {
     /// # Errors
     /// The kernel refuses it.
     pub fn set_condition(&self, event: &EventName, condition: &str) -> Result<(), TracefsError> {
-        self.write(event.folder().join("filter"), condition)
+        self.change(Setting::Filter(event.clone(), condition.to_owned()))
+            .map_err(|e| TracefsError::io("write", &self.path.join(event.folder()).join("filter"), e))
     }
 
     /// The last entry of `error_log`, or an empty text.
@@ -424,13 +395,12 @@ impl Instance {
         let mut failures = Vec::new();
         for (system, group) in asked {
             let whole = in_group.get(system) == Some(&group.len());
-            if whole && self.write(Path::new("events").join(system).join("enable"), "1").is_ok() {
+            if whole && self.change(Setting::Group(system.to_owned(), true)).is_ok() {
                 continue;
             }
             // The group's switch goes on after a refusal and does not say whose it was: so each one by itself.
             for event in group {
-                let path = self.path.join(event.folder()).join("enable");
-                if let Err(source) = write_control(&path, "1") {
+                if let Err(source) = self.change(Setting::Event(event.clone(), true)) {
                     failures.push(EnableFailure { event: event.clone(), source });
                 }
             }
@@ -443,12 +413,21 @@ impl Instance {
         Ok(Enabled { events: on, failures })
     }
 
+    /// Switches one event off.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn disable(&self, event: &EventName) -> Result<(), TracefsError> {
+        self.change(Setting::Event(event.clone(), false))
+            .map_err(|e| TracefsError::io("write", &self.path.join(event.folder()).join("enable"), e))
+    }
+
     /// Switches all events off.
     ///
     /// # Errors
     /// The switch cannot be written.
     pub fn disable_all(&self) -> Result<(), TracefsError> {
-        self.write("events/enable", "0")
+        self.set("events/enable", Setting::NoEvents)
     }
 
     /// Sets the tracer (`function`, `blk`, `nop`, …), for `function` tracers on the functions that match `functions`
@@ -464,10 +443,10 @@ impl Instance {
             TracefsError::TracerRefused { tracer: tracer.to_string(), reason, available: available.trim().to_string() }
         };
         for function in functions {
-            write_control(&self.path.join("set_ftrace_filter"), function)
+            self.change(Setting::Function(function.clone()))
                 .map_err(|e| refused(&format!("set_ftrace_filter {function:?}"), e))?;
         }
-        write_control(&self.path.join("current_tracer"), tracer).map_err(|e| refused("current_tracer", e))
+        self.change(Setting::Tracer(tracer.to_owned())).map_err(|e| refused("current_tracer", e))
     }
 
     /// Begins to record.
@@ -475,7 +454,7 @@ impl Instance {
     /// # Errors
     /// The switch cannot be written.
     pub fn start(&self) -> Result<(), TracefsError> {
-        self.write("tracing_on", "1")
+        self.set("tracing_on", Setting::Record(true))
     }
 
     /// Stops recording; the ring stays as it is: this freezes it.
@@ -483,7 +462,7 @@ impl Instance {
     /// # Errors
     /// The switch cannot be written.
     pub fn stop(&self) -> Result<(), TracefsError> {
-        self.write("tracing_on", "0")
+        self.set("tracing_on", Setting::Record(false))
     }
 
     /// Whether it records.
@@ -499,7 +478,7 @@ impl Instance {
     /// # Errors
     /// The file cannot be written: EBADF while tracing is off.
     pub fn mark(&self, text: &str) -> Result<(), TracefsError> {
-        self.write("trace_marker", text)
+        self.set("trace_marker", Setting::Mark(text.to_owned()))
     }
 
     /// Opens each CPU's `trace_pipe_raw`, ascending by CPU, non-blocking.
@@ -512,9 +491,7 @@ impl Instance {
     }
 
     fn open_raw_of(&self, cpu: u32) -> Result<RawBuffer, TracefsError> {
-        let path = self.path.join(format!("per_cpu/cpu{cpu}/trace_pipe_raw"));
-        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(&path);
-        file.map(|file| RawBuffer::new(cpu, file)).map_err(|e| TracefsError::io("open", &path, e))
+        self.open(format!("per_cpu/cpu{cpu}/trace_pipe_raw")).map(|file| RawBuffer::new(cpu, file))
     }
 
     /// The counts of one CPU's ring.
@@ -525,7 +502,7 @@ impl Instance {
         self.read(format!("per_cpu/cpu{cpu}/stats")).map(|text| CpuStats::parse(&text))
     }
 
-    /// Stops and removes the instance, and says if that failed. Then the guard keeps it in mind and tries again after
+    /// Stops and removes the instance, and says if that failed. Then the keeper keeps it in mind and tries again after
     /// our end.
     ///
     /// # Errors
@@ -539,17 +516,47 @@ impl Instance {
             return Ok(());
         }
         self.removed = true;
-        remove_instance(&self.path, PATIENCE)?;
-        if let Some(guard) = &self.guard {
-            guard.forget(&self.name);
+        let removed = self.access.ask(&Request::Remove(self.name.clone()));
+        removed.map(drop).map_err(|e| TracefsError::io("remove", &self.path, e))
+    }
+}
+
+impl Files for Instance {
+    fn bytes(&self, file: &Path) -> io::Result<Vec<u8>> {
+        bytes_of(self.open_file(file)?)
+    }
+
+    fn folders(&self, folder: &Path) -> io::Result<Vec<String>> {
+        folders_of(&self.open_file(folder)?)
+    }
+}
+
+/// Who does what an instance needs: a keeper, or we ourselves.
+#[derive(Debug)]
+enum Access {
+    Own(Mutex<Hands>),
+    Kept(Arc<Keeper>),
+}
+
+impl Access {
+    fn ask(&self, request: &Request) -> io::Result<Answer> {
+        match self {
+            Access::Own(hands) => hands.lock().unwrap_or_else(PoisonError::into_inner).carry_out(request),
+            Access::Kept(keeper) => keeper.ask(request),
         }
-        Ok(())
+    }
+
+    fn keeper(&self) -> Option<&Keeper> {
+        match self {
+            Access::Own(_) => None,
+            Access::Kept(keeper) => Some(keeper),
+        }
     }
 }
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // Nobody is left to tell; the guard tries again.
+        // Nobody is left to tell; the keeper tries again.
         let _ = self.remove();
     }
 }

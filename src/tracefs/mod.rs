@@ -8,7 +8,7 @@
 //!
 //! 1. [`Tracefs::find`] (or [`Tracefs::at`]) and [`Tracefs::events`];
 //! 2. [`Selection::parse`] and [`Selection::resolve`]: which events, before anything is touched;
-//! 3. [`Guard::start`]: the small process which removes our instance should we be killed;
+//! 3. [`Keeper::start`](crate::keeper::Keeper::start): the small process which owns the instance, and removes it at whatever end;
 //! 4. [`remove_stale`]: instances whose owner was killed together with its guard;
 //! 5. [`Instance::create`], its `set_…` functions, [`Instance::enable`], [`Instance::open_raw`],
 //!    [`Instance::start`];
@@ -20,23 +20,22 @@ mod control;
 mod cpus;
 mod error;
 mod events;
-pub mod guard;
+mod files;
 mod instance;
 mod mount;
 mod raw;
 mod select;
 mod setup;
 mod stale;
-mod teardown;
 
 pub use clock::{ClockPair, TraceClock, TraceClocks};
 pub use command::{StoppedCommand, exit_code};
-pub(crate) use control::read_control;
 pub use cpus::CpuList;
 pub use error::TracefsError;
 pub use events::EventName;
-pub use guard::Guard;
+pub(crate) use files::Files;
 pub use instance::{EnableFailure, Enabled, EventFilter, Instance, tasks_of};
+pub(crate) use mount::is_tracefs;
 pub use mount::{Kind, Tracefs};
 pub use raw::{CpuStats, RawBuffer, RawRead};
 pub use select::{Selected, Selection, Unmatched};

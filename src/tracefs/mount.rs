@@ -1,11 +1,13 @@
 //! Where tracefs is: found, mounted, or given (`--tracefs DIR`).
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::TracefsError;
-use super::control::read_control;
+use super::files::{Files, bytes_of, folders_of};
+use crate::keeper::{Answer, Base, Hands, Keeper, Request};
 
 /// Where the kernel wants tracefs, and where it was before 4.1 (there debugfs mounts it by itself on first use).
 const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -28,6 +30,8 @@ pub struct Tracefs {
     root: PathBuf,
     kind: Kind,
     mounted_by_us: bool,
+    /// Who opens its files, where that is not ourselves.
+    keeper: Option<Arc<Keeper>>,
 }
 
 impl Tracefs {
@@ -39,7 +43,7 @@ impl Tracefs {
     /// [`NotRoot`](TracefsError::NotRoot) where it is mounted but closed to us.
     pub fn find() -> Result<Tracefs, TracefsError> {
         if let Some(root) = mounted() {
-            return Tracefs { root, kind: Kind::Live, mounted_by_us: false }.checked();
+            return Tracefs { root, kind: Kind::Live, mounted_by_us: false, keeper: None }.checked();
         }
         let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
         if !filesystems.lines().any(|line| line.split_whitespace().last() == Some("tracefs")) {
@@ -51,7 +55,7 @@ impl Tracefs {
         let root = PathBuf::from(USUAL[0]);
         rustix::mount::mount("nodev", &root, "tracefs", rustix::mount::MountFlags::empty(), None)
             .map_err(|errno| TracefsError::Mount { at: root.clone(), source: errno.into() })?;
-        Tracefs { root, kind: Kind::Live, mounted_by_us: true }.checked()
+        Tracefs { root, kind: Kind::Live, mounted_by_us: true, keeper: None }.checked()
     }
 
     /// The tracefs at `dir`: another mount of it, or a capture folder.
@@ -61,7 +65,7 @@ impl Tracefs {
     pub fn at(dir: impl Into<PathBuf>) -> Result<Tracefs, TracefsError> {
         let root = dir.into();
         let kind = if is_tracefs(&root) { Kind::Live } else { Kind::Capture };
-        Tracefs { root, kind, mounted_by_us: false }.checked()
+        Tracefs { root, kind, mounted_by_us: false, keeper: None }.checked()
     }
 
     /// Opens `events/` once, so that a refusal is said before anything else is done.
@@ -91,6 +95,34 @@ impl Tracefs {
         self.mounted_by_us
     }
 
+    /// The same, its files opened and its instances made by `keeper`: for a process that has given up its rights.
+    pub fn through(mut self, keeper: &Arc<Keeper>) -> Tracefs {
+        self.keeper = Some(keeper.clone());
+        self
+    }
+
+    /// Asks for something that concerns no instance of ours.
+    pub(super) fn ask(&self, request: &Request) -> io::Result<Answer> {
+        match &self.keeper {
+            Some(keeper) => keeper.ask(request),
+            None => Hands::new(&self.root, std::process::id()).carry_out(request),
+        }
+    }
+
+    /// Opens a file or folder below the top one. `None`: we open it ourselves.
+    fn open_kept(&self, base: Base, path: &Path) -> Option<io::Result<File>> {
+        let answer = self.keeper.as_ref()?.ask(&Request::Open(base, path.to_owned()));
+        Some(answer.and_then(|answer| answer.file.ok_or_else(|| io::ErrorKind::NotFound.into())))
+    }
+
+    /// The bytes of a file of `/proc` that only root sees as it is: `kallsyms`.
+    pub(crate) fn read_proc(&self, file: &str) -> io::Result<Vec<u8>> {
+        match self.open_kept(Base::Proc, Path::new(file)) {
+            Some(file) => bytes_of(file?),
+            None => fs::read(Path::new("/proc").join(file)),
+        }
+    }
+
     /// The text of a file below the top folder, as `printk_formats`. Bytes that are no UTF-8 (a task's name may hold
     /// any) become U+FFFD.
     ///
@@ -105,12 +137,22 @@ impl Tracefs {
     /// # Errors
     /// The file is missing or closed to us.
     pub fn read_bytes(&self, file: impl AsRef<Path>) -> Result<Vec<u8>, TracefsError> {
-        let path = self.root.join(file);
-        read_control(&path).map_err(|e| TracefsError::io("read", &path, e))
+        let path = self.root.join(&file);
+        self.bytes(file.as_ref()).map_err(|e| TracefsError::io("read", &path, e))
     }
 }
 
-fn is_tracefs(dir: &Path) -> bool {
+impl Files for Tracefs {
+    fn bytes(&self, file: &Path) -> io::Result<Vec<u8>> {
+        self.open_kept(Base::Top, file).map_or_else(|| self.root.bytes(file), |file| bytes_of(file?))
+    }
+
+    fn folders(&self, folder: &Path) -> io::Result<Vec<String>> {
+        self.open_kept(Base::Top, folder).map_or_else(|| self.root.folders(folder), |folder| folders_of(&folder?))
+    }
+}
+
+pub(crate) fn is_tracefs(dir: &Path) -> bool {
     // The width and sign of f_type differ between architectures.
     #[allow(clippy::unnecessary_cast)]
     rustix::fs::statfs(dir).is_ok_and(|stat| stat.f_type as i64 == TRACEFS_MAGIC)

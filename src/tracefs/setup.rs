@@ -22,7 +22,7 @@ pub struct Setup {
     pub cpus: Option<CpuList>,
     /// The processes to record, with what they start; all where empty.
     pub processes: Vec<u32>,
-    /// Tasks to keep out besides ourselves and the guard, by thread id.
+    /// Tasks to keep out besides ourselves and the keeper, by thread id.
     pub excluded: Vec<u32>,
     /// Filters on the events.
     pub filters: Vec<EventFilter>,

@@ -1,20 +1,13 @@
-//! Instances that an earlier `ftrace-live` left behind, because it was killed together with its guard.
+//! Instances that an earlier `ftrace-live` left behind, because it was killed together with its keeper.
 //!
 //! An owner holds a flock(2) on its instance's folder, which the kernel lets go when the owner dies, however it dies. So
 //! an instance of our name without a lock has no owner. That holds across pid namespaces and re-used pids, where the
 //! pid in the name says nothing.
 
-use std::fs::{self, File};
-use std::path::Path;
-use std::time::Duration;
+use std::io;
 
-use rustix::fs::{FlockOperation, flock};
-
-use super::teardown::{instance_path, owner, remove_instance};
 use super::{Tracefs, TracefsError};
-
-/// Between its mkdir and its lock an instance has an owner and no lock: a young one, whose pid lives, is left alone.
-const YOUNG: Duration = Duration::from_secs(5);
+use crate::keeper::Request;
 
 /// A stale instance that was found.
 #[derive(Debug)]
@@ -31,23 +24,17 @@ pub struct Stale {
 /// `instances/` cannot be read.
 pub fn remove_stale(tracefs: &Tracefs) -> Result<Vec<Stale>, TracefsError> {
     let instances = tracefs.root().join("instances");
-    let entries = fs::read_dir(&instances).map_err(|e| TracefsError::io("read", &instances, e))?;
-    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let stale = names.filter(|name| owner(name).is_some_and(|pid| is_stale(&instances.join(name), pid)));
-    Ok(stale
-        .map(|name| {
-            let removed = remove_instance(&instance_path(tracefs.root(), &name), Duration::from_millis(200));
-            Stale { name, removed }
-        })
-        .collect())
-}
-
-fn is_stale(path: &Path, pid: u32) -> bool {
-    let Ok(folder) = File::open(path) else { return false };
-    if flock(&folder, FlockOperation::NonBlockingLockExclusive).is_err() {
-        return false;
-    }
-    let alive = Path::new("/proc").join(pid.to_string()).exists();
-    let age = folder.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|made| made.elapsed().ok());
-    !(alive && age.is_some_and(|age| age < YOUNG))
+    let answer = tracefs.ask(&Request::RemoveStale).map_err(|e| TracefsError::io("read", &instances, e))?;
+    let stale = answer.words.chunks_exact(2).map(|pair| {
+        let name = pair[0].clone();
+        let removed = match pair[1].parse() {
+            Ok(0) => Ok(()),
+            errno => {
+                let source = io::Error::from_raw_os_error(errno.unwrap_or(libc::EIO));
+                Err(TracefsError::io("remove", &instances.join(&name), source))
+            }
+        };
+        Stale { name, removed }
+    });
+    Ok(stale.collect())
 }

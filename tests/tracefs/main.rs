@@ -5,8 +5,8 @@
 mod command;
 #[path = "../common/mod.rs"]
 mod common;
-mod guard;
 mod instance;
+mod keeper;
 mod mount;
 mod stale;
 

@@ -1,7 +1,7 @@
 //! What a file to be written says of the traced kernel: taken from a capture folder, from tracefs, or from another file.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +9,7 @@ use super::{DatError, EventText, Metadata, Options, TraceDat};
 use crate::{
     capture::clock_file::ClockFile,
     format::{Endian, HeaderPage, LongSize},
-    tracefs::{ClockPair, TraceClock, read_control},
+    tracefs::{ClockPair, Files, TraceClock, Tracefs},
 };
 
 /// What a file to be written says of the traced kernel and of the recording.
@@ -40,16 +40,29 @@ pub struct DescriptionError {
 }
 
 impl Description {
-    /// The description in a folder that mirrors tracefs: a capture folder, or an instance's own folder.
+    /// The description in a folder that mirrors tracefs: a capture folder.
+    pub fn of_folder(folder: &Path, endian: Endian) -> Result<Description, DescriptionError> {
+        let mut description = Description::of_files(folder, endian)?;
+        if let Some(pair) = ClockFile::load(folder).and_then(|file| file.pair) {
+            description.options.set_wall_clock(&pair);
+        }
+        Ok(description)
+    }
+
+    /// The same of an instance, or of anything else that has such files.
     ///
     /// Of an instance, `kallsyms` and `printk_formats` lie elsewhere: complete them with
     /// [`Description::add_kernel_files`].
-    pub fn of_folder(folder: &Path, endian: Endian) -> Result<Description, DescriptionError> {
-        let header_path = folder.join("events/header_page");
-        let header_page = text(&header_path)?;
+    pub(in crate::capture) fn of_files(
+        folder: &(impl Files + ?Sized),
+        endian: Endian,
+    ) -> Result<Description, DescriptionError> {
+        let header_path = Path::new("events/header_page");
+        let header_page = text(folder, header_path)?;
         let header = HeaderPage::parse(&header_page);
-        let header = header.map_err(|error| DescriptionError { path: header_path, source: io::Error::other(error) })?;
-        let optional = |name: &str| read_control(&folder.join(name)).unwrap_or_default();
+        let header =
+            header.map_err(|error| DescriptionError { path: header_path.into(), source: io::Error::other(error) })?;
+        let optional = |name: &str| folder.bytes(Path::new(name)).unwrap_or_default();
         let optional_text = |name: &str| {
             let text = String::from_utf8_lossy(&optional(name)).trim_end().to_owned();
             Some(text).filter(|text| !text.is_empty())
@@ -57,12 +70,12 @@ impl Description {
         let metadata = Metadata {
             header_page,
             header_event: String::from_utf8_lossy(&optional("events/header_event")).into_owned(),
-            formats: formats(&folder.join("events"))?,
+            formats: formats(folder)?,
             printk_formats: optional("printk_formats"),
             saved_cmdlines: optional("saved_cmdlines"),
         };
         let stats = stats(folder);
-        let mut options = Options {
+        let options = Options {
             trace_clock: optional_text("trace_clock"),
             // The first line alone: `uname` of some captures also holds /proc/version.
             uname: optional_text("uname").and_then(|text| text.lines().next().map(str::to_owned)),
@@ -71,9 +84,6 @@ impl Description {
             version: Some(concat!("ftrace-live ", env!("CARGO_PKG_VERSION")).to_owned()),
             ..Options::default()
         };
-        if let Some(pair) = ClockFile::load(folder).and_then(|file| file.pair) {
-            options.set_wall_clock(&pair);
-        }
         Ok(Description {
             endian,
             user_long_size: header.long_size(),
@@ -86,11 +96,11 @@ impl Description {
 
     /// Adds what the running kernel keeps outside of an instance's folder: the symbols, the constant strings, the names
     /// of tasks. What cannot be read stays unknown.
-    pub fn add_kernel_files(&mut self, tracefs: &Path) {
-        let read = |path: &Path| read_control(path).unwrap_or_default();
-        self.kallsyms = read(Path::new("/proc/kallsyms"));
-        self.metadata.printk_formats = read(&tracefs.join("printk_formats"));
-        self.metadata.saved_cmdlines = read(&tracefs.join("saved_cmdlines"));
+    pub(in crate::capture) fn add_kernel_files(&mut self, tracefs: &Tracefs) {
+        let read = |file: &str| tracefs.read_bytes(file).unwrap_or_default();
+        self.kallsyms = tracefs.read_proc("kallsyms").unwrap_or_default();
+        self.metadata.printk_formats = read("printk_formats");
+        self.metadata.saved_cmdlines = read("saved_cmdlines");
     }
 }
 
@@ -128,32 +138,27 @@ impl TraceDat {
     }
 }
 
-fn text(path: &Path) -> Result<String, DescriptionError> {
-    let bytes = read_control(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
+fn text(folder: &(impl Files + ?Sized), path: &Path) -> Result<String, DescriptionError> {
+    let bytes = folder.bytes(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Every `SYSTEM/EVENT/format` in `events`, sorted.
-fn formats(events: &Path) -> Result<Vec<EventText>, DescriptionError> {
+fn formats(files: &(impl Files + ?Sized)) -> Result<Vec<EventText>, DescriptionError> {
+    let events = Path::new("events");
+    // In tracefs files and folders of events lie side by side.
     let folders = |path: &Path| {
-        let failed = |source| DescriptionError { path: path.to_owned(), source };
-        let mut names = Vec::new();
-        for entry in fs::read_dir(path).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            // In tracefs files and folders of events lie side by side; links are followed.
-            if entry.path().is_dir() {
-                names.push(entry.file_name());
-            }
-        }
+        let mut names = files.folders(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
         names.sort();
         Ok::<_, DescriptionError>(names)
     };
     let mut formats = Vec::new();
     for system in folders(events)? {
         for event in folders(&events.join(&system))? {
-            let path = events.join(&system).join(event).join("format");
-            if path.is_file() {
-                formats.push(EventText { system: system.to_string_lossy().into_owned(), text: text(&path)? });
+            match text(files, &events.join(&system).join(event).join("format")) {
+                Ok(text) => formats.push(EventText { system: system.clone(), text }),
+                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
             }
         }
     }
@@ -161,11 +166,12 @@ fn formats(events: &Path) -> Result<Vec<EventText>, DescriptionError> {
 }
 
 /// `per_cpu/cpuN/stats` of each CPU, by number.
-fn stats(folder: &Path) -> Vec<(u32, String)> {
+fn stats(files: &(impl Files + ?Sized)) -> Vec<(u32, String)> {
+    let per_cpu = Path::new("per_cpu");
     let mut stats = Vec::new();
-    for entry in fs::read_dir(folder.join("per_cpu")).into_iter().flatten().flatten() {
-        let cpu = entry.file_name().to_str().and_then(|name| name.strip_prefix("cpu")?.parse().ok());
-        if let (Some(cpu), Ok(text)) = (cpu, read_control(&entry.path().join("stats"))) {
+    for folder in files.folders(per_cpu).unwrap_or_default() {
+        let cpu = folder.strip_prefix("cpu").and_then(|cpu| cpu.parse().ok());
+        if let (Some(cpu), Ok(text)) = (cpu, files.bytes(&per_cpu.join(&folder).join("stats"))) {
             stats.push((cpu, String::from_utf8_lossy(&text).into_owned()));
         }
     }

@@ -1,13 +1,11 @@
-//! Removing an instance: the one way, used by its owner, by the guard and for stale ones.
+//! Removing an instance: the one way, for those that were made and for stale ones.
 
 use std::fs;
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
-
-use super::TracefsError;
-use super::control::write_control;
 
 /// All our instances are called `ftrace-live-<pid>`, or `ftrace-live-<pid>-<n>` from the second on. Nothing else is
 /// ever removed.
@@ -31,11 +29,12 @@ pub(super) fn instance_path(root: &Path, name: &str) -> PathBuf {
 
 /// Stops and removes an instance; one that is gone already is fine. While anybody has one of its files open the kernel
 /// says EBUSY (`instance_rmdir`): tried again until `patience` is over.
-pub(super) fn remove_instance(path: &Path, patience: Duration) -> Result<(), TracefsError> {
+pub(super) fn remove_instance(path: &Path, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     // rmdir would do all of this by itself. Done before, so that an instance which somebody holds open is at least quiet.
     for (file, text) in [("tracing_on", "0"), ("events/enable", "0"), ("current_tracer", "nop")] {
-        let _ = write_control(&path.join(file), text);
+        let _ =
+            OpenOptions::new().write(true).open(path.join(file)).and_then(|mut file| file.write_all(text.as_bytes()));
     }
     let mut pause = Duration::from_millis(1);
     loop {
@@ -46,7 +45,7 @@ pub(super) fn remove_instance(path: &Path, patience: Duration) -> Result<(), Tra
                 sleep(pause);
                 pause = (pause * 2).min(Duration::from_millis(50));
             }
-            Err(e) => return Err(TracefsError::io("remove", path, e)),
+            Err(e) => return Err(e),
         }
     }
 }

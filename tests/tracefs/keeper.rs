@@ -1,4 +1,4 @@
-//! The guard: whatever ends the owner, the instance goes away, and the guard holds nothing that others wait for.
+//! The keeper: whatever ends the owner, the instance goes away, and the keeper holds nothing that others wait for.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc;
 use std::time::Duration;
 
-use ftrace_live::tracefs::{Guard, Instance, Tracefs, TracefsError};
+use ftrace_live::keeper::Keeper;
+use ftrace_live::tracefs::{Instance, Tracefs, TracefsError};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::{event, is_running, live, wait_until};
@@ -23,19 +24,19 @@ fn owner_process() {
         return;
     }
     let tracefs = Tracefs::find().unwrap();
-    let guard = Guard::start_program(Path::new(PROGRAM), &tracefs).unwrap();
-    let instance = Instance::create(&tracefs, Some(&guard)).unwrap();
+    let keeper = Keeper::start_program(Path::new(PROGRAM), &tracefs).unwrap();
+    let instance = Instance::create(&tracefs, Some(&keeper)).unwrap();
     instance.enable(&[event("irq:softirq_entry")]).unwrap();
     instance.start().unwrap();
     let _raw = instance.open_raw().unwrap();
-    println!("\nowner: {} {}", guard.pid(), instance.path().display());
+    println!("\nowner: {} {}", keeper.pid(), instance.path().display());
     std::thread::sleep(Duration::from_secs(600));
 }
 
 struct Owner {
     process: Child,
     output: Option<BufReader<ChildStdout>>,
-    guard: u32,
+    keeper: u32,
     instance: PathBuf,
 }
 
@@ -43,7 +44,7 @@ impl Owner {
     fn start() -> Owner {
         // The pipe is its standard output, its standard error, and a descriptor that it merely inherits.
         let mut process = Command::new("sh")
-            .args(["-c", "exec 9>&1 2>&1; exec \"$0\" --exact guard::owner_process --nocapture"])
+            .args(["-c", "exec 9>&1 2>&1; exec \"$0\" --exact keeper::owner_process --nocapture"])
             .arg(std::env::current_exe().unwrap())
             .env(OWNER, "1")
             .stdout(Stdio::piped())
@@ -56,10 +57,10 @@ impl Owner {
             assert_ne!(output.read_line(&mut line).unwrap(), 0, "the owner ended before it had an instance");
         }
         let mut words = line.split_whitespace().skip(1);
-        let guard = words.next().unwrap().parse().unwrap();
+        let keeper = words.next().unwrap().parse().unwrap();
         let instance = PathBuf::from(words.next().unwrap());
         assert!(instance.is_dir());
-        Owner { process, output: Some(output), guard, instance }
+        Owner { process, output: Some(output), keeper, instance }
     }
 
     fn kill(&mut self) {
@@ -80,39 +81,39 @@ fn send(pid: u32, signal: Signal) {
 }
 
 #[test]
-fn after_sigkill_the_instance_goes_away_and_so_does_the_guard() {
+fn after_sigkill_the_instance_goes_away_and_so_does_the_keeper() {
     if live().is_none() {
         return;
     }
     let mut owner = Owner::start();
-    assert!(is_running(owner.guard));
+    assert!(is_running(owner.keeper));
     owner.kill();
     wait_until("the instance is removed", || !owner.instance.exists());
-    wait_until("the guard ends", || !is_running(owner.guard));
+    wait_until("the keeper ends", || !is_running(owner.keeper));
 }
 
 #[test]
-fn the_guard_survives_the_signals_that_end_its_owner() {
+fn the_keeper_survives_the_signals_that_end_its_owner() {
     if live().is_none() {
         return;
     }
     let mut owner = Owner::start();
     for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::QUIT] {
-        send(owner.guard, signal);
+        send(owner.keeper, signal);
     }
     std::thread::sleep(Duration::from_millis(50));
-    assert!(is_running(owner.guard) && owner.instance.exists());
-    let session = rustix::process::getsid(Pid::from_raw(owner.guard as i32)).unwrap();
-    assert_eq!(session.as_raw_nonzero().get() as u32, owner.guard, "the guard is not in a session of its own");
+    assert!(is_running(owner.keeper) && owner.instance.exists());
+    let session = rustix::process::getsid(Pid::from_raw(owner.keeper as i32)).unwrap();
+    assert_eq!(session.as_raw_nonzero().get() as u32, owner.keeper, "the keeper is not in a session of its own");
     owner.kill();
     wait_until("the instance is removed", || !owner.instance.exists());
 }
 
 #[test]
-fn the_guard_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
+fn the_keeper_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
     let Some(tracefs) = live() else { return };
     let mut owner = Owner::start();
-    // While somebody holds the ring open the guard cannot remove it, and lives on.
+    // While somebody holds the ring open the keeper cannot remove it, and lives on.
     let held = std::fs::File::open(owner.instance.join("per_cpu/cpu0/trace_pipe_raw")).unwrap();
     owner.kill();
     let (ended, end) = mpsc::channel();
@@ -122,8 +123,8 @@ fn the_guard_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
         let _ = output.read_to_end(&mut rest);
         let _ = ended.send(());
     });
-    end.recv_timeout(Duration::from_secs(5)).expect("the output does not end: the guard holds it");
-    assert!(is_running(owner.guard) && owner.instance.exists(), "the guard did not wait: the test shows nothing");
+    end.recv_timeout(Duration::from_secs(5)).expect("the output does not end: the keeper holds it");
+    assert!(is_running(owner.keeper) && owner.instance.exists(), "the keeper did not wait: the test shows nothing");
     let tracing_on = || std::fs::read_to_string(owner.instance.join("tracing_on")).unwrap();
     wait_until("the instance is quiet at least", || tracing_on().trim() == "0");
     drop(held);
@@ -132,24 +133,24 @@ fn the_guard_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
 }
 
 #[test]
-fn after_an_orderly_end_the_guard_ends_too() {
+fn after_an_orderly_end_the_keeper_ends_too() {
     let Some(tracefs) = live() else { return };
-    let guard = Guard::start_program(Path::new(PROGRAM), &tracefs).unwrap();
-    let pid = guard.pid();
-    let instance = Instance::create(&tracefs, Some(&guard)).unwrap();
+    let keeper = Keeper::start_program(Path::new(PROGRAM), &tracefs).unwrap();
+    let pid = keeper.pid();
+    let instance = Instance::create(&tracefs, Some(&keeper)).unwrap();
     instance.exclude_ourselves().unwrap();
     let kept_out = instance.read("set_event_notrace_pid").unwrap();
-    assert!(kept_out.lines().any(|line| line == pid.to_string()), "the guard is traced");
+    assert!(kept_out.lines().any(|line| line == pid.to_string()), "the keeper is traced");
     instance.close().unwrap();
-    drop(guard);
-    wait_until("the guard ends", || !is_running(pid));
+    drop(keeper);
+    wait_until("the keeper ends", || !is_running(pid));
 }
 
 #[test]
-fn a_program_that_is_no_guard_is_not_taken_for_one() {
+fn a_program_that_is_no_keeper_is_not_taken_for_one() {
     let Some(tracefs) = live() else { return };
     for program in ["/bin/true", "/bin/echo", "/no/such/program"] {
-        let error = Guard::start_program(Path::new(program), &tracefs).unwrap_err();
-        assert!(matches!(error, TracefsError::Guard(_)), "{program}: {error}");
+        let error = Keeper::start_program(Path::new(program), &tracefs).unwrap_err();
+        assert!(matches!(error, TracefsError::Keeper(_)), "{program}: {error}");
     }
 }

@@ -1,0 +1,142 @@
+//! Doing what a request asks for, on tracefs: within a keeper, or within our own process where there is none.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::holders::holders;
+use super::request::may_read;
+use super::stale::remove_stale;
+use super::teardown::{PREFIX, instance_path, remove_instance};
+use super::{Answer, Base, Request};
+
+/// How long an instance that somebody else has open is tried to be removed before that is said.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The hands on tracefs, and the instances that they made.
+#[derive(Debug)]
+pub(crate) struct Hands {
+    root: PathBuf,
+    /// The process for which instances are made, by whose pid they are called.
+    owner: u32,
+    /// Each with its folder, locked as long as we live: so a later start knows that it is not stale.
+    instances: BTreeMap<String, File>,
+}
+
+impl Hands {
+    /// For the tracefs at `root`.
+    pub(crate) fn new(root: &Path, owner: u32) -> Hands {
+        Hands { root: root.to_owned(), owner, instances: BTreeMap::new() }
+    }
+
+    /// Does it.
+    ///
+    /// # Errors
+    /// What the kernel says; EPERM for what may not be asked.
+    pub(crate) fn carry_out(&mut self, request: &Request) -> io::Result<Answer> {
+        let done = Ok(Answer::default());
+        match request {
+            Request::Make => self.make().map(|name| Answer { words: vec![name], file: None }),
+            Request::Remove(instance) => {
+                let path = self.path_of(instance)?;
+                remove_instance(&path, PATIENCE)?;
+                self.instances.remove(instance);
+                done
+            }
+            Request::RemoveStale => {
+                let stale = remove_stale(&self.root)?;
+                let errno = |done: io::Result<()>| done.err().map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
+                let words = stale.into_iter().flat_map(|(name, done)| [name, errno(done).to_string()]).collect();
+                Ok(Answer { words, file: None })
+            }
+            Request::Open(base, path) => {
+                if !may_read(base, path) {
+                    return Err(io::Error::from_raw_os_error(libc::EPERM));
+                }
+                let folder = match base {
+                    Base::Top => self.root.clone(),
+                    Base::Instance(instance) => self.path_of(instance)?,
+                    Base::Proc => PathBuf::from("/proc"),
+                };
+                // Without O_NONBLOCK a read of an empty ring would wait.
+                let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+                let file = OpenOptions::new().read(true).custom_flags(flags).open(folder.join(path))?;
+                Ok(Answer { words: Vec::new(), file: Some(file) })
+            }
+            Request::Set(instance, setting) => {
+                let (file, text) = setting.control()?;
+                let path = self.path_of(instance)?.join(file);
+                // No truncation, which to `set_event_pid` and its like means "forget all".
+                OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())?;
+                done
+            }
+            Request::Holders(inodes) => {
+                let inodes: BTreeSet<u64> = inodes.iter().copied().collect();
+                let words = holders(&inodes, self.owner).iter().map(u32::to_string).collect();
+                Ok(Answer { words, file: None })
+            }
+        }
+    }
+
+    /// Makes an instance `ftrace-live-<pid>`, or the first one of `ftrace-live-<pid>-<n>` that is free.
+    fn make(&mut self) -> io::Result<String> {
+        let names = (0u32..).map(|n| match n {
+            0 => format!("{PREFIX}{}", self.owner),
+            n => format!("{PREFIX}{}-{n}", self.owner),
+        });
+        for name in names {
+            let path = instance_path(&self.root, &name);
+            match fs::create_dir(&path) {
+                Ok(()) => {
+                    let made = File::open(&path).and_then(|lock| {
+                        let _ = flock(&lock, FlockOperation::NonBlockingLockExclusive);
+                        // A new instance begins with tracing on.
+                        OpenOptions::new().write(true).open(path.join("tracing_on"))?.write_all(b"0")?;
+                        Ok(lock)
+                    });
+                    match made {
+                        Ok(lock) => {
+                            self.instances.insert(name.clone(), lock);
+                            return Ok(name);
+                        }
+                        Err(error) => {
+                            let _ = remove_instance(&path, PATIENCE);
+                            return Err(error);
+                        }
+                    }
+                }
+                // A stale one of a process that had our pid, and that could not be removed.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Only what was made here.
+    fn path_of(&self, instance: &str) -> io::Result<PathBuf> {
+        match self.instances.contains_key(instance) {
+            true => Ok(instance_path(&self.root, instance)),
+            false => Err(io::Error::from_raw_os_error(libc::EPERM)),
+        }
+    }
+
+    /// Removes what is left, each as long as `patience` lasts.
+    pub(super) fn remove_all(&mut self, patience: impl Fn() -> Duration) {
+        for (name, lock) in std::mem::take(&mut self.instances) {
+            let _ = remove_instance(&instance_path(&self.root, &name), patience());
+            drop(lock);
+        }
+    }
+}
+
+impl Drop for Hands {
+    fn drop(&mut self) {
+        self.remove_all(|| PATIENCE);
+    }
+}

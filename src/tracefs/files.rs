@@ -1,0 +1,58 @@
+//! Files by their path below a folder: tracefs, an instance, or a capture that looks like one.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use rustix::fs::{Dir, FileType};
+
+use super::control::{read_control, read_open};
+
+/// A folder of control files, however it is opened.
+pub(crate) trait Files {
+    /// The bytes of a file.
+    fn bytes(&self, file: &Path) -> io::Result<Vec<u8>>;
+
+    /// The names of the folders in a folder, in no order; names that are no UTF-8 do not count.
+    fn folders(&self, folder: &Path) -> io::Result<Vec<String>>;
+}
+
+impl Files for Path {
+    fn bytes(&self, file: &Path) -> io::Result<Vec<u8>> {
+        read_control(&self.join(file))
+    }
+
+    // Links to folders count: a capture may share its formats with others.
+    fn folders(&self, folder: &Path) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(self.join(folder))? {
+            let entry = entry?;
+            if let Ok(name) = entry.file_name().into_string()
+                && entry.path().is_dir()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// The same of a file that a keeper opened.
+pub(super) fn bytes_of(mut file: File) -> io::Result<Vec<u8>> {
+    read_open(&mut file)
+}
+
+/// The same of a folder that a keeper opened: its files are closed to us, its entries tell what they are.
+pub(super) fn folders_of(folder: &File) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(folder)? {
+        let entry = entry?;
+        if let Ok(name) = entry.file_name().to_str()
+            && entry.file_type() == FileType::Directory
+            && !matches!(name, "." | "..")
+        {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
