@@ -129,11 +129,18 @@ impl Kallsyms {
         following: Option<(&u64, &Entry)>,
     ) -> Option<u64> {
         let next_of_module = following.filter(|(_, next)| next.module == number).map(|(&next, _)| next);
-        let outside = match next_of_module {
+        let near = |address: u64| address.checked_sub(start).is_some_and(|distance| distance <= MODULE_DATA);
+        // What lies further on belongs to another part of the module (`struct module_memory`), or to none.
+        let outside = match next_of_module.filter(|&next| near(next)) {
             Some(_) => false,
+            None if !near(address) => true,
             // Only functions are listed, and the module's data lie unlisted behind them.
-            None if !self.all => address - start > MODULE_DATA,
-            None => address >= module.text_end.max((start | 0xfff).saturating_add(1)),
+            None if !self.all => false,
+            None => {
+                let page_end = (start | 0xfff).saturating_add(1);
+                let text_end = Some(module.text_end).filter(|&end| near(end));
+                address >= text_end.map_or(page_end, |end| end.max(page_end))
+            }
         };
         let end = next_of_module.filter(|&next| next < module.text_end).unwrap_or(module.text_end);
         (!outside).then_some(end)
@@ -143,7 +150,7 @@ impl Kallsyms {
 /// No machine has its modules below this address.
 const LOWEST_MODULE: u64 = 1 << 24;
 
-/// Data of a module, at most, where they are not listed.
+/// The length of a module's symbol, or of its data where they are not listed, at most.
 const MODULE_DATA: u64 = 1 << 20;
 
 #[derive(Default)]
@@ -362,6 +369,22 @@ mod tests {
             let symbols = Kallsyms::parse(text.as_bytes());
             assert!(symbols.is_empty() && symbols.lookup(0x10).is_none(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn an_address_far_behind_a_module_s_symbol_is_in_no_module() {
+        // Text and data lie apart, as since 6.4 (`struct module_memory`); a program's address lies between them.
+        const APART: &str = "ffffffff81000000 T _stext\nffffffff82000100 B _end\n\
+            10000000 t text_a\t[m]\n10000100 t text_b\t[m]\n80000000 d data\t[m]\n";
+        let symbols = Kallsyms::parse(APART.as_bytes());
+        let found = |address| symbols.lookup(address).map(|symbol| (symbol.name, symbol.offset));
+        assert_eq!(found(0x1000_0104), Some(("text_b", 4)));
+        assert_eq!(found(0x1000_0ff0), Some(("text_b", 0xef0)));
+        assert_eq!(found(0x1000_1000), None);
+        assert_eq!(found(0x77bf_d8a8), None);
+        assert_eq!(found(0x8000_0010), Some(("data", 0x10)));
+        assert_eq!(found(0x8000_1000), None);
+        assert_eq!(found(0xf000_0000), None);
     }
 
     #[test]

@@ -39,6 +39,11 @@ pub trait Constants {
 
     /// The constants of `enum enum_name`, in the order of declaration; none if it is not known.
     fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)>;
+
+    /// The kernel's table of allocation flags, in its order; empty if it is not known.
+    fn gfp_flags(&self) -> &[(u64, String)] {
+        &[]
+    }
 }
 
 /// What lies at an address of the traced kernel.

@@ -26,6 +26,7 @@ mod date;
 mod errno;
 mod escape;
 mod fields;
+mod flags;
 pub mod graph;
 pub mod line;
 mod meaning;

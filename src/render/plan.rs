@@ -381,6 +381,10 @@ impl<'a> Builder<'a> {
     }
 
     fn pointer(&mut self, letters: &str) -> What {
+        if letters.starts_with("Gg") {
+            let compiled = self.argument(|compiler, arg| compiler.gfp_flags(arg));
+            return compiled.map_or_else(What::Unknown, What::Text);
+        }
         let Some(pointee) = Pointee::of(letters) else {
             let refused: Result<(), Label> = self.argument(|_, _| Err(format!("%p{letters}")));
             return refused.map_or_else(What::Unknown, |()| What::Char(Num::Const(0)));

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use super::{GraphOptions, LineOptions, TraceText};
+use super::{GraphOptions, LineOptions, TraceText, flags::WithFlags};
 use crate::{
     format::{Endian, EventFormat, LongSize},
     names::Constants,
@@ -89,7 +89,8 @@ impl Settings {
         if let Some(graph) = self.graph {
             text = text.with_graph(graph);
         }
-        formats.iter().for_each(|format| text.insert(format, endian, constants, &self.dynamic_events));
+        let constants = WithFlags::new(&formats, long, constants);
+        formats.iter().for_each(|format| text.insert(format, endian, &constants, &self.dynamic_events));
         text
     }
 }

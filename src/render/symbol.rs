@@ -56,6 +56,10 @@ pub fn write_ip(out: &mut Vec<u8>, ip: u64, symbols: &(impl Symbols + ?Sized), o
         Some(Symbol { name: "arch_rethook_trampoline" | "__kretprobe_trampoline", offset: 0, .. }) => {
             out.extend_from_slice(b"[unknown/kretprobe'd]");
         }
+        // Before 5.16 by its name, which `sprint_symbol` puts an offset behind.
+        Some(Symbol { name: "kretprobe_trampoline", .. }) if !options.sym_offset => {
+            out.extend_from_slice(b"[unknown/kretprobe'd]");
+        }
         Some(_) if options.sym_offset => write_with_offset(out, ip, symbols),
         Some(symbol) => out.extend_from_slice(symbol.name.as_bytes()),
         None if options.sym_offset => write_number(out, ip, 1),
@@ -92,7 +96,7 @@ mod tests {
     use crate::names::{Kallsyms, Names};
 
     fn names() -> Names {
-        let text = b"c0300000 T _stext\nc0300100 T f\nc0300200 T arch_rethook_trampoline\nc0300300 D _end\n\
+        let text = b"c0300000 T _stext\nc0300100 T f\nc0300200 T arch_rethook_trampoline\nc0300280 T kretprobe_trampoline\nc0300300 D _end\n\
                      bf000000 t init\t[ext4]\n";
         Names { kallsyms: Kallsyms::parse(text), ..Names::default() }
     }
@@ -119,6 +123,8 @@ mod tests {
         assert_eq!(ip(0x1234), "0x00001234");
         assert_eq!(ip(0), "0");
         assert_eq!(ip(0xc030_0200), "[unknown/kretprobe'd]");
+        assert_eq!(ip(0xc030_0204), "arch_rethook_trampoline");
+        assert_eq!(ip(0xc030_0284), "[unknown/kretprobe'd]");
         let options = LineOptions { sym_offset: true, sym_addr: true, ..options };
         let ip = |ip| text(|out, n| write_ip(out, ip, n, &options, LongSize::Four));
         assert_eq!(ip(0xc030_0104), "f+0x4/0x100 <c0300104>");

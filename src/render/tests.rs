@@ -668,3 +668,22 @@ fn arrays_of_several_dimensions_lie_row_by_row() {
     assert_eq!(render("\"%2phC %d\", REC->mac[1], *(&REC->a[1][1])"), "cc:dd 5");
     assert_eq!(render("\"%d\", REC->a[1][0][0]"), "{[]?}");
 }
+
+#[test]
+fn allocation_flags_are_named_by_the_table_of_another_event() {
+    // `format_flags` (lib/vsprintf.c): names between bars, what is left in hexadecimal, nothing for no flags.
+    let kmalloc = "\"%s\", (REC->gfp) ? __print_flags(REC->gfp, \"|\", {0xcc0UL, \"GFP_KERNEL\"}, {0x100UL, \"__GFP_ZERO\"}) : \"none\"";
+    let kmalloc = event("gfp_t gfp;8;4;0", kmalloc, LongSize::Eight);
+    let mine = event("gfp_t gfp;8;4;0", "\"gfp=%pGg\", &REC->gfp", LongSize::Eight);
+    let render = |formats: &[&EventFormat], flags: u32| {
+        let constants = flags::WithFlags::new(formats, LongSize::Eight, &NoNames);
+        let mut out = Vec::new();
+        let plan = TextPlan::compile(&mine, LongSize::Eight, Endian::Little, &constants);
+        plan.render(&record(&flags.to_le_bytes()), &NoNames, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(render(&[&kmalloc, &mine], 0xdc0), "gfp=GFP_KERNEL|__GFP_ZERO");
+    assert_eq!(render(&[&kmalloc, &mine], 0x20cc0), "gfp=GFP_KERNEL|0x20000");
+    assert_eq!(render(&[&kmalloc, &mine], 0), "gfp=");
+    assert_eq!(render(&[&mine], 0), "gfp={%pGg?}");
+}

@@ -171,6 +171,25 @@ impl<'a> Compiler<'a> {
         })
     }
 
+    /// The table of a `__print_flags`, its rows' names in the pool.
+    pub(in crate::render) fn flag_table(&mut self, rows: &'a [Expr]) -> Vec<(u64, Span)> {
+        let int = self.long_int(false);
+        self.table(rows, int)
+    }
+
+    /// `%pGg`: the names of the allocation flags that `expr` points to (`format_flags`, lib/vsprintf.c); none where their
+    /// table is not known.
+    pub(in crate::render) fn gfp_flags(&mut self, expr: &'a Expr) -> Compiled<Text> {
+        let names = self.constants.gfp_flags();
+        if names.is_empty() {
+            return Err("%pGg".into());
+        }
+        let (value, _) = self.pointed_to(expr, Int::U32)?;
+        let table = names.iter().map(|(mask, name)| (*mask, self.intern(name.as_bytes()))).collect();
+        let delimiter = Some(self.intern(b"|"));
+        Ok(Text::Flags { value, delimiter, table })
+    }
+
     pub(super) fn table_type(&self, helper: &str) -> Int {
         if helper.ends_with("_u64") { Int::U64 } else { self.long_int(false) }
     }
