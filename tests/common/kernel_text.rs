@@ -113,7 +113,7 @@ pub fn body(text: &[u8]) -> &[u8] {
 
 /// The kernel's text cut into records: as long as ours where it is equal, otherwise up to where our next record's front is
 /// found, and failing that to the end of the line.
-fn cut<'t>(rendered: &Rendered, text: &'t [u8]) -> Vec<&'t [u8]> {
+pub fn cut<'t>(rendered: &Rendered, text: &'t [u8]) -> Vec<&'t [u8]> {
     let mut rest = text;
     let mut cuts = Vec::with_capacity(rendered.records.len());
     for (index, &(_, start, end)) in rendered.records.iter().enumerate() {
