@@ -1,7 +1,8 @@
 //! The sub-buffers of all CPUs as one stream of records in the order of time.
 //!
 //! Each CPU's ring is in order by itself; a k-way merge keeps the stream in order across them. The merge stays with one
-//! CPU for as long as that CPU's next record is not later than any other's, which costs one comparison a record.
+//! CPU for as long as that CPU's next record is not later than any other's, which costs one comparison a record; a change
+//! of CPU costs as many as the number of CPUs has binary digits ([`tournament`](super::tournament)).
 //!
 //! ```text
 //! cpu0  ──1──────4──5─────────9──      current = cpu0 while its head ≤ limit,
@@ -9,8 +10,9 @@
 //! out     1  2  3  4  5  7  8  9
 //! ```
 //!
-//! Guarantee: records leave in order of time as long as every feed has a sub-buffer whenever it is asked. A live feed
-//! that runs dry is left out until [`Merge::resume`]; what it gets later may then be older than what has already left.
+//! Guarantee: records leave in order of time, of equal times the lower CPU's first, as long as every feed has a sub-buffer
+//! whenever it is asked. A live feed that runs dry is left out until [`Merge::resume`]; what it gets later may then be
+//! older than what has already left.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -18,6 +20,7 @@ use std::ops::ControlFlow;
 use byteorder::ByteOrder;
 
 use super::sub_buffer::{Lost, RingError, Walk};
+use super::tournament::{NONE, Tournament};
 use crate::format::HeaderPage;
 
 /// Where one CPU's sub-buffers come from, one after the other.
@@ -117,9 +120,6 @@ struct Cursor<F> {
     error: Option<io::Error>,
 }
 
-/// No head: later than any time.
-const NONE: u64 = u64::MAX;
-
 impl<F: Feed> Cursor<F> {
     /// Steps to the next record and returns its time, or [`NONE`].
     #[inline]
@@ -191,15 +191,19 @@ impl<F: Feed> Cursor<F> {
 pub struct Merge<F> {
     layout: HeaderPage,
     cursors: Vec<Cursor<F>>,
-    /// The time of each cursor's head, apart so that a search over many CPUs reads one short array.
-    heads: Vec<u64>,
+    /// The time of each cursor's head.
+    heads: Tournament,
     current: usize,
-    /// The latest time up to which `current` stays ahead of all others.
+    /// The time of the head of `current`.
+    time: u64,
+    /// A time up to which `current` stays ahead of all others.
     limit: u64,
     /// Whether the head of `current` has been given out.
     taken: bool,
-    /// Whether feeds that were dry are to be asked again.
-    resumed: bool,
+    /// Whether `current` is ahead of all others.
+    settled: bool,
+    /// The cursors without a head whose feeds are to be asked.
+    asked: Vec<usize>,
 }
 
 impl<F: Feed> Merge<F> {
@@ -221,36 +225,53 @@ impl<F: Feed> Merge<F> {
                 error: None,
             })
             .collect();
-        let heads = vec![NONE; cursors.len()];
-        let mut merge = Merge { layout, cursors, heads, current: 0, limit: 0, taken: false, resumed: true };
+        let heads = Tournament::new(cursors.len());
+        let mut merge = Merge {
+            layout,
+            cursors,
+            heads,
+            current: 0,
+            time: NONE,
+            limit: 0,
+            taken: false,
+            settled: false,
+            asked: Vec::new(),
+        };
         merge.resume();
         merge
     }
 
     /// Asks every feed again that had run dry.
     pub fn resume(&mut self) {
-        for cursor in &mut self.cursors {
-            cursor.dry = cursor.failed;
-        }
-        // The next call compares all CPUs anew.
-        (self.limit, self.resumed) = (0, true);
+        (0..self.cursors.len()).for_each(|index| self.resume_one(index));
+    }
+
+    /// Asks one feed again if it had run dry: number `index`, in the order in which they were given.
+    pub fn resume_one(&mut self, index: usize) {
+        let Some(cursor) = self.cursors.get_mut(index).filter(|cursor| cursor.dry && !cursor.failed) else { return };
+        cursor.dry = false;
+        self.asked.push(index);
+        // Its head may be earlier than that of `current`.
+        (self.limit, self.settled) = (0, false);
     }
 
     /// The next record, the earliest of all CPUs'; `None` when every feed is dry.
     #[inline]
     pub fn next_record<E: ByteOrder>(&mut self) -> Option<Record<'_>> {
         if std::mem::take(&mut self.taken) {
-            let cursor = self.cursors.get_mut(self.current)?;
-            self.heads[self.current] = cursor.step::<E>(&self.layout);
+            self.time = self.cursors.get_mut(self.current)?.step::<E>(&self.layout);
+            if self.time > self.limit {
+                self.set_head(self.time);
+            }
         }
-        if self.heads.get(self.current).is_none_or(|&head| head > self.limit || head == NONE) {
+        if !self.settled {
             self.select::<E>()?;
         }
         self.taken = true;
         let cursor = self.cursors.get_mut(self.current)?;
         let lost = std::mem::take(&mut cursor.lost);
         let bytes = cursor.page.get(cursor.start..cursor.end)?;
-        Some(Record { cpu: cursor.cpu, time: self.heads[self.current], lost, bytes })
+        Some(Record { cpu: cursor.cpu, time: self.time, lost, bytes })
     }
 
     /// Hands every record to `each`, the earliest of all CPUs' first, until every feed is dry or `each` breaks off.
@@ -262,13 +283,14 @@ impl<F: Feed> Merge<F> {
         if std::mem::take(&mut self.taken)
             && let Some(cursor) = self.cursors.get_mut(self.current)
         {
-            self.heads[self.current] = cursor.step::<E>(&self.layout);
+            let time = cursor.step::<E>(&self.layout);
+            self.set_head(time);
         }
         while self.select::<E>().is_some() {
             let Some(cursor) = self.cursors.get_mut(self.current) else { break };
-            let mut time = self.heads[self.current];
+            let (mut time, mut limit) = (self.time, self.limit);
             // The records of this CPU, up to the first one that is later than another CPU's.
-            while time <= self.limit {
+            loop {
                 let page = cursor.page.as_slice();
                 let mut run = cursor.walk.run(page);
                 let mut bytes = page.get(cursor.start..cursor.end).unwrap_or_default();
@@ -281,7 +303,7 @@ impl<F: Feed> Merge<F> {
                     if let Some(short) = run.next::<E>() {
                         (time, bytes) = (run.time, short);
                         records += 1;
-                        if flow.is_continue() && time <= self.limit {
+                        if flow.is_continue() && time <= limit {
                             continue;
                         }
                         cursor.walk.follow(&run);
@@ -294,7 +316,7 @@ impl<F: Feed> Merge<F> {
                     let Some(Ok(found)) = found else { break (flow, Some(found)) };
                     time = found.time;
                     records += 1;
-                    if flow.is_break() || time > self.limit {
+                    if flow.is_break() || time > limit {
                         (cursor.start, cursor.end) = (found.payload.start, found.payload.end);
                         break (flow, None);
                     }
@@ -311,39 +333,47 @@ impl<F: Feed> Merge<F> {
                         if cursor.load::<E>(&self.layout) { cursor.step::<E>(&self.layout) } else { NONE }
                     }
                 };
-                self.heads[self.current] = time;
+                let ahead = self.heads.set(self.current, time);
                 if flow.is_break() {
+                    self.settled = false;
                     return flow;
+                }
+                match ahead {
+                    Some(until) => limit = until,
+                    None => break,
                 }
             }
         }
         ControlFlow::Continue(())
     }
 
-    /// Makes the CPU with the earliest head current; `None` when there is no head.
-    fn select<E: ByteOrder>(&mut self) -> Option<()> {
-        if std::mem::take(&mut self.resumed) {
-            self.refill::<E>();
+    /// Gives `current` another head.
+    fn set_head(&mut self, time: u64) {
+        match self.heads.set(self.current, time) {
+            Some(limit) => self.limit = limit,
+            None => self.settled = false,
         }
-        let mut first = NONE;
-        for (index, &head) in self.heads.iter().enumerate() {
-            if head < first {
-                (first, self.current) = (head, index);
-            }
-        }
-        // Of equal times the lower CPU's goes first, as in the kernel's own text (`__find_next_entry`).
-        let (before, after) = self.heads.split_at_checked(self.current)?;
-        let before = before.iter().map(|head| head - 1);
-        self.limit = before.chain(after.iter().skip(1).copied()).fold(NONE - 1, u64::min);
-        (first != NONE).then_some(())
     }
 
-    /// Asks the feeds of CPUs without a head.
+    /// Makes the CPU with the earliest head current; `None` when there is no head.
+    #[inline]
+    fn select<E: ByteOrder>(&mut self) -> Option<()> {
+        if !self.asked.is_empty() {
+            self.refill::<E>();
+        }
+        self.settled = false;
+        (self.current, self.time) = self.heads.first()?;
+        // How much further it stays ahead is looked at when it has stepped that far: of many rings one seldom does.
+        (self.limit, self.settled) = (self.time, true);
+        Some(())
+    }
+
+    /// Asks the feeds that are to be asked.
     #[inline(never)]
     fn refill<E: ByteOrder>(&mut self) {
-        for (head, cursor) in self.heads.iter_mut().zip(&mut self.cursors) {
-            if *head == NONE && !cursor.dry {
-                *head = cursor.step::<E>(&self.layout);
+        for index in self.asked.drain(..) {
+            if let Some(cursor) = self.cursors.get_mut(index) {
+                self.heads.set(index, cursor.step::<E>(&self.layout));
             }
         }
     }

@@ -9,6 +9,7 @@
 mod join;
 pub mod merge;
 pub mod sub_buffer;
+mod tournament;
 
 pub use join::join;
 pub use merge::{Counts, Feed, Merge, Record};

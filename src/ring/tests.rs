@@ -307,6 +307,73 @@ fn a_failed_feed_is_reported_once_and_the_others_go_on() {
     assert_eq!(merge.take_errors().count(), 0);
 }
 
+#[test]
+fn of_equal_times_the_lower_cpu_goes_first_and_a_ring_whose_events_are_all_older_goes_before_others() {
+    let feeds = || {
+        vec![
+            (1, pages(vec![page_at(5, &[0, 0]), page_at(6, &[0])])),
+            (2, pages(vec![page_at(5, &[0, 1])])),
+            (9, pages(vec![page_at(2, &[0, 1, 2])])),
+        ]
+    };
+    let want = [(2, 9), (3, 9), (5, 1), (5, 1), (5, 2), (5, 9), (6, 1), (6, 2)];
+    assert_eq!(merged(feeds()), want);
+    for stop_every in 1..9 {
+        assert_eq!(pushed(feeds(), stop_every), want);
+    }
+}
+
+#[test]
+fn what_was_lost_stands_before_the_first_record_of_its_own_ring() {
+    let lossy = |time, count| Page::<LittleEndian>::new(LongSize::Eight, time).data(0, b"abcd").lost(count).build();
+    let feeds = [(0, pages(vec![page_at(1, &[0, 5]), lossy(8, Some(4))])), (1, pages(vec![lossy(2, None)]))];
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds);
+    let mut records = vec![];
+    while let Some(record) = merge.next_record::<LittleEndian>() {
+        records.push((record.time, record.lost));
+    }
+    assert_eq!(records, [(1, Lost::Nothing), (2, Lost::Unknown), (6, Lost::Nothing), (8, Lost::Count(4))]);
+}
+
+/// A feed that has one sub-buffer after the other, each only when a turn begins.
+struct Late(Pages, bool, u32);
+
+impl Feed for Late {
+    fn advance(&mut self, page: &mut Vec<u8>) -> std::io::Result<bool> {
+        self.2 += 1;
+        if std::mem::take(&mut self.1) { self.0.advance(page) } else { Ok(false) }
+    }
+}
+
+#[test]
+fn only_the_rings_that_are_resumed_are_asked_again() {
+    let feeds = (0..512).map(|cpu| {
+        let later = if cpu == 300 { vec![page_at(20, &[0, 5])] } else { vec![page_at(22, &[0])] };
+        (cpu, Late(pages([vec![page_at(u64::from(cpu), &[0])], later].concat()), true, 0))
+    });
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds);
+    let turn = |merge: &mut Merge<Late>| {
+        std::iter::from_fn(|| merge.next_record::<LittleEndian>().map(|r| (r.time, r.cpu))).collect::<Vec<_>>()
+    };
+    let asked = |merge: &mut Merge<Late>| merge.feeds_mut().map(|(_, feed)| std::mem::take(&mut feed.2)).sum::<u32>();
+    assert_eq!(turn(&mut merge).len(), 512);
+    // Each for its sub-buffer, and for a second one that is not there.
+    assert_eq!(asked(&mut merge), 1024);
+    merge.feeds_mut().for_each(|(_, feed)| feed.1 = true);
+    assert_eq!(turn(&mut merge), []);
+    for index in [300, 7] {
+        merge.resume_one(index);
+        merge.resume_one(index);
+    }
+    assert_eq!(turn(&mut merge), [(20, 300), (22, 7), (25, 300)]);
+    assert_eq!(asked(&mut merge), 4);
+    // After one way of reading, the other finds nothing left.
+    assert!(merge.for_each::<LittleEndian, ()>(|_| panic!("a record")).is_continue());
+    assert_eq!(turn(&mut merge), []);
+    merge.resume_one(512);
+    assert_eq!((turn(&mut merge), asked(&mut merge)), (vec![], 0));
+}
+
 proptest! {
     #[test]
     fn no_bytes_make_a_walk_panic_or_run_for_ever(page in proptest::collection::vec(any::<u8>(), 0..300), commit in 0u8..255) {
@@ -337,6 +404,7 @@ proptest! {
         let merged = merged(feeds());
         prop_assert_eq!(merged.len(), want);
         prop_assert_eq!(&pushed(feeds(), stop_every), &merged);
-        prop_assert!(merged.is_sorted_by_key(|&(time, _)| time));
+        // Of a ring, records stay in order; of all, by time and then by CPU.
+        prop_assert!(merged.is_sorted());
     }
 }
