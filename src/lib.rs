@@ -38,6 +38,8 @@
 //! | [`live`], [`replay`] | the two loops that join a source to the outputs | the insides of either |
 //! | [`pipeline`], [`output`] | the one way from record to outputs | where records come from |
 //! | [`sound`] | event → hit; hits → samples | OSC, browsers, sockets |
+//! | [`page`] | the page in a browser: HTTP, WebSocket, OSCQuery, the embedded files | events of one kernel, how sound is chosen |
+//! | [`control`] | OSC in → checked commands | how they are carried out |
 //! | [`listen`] | what arrives, printed | the kernel |
 //! | [`terminal`] | text made safe for a terminal; what the program says of itself | whose text it is |
 //!
@@ -77,6 +79,7 @@
 pub mod capture;
 pub mod cli;
 pub mod commands;
+pub mod control;
 pub mod decode;
 pub mod format;
 pub mod keeper;
@@ -85,6 +88,7 @@ pub mod live;
 pub mod names;
 pub mod osc;
 pub mod output;
+pub mod page;
 pub mod pipeline;
 pub mod render;
 pub mod replay;

@@ -3,6 +3,9 @@
 //! Pace is kept against the time at which the replay began, so that errors do not add up; each pass of a `--loop` begins
 //! where the one before ends by its own time, not when its last event happened to be sent. Events that are due together
 //! leave together, as they would live.
+//!
+//! An [`Observer`] may also control it: pause, speed, position, repetition. The capture is then opened again and read up to
+//! the position that is sought.
 
 mod start;
 mod time;
@@ -16,6 +19,7 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use crate::capture::select::{Select, SelectError, Selector};
 use crate::capture::window::Span;
 use crate::capture::{Capture, CaptureError, RingFeed};
+use crate::control::Command;
 use crate::decode::EventTable;
 use crate::format::{Abi, Endian};
 use crate::names::Kernel;
@@ -58,6 +62,48 @@ pub trait Observer {
 
     /// Where it is: ns of the capture's own time since the part that is played began, and the length of that part.
     fn position(&mut self, at: u64, length: u64);
+
+    /// How it stands, whenever it looks around; `now` is ns since 1970.
+    fn state(&mut self, _state: &State, _now: u64) {}
+
+    /// What it is told to do, if it is told something.
+    fn command(&mut self) -> Option<Command> {
+        None
+    }
+
+    /// Whether it waits with the beginning, since nobody is there yet.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// Whether it is still there at its end, to be played from somewhere else.
+    fn stays(&self) -> bool {
+        false
+    }
+}
+
+/// How a replay stands.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct State {
+    /// ns of the capture's own time since the part that is played began.
+    pub at: u64,
+    /// The length of that part, ns.
+    pub length: u64,
+    /// How many times its own pace; 0 as fast as possible.
+    pub speed: f64,
+    /// Whether it is paused, or at its end.
+    pub paused: bool,
+    /// Whether it begins again at its end.
+    pub repeat: bool,
+}
+
+/// Why a pass ends before its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    /// The replay ends.
+    End,
+    /// It goes on from there, ns since the beginning of the part.
+    Seek(u64),
 }
 
 /// Why a capture cannot be played.
@@ -137,27 +183,47 @@ pub fn play(
     let cpus = capture.rings.len();
     let now = time.now();
     let began = options.start_at.unwrap_or(now);
-    let pace = Pace { speed: options.speed, origin: None, began, length: 0 };
-    let mut player = Player { pipeline, table, pace, time, observer, at: 0, last_stat: now, last: Counts::default() };
+    let pace = Pace { speed: options.speed, origin: None, began, from: 0, length: part.length() };
+    let mut player = Player {
+        pipeline,
+        table,
+        pace,
+        time,
+        observer,
+        at: 0,
+        last_stat: now,
+        last: Counts::default(),
+        paused: false,
+        at_end: false,
+        repeat: options.repeat,
+    };
     player.pipeline.outputs().start(&options.host, cpus, began, now);
     player.pipeline.flush();
     let mut played = Played::default();
     let mut end = player.wait(began);
-    while end.is_continue() {
-        let read = player.pipeline.counts().read;
-        end = player.pass(&mut part, &mut played);
-        // A capture without an event would be repeated without end and without a pause.
-        if !options.repeat || player.pipeline.counts().read == read || end.is_break() {
-            break;
+    while end != ControlFlow::Break(Stop::End) {
+        let (read, whole) = (player.pipeline.counts().read, player.pace.from == 0);
+        if end.is_continue() {
+            end = player.pass(&mut part, &mut played);
         }
+        // A capture without an event would be repeated without end and without a pause.
+        let empty = whole && player.pipeline.counts().read == read;
+        if end.is_continue() && (!player.repeat || empty) {
+            end = if player.observer.stays() { player.rest() } else { break };
+        }
+        match end {
+            ControlFlow::Break(Stop::End) => break,
+            ControlFlow::Break(Stop::Seek(to)) => player.seek(to),
+            ControlFlow::Continue(()) => player.pace.next_pass(),
+        }
+        end = ControlFlow::Continue(());
         part = Part::of(again()?, &options.select)?;
-        player.pace.next_pass();
     }
     let now = player.time.now();
     player.stat(now);
     player.pipeline.outputs().stop();
     played.counts = player.pipeline.counts().clone();
-    played.ended = end.is_break();
+    played.ended = end == ControlFlow::Break(Stop::End);
     Ok((played, std::mem::take(player.pipeline.outputs())))
 }
 
@@ -179,6 +245,11 @@ impl Part {
         let selector = if select.is_all() { None } else { Some(select.bind(&mut capture)?) };
         Ok(Part { capture, selector, span })
     }
+
+    /// ns, where it is known.
+    fn length(&self) -> u64 {
+        self.span.map_or(0, |span| span.length())
+    }
 }
 
 /// When events are due.
@@ -186,8 +257,10 @@ struct Pace {
     speed: Speed,
     /// The time on the trace clock that is played at `began`; the first event's, if the capture does not tell.
     origin: Option<u64>,
-    /// When this pass begins, ns since 1970.
+    /// When this pass begins, or was last sought, resumed or given another speed, ns since 1970.
     began: u64,
+    /// Which time of the pass was played then, ns since its beginning.
+    from: u64,
     /// ns of this pass on the trace clock; known at the latest when it is over.
     length: u64,
 }
@@ -198,7 +271,9 @@ impl Pace {
     fn due(&mut self, time: u64) -> Option<u64> {
         let since = time.saturating_sub(*self.origin.get_or_insert(time));
         match self.speed {
-            Speed::Times(times) => Some(self.began.saturating_add((since as f64 / times) as u64)),
+            Speed::Times(times) => {
+                Some(self.began.saturating_add((since.saturating_sub(self.from) as f64 / times) as u64))
+            }
             Speed::Max => None,
         }
     }
@@ -206,17 +281,26 @@ impl Pace {
     /// How far into the capture a moment is, by its pace.
     fn position(&self, now: u64) -> u64 {
         match self.speed {
-            Speed::Times(times) => ((now.saturating_sub(self.began) as f64 * times) as u64).min(self.length),
+            Speed::Times(times) => {
+                let since = (now.saturating_sub(self.began) as f64 * times) as u64;
+                self.from.saturating_add(since).min(self.length)
+            }
             Speed::Max => 0,
         }
     }
 
     fn next_pass(&mut self) {
         if let Speed::Times(times) = self.speed {
-            let length = (self.length as f64 / times) as u64;
+            let length = (self.length.saturating_sub(self.from) as f64 / times) as u64;
             self.began = self.began.saturating_add(length.max(TOGETHER_NS));
         }
-        self.origin = None;
+        (self.origin, self.from) = (None, 0);
+    }
+
+    /// Whether a record is before what is played.
+    #[inline]
+    fn is_before(&mut self, time: u64) -> bool {
+        self.from > 0 && time.saturating_sub(*self.origin.get_or_insert(time)) < self.from
     }
 }
 
@@ -232,29 +316,40 @@ struct Player<'a, T> {
     at: u64,
     last_stat: u64,
     last: Counts,
+    paused: bool,
+    /// The last pass is over.
+    at_end: bool,
+    repeat: bool,
 }
 
 impl<T: Time> Player<'_, T> {
     /// Sleeps until it is time to begin.
-    fn wait(&mut self, until: u64) -> ControlFlow<()> {
+    fn wait(&mut self, until: u64) -> ControlFlow<Stop> {
+        let mut waited = false;
         loop {
             let now = self.time.now();
-            if now >= until {
+            if now >= until && !self.observer.waits() {
+                if waited {
+                    self.pace.began = now;
+                }
                 return ControlFlow::Continue(());
             }
+            waited |= now >= until;
             self.look_at(now)?;
             self.pipeline.flush();
+            let until = until.max(now + TOGETHER_NS);
             let due = self.pipeline.outputs().due().map_or(until, |due| due.min(until));
-            self.time.sleep_until(due, LONGEST_SLEEP);
+            self.time.sleep_until(if waited { now + TOGETHER_NS } else { due }, LONGEST_SLEEP);
             // Others will not wait for us.
             self.time.paused();
         }
     }
 
     /// Plays a capture once.
-    fn pass(&mut self, part: &mut Part, played: &mut Played) -> ControlFlow<()> {
+    fn pass(&mut self, part: &mut Part, played: &mut Played) -> ControlFlow<Stop> {
         self.pace.origin = part.span.map(|span| span.first);
-        self.pace.length = part.span.map_or(0, |span| span.length());
+        self.pace.length = part.length();
+        self.obey()?;
         let mut merge = part.capture.merge();
         let selector = part.selector.as_ref();
         let end = match (part.capture.endian, self.pace.speed) {
@@ -275,7 +370,7 @@ impl<T: Time> Player<'_, T> {
         end
     }
 
-    fn run_max<E: ByteOrder>(&mut self, merge: &mut Merge<RingFeed>, selector: Option<&Selector>) -> ControlFlow<()> {
+    fn run_max<E: ByteOrder>(&mut self, merge: &mut Merge<RingFeed>, selector: Option<&Selector>) -> ControlFlow<Stop> {
         const LOOK_EVERY: u32 = 4096;
         loop {
             let mut left = LOOK_EVERY;
@@ -286,6 +381,7 @@ impl<T: Time> Player<'_, T> {
                 match selector {
                     Some(selector) if selector.is_past(record.time) => past = true,
                     Some(selector) if !selector.takes::<E>(&record) => {}
+                    _ if self.pace.is_before(record.time) => {}
                     _ => self.record::<E>(record, None),
                 }
                 left -= 1;
@@ -303,7 +399,11 @@ impl<T: Time> Player<'_, T> {
         }
     }
 
-    fn run_paced<E: ByteOrder>(&mut self, merge: &mut Merge<RingFeed>, selector: Option<&Selector>) -> ControlFlow<()> {
+    fn run_paced<E: ByteOrder>(
+        &mut self,
+        merge: &mut Merge<RingFeed>,
+        selector: Option<&Selector>,
+    ) -> ControlFlow<Stop> {
         let mut now = self.time.now();
         while let Some(record) = merge.next_record::<E>() {
             if let Some(selector) = selector {
@@ -313,6 +413,9 @@ impl<T: Time> Player<'_, T> {
                 if !selector.takes::<E>(&record) {
                     continue;
                 }
+            }
+            if self.pace.is_before(record.time) {
+                continue;
             }
             let mut due = self.pace.due(record.time).unwrap_or(now);
             if due > now {
@@ -354,7 +457,7 @@ impl<T: Time> Player<'_, T> {
     }
 
     /// What is due besides events, and whether to go on. Returns the time.
-    fn look(&mut self) -> ControlFlow<(), u64> {
+    fn look(&mut self) -> ControlFlow<Stop, u64> {
         let paused = self.time.paused();
         if paused > 0 {
             self.pace.began = self.pace.began.saturating_add(paused);
@@ -366,14 +469,98 @@ impl<T: Time> Player<'_, T> {
         };
         self.observer.position(at, self.pace.length);
         self.look_at(now)?;
-        ControlFlow::Continue(now)
+        self.obey()?;
+        ControlFlow::Continue(self.time.now())
     }
 
-    fn look_at(&mut self, now: u64) -> ControlFlow<()> {
+    /// Does what it is told, and while it is paused nothing else; says how it stands.
+    fn obey(&mut self) -> ControlFlow<Stop> {
+        loop {
+            let (mut now, mut to) = (self.time.now(), None);
+            while let Some(command) = self.observer.command() {
+                match command {
+                    Command::Pause => self.halt(now),
+                    Command::Resume if self.at_end => to = Some(0),
+                    Command::Resume => self.go_on(now),
+                    Command::Speed(times) => {
+                        let paused = self.paused;
+                        self.halt(now);
+                        if let Speed::Times(speed) = &mut self.pace.speed {
+                            *speed = times;
+                        }
+                        if !paused {
+                            self.go_on(now);
+                        }
+                    }
+                    // Of several, as a slider sends them, the last.
+                    Command::Seek(seconds) => to = Some((seconds * 1e9) as u64),
+                    Command::Loop(repeat) => self.repeat = repeat,
+                }
+            }
+            if let Some(to) = to {
+                self.paused &= !self.at_end;
+                return ControlFlow::Break(Stop::Seek(to.min(self.pace.length)));
+            }
+            self.tell(now);
+            if !self.paused {
+                return ControlFlow::Continue(());
+            }
+            self.look_at(now)?;
+            self.pipeline.flush();
+            self.time.sleep_until(now + LONGEST_SLEEP.as_nanos() as u64 / 2, LONGEST_SLEEP);
+            self.time.paused();
+            now = self.time.now();
+            self.pace.began = now;
+        }
+    }
+
+    /// Pauses.
+    fn halt(&mut self, now: u64) {
+        if !self.paused {
+            self.pace.from = match self.pace.speed {
+                Speed::Times(_) => self.pace.position(now),
+                // What has been played is not played again.
+                Speed::Max => self.pace.from,
+            };
+            self.paused = true;
+        }
+        self.pace.began = now;
+    }
+
+    fn go_on(&mut self, now: u64) {
+        self.paused = false;
+        self.pace.began = now;
+    }
+
+    /// Goes on from there with the next pass.
+    fn seek(&mut self, to: u64) {
+        (self.pace.began, self.pace.from) = (self.time.now(), to);
+    }
+
+    /// At its end, until it is played again or ends.
+    fn rest(&mut self) -> ControlFlow<Stop> {
+        let now = self.time.now();
+        self.halt(now);
+        (self.at_end, self.pace.from) = (true, self.pace.length);
+        let end = self.obey();
+        self.at_end = false;
+        end
+    }
+
+    fn tell(&mut self, now: u64) {
+        let (at, speed) = match self.pace.speed {
+            Speed::Times(times) => (if self.paused { self.pace.from } else { self.pace.position(now) }, times),
+            Speed::Max => (self.at, 0.0),
+        };
+        let state = State { at, length: self.pace.length, speed, paused: self.paused, repeat: self.repeat };
+        self.observer.state(&state, now);
+    }
+
+    fn look_at(&mut self, now: u64) -> ControlFlow<Stop> {
         self.stat_if_due(now);
         self.pipeline.outputs().announce(now);
         if self.time.ended() || self.pipeline.outputs().failure().is_some() {
-            return ControlFlow::Break(());
+            return ControlFlow::Break(Stop::End);
         }
         ControlFlow::Continue(())
     }

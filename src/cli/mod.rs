@@ -28,6 +28,8 @@ Examples:
   ftrace-live replay one --raw --speed 0.1    … and play it ten times slower
   ftrace-live replay x.dat --raw --from 5s --until -3s --loop    a part of it
   ftrace-live stat x.dat --plot               what a trace.dat holds
+  ftrace-live page --demo                     hear and see a kernel in a browser, with nothing installed
+  sudo ftrace-live --page -e irq exceptions   … this one
 ";
 
 const AFTER: &str = "\
@@ -70,6 +72,8 @@ pub enum Command {
     Stat(StatArgs),
     /// Write a capture anew: a folder as a trace.dat for trace-cmd and KernelShark, or a trace.dat as a folder
     Convert(ConvertArgs),
+    /// Play a capture in a browser: the one named, or with --demo one that is a part of the program
+    Page(PageArgs),
     /// Print what arrives
     Listen(ListenArgs),
     /// Print a program for a receiver that plays the events as it is
@@ -275,6 +279,30 @@ pub struct ConvertArgs {
     /// Keep what still can be read of a damaged trace.dat
     #[arg(long)]
     pub salvage: bool,
+}
+
+/// `page`.
+#[derive(Debug, Args)]
+pub struct PageArgs {
+    /// A capture folder, or a trace.dat; replay --page has more options
+    #[arg(required_unless_present = "demo")]
+    pub capture: Option<PathBuf>,
+
+    /// Play the capture that is a part of the program, again and again; needs neither root nor tracefs
+    #[arg(long, conflicts_with = "capture")]
+    pub demo: bool,
+
+    /// Serve at this address; without it on this machine alone
+    #[arg(long, value_name = "HOST:PORT")]
+    pub at: Option<String>,
+
+    /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower
+    #[arg(long, value_name = "FACTOR", default_value = "1")]
+    pub speed: String,
+
+    /// Play it again and again
+    #[arg(long = "loop")]
+    pub repeat: bool,
 }
 
 /// `listen`.

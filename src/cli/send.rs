@@ -1,6 +1,6 @@
 //! Options that say where events go, and in what form.
 
-use clap::{Args, ValueEnum};
+use clap::{ArgGroup, Args, ValueEnum};
 
 /// Which strings are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -57,7 +57,7 @@ pub struct FormArgs {
 
 /// Where events go.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Sending")]
+#[command(next_help_heading = "Sending", group(ArgGroup::new("heard").args(["hits", "page"]).multiple(true)))]
 pub struct SendArgs {
     /// Typed messages, one address for each event; without it text, as /ftrace ,dsii
     #[arg(long)]
@@ -74,6 +74,10 @@ pub struct SendArgs {
     /// Print each message on a line instead of sending; with --to, do both
     #[arg(long)]
     pub print: bool,
+
+    /// Serve a page that plays and shows the events, and print its URL; at HOST:PORT, or on this machine alone
+    #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "")]
+    pub page: Option<String>,
 
     /// Messages a second at most, thinned fairly; 0 sends everything
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
@@ -95,8 +99,8 @@ pub struct SendArgs {
     #[arg(long, requires = "raw")]
     pub hits: bool,
 
-    /// With --hits, how long events are heard one by one: 0 is calm, 1 all detail
-    #[arg(long, value_name = "0…1", requires = "hits", default_value_t = 0.5, allow_negative_numbers = true)]
+    /// With --hits or --page, how long events are heard one by one: 0 is calm, 1 all detail
+    #[arg(long, value_name = "0…1", requires = "heard", default_value_t = 0.5, allow_negative_numbers = true)]
     pub detail: f32,
 
     /// The longest datagram, bytes

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::source::Source;
-use super::{Usage, list, send};
+use super::{Usage, list, page, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
@@ -30,9 +30,8 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     // Everything that can be wrong is found before anything is touched.
     let readers = args.readers;
     let whole = args.send.print || args.send.hits || args.send.aggregate.is_some();
-    if readers == 0 || readers > 1 && (!args.send.raw || whole) {
-        let why =
-            "it is at least 1; more go with --raw only, and neither with --print nor with --hits nor with --aggregate";
+    if readers == 0 || readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
+        let why = "it is at least 1; more go with --raw only, and with none of --print, --hits, --aggregate and --page";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
     let mut receivers = send::receivers(&args.send)?;
@@ -50,11 +49,15 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     // A running kernel has no two names that clean to one address: it refuses names with other characters.
     let addresses = Arc::default();
     let open = |_| send::open(&args.send, &receivers, settings.clone(), true, &addresses);
-    let outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
+    let mut outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
+    let page = args.send.page.as_deref().map(page::open).transpose()?;
+    if let (Some(page), Some(outputs)) = (&page, outputs.first_mut()) {
+        page::add(outputs, page, &args.send, settings.clone(), &addresses)?;
+    }
     if !args.send.aggregate_fields.is_empty() {
         check_fields(&tracefs, &setup, &outputs)?;
     }
-    let target = send::names(&receivers);
+    let target = send::names(&args.send, &receivers, page.as_ref());
     let mut say = |line: String| terminal::say(line);
     say(format!("sending to {target}"));
     let options = LiveOptions {
@@ -66,6 +69,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         record: args.record.clone(),
     };
     let (traced, outputs) = live::trace(&tracefs, options, outputs, &mut say)?;
+    let lost_by_page = page.and_then(page::close);
 
     let sent = traced.sent;
     let too_long: u64 = outputs.iter().map(Outputs::too_long).sum();
@@ -73,7 +77,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         "{:.1} s, {} events read, {}, {} lost by the kernel",
         traced.time.as_secs_f64(),
         traced.counts.read,
-        send::done(&receivers, sent),
+        send::done(&args.send, &receivers, sent),
         traced.lost()
     ));
     for (cpu, stats) in traced.cpus.iter().filter(|(_, stats)| stats.lost() > 0) {
@@ -95,6 +99,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
             say(format!("{count} {what}"));
         }
     }
+    lost_by_page.into_iter().for_each(&mut say);
     if sent.refused > 0 {
         say(format!("nobody listens at {target} (refused {} times)", sent.refused));
     }

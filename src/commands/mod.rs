@@ -7,6 +7,7 @@ mod describe;
 mod list;
 mod listen;
 mod live;
+mod page;
 mod patch;
 mod progress;
 mod render;
@@ -54,6 +55,7 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         Some(Command::Render(args)) => render::run(&args),
         Some(Command::Stat(args)) => stat::run(&args),
         Some(Command::Convert(args)) => convert::run(&args),
+        Some(Command::Page(args)) => page::run(&args),
         Some(Command::Listen(args)) => listen::run(&args),
         Some(Command::Patch(args)) => patch::run(&args, tracefs),
     }

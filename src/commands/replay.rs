@@ -1,17 +1,22 @@
 //! `replay`: a capture, sent as it would have been sent live.
 
 use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
 use jiff::Zoned;
 
+use super::page::{self, Shown};
 use super::{Usage, captures, progress::Bar, send};
-use crate::capture::{self, trace_dat::Open};
+use crate::capture::select::Select;
+use crate::capture::{self, Capture, trace_dat::Open};
 use crate::cli::ReplayArgs;
 use crate::format::EventFormat;
-use crate::replay::{PlayOptions, RealTime, Speed, play};
+use crate::osc::addresses::Addresses;
+use crate::output::Outputs;
+use crate::replay::{PlayOptions, Played, RealTime, Speed};
 use crate::terminal;
 use crate::tracefs::EventName;
 
@@ -26,29 +31,32 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
     let mut capture = captures::open(path, salvage, buffer)?;
     captures::narrow(&args.select, &mut select, &mut capture, &mut || captures::open_again(path, salvage, buffer))?;
-    let name = |format: &EventFormat| EventName::new(format.system.as_str(), format.name.as_str());
-    let addresses = match args.send.raw {
-        true => send::addresses(&capture.events.iter().map(name).collect::<Vec<_>>(), &args.send.form.prefix),
+    let addresses = match args.send.raw || args.send.page.is_some() {
+        true => addresses(&capture, &args.send.form.prefix),
         false => Arc::default(),
     };
     let settings = captures::settings(path, &capture);
-    let mut outputs = send::open(&args.send, &receivers, settings, false, &addresses)?;
+    let mut outputs = send::open(&args.send, &receivers, settings.clone(), false, &addresses)?;
+    let page = args.send.page.as_deref().map(page::open).transpose()?;
+    if let Some(page) = &page {
+        page::add(&mut outputs, page, &args.send, settings, &addresses)?;
+    }
     if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
         hits.set_speed(times);
     }
-    terminal::say(format_args!("{} to {}", path.display(), send::names(&receivers)));
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let start_at = start_at(args)?;
-    let options = PlayOptions { speed, select, start_at, repeat: args.repeat, host };
+    terminal::say(format_args!("{} to {}", path.display(), send::names(&args.send, &receivers, page.as_ref())));
+    let options = options(speed, select, start_at(args)?, args.repeat);
     // Lines on the same terminal would be torn apart.
     let lines = args.send.print && io::stdout().is_terminal();
-    let mut bar = if lines { Bar::none() } else { Bar::over_time() };
-    let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
-    let mut time = RealTime::new()?;
-    let (played, outputs) = play(capture, &mut again, outputs, &options, &mut time, &mut bar)?;
-    drop(bar);
+    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page);
+    // Others do not wait until somebody opens the page.
+    shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
+    let (played, outputs) = play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?;
     let sent = outputs.counts();
-    let mut summary = format!("{} events, {}", played.counts.read, send::done(&receivers, sent));
+    let mut summary = format!("{} events, {}", played.counts.read, send::done(&args.send, &receivers, sent));
+    if let Some(lost) = shown.close() {
+        summary.push_str(&format!(", {lost}"));
+    }
     for (count, what) in [
         (outputs.thinned(), "thinned"),
         (played.lost, "lost when it was captured"),
@@ -71,6 +79,32 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     }
     let written = send::all_written(&[outputs]);
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The addresses of a capture's events.
+pub fn addresses(capture: &Capture, prefix: &str) -> Arc<Addresses> {
+    let name = |format: &EventFormat| EventName::new(format.system.as_str(), format.name.as_str());
+    send::addresses(&capture.events.iter().map(name).collect::<Vec<_>>(), prefix)
+}
+
+/// How a capture is played by this machine.
+pub fn options(speed: Speed, select: Select, start_at: Option<u64>, repeat: bool) -> PlayOptions {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    PlayOptions { speed, select, start_at, repeat, host }
+}
+
+/// Plays a capture, opened anew as `how` says (salvage, buffer) where it is repeated or sought in.
+pub fn play(
+    path: &Path,
+    (salvage, buffer): (bool, Option<&str>),
+    capture: Capture,
+    outputs: Outputs,
+    options: &PlayOptions,
+    shown: &mut Shown,
+) -> Result<(Played, Outputs)> {
+    let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
+    let mut time = RealTime::new()?;
+    Ok(crate::replay::play(capture, &mut again, outputs, options, &mut time, shown)?)
 }
 
 /// `--start-at`.

@@ -18,6 +18,7 @@ use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
 use crate::output::{Hits, Lines, Outputs, Text};
+use crate::page::Page;
 use crate::render::Settings;
 use crate::sound::MapperOptions;
 use crate::terminal;
@@ -96,7 +97,7 @@ pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
     let port = args.port.as_deref().map(port).transpose()?;
     let local = "127.0.0.1".to_owned();
     let targets = match args.to.as_slice() {
-        [] if args.print => vec![],
+        [] if args.print || args.page.is_some() => vec![],
         [] => vec![local],
         targets => targets.to_vec(),
     };
@@ -194,7 +195,7 @@ pub fn open(
         }
     }
     let mut outputs = Outputs::default();
-    if !args.raw {
+    if !args.raw && (args.print || !receivers.is_empty()) {
         let mut text = Text::new(settings, live);
         if !receivers.is_empty() {
             let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
@@ -206,7 +207,7 @@ pub fn open(
             text = text.to_lines(terminal::stdout());
         }
         outputs.text = Some(text);
-    } else {
+    } else if args.raw {
         let stream = |(options, to): (&StreamOptions, _)| {
             let mut options = options.clone();
             options.message.addresses = addresses.clone();
@@ -214,8 +215,8 @@ pub fn open(
         };
         outputs.streams = groups.into_iter().map(stream).collect();
         if args.hits {
-            let options = MapperOptions { detail: detail(args.detail)?, ..MapperOptions::default() };
-            outputs.hits = Some(Hits::new(options, &args.form.prefix));
+            outputs.hits = Some(hits(args)?);
+            outputs.streams = std::mem::take(&mut outputs.streams).into_iter().map(Stream::with_hits).collect();
         }
         if args.print {
             let mut options = message_options(&args.form, preset_of(&args.form)?)?;
@@ -224,6 +225,12 @@ pub fn open(
         }
     }
     Ok(outputs)
+}
+
+/// What is heard of the events.
+pub fn hits(args: &SendArgs) -> Result<Hits> {
+    let options = MapperOptions { detail: detail(args.detail)?, ..MapperOptions::default() };
+    Ok(Hits::new(options, &args.form.prefix))
 }
 
 /// Whether all lines of `outputs` could be written; says why, if not. A reader that has enough of them is no failure.
@@ -235,15 +242,19 @@ pub fn all_written(outputs: &[Outputs]) -> bool {
     failed.is_none()
 }
 
-/// Where it goes, for people.
-pub fn names(receivers: &[Receiver]) -> String {
-    let names: Vec<_> = receivers.iter().map(|receiver| receiver.address.to_string()).collect();
-    if names.is_empty() { "standard output".to_owned() } else { names.join(", ") }
+/// Where it goes, for people: receivers, standard output, and the page's URL.
+pub fn names(args: &SendArgs, receivers: &[Receiver], page: Option<&Page>) -> String {
+    let mut names: Vec<_> = receivers.iter().map(|receiver| receiver.address.to_string()).collect();
+    if names.is_empty() && args.print {
+        names.push("standard output".to_owned());
+    }
+    names.extend(page.map(|page| page.url().to_owned()));
+    names.join(", ")
 }
 
 /// What was done with the messages, for people.
-pub fn done(receivers: &[Receiver], sent: SendCounts) -> String {
-    if receivers.is_empty() {
+pub fn done(args: &SendArgs, receivers: &[Receiver], sent: SendCounts) -> String {
+    if receivers.is_empty() && args.page.is_none() {
         return "printed".to_owned();
     }
     format!("{} messages sent in {} datagrams", sent.sent, sent.datagrams)

@@ -39,7 +39,7 @@ use crate::keeper::Keeper;
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
-use crate::osc::transport::SendCounts;
+use crate::osc::transport::{SendCounts, Transport};
 use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::tracefs::{
@@ -449,8 +449,9 @@ impl<'a> Session<'a> {
         };
         let of = |target: &SocketAddr| drops.get(target).copied().unwrap_or(0);
         let outputs = self.reader.pipeline.outputs();
-        outputs
-            .stat(&window, &total.report.streams, |stream| stream.transports().iter().map(|to| of(&to.target())).sum());
+        outputs.stat(&window, &total.report.streams, |stream| {
+            stream.transports().iter().filter_map(Transport::target).map(|to| of(&to)).sum()
+        });
         self.reader.pipeline.flush();
         let losses = status::Losses {
             overwritten: total.overwritten(),

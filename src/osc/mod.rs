@@ -11,6 +11,7 @@ pub mod announce;
 mod arguments;
 mod comms;
 pub mod datagram;
+pub mod frames;
 pub mod hit;
 pub mod oscquery;
 pub mod packet;

@@ -1,7 +1,7 @@
 //! The OSCQuery tree: every address with its type tags as JSON, for programs that read such trees.
 //!
 //! The attributes are those of the OSCQuery proposal (github.com/Vidvox/OSCQueryProposal): `FULL_PATH`, `CONTENTS`, `TYPE`,
-//! `ACCESS`, `DESCRIPTION`, `EXTENDED_TYPE`. There is no server: the tree is printed, once.
+//! `ACCESS`, `DESCRIPTION`, `EXTENDED_TYPE`. `describe` prints the tree; the [page](crate::page)'s server serves it.
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +10,9 @@ use super::{
     about::{self, Stat},
     print,
 };
+
+/// The attributes that a node may have.
+pub const ATTRIBUTES: [&str; 6] = ["FULL_PATH", "CONTENTS", "TYPE", "ACCESS", "DESCRIPTION", "EXTENDED_TYPE"];
 
 /// `ACCESS` of an address whose value can be read but not set.
 const READ: u8 = 1;

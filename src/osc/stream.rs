@@ -129,6 +129,8 @@ pub struct Stream {
     /// The event from which the next announcements go on.
     next_announced: usize,
     transports: Vec<Transport>,
+    /// Whether it has what is to be heard beside the messages.
+    hits: bool,
     /// Messages too long for a datagram, and the addresses that this was said of.
     too_long: u64,
     too_long_events: Vec<EventId>,
@@ -145,10 +147,22 @@ impl Stream {
             announcer: Announcer::default(),
             next_announced: 0,
             transports,
+            hits: false,
             too_long: 0,
             too_long_events: vec![],
             messages: Messages::new(options.message),
         }
+    }
+
+    /// The same stream, with what is to be heard beside the messages.
+    pub fn with_hits(mut self) -> Stream {
+        self.hits = true;
+        self
+    }
+
+    /// Whether it has what is to be heard beside the messages.
+    pub fn has_hits(&self) -> bool {
+        self.hits
     }
 
     /// The messages it sends.
@@ -160,6 +174,7 @@ impl Stream {
     pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
         self.announcer.added(self.messages.plan(format.id).map(|plan| plan.announced));
         let schema = self.messages.add(format, kernel);
+        self.transports.iter().for_each(|transport| transport.add(schema));
         if let Some(aggregator) = &mut self.aggregator {
             aggregator.add(format, &schema.address);
         }
@@ -342,7 +357,9 @@ impl Stream {
     /// Announces the beginning, at `began_ns`, and the first addresses; `now` as for [`announce`](Stream::announce).
     pub fn start(&mut self, host: &str, cpus: usize, began_ns: u64, now: u64) {
         let MessageOptions { prefix, types, .. } = &self.messages.options;
-        self.about_at(about::start(prefix, *types, host, cpus, began_ns), now);
+        let start = about::start(prefix, *types, host, cpus, began_ns);
+        self.transports.iter().for_each(|transport| transport.started(prefix, &start));
+        self.about_at(start, now);
         self.announcer.start(now);
         self.announce(now);
     }

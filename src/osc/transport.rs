@@ -1,4 +1,4 @@
-//! Datagrams → a receiver, over UDP.
+//! Datagrams → a receiver, over UDP or as WebSocket frames.
 //!
 //! The reader never waits for a receiver: the socket does not block, and what cannot be sent is counted and left.
 
@@ -7,7 +7,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::Add;
 use std::os::fd::AsRawFd;
 
+use rosc::OscMessage;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+
+use super::frames::Frames;
+use super::schema::Schema;
 
 /// What became of the datagrams sent to one receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -35,13 +39,20 @@ impl Add for SendCounts {
     }
 }
 
-/// A socket connected to one receiver.
+/// The way to one receiver, or to all whom a page's server has.
 #[derive(Debug)]
 pub struct Transport {
-    socket: UdpSocket,
-    target: SocketAddr,
+    way: Way,
     counts: SendCounts,
     last_error: Option<io::ErrorKind>,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// A socket connected to the target.
+    Udp(UdpSocket, SocketAddr),
+    /// To those who are connected by WebSocket.
+    Frames(Frames),
 }
 
 /// Asked for as the socket's send buffer, bytes: a burst of datagrams to a slow link waits there.
@@ -66,12 +77,38 @@ impl Transport {
         socket.bind(&SockAddr::from(any))?;
         socket.connect(&SockAddr::from(target))?;
         socket.set_nonblocking(true)?;
-        Ok(Transport { socket: socket.into(), target, counts: SendCounts::default(), last_error: None })
+        Ok(Transport::by(Way::Udp(socket.into(), target)))
     }
 
-    /// Whom it sends to.
-    pub fn target(&self) -> SocketAddr {
-        self.target
+    /// To those who are connected by WebSocket.
+    pub fn frames(frames: Frames) -> Transport {
+        Transport::by(Way::Frames(frames))
+    }
+
+    fn by(way: Way) -> Transport {
+        Transport { way, counts: SendCounts::default(), last_error: None }
+    }
+
+    /// Whom it sends to, if that is one address.
+    pub fn target(&self) -> Option<SocketAddr> {
+        match &self.way {
+            Way::Udp(_, target) => Some(*target),
+            Way::Frames(_) => None,
+        }
+    }
+
+    /// Keeps the stream's beginning for those who connect later, if that can be.
+    pub fn started(&self, prefix: &str, start: &OscMessage) {
+        if let Way::Frames(frames) = &self.way {
+            frames.started(prefix, start.clone());
+        }
+    }
+
+    /// Keeps an address's signature for those who connect later, if that can be.
+    pub fn add(&self, schema: &Schema) {
+        if let Way::Frames(frames) = &self.way {
+            frames.add(schema);
+        }
     }
 
     /// What became of everything sent so far.
@@ -86,25 +123,45 @@ impl Transport {
 
     /// Sends datagrams, each given with its number of messages.
     pub fn send<'d>(&mut self, datagrams: impl Iterator<Item = (&'d [u8], u64)>) {
+        let Transport { way, counts, last_error } = self;
+        let socket = match way {
+            Way::Udp(socket, _) => socket,
+            Way::Frames(frames) => {
+                return frames.send(datagrams, |messages, taken| {
+                    counts.datagrams += u64::from(taken);
+                    *if taken { &mut counts.sent } else { &mut counts.unsent } += messages;
+                });
+            }
+        };
+        let mut sending = Sending { socket, counts, last_error };
         let (mut batch, mut messages, mut len) = ([&[][..]; BATCH], [0; BATCH], 0);
         for (datagram, count) in datagrams {
             (batch[len], messages[len]) = (datagram, count);
             len += 1;
             if len == BATCH {
-                self.send_batch(&batch, &messages);
+                sending.send_batch(&batch, &messages);
                 len = 0;
             }
         }
-        self.send_batch(&batch[..len], &messages[..len]);
+        sending.send_batch(&batch[..len], &messages[..len]);
     }
+}
 
+/// Datagrams on their way through a socket.
+struct Sending<'t> {
+    socket: &'t UdpSocket,
+    counts: &'t mut SendCounts,
+    last_error: &'t mut Option<io::ErrorKind>,
+}
+
+impl Sending<'_> {
     fn send_batch(&mut self, mut batch: &[&[u8]], mut messages: &[u64]) {
         // A refusal is that of an earlier datagram and is reported once; the datagram at hand deserves its own try.
         let mut tries = 0;
         while let Some((first, _)) = batch.split_first() {
             let result = match batch {
                 [_] => self.socket.send(first).map(|_| 1),
-                _ => send_many(&self.socket, batch),
+                _ => send_many(self.socket, batch),
             };
             let taken = match result {
                 Ok(n) => {
@@ -121,7 +178,7 @@ impl Transport {
                         continue;
                     }
                     tries = 0;
-                    self.last_error = Some(error.kind());
+                    *self.last_error = Some(error.kind());
                     self.counts.unsent += messages[0];
                     1
                 }

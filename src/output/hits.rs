@@ -16,6 +16,11 @@ use crate::sound::{Hit, Mapper, MapperOptions, When};
 /// Time between two announcements of the address, ns.
 const ANNOUNCED_NS: u64 = 10_000_000_000;
 
+/// The streams that have hits.
+fn hearing(streams: &mut [Stream]) -> impl Iterator<Item = &mut Stream> {
+    streams.iter_mut().filter(|stream| stream.has_hits())
+}
+
 /// Makes hits of events.
 pub struct Hits {
     mapper: Mapper,
@@ -75,7 +80,7 @@ impl Hits {
             Some(kept) => kept.push(*hit),
             None => {
                 if let Ok(bytes) = message.encode(hit, name) {
-                    streams.iter_mut().for_each(|stream| stream.message(bytes, hit.time_ns));
+                    hearing(streams).for_each(|stream| stream.message(bytes, hit.time_ns));
                 }
             }
         });
@@ -91,7 +96,7 @@ impl Hits {
         if self.announced.is_some_and(|last| now.saturating_sub(last) >= ANNOUNCED_NS) {
             self.announced = Some(now);
             let schema = about::schema(&self.prefix, &self.message.schema());
-            streams.iter_mut().for_each(|stream| stream.about_at(schema.clone(), now));
+            hearing(streams).for_each(|stream| stream.about_at(schema.clone(), now));
         }
     }
 

@@ -187,7 +187,7 @@ impl Outputs {
     /// Whom datagrams go to.
     pub fn targets(&self) -> impl Iterator<Item = SocketAddr> {
         let text = self.text.iter().flat_map(Text::transports);
-        self.streams.iter().flat_map(Stream::transports).chain(text).map(Transport::target)
+        self.streams.iter().flat_map(Stream::transports).chain(text).filter_map(Transport::target)
     }
 
     /// What became of everything sent, over all receivers.

@@ -1,0 +1,234 @@
+//! The page: opened beside a stream, or with a capture of its own.
+
+use std::io::Write;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use rosc::{OscMessage, OscPacket, OscType, encoder};
+
+use super::progress::Bar;
+use super::{Usage, captures, replay, send};
+use crate::capture::select::Select;
+use crate::cli::{PageArgs, SendArgs};
+use crate::control::Command;
+use crate::osc::addresses::Addresses;
+use crate::osc::datagram::Tag;
+use crate::osc::stream::{Stream, StreamOptions};
+use crate::osc::transport::Transport;
+use crate::osc::{MessageOptions, Strings, Types};
+use crate::output::{Hits, Outputs};
+use crate::page::demo::Demo;
+use crate::page::{ADDRESS, Page};
+use crate::render::Settings;
+use crate::replay::{Observer, Speed, State};
+use crate::sound::MapperOptions;
+use crate::terminal;
+
+/// What addresses begin with where nobody says another prefix.
+const PREFIX: &str = "/ftrace";
+/// Messages a second that a page is sent, unless --max-rate says otherwise: more than anybody sees. Hits are not thinned.
+const MAX_RATE: u32 = 5000;
+/// The longest datagram: no network is in between that would have to split it.
+const MTU: usize = 8192;
+/// How often a page hears where the replay is, ns.
+const STATE_NS: u64 = 100_000_000;
+
+/// Opens the page at `at`, `HOST:PORT` or empty, and warns where others can reach it.
+pub fn open(at: &str) -> Result<Page> {
+    let address = if at.is_empty() { ADDRESS } else { address(at)? };
+    if !address.ip().is_loopback() {
+        terminal::warn(format_args!(
+            "whoever can reach {address} and has the URL sees what this kernel does; nothing is encrypted"
+        ));
+    }
+    Page::open(address).with_context(|| format!("cannot serve the page at {address}"))
+}
+
+fn address(at: &str) -> Result<SocketAddr> {
+    let usage = || {
+        let how = "write HOST:PORT, as 0.0.0.0:8000; a capture stands before --page";
+        Usage(format!("--page {at:?} is no address to serve at: {how}"))
+    };
+    let mut found = at.to_socket_addrs().map_err(|_| usage())?;
+    Ok(found.next().ok_or_else(usage)?)
+}
+
+/// Adds what a page gets to the outputs of a run: every message, what is to be heard, and the kernel's own text.
+pub fn add(
+    outputs: &mut Outputs,
+    page: &Page,
+    args: &SendArgs,
+    settings: Settings,
+    addresses: &Arc<Addresses>,
+) -> Result<()> {
+    let hits = outputs.hits.take();
+    outputs.hits = Some(hits.map_or_else(|| send::hits(args), Ok)?);
+    stream(outputs, page, &args.form.prefix, args.max_rate, settings, addresses);
+    Ok(())
+}
+
+fn stream(
+    outputs: &mut Outputs,
+    page: &Page,
+    prefix: &str,
+    max_rate: Option<u32>,
+    _settings: Settings,
+    addresses: &Arc<Addresses>,
+) {
+    let message = MessageOptions {
+        types: Types::Full,
+        prefix: prefix.to_owned(),
+        pointers: true,
+        strings: Strings::All,
+        string_limit: 256,
+        names: true,
+        brackets: true,
+        addresses: addresses.clone(),
+    };
+    let max_rate = match max_rate {
+        Some(0) => None,
+        Some(rate) => Some(rate),
+        None => Some(MAX_RATE),
+    };
+    let options = StreamOptions { message, mtu: MTU, tag: Tag::Event { latency_ns: 0 }, max_rate, aggregate: None };
+    outputs.streams.push(Stream::new(options, vec![Transport::frames(page.frames().clone())]).with_hits());
+}
+
+/// What of a run's datagrams pages had no room for, for people.
+pub fn close(page: Page) -> Option<String> {
+    let lost = page.close();
+    (lost > 0).then(|| format!("{lost} datagrams a page had no room for"))
+}
+
+/// Plays a capture on a page.
+pub fn run(args: &PageArgs) -> Result<ExitCode> {
+    let speed = replay::speed(&args.speed)?;
+    let page = open(args.at.as_deref().unwrap_or_default())?;
+    let demo = if args.demo { Some(Demo::unpack().context("the demo cannot be unpacked")?) } else { None };
+    let path = match (&demo, &args.capture) {
+        (Some(demo), _) => demo.path(),
+        (None, Some(path)) => path.clone(),
+        (None, None) => return Err(Usage("name a capture, or say --demo".to_owned()).into()),
+    };
+    let capture = captures::open(&path, false, None)?;
+    let mut outputs = Outputs::default();
+    let mut hits = Hits::new(MapperOptions::default(), PREFIX);
+    if let Speed::Times(times) = speed {
+        hits.set_speed(times);
+    }
+    outputs.hits = Some(hits);
+    let addresses = replay::addresses(&capture, PREFIX);
+    stream(&mut outputs, &page, PREFIX, None, captures::settings(&path, &capture), &addresses);
+    let mut out = terminal::stdout();
+    writeln!(out, "{}", page.url())?;
+    out.flush()?;
+    let options = replay::options(speed, Select::default(), None, args.repeat || args.demo);
+    let mut shown = Shown::new(Bar::none(), Some(page));
+    let (played, _) = replay::play(&path, (false, None), capture, outputs, &options, &mut shown)?;
+    for error in &played.errors {
+        terminal::say(error);
+    }
+    Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where a replay is shown, and by what it is controlled.
+pub struct Shown {
+    bar: Bar,
+    console: Option<Console>,
+    /// Whether it begins when the page is opened.
+    pub waits: bool,
+}
+
+impl Shown {
+    /// On a bar, and on a page if there is one.
+    pub fn new(bar: Bar, page: Option<Page>) -> Shown {
+        Shown { bar, waits: page.is_some(), console: page.map(Console::new) }
+    }
+
+    /// Ends both. Returns what a page has lost, in words.
+    pub fn close(self) -> Option<String> {
+        drop(self.bar);
+        self.console.and_then(|console| close(console.page))
+    }
+}
+
+/// What a replay tells a page, and what a page tells a replay.
+struct Console {
+    page: Page,
+    told: Option<(State, u64)>,
+    /// Pages connected when it was told last.
+    connected: usize,
+}
+
+impl Console {
+    fn new(page: Page) -> Console {
+        Console { page, told: None, connected: 0 }
+    }
+
+    /// Whether nobody has opened the page.
+    fn is_alone(&self) -> bool {
+        self.page.frames().connected() == 0
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        self.page.command()
+    }
+
+    /// Tells pages where the replay is, if that is news.
+    fn tell(&mut self, state: &State, now: u64) {
+        let connected = self.page.frames().connected();
+        let news = connected > self.connected
+            || self.told.is_none_or(|(told, at)| {
+                let moved = told.at != state.at && now.saturating_sub(at) >= STATE_NS;
+                moved || State { at: 0, ..told } != State { at: 0, ..*state }
+            });
+        self.connected = connected;
+        if !news {
+            return;
+        }
+        self.told = Some((*state, now));
+        let number = |truth: bool| OscType::Int(i32::from(truth));
+        let args = vec![
+            OscType::Double(state.at as f64 / 1e9),
+            OscType::Double(state.length as f64 / 1e9),
+            OscType::Double(state.speed),
+            number(state.paused),
+            number(state.repeat),
+        ];
+        let message = OscMessage { addr: format!("{}/replay", self.page.frames().prefix()), args };
+        if let Ok(packet) = encoder::encode(&OscPacket::Message(message)) {
+            self.page.frames().send(std::iter::once((packet.as_slice(), 1)), |_, _| {});
+        }
+    }
+}
+
+/// The replay's view of it.
+impl Observer for Shown {
+    fn warn(&mut self, text: &str) {
+        self.bar.warn(text);
+    }
+
+    fn position(&mut self, at: u64, length: u64) {
+        self.bar.position(at, length);
+    }
+
+    fn state(&mut self, state: &State, now: u64) {
+        if let Some(console) = &mut self.console {
+            console.tell(state, now);
+        }
+    }
+
+    fn command(&mut self) -> Option<Command> {
+        self.console.as_mut()?.command()
+    }
+
+    fn waits(&self) -> bool {
+        self.waits && self.console.as_ref().is_some_and(Console::is_alone)
+    }
+
+    fn stays(&self) -> bool {
+        self.console.is_some()
+    }
+}

@@ -1,0 +1,106 @@
+//! Control messages: OSC in → a checked [`Command`].
+//!
+//! What a command does, and when, is the business of whoever carries it out; what brought the message here is that of the
+//! page's server, or of whatever else listens.
+
+use rosc::{OscMessage, OscType};
+
+/// What every control message's address begins with.
+pub const PREFIX: &str = "/control/";
+
+/// What a replay can be told.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Command {
+    /// `/control/pause`: nothing more is played until it is resumed.
+    Pause,
+    /// `/control/resume`: it goes on; from the beginning, if it was at its end.
+    Resume,
+    /// `/control/speed ,f`: so many times its own pace, from here on.
+    Speed(f64),
+    /// `/control/seek ,f`: goes on from there, seconds since the beginning of what is played.
+    Seek(f64),
+    /// `/control/loop ,i`: whether it begins again at its end.
+    Loop(bool),
+}
+
+/// Why a message is no command.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// No command has this address.
+    #[error("{0}: there is no such command")]
+    Unknown(String),
+    /// The command takes other arguments.
+    #[error("{address} takes {takes}")]
+    Arguments {
+        /// The command.
+        address: String,
+        /// What it takes, in words.
+        takes: &'static str,
+    },
+}
+
+/// The slowest and the fastest pace.
+const SPEEDS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
+/// The latest moment that can be sought, s: about 30 years.
+const LATEST: f64 = 1e9;
+
+/// The command that a message says.
+///
+/// # Errors
+/// If there is no such command, or if it takes other arguments.
+pub fn parse(message: &OscMessage) -> Result<Command, ControlError> {
+    let number = |range: std::ops::RangeInclusive<f64>| {
+        match message.args.as_slice() {
+            [OscType::Float(number)] => Some(f64::from(*number)),
+            [OscType::Double(number)] => Some(*number),
+            [OscType::Int(number)] => Some(f64::from(*number)),
+            _ => None,
+        }
+        // Not a number is in no range.
+        .filter(|number| range.contains(number))
+    };
+    let none = message.args.is_empty().then_some(());
+    let (command, takes) = match message.addr.strip_prefix(PREFIX) {
+        Some("pause") => (none.map(|()| Command::Pause), "no argument"),
+        Some("resume") => (none.map(|()| Command::Resume), "no argument"),
+        Some("speed") => (number(SPEEDS).map(Command::Speed), "one number from 0.000001 to 1000000"),
+        Some("seek") => (number(0.0..=LATEST).map(Command::Seek), "one number of seconds, not below 0"),
+        Some("loop") => (number(0.0..=1.0).map(|on| Command::Loop(on != 0.0)), "1 or 0"),
+        _ => return Err(ControlError::Unknown(message.addr.chars().take(80).collect())),
+    };
+    command.ok_or_else(|| ControlError::Arguments { address: message.addr.clone(), takes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said(addr: &str, args: Vec<OscType>) -> Result<Command, ControlError> {
+        parse(&OscMessage { addr: addr.into(), args })
+    }
+
+    #[test]
+    fn each_command_with_its_argument() {
+        assert_eq!(said("/control/pause", vec![]), Ok(Command::Pause));
+        assert_eq!(said("/control/resume", vec![]), Ok(Command::Resume));
+        assert_eq!(said("/control/speed", vec![OscType::Float(0.5)]), Ok(Command::Speed(0.5)));
+        assert_eq!(said("/control/speed", vec![OscType::Int(2)]), Ok(Command::Speed(2.0)));
+        assert_eq!(said("/control/seek", vec![OscType::Double(1.25)]), Ok(Command::Seek(1.25)));
+        assert_eq!(said("/control/loop", vec![OscType::Int(1)]), Ok(Command::Loop(true)));
+    }
+
+    #[test]
+    fn what_is_no_number_or_beyond_all_bounds_is_refused() {
+        for number in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e30] {
+            assert!(said("/control/speed", vec![OscType::Float(number)]).is_err(), "{number}");
+        }
+        assert!(said("/control/seek", vec![OscType::Float(-0.5)]).is_err());
+        assert!(said("/control/seek", vec![OscType::String("1".into())]).is_err());
+        assert!(said("/control/seek", vec![]).is_err());
+        assert!(said("/control/pause", vec![OscType::Int(1)]).is_err());
+        let why = said("/control/speed", vec![]).unwrap_err().to_string();
+        assert_eq!(why, "/control/speed takes one number from 0.000001 to 1000000");
+        assert_eq!(said("/ftrace/stop", vec![]), Err(ControlError::Unknown("/ftrace/stop".into())));
+    }
+}

@@ -1,0 +1,302 @@
+//! One WebSocket: who it is, what it is sent, and what it loses.
+//!
+//! A page shows the token and gets every datagram as it is. An OSCQuery client says which addresses it listens to
+//! (`{"COMMAND":"LISTEN","DATA":"/ftrace/irq/softirq_entry"}`) and gets their messages, one a frame.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+use mio::net::TcpStream;
+use rosc::{OscMessage, OscPacket, OscType, decoder, encoder};
+use serde_json::Value;
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Bytes, Error, Message, WebSocket};
+
+use crate::control::{self, Command};
+use crate::osc::frames::{Frames, Known};
+
+/// The longest message that is taken from a client, bytes.
+const LONGEST: usize = 4 << 10;
+/// Bytes that wait to be written to a client, beside those in its socket.
+const PENDING: usize = 256 << 10;
+/// Room for what must not be lost: all addresses of a kernel.
+const FIRST: usize = 4 << 20;
+/// Addresses that a client may listen to.
+const ADDRESSES: usize = 4096;
+/// How long a client may take to show its token or to say what it wants.
+const TO_BEGIN: Duration = Duration::from_secs(5);
+/// How often it is asked whether it is still there, and how long it may be silent.
+const PING: Duration = Duration::from_secs(10);
+const SILENT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// It has not said anything yet.
+    Unknown,
+    /// It has shown the token: a page.
+    Page,
+    /// It listens to single addresses.
+    Listener,
+}
+
+/// Why a client is let go.
+#[derive(Debug)]
+pub struct Gone;
+
+/// See the [module](self).
+pub struct Client {
+    socket: WebSocket<TcpStream>,
+    standing: Standing,
+    /// Whether it may listen without a token.
+    ours: bool,
+    addresses: BTreeSet<String>,
+    began: Instant,
+    heard: Instant,
+    pinged: Instant,
+    sent: u64,
+    lost: u64,
+    /// What of this it was last told.
+    told: (u64, u64),
+}
+
+impl Client {
+    /// A client whose handshake is done; `rest` came behind it. `ours`: it runs as the server's user, and is no browser.
+    pub fn new(stream: TcpStream, rest: Vec<u8>, ours: bool, now: Instant) -> Client {
+        let config = WebSocketConfig::default()
+            .read_buffer_size(LONGEST)
+            .write_buffer_size(32 << 10)
+            .max_write_buffer_size(FIRST)
+            .max_message_size(Some(LONGEST))
+            .max_frame_size(Some(LONGEST));
+        let socket = WebSocket::from_partially_read(stream, rest, Role::Server, Some(config));
+        Client {
+            socket,
+            standing: Standing::Unknown,
+            ours,
+            addresses: BTreeSet::new(),
+            began: now,
+            heard: now,
+            pinged: now,
+            sent: 0,
+            lost: 0,
+            told: (0, 0),
+        }
+    }
+
+    /// Whether it gets what is sent.
+    pub fn receives(&self) -> bool {
+        self.standing != Standing::Unknown
+    }
+
+    /// Datagrams that it had no room for.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Reads and obeys what it says, and writes what waits.
+    pub fn progress(
+        &mut self,
+        token: &str,
+        frames: &Frames,
+        commands: &SyncSender<Command>,
+        now: Instant,
+    ) -> Result<(), Gone> {
+        loop {
+            match self.socket.read() {
+                Ok(Message::Text(text)) => self.text(&text, token, frames)?,
+                Ok(Message::Binary(bytes)) if self.standing == Standing::Page => self.binary(&bytes, commands),
+                // A client that sends packets before anything else shows no token.
+                Ok(Message::Binary(_)) if self.standing == Standing::Unknown => return Err(Gone),
+                Ok(Message::Close(_)) => {
+                    // Answered by the next flush.
+                    let _ = self.socket.flush();
+                    return Err(Gone);
+                }
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => return Err(Gone),
+            }
+            self.heard = now;
+        }
+        self.flush()
+    }
+
+    /// A text frame: the token, or a command of OSCQuery's.
+    fn text(&mut self, text: &str, token: &str, frames: &Frames) -> Result<(), Gone> {
+        if self.standing == Standing::Unknown && same(text.trim().as_bytes(), token.as_bytes()) {
+            self.standing = Standing::Page;
+            return self.first(&frames.known());
+        }
+        let command = serde_json::from_str::<Value>(text).ok();
+        let word = |name| command.as_ref().and_then(|command| command.get(name)?.as_str());
+        if !self.ours && self.standing != Standing::Page {
+            return Err(Gone);
+        }
+        match (word("COMMAND"), word("DATA")) {
+            (Some("LISTEN"), Some(address)) if address.len() < 512 && self.addresses.len() < ADDRESSES => {
+                self.addresses.insert(address.to_owned());
+            }
+            (Some("IGNORE"), Some(address)) => drop(self.addresses.remove(address)),
+            // Another command is an extension that we have not: the proposal says to go on.
+            (Some(_), _) => {}
+            (None, _) => return Err(Gone),
+        }
+        if self.standing == Standing::Unknown {
+            self.standing = Standing::Listener;
+        }
+        Ok(())
+    }
+
+    /// A packet: a control message, or several. What is none is not obeyed.
+    fn binary(&mut self, bytes: &[u8], commands: &SyncSender<Command>) {
+        let Ok((_, packet)) = decoder::decode_udp(bytes) else { return };
+        let messages = match packet {
+            OscPacket::Message(message) => vec![message],
+            OscPacket::Bundle(bundle) => {
+                let message = |packet| match packet {
+                    OscPacket::Message(message) => Some(message),
+                    // One bundle in another says nothing that one bundle cannot say.
+                    OscPacket::Bundle(_) => None,
+                };
+                bundle.content.into_iter().filter_map(message).collect()
+            }
+        };
+        for message in messages {
+            if let Ok(command) = control::parse(&message) {
+                // Where nobody obeys, as live, they pile up to the channel's length and are then forgotten.
+                let _ = commands.try_send(command);
+            }
+        }
+    }
+
+    /// What a page must know before anything else. It is not lost, however slow the page is.
+    fn first(&mut self, known: &Known) -> Result<(), Gone> {
+        for packet in known.packets() {
+            self.write(packet.into())?;
+        }
+        self.socket.set_config(|config| config.max_write_buffer_size = PENDING);
+        self.flush()
+    }
+
+    /// Sends a datagram, or what of it the client listens to. It waits for the next [flush](Client::flush).
+    pub fn send(&mut self, datagram: &Bytes) -> Result<(), Gone> {
+        match self.standing {
+            Standing::Unknown => Ok(()),
+            Standing::Page => self.write(datagram.clone()),
+            Standing::Listener => {
+                for message in messages(datagram) {
+                    let address = message.split(|&byte| byte == 0).next().unwrap_or_default();
+                    let listens = std::str::from_utf8(address).is_ok_and(|address| self.addresses.contains(address));
+                    if listens {
+                        self.write(datagram.slice_ref(message))?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
+        match self.socket.write(Message::Binary(bytes)) {
+            Ok(()) => self.sent += 1,
+            // It is in the buffer all the same.
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.sent += 1,
+            Err(Error::WriteBufferFull(_)) => self.lost += 1,
+            Err(_) => return Err(Gone),
+        }
+        Ok(())
+    }
+
+    /// Writes what the socket takes.
+    pub fn flush(&mut self) -> Result<(), Gone> {
+        match self.socket.flush() {
+            Ok(()) | Err(Error::WriteBufferFull(_)) => Ok(()),
+            Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(_) => Err(Gone),
+        }
+    }
+
+    /// What is due with time: once a second it hears what it was sent and what it lost; now and then whether it is there.
+    pub fn tick(&mut self, prefix: &str, clients: usize, now: Instant) -> Result<(), Gone> {
+        match self.standing {
+            Standing::Unknown if now.duration_since(self.began) > TO_BEGIN => return Err(Gone),
+            Standing::Page => {
+                let (sent, lost) = (self.sent, self.lost);
+                let counts = [sent - self.told.0, lost - self.told.1, clients as u64];
+                self.told = (sent, lost);
+                let args = counts.iter().map(|&count| OscType::Int(i32::try_from(count).unwrap_or(i32::MAX))).collect();
+                let message = OscMessage { addr: format!("{prefix}/page"), args };
+                if let Ok(packet) = encoder::encode(&OscPacket::Message(message)) {
+                    self.write(packet.into())?;
+                }
+            }
+            _ => {}
+        }
+        if now.duration_since(self.heard) > SILENT {
+            return Err(Gone);
+        }
+        if now.duration_since(self.pinged) > PING {
+            self.pinged = now;
+            match self.socket.write(Message::Ping(Bytes::new())) {
+                Ok(()) | Err(Error::WriteBufferFull(_)) => {}
+                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(Gone),
+            }
+        }
+        self.flush()
+    }
+
+    /// Says that it ends.
+    pub fn close(&mut self) {
+        let _ = self.socket.close(None);
+        let _ = self.socket.flush();
+    }
+}
+
+/// Whether two texts are the same, in a time that does not tell where they differ.
+fn same(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+}
+
+/// The messages in a bundle of ours, which is never nested; or the one message that it is.
+fn messages(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut rest, mut alone) = match datagram.strip_prefix(b"#bundle\0") {
+        Some(rest) => (rest.get(8..).unwrap_or_default(), None),
+        None => (&[][..], Some(datagram)),
+    };
+    std::iter::from_fn(move || {
+        if let Some(message) = alone.take() {
+            return Some(message);
+        }
+        let (size, behind) = rest.split_first_chunk::<4>()?;
+        let (message, behind) = behind.split_at_checked(u32::from_be_bytes(*size) as usize)?;
+        rest = behind;
+        Some(message)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_messages_of_a_bundle_are_found_and_a_cut_one_is_none() {
+        let mut bundle = b"#bundle\0\0\0\0\0\0\0\0\x01".to_vec();
+        for message in [&b"/a\0\0,\0\0\0"[..], b"/b\0\0,\0\0\0"] {
+            bundle.extend_from_slice(&(message.len() as u32).to_be_bytes());
+            bundle.extend_from_slice(message);
+        }
+        assert_eq!(messages(&bundle).collect::<Vec<_>>(), [b"/a\0\0,\0\0\0", b"/b\0\0,\0\0\0"]);
+        assert_eq!(messages(&bundle[..bundle.len() - 1]).count(), 1);
+        assert_eq!(messages(b"/a\0\0,\0\0\0").collect::<Vec<_>>(), [b"/a\0\0,\0\0\0"]);
+        assert_eq!(messages(b"#bundle\0").count(), 0);
+    }
+
+    #[test]
+    fn a_token_is_the_same_or_not() {
+        assert!(same(b"0123", b"0123"));
+        assert!(!same(b"0123", b"0124") && !same(b"012", b"0123") && !same(b"", b"0"));
+    }
+}

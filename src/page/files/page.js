@@ -1,0 +1,486 @@
+// The page: connects, decodes, and joins what arrives to the lanes, to the sound and to what people press.
+//
+// Whatever comes from the kernel goes into the document as text alone (textContent).
+
+import { read, write } from "./osc.js";
+import { Lanes } from "./lanes.js";
+import { LATENCY, Sound } from "./sound.js";
+
+const $ = (id) => document.getElementById(id);
+const lanes = new Lanes($("field"), $("stage"));
+const sound = new Sound();
+const schemas = new Map();
+const totals = { messages: 0, hits: 0, frames: 0, pageLost: 0, heard: 0 };
+let replay = null;
+let socket = null;
+let last = null;
+let detail = 0.5;
+
+// ---- Time ----------------------------------------------------------------------------------------------------------
+// Bundles carry the time of the machine that traces. What is between its clock and ours is taken from those that came
+// soonest; so that a page elsewhere keeps time as well.
+const delays = [Infinity, Infinity];
+let turned = 0;
+let offset = 0;
+
+function arrived(ms) {
+  const now = Date.now();
+  if (now - turned > 5000) {
+    turned = now;
+    delays[1] = delays[0];
+    delays[0] = Infinity;
+  }
+  delays[0] = Math.min(delays[0], performance.timeOrigin + performance.now() - ms);
+  const least = Math.min(...delays);
+  // Small changes are followed slowly: a jump would be heard.
+  offset = Math.abs(least - offset) > 100 ? least : offset + (least - offset) * 0.05;
+}
+
+/** The time on the tracing machine's clock of what is heard now, ms. */
+const clock = () => performance.timeOrigin + performance.now() - offset - LATENCY;
+
+// ---- What arrives --------------------------------------------------------------------------------------------------
+function connect() {
+  socket = new WebSocket(`ws://${location.host}/`);
+  socket.binaryType = "arraybuffer";
+  socket.onopen = () => {
+    socket.send(location.hash.slice(1));
+  };
+  socket.onmessage = ({ data }) => {
+    totals.frames++;
+    read(data, message);
+    // Here, not with the next frame: a page in the background is not drawn, but heard.
+    sound.flush();
+  };
+  socket.onclose = () => {
+    state("gone", location.hash.length < 2 ? "this URL has no token: open it as it was printed" : "the stream has ended; trying again");
+    sound.clear();
+    setTimeout(connect, 2000);
+  };
+}
+
+const about = {
+  start([host, cpus]) {
+    $("source").dataset.host = host;
+    state("live", `${host}, ${cpus} ${cpus === 1 ? "CPU" : "CPUs"}`);
+  },
+  schema([address, tags, names]) {
+    const parts = address.split("/");
+    schemas.set(address, { tags, names: names ? names.split(" ") : [], group: parts.at(-2), event: parts.at(-1) });
+  },
+  stat([events, , thinned, kernelLost, malformed, , seconds]) {
+    const rate = (count) => short(count / (seconds || 1));
+    $("n-read").textContent = rate(events);
+    $("n-thinned").textContent = rate(thinned);
+    lost(kernelLost + malformed);
+    if (!replay && $("status").textContent === "connecting") state("live", "live");
+  },
+  page([, dropped]) {
+    totals.pageLost += dropped;
+    lost(0, dropped);
+  },
+  replay([at, length, speed, paused, repeat]) {
+    const before = replay;
+    replay = { at, length, speed, paused: !!paused, repeat: !!repeat, told: performance.now() };
+    if (before && (at < before.at - 0.05 || (before.paused && !paused))) sound.flush();
+    transport();
+  },
+  hit([name, form, timbre, note, level, length, pan, brightness], ms) {
+    const colon = name.indexOf(":");
+    const hit = { event: name, form, timbre, note, level, length, pan, brightness, ms, group: name.slice(0, colon), name: name.slice(colon + 1) };
+    arrived(ms);
+    totals.hits++;
+    lanes.hit(hit);
+    if (form !== 2) totals.heard++;
+    if (!lanes.hears(lanes.lane(hit.group)) || !wanted(hit)) return;
+    sound.play({ event: name, form, timbre, note, level: hit.level * louder(form), length, pan, brightness }, ms - clock());
+  },
+  text([ms, text]) {
+    if (last && Math.abs(last.ms0 - ms) < 1e-3) last.text = text;
+  },
+  stop() {
+    state("gone", "the stream has ended");
+    sound.clear();
+  },
+};
+
+const losses = { kernel: 0, page: 0 };
+function lost(kernel, page) {
+  losses.kernel = kernel;
+  if (page !== undefined) losses.page = page;
+  const sum = losses.kernel + losses.page;
+  $("n-lost").textContent = short(sum);
+  $("n-lost").parentElement.classList.toggle("bad", sum > 0);
+}
+
+function message(address, tags, args, ms) {
+  const schema = schemas.get(address);
+  const own = about[address.slice(address.lastIndexOf("/") + 1)];
+  if (!schema || schema.tags === "siifffff") {
+    if (own && (!schema || address.endsWith("/hit"))) own(args, ms ?? Date.now());
+    return;
+  }
+  totals.messages++;
+  ms ??= args[0];
+  arrived(ms);
+  last = { group: schema.group, event: schema.event, address, args, tags, ms, ms0: args[0], schema, text: null };
+  lanes.add(last);
+}
+
+// Calm lets go of what is faint and short; detail leaves all.
+const wanted = (hit) => hit.level === 0 || hit.form === 2 || hit.level > Math.max(0, 0.5 - detail) * 0.4 * (hit.form + 1);
+const louder = (form) => (form === 2 ? 0.5 + detail : form === 1 ? Math.min(1.2, 0.4 + detail * 1.2) : 1);
+
+// ---- What is shown -------------------------------------------------------------------------------------------------
+function short(number) {
+  if (number >= 1e6) return `${(number / 1e6).toFixed(1)} M`;
+  if (number >= 1e4) return `${(number / 1e3).toFixed(0)} k`;
+  return number < 10 && number % 1 ? number.toFixed(1) : number.toFixed(0);
+}
+
+function state(name, words) {
+  document.body.dataset.state = name;
+  $("status").textContent = words;
+}
+
+const clockText = (seconds) => {
+  const digits = replay?.length < 3 ? 2 : 1;
+  return `${Math.floor(seconds / 60)}:${(seconds % 60).toFixed(digits).padStart(3 + digits, "0")}`;
+};
+
+const SPEEDS = [0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10];
+for (const speed of SPEEDS) $("speed").add(new Option(speed < 1 ? `1/${Math.round(1 / speed)}` : `${speed} ×`, speed));
+
+let seeking = false;
+function transport() {
+  $("transport").hidden = false;
+  $("length").textContent = clockText(replay.length);
+  $("play").setAttribute("aria-label", replay.paused ? "Play" : "Pause");
+  $("play-shape").setAttribute("d", replay.paused ? "M8 5v14l11-7z" : "M7 5h4v14H7zM13 5h4v14h-4z");
+  $("loop").setAttribute("aria-pressed", replay.repeat);
+  const known = SPEEDS.find((speed) => Math.abs(speed - replay.speed) < speed * 1e-3);
+  if (document.activeElement !== $("speed")) {
+    if (known === undefined && !$("speed").querySelector("[data-other]")) {
+      const option = new Option(`${replay.speed} ×`, replay.speed);
+      option.dataset.other = "";
+      $("speed").add(option);
+    }
+    $("speed").value = known ?? replay.speed;
+  }
+}
+
+function position() {
+  if (!replay || seeking) return;
+  const since = replay.paused ? 0 : ((performance.now() - replay.told) / 1000) * replay.speed;
+  const at = Math.min(replay.length, replay.at + since);
+  $("at").textContent = clockText(at);
+  $("seek").value = replay.length ? (1000 * at) / replay.length : 0;
+  $("seek").setAttribute("aria-valuetext", `${at.toFixed(1)} of ${replay.length.toFixed(1)} seconds`);
+}
+
+function command(name, ...numbers) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(write(`/control/${name}`, ...numbers));
+}
+
+// ---- Groups --------------------------------------------------------------------------------------------------------
+const heads = new Map();
+lanes.changed = () => {
+  for (const lane of lanes.lanes.values()) {
+    let head = heads.get(lane);
+    if (!head) {
+      const item = document.createElement("li");
+      const name = document.createElement("div");
+      const word = document.createElement("span");
+      name.className = "name";
+      word.textContent = lane.group;
+      name.append(word);
+      const rate = document.createElement("div");
+      rate.className = "rate";
+      const keys = document.createElement("div");
+      keys.className = "keys";
+      const key = (letter, label, press) => {
+        const button = document.createElement("button");
+        button.type = "button";
+        button.textContent = letter;
+        button.setAttribute("aria-label", `${label} ${lane.group}`);
+        button.title = `${label} ${lane.group}`;
+        button.onclick = press;
+        keys.append(button);
+        return button;
+      };
+      head = { item, rate };
+      head.mute = key("M", "Mute", () => mute(lane));
+      head.solo = key("S", "Play alone", () => solo(lane));
+      item.append(name, rate, keys);
+      $("heads").append(item);
+      heads.set(lane, head);
+    }
+    head.item.style.top = `${lane.top}px`;
+    head.item.style.height = `${lanes.laneHeight}px`;
+    head.item.style.setProperty("--group", lane.colour);
+    head.mute.setAttribute("aria-pressed", lane.muted);
+    head.solo.setAttribute("aria-pressed", lane.solo);
+    head.item.classList.toggle("off", !lanes.hears(lane));
+  }
+};
+
+function silenceUnheard() {
+  const events = [];
+  for (const lane of lanes.lanes.values()) if (!lanes.hears(lane)) for (const event of lane.rows.keys()) events.push(`${lane.group}:${event}`);
+  if (events.length) sound.mute(events);
+  lanes.changed();
+}
+
+function mute(lane) {
+  lane.muted = !lane.muted;
+  silenceUnheard();
+}
+
+function solo(lane) {
+  lane.solo = !lane.solo;
+  silenceUnheard();
+}
+
+setInterval(() => {
+  for (const lane of lanes.lanes.values()) {
+    lane.rate = lane.count;
+    lane.count = 0;
+    const head = heads.get(lane);
+    if (head) head.rate.textContent = lane.rate ? `${short(lane.rate)} a second` : "quiet";
+  }
+  $("n-heard").textContent = short(totals.heard);
+  totals.heard = 0;
+  if (sound.recording) {
+    $("record-word").textContent = `${Math.floor(sound.recordedSeconds())} s`;
+    if (sound.recordingFull) record();
+  }
+}, 1000);
+
+// ---- One event -----------------------------------------------------------------------------------------------------
+const value = (argument) => {
+  if (argument instanceof Uint8Array) return [...argument.slice(0, 64)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+  if (Array.isArray(argument)) return argument.map(value).join(" ");
+  if (typeof argument === "number" && !Number.isInteger(argument)) return argument.toPrecision(6).replace(/\.?0+$/, "");
+  return String(argument);
+};
+
+const NOTES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
+const noteName = (note) => `${NOTES[((Math.round(note) % 12) + 12) % 12]}${Math.floor(Math.round(note) / 12) - 1}`;
+const tagsOf = (tags) => [...tags].filter((tag) => tag !== "[" && tag !== "]" );
+
+function fields(item, skip) {
+  const out = [];
+  item.args?.forEach((argument, k) => {
+    if (k < skip) return;
+    out.push([item.schema.names[k] ?? `argument ${k + 1}`, item.tags[k] ?? "", argument]);
+  });
+  return out;
+}
+
+function tip(item, x, y) {
+  const box = $("tip");
+  box.hidden = !item;
+  if (!item) return;
+  box.style.setProperty("--group", item.lane.colour);
+  const title = document.createElement("strong");
+  title.textContent = `${item.group}:${item.event}`;
+  const list = document.createElement("dl");
+  const shown = item.args ? [["task", "", `${item.args[4]} ${item.args[3]}`], ["cpu", "", item.args[2]], ...fields(item, 5)] : [];
+  for (const [name, , argument] of shown.slice(0, 8)) {
+    const [term, text] = [document.createElement("dt"), document.createElement("dd")];
+    term.textContent = name;
+    text.textContent = value(argument);
+    list.append(term, text);
+  }
+  box.replaceChildren(title, list);
+  const stage = $("stage");
+  const left = x + 18 + box.offsetWidth > stage.clientWidth ? x - 18 - box.offsetWidth : x + 18;
+  const top = Math.min(y + 12, stage.scrollTop + stage.clientHeight - box.offsetHeight - 8);
+  box.style.transform = `translate(${Math.max(4, left)}px, ${Math.max(4, top)}px)`;
+}
+
+function open(item) {
+  if (!item) return;
+  lanes.selected = item;
+  $("detail").hidden = false;
+  $("detail").style.setProperty("--group", item.lane.colour);
+  $("detail-title").textContent = `${item.group}:${item.event}`;
+  const when = new Date(item.args ? item.ms0 : item.ms);
+  const time = `${when.toLocaleTimeString()}.${String(Math.floor((item.ms0 ?? item.ms) % 1000)).padStart(3, "0")}`;
+  $("detail-when").textContent = item.args ? `${time}, CPU ${item.args[2]}, ${item.args[4]} (${item.args[3]})` : time;
+  $("detail-text").textContent = item.text ?? (item.args ? "–" : "This message was thinned; only its sound came.");
+  $("detail-address").textContent = item.address ? `${item.address} ,${item.tags}` : "";
+  $("detail-fields").replaceChildren(
+    ...fields(item, 0).map(([name, , argument], k) => {
+      const row = document.createElement("tr");
+      const shown = k === 0 ? `${argument.toFixed(3)} ms` : value(argument);
+      for (const text of [name, tagsOf(item.tags)[k] ?? "", shown]) {
+        const cell = document.createElement("td");
+        cell.textContent = text;
+        row.append(cell);
+      }
+      return row;
+    }),
+  );
+  $("detail-hit").hidden = !item.hit;
+  if (item.hit) {
+    const { form, note, length, level, pan } = item.hit;
+    const side = Math.abs(pan) < 0.1 ? "middle" : `${Math.round(Math.abs(pan) * 100)} % ${pan < 0 ? "left" : "right"}`;
+    $("detail-heard").textContent = `${form === 0 ? "a note" : "a grain"}, ${noteName(note)}, ${Math.round(length)} ms, ${Math.round(level * 100)} % loud, ${side}`;
+  }
+}
+
+function closeDetail() {
+  $("detail").hidden = true;
+  lanes.selected = null;
+}
+
+function select(item) {
+  if (!item) return;
+  lanes.selected = item;
+  if (!$("detail").hidden) open(item);
+  $("say").textContent = `${item.group} ${item.event}, ${fields(item, 4).slice(0, 4).map(([name, , argument]) => `${name} ${value(argument)}`).join(", ")}`;
+}
+
+const field = $("field");
+const point = (event) => {
+  const box = field.getBoundingClientRect();
+  return [event.clientX - box.left, event.clientY - box.top];
+};
+let pointer = null;
+field.onpointermove = (event) => (pointer = point(event));
+field.onpointerleave = () => {
+  pointer = null;
+  tip(null);
+};
+field.onclick = (event) => open(lanes.at(...point(event)));
+$("detail-close").onclick = closeDetail;
+
+// ---- What is pressed -----------------------------------------------------------------------------------------------
+async function listen(on) {
+  if (on) await sound.start();
+  else await sound.stop();
+  $("welcome").hidden = true;
+  $("listen").setAttribute("aria-pressed", sound.on);
+  $("listen-word").textContent = sound.on ? "Listening" : "Listen";
+}
+
+async function record() {
+  if (!sound.recording) {
+    await listen(true);
+    sound.record();
+    $("record").setAttribute("aria-pressed", true);
+    $("record-word").textContent = "0 s";
+    return;
+  }
+  const wav = await sound.save();
+  $("record").setAttribute("aria-pressed", false);
+  $("record-word").textContent = "Record";
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(wav);
+  link.download = `ftrace-live-${new Date().toISOString().slice(0, 19).replaceAll(":", "-")}.wav`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+function theme(name) {
+  document.documentElement.dataset.theme = name;
+  try {
+    localStorage.setItem("theme", name);
+  } catch {
+    // Without storage it is forgotten, and that is all.
+  }
+  lanes.layout();
+}
+const flip = () => theme(document.documentElement.dataset.theme === "light" ? "dark" : "light");
+
+$("start").onclick = () => {
+  listen(true);
+  field.focus({ preventScroll: true });
+};
+$("listen").onclick = () => listen(!sound.on);
+$("record").onclick = record;
+$("theme").onclick = flip;
+$("volume").oninput = ({ target }) => sound.setVolume(target.value / 100);
+$("calm").oninput = ({ target }) => (detail = target.value / 100);
+const pause = () => replay && command(replay.paused ? "resume" : "pause");
+const again = () => replay && command("loop", replay.repeat ? 0 : 1);
+$("play").onclick = pause;
+$("loop").onclick = again;
+$("speed").onchange = ({ target }) => command("speed", Number(target.value));
+$("seek").oninput = ({ target }) => {
+  seeking = true;
+  $("at").textContent = clockText((replay.length * target.value) / 1000);
+};
+$("seek").onchange = ({ target }) => {
+  seeking = false;
+  command("seek", (replay.length * target.value) / 1000);
+  sound.clear();
+  replay.at = (replay.length * target.value) / 1000;
+  replay.told = performance.now();
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = /^(input|select|button)$/i.test(event.target.tagName);
+  const onField = event.target === field || event.target === document.body;
+  const keys = {
+    t: flip, r: record, l: again,
+    Escape: closeDetail,
+    " ": typing ? null : pause,
+    m: () => mute(lanes.selected?.lane ?? [...lanes.lanes.values()][0]),
+    s: () => solo(lanes.selected?.lane ?? [...lanes.lanes.values()][0]),
+    ArrowLeft: onField && (() => select(lanes.step(-1, 0))),
+    ArrowRight: onField && (() => select(lanes.step(1, 0))),
+    ArrowUp: onField && (() => select(lanes.step(0, -1))),
+    ArrowDown: onField && (() => select(lanes.step(0, 1))),
+    Enter: onField && (() => (lanes.selected ? open(lanes.selected) : listen(!sound.on))),
+  };
+  const press = keys[event.key.length === 1 ? event.key.toLowerCase() : event.key];
+  if (press) {
+    event.preventDefault();
+    press();
+  }
+});
+
+// ---- Every frame ---------------------------------------------------------------------------------------------------
+const scope = $("scope").getContext("2d");
+const samples = new Float32Array(1024);
+function drawScope() {
+  const { width, height } = scope.canvas;
+  scope.clearRect(0, 0, width, height);
+  scope.strokeStyle = lanes.colours?.accent ?? "#7ce0c3";
+  scope.lineWidth = 1.5;
+  scope.beginPath();
+  if (sound.on) {
+    sound.analyser.getFloatTimeDomainData(samples);
+    // From a crossing upwards, so that it stands still.
+    let from = 1;
+    while (from < 500 && !(samples[from - 1] < 0 && samples[from] >= 0)) from++;
+    for (let x = 0; x <= width; x++) scope.lineTo(x, height / 2 - samples[from + Math.floor((x / width) * 500)] * height * 0.9);
+  } else {
+    scope.moveTo(0, height / 2);
+    scope.lineTo(width, height / 2);
+  }
+  scope.stroke();
+}
+
+function frame() {
+  lanes.draw(clock());
+  position();
+  drawScope();
+  if (pointer) tip(lanes.at(...pointer), ...pointer);
+  requestAnimationFrame(frame);
+}
+let chosen = null;
+try {
+  chosen = localStorage.getItem("theme");
+} catch {
+  // As above.
+}
+theme(chosen ?? "dark");
+connect();
+requestAnimationFrame(frame);
+
+/** For the tests, and for who wants to look inside. */
+globalThis.ftraceLive = { lanes, sound, totals, schemas, command, get replay() { return replay; } };

@@ -1,0 +1,138 @@
+//! The page: what a browser hears and sees of the kernel, and the server behind it.
+//!
+//! The page is a receiver like any other. It gets the bundles that others get by UDP as binary WebSocket frames, the schema
+//! of every address first. The server is a thread of its own with a poll of its own, so that nothing of it is on the way
+//! of an event: the stream leaves its datagrams in [`Frames`], and what a slow page has no room for is lost and counted.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `http` | one request → its response; who is let in |
+//! | `serve` | the poll, the connections, their deadlines |
+//! | `client` | one WebSocket: token, commands, what it is sent, what it loses |
+//! | `owner` | whose the other end of a local connection is |
+//! | `files` | the page itself |
+//! | `demo` | the capture that is a part of the program |
+//!
+//! # Who is let in
+//! Loopback alone, unless another address is asked for. A page shows with its first frame the token that stands in the
+//! URL's fragment, which browsers send nowhere. A program that names no origin, as no browser does, and that runs as the
+//! user who started the server (or as root) needs none: OSCQuery has no place for a token.
+
+mod client;
+pub mod demo;
+mod files;
+mod http;
+mod owner;
+mod serve;
+
+use std::fmt::Write;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+
+use mio::{Poll, Waker};
+
+use crate::control::Command;
+use crate::osc::frames::Frames;
+use http::Site;
+use serve::Server;
+
+/// Where the page is served unless another address is asked for.
+pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 57180);
+
+/// The server, for as long as this lives.
+pub struct Page {
+    frames: Frames,
+    url: String,
+    address: SocketAddr,
+    ended: Arc<AtomicBool>,
+    waker: Arc<Waker>,
+    thread: Option<JoinHandle<u64>>,
+    commands: Receiver<Command>,
+}
+
+impl Page {
+    /// Serves at `address`; where that is [`ADDRESS`] and taken, at any free port.
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn open(address: SocketAddr) -> io::Result<Page> {
+        let listener = TcpListener::bind(address).or_else(|error| match error.kind() {
+            io::ErrorKind::AddrInUse if address == ADDRESS => TcpListener::bind(SocketAddr::new(address.ip(), 0)),
+            _ => Err(error),
+        })?;
+        let address = listener.local_addr()?;
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), serve::WAKER)?);
+        let token = token()?;
+        let wake = waker.clone();
+        // That cannot fail but for a poll that is gone.
+        let frames = Frames::new(move || drop(wake.wake()));
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let site = Site { address, host: host.clone(), frames: frames.clone() };
+        let (sender, commands) = mpsc::sync_channel(serve::COMMANDS);
+        let ended = Arc::new(AtomicBool::new(false));
+        let server = Server::new(poll, listener, site, token.clone(), sender, ended.clone())?;
+        let thread = std::thread::Builder::new().name("page".to_owned()).spawn(move || server.run())?;
+        let shown = match address.ip() {
+            ip if ip.is_unspecified() && !host.is_empty() => format!("{host}:{}", address.port()),
+            _ => address.to_string(),
+        };
+        let url = format!("http://{shown}/#{token}");
+        Ok(Page { frames, url, address, ended, waker, thread: Some(thread), commands })
+    }
+
+    /// The URL to open; the token is in it.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What the stream sends to.
+    pub fn frames(&self) -> &Frames {
+        &self.frames
+    }
+
+    /// What a page has asked for, if there is something.
+    pub fn command(&self) -> Option<Command> {
+        self.commands.try_recv().ok()
+    }
+
+    /// Sends what is left and ends. Returns how many datagrams pages had no room for.
+    pub fn close(mut self) -> u64 {
+        self.end()
+    }
+
+    fn end(&mut self) -> u64 {
+        self.ended.store(true, Ordering::Release);
+        drop(self.waker.wake());
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or(0)
+    }
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+/// 128 random bits in hexadecimal.
+fn token() -> io::Result<String> {
+    let mut bits = [0_u8; 16];
+    // The kernel fills as few bytes as these at once.
+    let filled = rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())?;
+    if filled != bits.len() {
+        return Err(io::Error::other("the kernel gave too few random bytes"));
+    }
+    Ok(bits.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    }))
+}
