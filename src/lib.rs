@@ -92,6 +92,7 @@ pub mod page;
 pub mod pipeline;
 pub mod render;
 pub mod replay;
+pub mod rights;
 pub mod ring;
 pub mod sound;
 pub mod terminal;

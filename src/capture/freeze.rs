@@ -51,6 +51,8 @@ pub struct CaptureOptions {
     pub setup: Setup,
     /// A command to run; it and its children are then the only processes traced. The capture ends when it ends.
     pub command: Vec<OsString>,
+    /// The same, where it is there already and waits.
+    pub stopped: Option<StoppedCommand>,
     /// How long at most; without it, and without a command, until told to stop.
     pub duration: Option<Duration>,
     /// Whether to keep `kallsyms` (about 10 MB), which names the functions of `%pS`.
@@ -150,10 +152,10 @@ pub fn capture(
     if is_dat_name(&options.folder) {
         return record_dat(tracefs, keeper, options, stop);
     }
-    let CaptureOptions { folder, mut setup, command, duration, kallsyms } = options;
+    let CaptureOptions { folder, mut setup, command, stopped, duration, kallsyms } = options;
     let mut folder = NewFolder::create(&folder)?;
     // Before our threads are kept out: see StoppedCommand.
-    let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
+    let command = waiting(stopped, &command)?;
     let instance = Instance::create(tracefs, keeper)?;
     setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
     let enabled = setup.apply(&instance)?;
@@ -190,8 +192,8 @@ fn record_dat(
     /// Rounds in a row that bring nothing before the rings are taken to be empty.
     const QUIET: u32 = 3;
 
-    let CaptureOptions { folder: path, mut setup, command, duration, .. } = options;
-    let command = if command.is_empty() { None } else { Some(StoppedCommand::spawn(&command)?) };
+    let CaptureOptions { folder: path, mut setup, command, stopped, duration, .. } = options;
+    let command = waiting(stopped, &command)?;
     let instance = Instance::create(tracefs, keeper)?;
     setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
     let enabled = setup.apply(&instance)?;
@@ -221,6 +223,14 @@ fn record_dat(
     let (events, failures, warnings) = (enabled.events, enabled.failures, long.into_iter().collect());
     let recorded = if cut.is_some() { recorded_in(&path) } else { written(&stats) };
     Ok(Frozen { folder: path, events, failures, stats, recorded, bytes, warnings, cut, command })
+}
+
+/// The command, before its execve.
+fn waiting(stopped: Option<StoppedCommand>, command: &[OsString]) -> Result<Option<StoppedCommand>, TracefsError> {
+    match stopped {
+        None if !command.is_empty() => StoppedCommand::spawn(command).map(Some),
+        stopped => Ok(stopped),
+    }
 }
 
 /// Lets the command go and waits for the end. `tick` is called meanwhile, and says whether to go on.

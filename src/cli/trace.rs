@@ -44,6 +44,14 @@ pub struct TraceArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seconds: Option<f64>,
 
+    /// Become this user once tracefs is open, and run the command as this user [default: who called sudo, else nobody]
+    #[arg(long, value_name = "NAME", conflicts_with = "stay_root")]
+    pub user: Option<String>,
+
+    /// Stay root to the end: what is read, written and run is root's
+    #[arg(long)]
+    pub stay_root: bool,
+
     /// Run this command and trace it and its children only, until it ends
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,

@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{list, live};
+use super::{live, player};
 use crate::capture::{self, CaptureOptions, CommandEnd};
 use crate::cli::CaptureArgs;
 use crate::keeper::Keeper;
@@ -18,20 +18,22 @@ use crate::tracefs::{exit_code, remove_stale};
 /// Captures.
 pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let duration = live::duration(&args.trace)?;
-    let tracefs = list::open(tracefs)?;
+    let player = player::start(&args.trace, tracefs, Some(&args.output))?;
+    let tracefs = player.tracefs.clone();
     let setup = live::setup(&args.trace, &tracefs)?;
     setup.check()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone())?;
     }
-    let keeper = Keeper::start(&tracefs)?;
+    let keeper = player.keeper.clone().map_or_else(|| Keeper::start(&tracefs), Ok)?;
     for stale in remove_stale(&tracefs)? {
         terminal::say(format_args!("removed {}, left behind by an earlier run", stale.name));
     }
     terminal::say(format_args!("capturing {} events into {}", setup.events.len(), args.output.display()));
+    player.confine(Some(&args.output))?;
     let (folder, command, kallsyms) = (args.output.clone(), args.trace.command.clone(), args.kallsyms);
-    let options = CaptureOptions { folder, setup, command, duration, kallsyms };
+    let options = CaptureOptions { folder, setup, command, stopped: player.command, duration, kallsyms };
     let frozen = capture::capture(&tracefs, Some(&keeper), options, &stop)?;
     for failure in &frozen.failures {
         terminal::warn(failure);

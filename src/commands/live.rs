@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::source::Source;
-use super::{Usage, list, page, send};
+use super::{Usage, list, page, player, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
@@ -34,12 +34,13 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         let why = "it is at least 1; more go with --raw only, and with none of --print, --hits, --aggregate and --page";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
+    let player = player::start(&args.trace, tracefs, args.record.as_deref())?;
     let mut receivers = send::receivers(&args.send)?;
     for receiver in &mut receivers {
         // Each reader's part of the cap.
         receiver.options.max_rate = receiver.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
     }
-    let tracefs = list::open(tracefs)?;
+    let tracefs = player.tracefs.clone();
     let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
     let setup = Setup { sub_buffer_kib: args.sub_buffer, ..setup(&args.trace, &tracefs)? };
     setup.check()?;
@@ -60,8 +61,11 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let target = send::names(&args.send, &receivers, page.as_ref());
     let mut say = |line: String| terminal::say(line);
     say(format!("sending to {target}"));
+    player.confine(args.record.as_deref())?;
     let options = LiveOptions {
         setup,
+        keeper: player.keeper,
+        stopped: player.command,
         command: args.trace.command.clone(),
         duration,
         tick,

@@ -9,6 +9,7 @@ mod listen;
 mod live;
 mod page;
 mod patch;
+mod player;
 mod progress;
 mod render;
 mod replay;

@@ -64,8 +64,12 @@ const SECOND: Duration = Duration::from_secs(1);
 pub struct LiveOptions {
     /// What to trace.
     pub setup: Setup,
+    /// The keeper that makes the instance; one is started where there is none.
+    pub keeper: Option<Arc<Keeper>>,
     /// A command to run; it and its children are then the only processes traced. Tracing ends when it ends.
     pub command: Vec<OsString>,
+    /// The same, where it is there already and waits.
+    pub stopped: Option<StoppedCommand>,
     /// How long at most.
     pub duration: Option<Duration>,
     /// How often the rings are read while many events come.
@@ -160,13 +164,13 @@ impl Traced {
 /// Tracing could not begin.
 pub fn trace(
     tracefs: &Tracefs,
-    options: LiveOptions,
+    mut options: LiveOptions,
     outputs: Vec<Outputs>,
     say: &mut dyn FnMut(String),
 ) -> Result<(Traced, Vec<Outputs>), LiveError> {
     // Signals first: from here on Ctrl-C means an orderly end.
     let signals = Signals::register()?;
-    let keeper = Keeper::start(tracefs)?;
+    let keeper = options.keeper.take().map_or_else(|| Keeper::start(tracefs), Ok)?;
     for stale in remove_stale(tracefs)? {
         match stale.removed {
             Ok(()) => say(format!("removed {}, left behind by an earlier run that was killed", stale.name)),
@@ -174,7 +178,11 @@ pub fn trace(
         }
     }
     // Before our threads are kept out: a child would inherit that.
-    let command = if options.command.is_empty() { None } else { Some(StoppedCommand::spawn(&options.command)?) };
+    let command = match options.stopped.take() {
+        Some(stopped) => Some(stopped),
+        None if options.command.is_empty() => None,
+        None => Some(StoppedCommand::spawn(&options.command)?),
+    };
     let instance = Instance::create(tracefs, Some(&keeper))?;
     let session = Session::begin(tracefs, &instance, &options, command.as_ref(), outputs, say)?;
     let result = session.run(command, &options, signals, say);
@@ -428,6 +436,8 @@ impl<'a> Session<'a> {
             }
             if self.window_start.elapsed() >= SECOND {
                 self.window(began.elapsed(), say);
+                // Without its keeper, or its instance, there is nothing more to be done in order.
+                self.instance.is_on()?;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! `-- COMMAND ARG…`: a command that is started stopped, so that its very first events are in the trace.
 //!
 //! The child is forked and waits before its execve(2) until it is released; meanwhile its pid goes into the instance's
-//! filter. It runs as the user that we are: under sudo, as root.
+//! filter. It runs as the user that called us, whoever we are: see [`StoppedCommand::spawn_as`].
 //!
 //! Start it *before* our own threads are kept out of the instance with `event-fork` on: the kernel would hand our place
 //! on the list of the unwanted down to it (`event_filter_pid_sched_process_fork`).
@@ -17,6 +17,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::thread::JoinHandle;
 
 use super::TracefsError;
+use crate::rights::Caller;
 
 /// What the waiting child is told. The end of the pipe, when we are killed, means the same as `GIVE_UP`.
 const GO: u8 = 1;
@@ -38,6 +39,14 @@ impl StoppedCommand {
     /// # Errors
     /// [`TracefsError::NoSuchCommand`] where there is no such program, [`TracefsError::Command`] where forking fails.
     pub fn spawn(arguments: &[OsString]) -> Result<StoppedCommand, TracefsError> {
+        StoppedCommand::spawn_as(arguments, None)
+    }
+
+    /// The same, as `user` with all its groups and its `HOME`, `USER` and `LOGNAME`; as we are where there is none.
+    ///
+    /// # Errors
+    /// As [`spawn`](StoppedCommand::spawn).
+    pub fn spawn_as(arguments: &[OsString], user: Option<&Caller>) -> Result<StoppedCommand, TracefsError> {
         let name = arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // Found here rather than by execvp(3) in the child: a wrong name is said before anything is touched, and the
         // trace does not begin with an execve for each folder of PATH.
@@ -53,7 +62,15 @@ impl StoppedCommand {
         if let Some(name) = arguments.first() {
             command.arg0(name);
         }
+        let user = user.cloned();
+        if let Some(user) = &user {
+            let home = user.home.iter().map(|home| ("HOME", home));
+            command.envs(home.chain(user.name.iter().flat_map(|name| [("USER", name), ("LOGNAME", name)])));
+        }
         let wait = move || {
+            if let Some(user) = &user {
+                become_user(user)?;
+            }
             // The child's own copy of the writing end would keep it from seeing that we are gone.
             // SAFETY: close(2) on a descriptor number of the child's own table; its owner is in the parent, and the
             // child forgets everything at execve or exit.
@@ -63,7 +80,8 @@ impl StoppedCommand {
             release_reader.read_exact(&mut word)?;
             if word == [GO] { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
         };
-        // SAFETY: between fork and execve only close, write, read and getpid are called, all async-signal-safe; the
+        // SAFETY: between fork and execve only setgroups, setresgid, setresuid, close,
+        // write, read and getpid are called, all async-signal-safe; the
         // closure allocates nothing (its errors are plain error numbers and constants).
         unsafe { command.pre_exec(wait) };
 
@@ -115,6 +133,18 @@ impl Drop for StoppedCommand {
 
 fn join(spawn: JoinHandle<io::Result<Child>>) -> io::Result<Child> {
     spawn.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it panicked")))
+}
+
+/// Makes a child that was just forked another user's.
+fn become_user(user: &Caller) -> io::Result<()> {
+    let done = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
+    // SAFETY: setgroups(2) reads as many numbers as its length says, from a live vector; setresgid(2) and setresuid(2) take
+    // numbers. In a forked child they are what std itself calls there for `CommandExt::uid`.
+    unsafe {
+        done(libc::setgroups(user.groups.len(), user.groups.as_ptr()))?;
+        done(libc::setresgid(user.gid, user.gid, user.gid))?;
+        done(libc::setresuid(user.uid, user.uid, user.uid))
+    }
 }
 
 /// The exit code to pass on: the command's own, or 128 + n where signal n ended it, as a shell does.

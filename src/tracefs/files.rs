@@ -43,9 +43,10 @@ pub(super) fn bytes_of(mut file: File) -> io::Result<Vec<u8>> {
 }
 
 /// The same of a folder that a keeper opened: its files are closed to us, its entries tell what they are.
-pub(super) fn folders_of(folder: &File) -> io::Result<Vec<String>> {
+pub(super) fn folders_of(folder: File) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in Dir::read_from(folder)? {
+    // Not `Dir::read_from`, which opens it again.
+    for entry in Dir::new(folder)? {
         let entry = entry?;
         if let Ok(name) = entry.file_name().to_str()
             && entry.file_type() == FileType::Directory

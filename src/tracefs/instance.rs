@@ -527,7 +527,7 @@ impl Files for Instance {
     }
 
     fn folders(&self, folder: &Path) -> io::Result<Vec<String>> {
-        folders_of(&self.open_file(folder)?)
+        folders_of(self.open_file(folder)?)
     }
 }
 

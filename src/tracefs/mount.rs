@@ -148,7 +148,7 @@ impl Files for Tracefs {
     }
 
     fn folders(&self, folder: &Path) -> io::Result<Vec<String>> {
-        self.open_kept(Base::Top, folder).map_or_else(|| self.root.folders(folder), |folder| folders_of(&folder?))
+        self.open_kept(Base::Top, folder).map_or_else(|| self.root.folders(folder), |folder| folders_of(folder?))
     }
 }
 

@@ -12,6 +12,7 @@ mod program;
 mod receiver;
 mod record;
 mod refusals;
+mod rights;
 mod targets;
 
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};

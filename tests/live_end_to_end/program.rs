@@ -72,7 +72,7 @@ impl Running {
     }
 
     /// A new instance records at once; ours has said what it enabled before it is switched on.
-    fn records(&self) -> bool {
+    pub fn records(&self) -> bool {
         self.said.lock().unwrap().contains(" events enabled")
     }
 

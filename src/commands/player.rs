@@ -1,0 +1,107 @@
+//! What needs root before anything is read, and the end of it: tracefs, the keeper, the command; then root is given up.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::{Usage, list};
+use crate::cli::TraceArgs;
+use crate::keeper::Keeper;
+use crate::rights::{self, Caller};
+use crate::terminal;
+use crate::tracefs::{Kind, StoppedCommand, Tracefs};
+
+/// What was done while there was the right to.
+pub struct Player {
+    /// Where tracefs is, and who opens its files.
+    pub tracefs: Tracefs,
+    /// The keeper, where one was needed before root was given up.
+    pub keeper: Option<Arc<Keeper>>,
+    /// The command, stopped: it has its own user's rights, not ours.
+    pub command: Option<StoppedCommand>,
+    /// Whether rights were given up.
+    given_up: bool,
+}
+
+/// Who a process is to be from here on.
+enum Identity {
+    /// It has nothing to give up.
+    Itself,
+    /// It stays what it is, and this is said.
+    Stays(String),
+    /// This user; and the command runs as this other one, or as we are now.
+    Becomes { player: Caller, command: Option<Caller> },
+}
+
+/// Gives root up, having done what needs it. `output` is the file or folder that will be written.
+///
+/// - Under sudo the player, its files and the command are the user's that called it.
+/// - Called by root itself, the player is `nobody` and the command root's, as it would be without us. But a file of root's
+///   cannot be written as nobody, so with `output` it stays root, and says so.
+pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) -> Result<Player> {
+    let identity = identity(args, output)?;
+    let tracefs = list::open(tracefs)?;
+    let as_it_is = |tracefs| Player { tracefs, keeper: None, command: None, given_up: false };
+    let (player, command) = match identity {
+        // A capture has nothing that root is needed for, and nothing to trace.
+        _ if tracefs.kind() != Kind::Live => return Ok(as_it_is(tracefs)),
+        Identity::Itself => return Ok(as_it_is(tracefs)),
+        Identity::Stays(why) => {
+            terminal::say(why);
+            return Ok(as_it_is(tracefs));
+        }
+        Identity::Becomes { player, command } => (player, command),
+    };
+    let keeper = Keeper::start(&tracefs)?;
+    let command = match args.command.as_slice() {
+        [] => None,
+        arguments => Some(StoppedCommand::spawn_as(arguments, command.as_ref())?),
+    };
+    rights::give_up(&player)?;
+    let tracefs = tracefs.through(&keeper);
+    Ok(Player { tracefs, keeper: Some(keeper), command, given_up: true })
+}
+
+impl Player {
+    /// Lets nothing be opened any more but what tracing needs, and `output`: to be called when all else is open.
+    pub fn confine(&self, output: Option<&Path>) -> Result<()> {
+        if self.given_up {
+            rights::confine(output.map(folder_of).as_deref())?;
+        }
+        Ok(())
+    }
+}
+
+fn identity(args: &TraceArgs, output: Option<&Path>) -> Result<Identity> {
+    if args.stay_root {
+        return Ok(Identity::Stays(
+            "stays root (--stay-root): what is read and written, and the command, is root's".to_owned(),
+        ));
+    }
+    if let Some(name) = &args.user {
+        if !rustix::process::geteuid().is_root() {
+            return Err(Usage(format!("--user {name}: only root can become another user")).into());
+        }
+        let user = Caller::named(name).map_err(|error| Usage(error.to_string()))?;
+        return Ok(Identity::Becomes { player: user.clone(), command: Some(user) });
+    }
+    if !rustix::process::geteuid().is_root() {
+        let ourselves = || Identity::Becomes { player: Caller::ourselves(), command: None };
+        return Ok(if rights::is_privileged() { ourselves() } else { Identity::Itself });
+    }
+    Ok(match (Caller::behind_sudo(), output) {
+        (Some(user), _) => Identity::Becomes { player: user.clone(), command: Some(user) },
+        (None, None) => Identity::Becomes { player: Caller::nobody(), command: None },
+        (None, Some(output)) => {
+            let why = "no user called it through sudo, and it is to be root's file";
+            Identity::Stays(format!("stays root to write {}: {why} (--user NAME writes it as NAME)", output.display()))
+        }
+    })
+}
+
+/// The folder that is there already and in which `output` will be made.
+fn folder_of(output: &Path) -> PathBuf {
+    let named = output.ancestors().skip(1).map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
+    named.into_iter().find(|folder| folder.is_dir()).unwrap_or(Path::new(".")).to_path_buf()
+}
