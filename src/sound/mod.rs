@@ -13,6 +13,7 @@
 //! | `attention` | how much of an event is left once one is used to it |
 //! | `scale` | the notes |
 //! | `mapper` | the hit |
+//! | `recipe` | how each timbre is made |
 //! | `voice` | what a hit sounds like |
 //! | `limiter` | that nothing is too loud |
 //! | `score` | the samples of a whole piece |
@@ -22,6 +23,7 @@ mod density;
 mod limiter;
 mod mapper;
 mod range;
+mod recipe;
 mod scale;
 mod score;
 mod telling;
@@ -30,6 +32,7 @@ mod voice;
 
 pub use density::MAX_ONSETS;
 pub use mapper::{Mapper, MapperOptions, TEXTURE_NS, When};
+pub use recipe::Recipe;
 pub use score::{MAX_VOICES, Score};
 pub use timbre::Timbre;
 pub use voice::SAMPLE_RATE;

@@ -3,13 +3,14 @@
 //! A timbre is a choice of these parts. `fundsp` would do as well, but a graph of its nodes is built anew for each sound;
 //! here a voice is a few numbers that are set.
 
-use super::{Form, Hit, Timbre};
+use super::recipe::Recipe;
+use super::{Form, Hit};
 
 /// Samples a second.
 pub const SAMPLE_RATE: u32 = 48_000;
 const RATE: f32 = SAMPLE_RATE as f32;
-/// The shortest attack: what rises faster clicks.
-const ATTACK: f32 = 0.002 * RATE;
+/// The shortest sound, samples: four times the shortest attack.
+const SHORTEST: f32 = 0.008 * RATE;
 /// How long a texture takes to a new value.
 const GLIDE: f32 = 0.1 * RATE;
 /// A texture of which nothing was heard for this time ends, samples.
@@ -37,50 +38,6 @@ impl Sine {
         let index = (place as usize).min(Sine::LEN - 1);
         let part = place - index as f32;
         self.0[index] + part * (self.0[index + 1] - self.0[index])
-    }
-}
-
-/// How a timbre is made.
-#[derive(Debug, Clone, Copy)]
-struct Recipe {
-    /// Amplitudes of the tone and of the noise.
-    tone: f32,
-    noise: f32,
-    /// How narrow the noise's band is.
-    narrow: f32,
-    /// The second oscillator's frequency, in those of the first, and how far it bends its phase, in periods.
-    ratio: f32,
-    bend: f32,
-    /// How much sooner than the sound itself the bend is over: 1 is not.
-    dulls: f32,
-    /// How far above the note the sound begins, in octaves: a drum's skin.
-    drop: f32,
-    /// Attack, samples.
-    attack: f32,
-}
-
-const fn recipe(timbre: Timbre) -> Recipe {
-    let plain = Recipe {
-        tone: 0.9,
-        noise: 0.0,
-        narrow: 8.0,
-        ratio: 2.0,
-        bend: 0.08,
-        dulls: 1.0,
-        drop: 0.0,
-        attack: ATTACK * 2.0,
-    };
-    match timbre {
-        Timbre::Irq => Recipe { tone: 0.9, ratio: 3.0, bend: 0.25, dulls: 6.0, attack: ATTACK, ..plain },
-        Timbre::Sched => Recipe { tone: 1.0, ratio: 4.0, bend: 0.18, dulls: 14.0, attack: ATTACK, ..plain },
-        Timbre::Block => Recipe { tone: 0.95, ratio: 0.5, bend: 0.15, dulls: 3.0, drop: 1.2, attack: ATTACK, ..plain },
-        Timbre::Net => Recipe { tone: 0.85, ratio: 5.0, bend: 0.22, dulls: 2.0, attack: ATTACK, ..plain },
-        Timbre::Syscalls => Recipe { tone: 0.35, noise: 1.0, narrow: 14.0, attack: ATTACK * 5.0, ..plain },
-        Timbre::Mm => {
-            Recipe { tone: 0.3, noise: 0.95, narrow: 5.0, ratio: 0.5, bend: 0.2, attack: ATTACK * 2.0, ..plain }
-        }
-        Timbre::Fs => Recipe { tone: 0.75, ratio: 1.0, bend: 0.3, dulls: 1.5, attack: ATTACK * 4.0, ..plain },
-        Timbre::Other => plain,
     }
 }
 
@@ -125,9 +82,9 @@ pub struct Voice {
 impl Voice {
     /// The sound of a hit.
     pub fn new(hit: &Hit, seed: u32) -> Voice {
-        let recipe = recipe(hit.timbre);
+        let recipe = hit.timbre.recipe();
         let is_texture = hit.form == Form::Texture;
-        let length = (hit.length_ms * 1e-3 * RATE).max(4.0 * ATTACK);
+        let length = (hit.length_ms * 1e-3 * RATE).max(SHORTEST);
         let frequency = frequency(hit.note);
         let (left, right) = equal_power(hit.pan);
         let mut voice = Voice {
@@ -226,7 +183,7 @@ impl Voice {
     fn play_note(&mut self, sine: &Sine, out: &mut [[f32; 2]]) -> bool {
         let Recipe { tone, noise, ratio, bend, drop, attack, .. } = self.recipe;
         let bend = bend * (0.3 + 1.4 * self.brightness);
-        let attack = attack.min(self.length / 3.0);
+        let attack = (attack * RATE).min(self.length / 3.0);
         for frame in out.iter_mut() {
             if self.age >= self.length {
                 return false;
@@ -315,6 +272,7 @@ fn equal_power(pan: f32) -> (f32, f32) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Timbre;
     use super::*;
 
     pub fn hit(timbre: Timbre, form: Form, note: f32) -> Hit {

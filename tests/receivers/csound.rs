@@ -1,9 +1,9 @@
 //! Csound without a sound card: `-+rtaudio=null` keeps real time, `-o` renders as fast as it can.
 
-use std::{io::Read, process::Stdio};
+use std::time::Instant;
 
 use crate::{
-    common::program::{self, Group, Program, command},
+    common::program::{self, Program, command},
     launch::{csound, csound_variables},
     seen::{self, AWAKE, Echo, Seen},
     sound, stream,
@@ -82,7 +82,7 @@ fn the_csound_patch_loads_without_a_complaint_and_reacts() {
 }
 
 #[test]
-fn the_csound_patch_is_heard() {
+fn the_csound_patch_is_heard_and_a_recording_is_as_long() {
     if !program::installed("csound") {
         return;
     }
@@ -91,22 +91,15 @@ fn the_csound_patch_is_heard() {
     let port = program::free_port();
     let text = stream.patch(port);
     std::fs::write(home.path().join("ftrace.csd"), text).unwrap();
-    // Rendered without end, as fast as it is read: raw samples through a pipe.
     let mut csound = command("csound", home.path());
-    csound.args(["-h", "-o", "stdout", "ftrace.csd"]).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut csound = Group::start(&mut csound);
-    let mut samples = csound.stdout();
-    let (mut peak, mut block) = (0.0, vec![0; 1 << 16]);
-    for part in 0..400 {
-        samples.read_exact(&mut block).unwrap();
-        peak = f64::max(peak, sound::peak(&block, 16));
-        if part == 2 {
-            stream.send(port);
-        }
-        if peak > 0.01 {
-            break;
-        }
-    }
-    drop(csound);
-    sound::assert_audible(peak);
+    csound.args(["-o", "sound.wav", "ftrace.csd"]);
+    let began = Instant::now();
+    let mut csound = Program::start(csound);
+    csound.wait_while_doing("ftrace-live: started on ", || stream.send_first(port));
+    sound::send_load(port);
+    csound.end(libc::SIGINT);
+    // Left to itself, Csound writes a file as fast as it can.
+    let (lasted, heard) = (sound::assert_load(&home.path().join("sound.wav")), began.elapsed().as_secs_f64());
+    assert!(lasted < heard + 1.0, "{lasted} s of sound in {heard} s");
+    assert!(lasted > sound::SECONDS - 0.5, "{lasted} s of sound");
 }

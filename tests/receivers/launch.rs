@@ -16,7 +16,7 @@ pub fn sclang(home: &Path, name: &str, text: &str) -> Program {
 /// Pd with these patches.
 pub fn pd(home: &Path, patches: &[(&str, String)]) -> Program {
     let mut pd = command("pd", home);
-    pd.args(["-nogui", "-nosound", "-nomidi", "-stderr", "-noprefs"]);
+    pd.args(["-nogui", "-nosound", "-r", "48000", "-nomidi", "-stderr", "-noprefs"]);
     for (name, text) in patches {
         std::fs::write(home.join(name), text).unwrap();
         pd.arg(name);
@@ -28,7 +28,7 @@ pub fn pd(home: &Path, patches: &[(&str, String)]) -> Program {
 pub fn chuck(home: &Path, files: &[(&str, String)]) -> Program {
     let mut chuck = command("chuck", home);
     // The other port is that of ChucK's own remote control, one for each ChucK.
-    chuck.args(["--silent", &format!("--port:{}", program::free_port())]);
+    chuck.args(["--silent", "--srate:48000", "--caution-to-the-wind", &format!("--port:{}", program::free_port())]);
     for (name, text) in files {
         std::fs::write(home.join(name), text).unwrap();
         chuck.arg(name);

@@ -1,12 +1,12 @@
 //! Pure Data, vanilla, without a window and without a sound card.
 
-use rosc::OscType;
+use std::path::Path;
 
 use crate::{
     common::program,
     launch::pd,
     seen::{self, Echo, Seen, Value},
-    stream,
+    sound, stream,
 };
 
 /// Sends every list from `[oscparse]` back: the address's parts as strings, then the values.
@@ -62,51 +62,47 @@ fn pd_sees_every_value_of_the_pd_stream_in_order() {
     pd.assert_no_complaint(&[]);
 }
 
-/// Sends back every hit that the generated patch makes.
-fn hook(back: u16) -> String {
+/// Writes what the generated patch plays to a file.
+fn recorder(file: &Path) -> String {
     format!(
         "#N canvas 0 0 450 300 12;
-#X obj 10 10 r ftrace-hit;
-#X obj 10 70 oscformat seen;
-#X obj 10 100 list prepend send;
-#X obj 10 130 list trim;
-#X obj 10 190 netsend -u -b;
-#X obj 200 10 loadbang;
-#X msg 200 40 connect 127.0.0.1 {back};
-#X obj 300 40 print ready;
-#X connect 0 0 1 0;
+#X obj 10 200 writesf~ 2;
+#X obj 100 10 loadbang;
+#X msg 100 40 open {} \\, start;
+#X obj 200 10 receive~ ftrace-out-left;
+#X obj 300 10 receive~ ftrace-out-right;
+#X obj 200 100 delay 7000;
+#X msg 200 140 stop;
+#X obj 300 100 delay 300;
+#X obj 300 140 print recorded;
 #X connect 1 0 2 0;
-#X connect 2 0 3 0;
-#X connect 3 0 4 0;
-#X connect 5 0 7 0;
+#X connect 2 0 0 0;
+#X connect 3 0 0 0;
+#X connect 4 0 0 1;
+#X connect 1 0 5 0;
 #X connect 5 0 6 0;
-#X connect 6 0 4 0;
-"
+#X connect 6 0 0 0;
+#X connect 5 0 7 0;
+#X connect 7 0 8 0;
+",
+        file.display()
     )
 }
 
 #[test]
-fn the_pd_patch_plays_a_note_for_every_event() {
+fn the_pd_patch_is_heard() {
     if !program::installed("pd") {
         return;
     }
     let stream = stream::of("pd");
     let home = tempfile::tempdir().unwrap();
-    let (port, mut echo) = (program::free_port(), Echo::new());
-    let text = stream.patch(port);
-    let mut pd = pd(home.path(), &[("ftrace.pd", text), ("hook.pd", hook(echo.port()))]);
-    pd.wait_for("ready");
-    let events = stream.event_messages();
-    let hits = stream.send_for_echo(port, &mut echo, |m| stream.is_event(m));
-    assert_eq!(hits.len(), events, "hits for events");
-    for hit in &hits {
-        let numbers: Vec<f32> =
-            hit.args.iter().filter_map(|a| if let OscType::Float(v) = a { Some(*v) } else { None }).collect();
-        let &[_timbre, note, loudness, length, pan] = numbers.as_slice() else { panic!("{hit:?}") };
-        assert!((36.0..=96.0).contains(&note) && (0.0..=0.3).contains(&loudness), "{hit:?}");
-        assert!((20.0..=600.0).contains(&length) && (0.0..=1.0).contains(&pan), "{hit:?}");
-    }
+    let port = program::free_port();
+    let (text, file) = (stream.patch(port), home.path().join("sound.wav"));
+    let mut pd = pd(home.path(), &[("ftrace.pd", text), ("recorder.pd", recorder(&file))]);
+    pd.wait_while_doing("ftrace-start: ", || stream.send_first(port));
+    sound::send_load(port);
     pd.wait_for("ftrace-stop");
+    pd.wait_for("recorded");
     pd.assert_no_complaint(&[]);
-    assert!(pd.said().iter().any(|l| l.starts_with("ftrace-start: ")));
+    sound::assert_load(&file);
 }

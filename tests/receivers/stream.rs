@@ -157,11 +157,6 @@ impl Recorded {
         events
     }
 
-    /// How many messages are events.
-    pub fn event_messages(&self) -> usize {
-        self.messages.iter().filter(|(m, _)| self.is_event(m)).count()
-    }
-
     /// Type tags and argument names of an event.
     pub fn schema(&self, address: &str) -> (&str, &[String]) {
         let (tags, names) = &self.schemas[address];
@@ -201,11 +196,6 @@ impl Recorded {
         }
         echoes.extend(echo.receive(asked - echoes.len()));
         echoes
-    }
-
-    /// Whether a message is an event, and not about the stream.
-    pub fn is_event(&self, message: &OscMessage) -> bool {
-        self.schemas.contains_key(&message.addr)
     }
 
     /// Sends the first datagram, in which the stream says that it starts.

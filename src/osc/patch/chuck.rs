@@ -1,8 +1,9 @@
-//! A patch in ChucK: one `OscIn` for all addresses, each hit a voice of a pool.
+//! A patch in ChucK: one `OscIn`, each hit a voice of a pool.
 
 use super::{
-    Language, Listen, Schema, argument_lines, introduction, plain, quoted,
-    voice::{LOWEST_NOTE, NOTE_RANGE, SEMITONES, Voice},
+    Language, Listen, Schema, argument_comments, hit,
+    hit::{CEILING, NOTES, TEXTURES},
+    introduction, quoted,
 };
 
 /// The program text.
@@ -19,71 +20,129 @@ OscIn in;
 OscMsg msg;
 {port} => in.port;
 
-// A pool of voices, taken in turn: the oldest gives way.
-32 => int VOICES;
-TriOsc osc[VOICES];
-ADSR env[VOICES];
-Pan2 pan[VOICES];
+// How each timbre is made: irq, sched, block, net, syscalls, mm, fs, other.
+[{tone}] @=> float TONE[];
+[{noise}] @=> float NOISE[];
+[{narrow}] @=> float NARROW[];
+[{ratio}] @=> float RATIO[];
+[{bend}] @=> float BEND[];
+[{attack}] @=> float ATTACK[];
+
+// Both sides: a second to fade in, and a limiter, whose attack takes time: what is left is cut.
+Gain side[2];
 Dyno limiter[2];
-for (0 => int c; c < 2; c++) {{ limiter[c].limit(); limiter[c] => dac.chan(c % dac.channels()); }}
-for (0 => int v; v < VOICES; v++) {{
-    osc[v] => env[v] => pan[v];
-    pan[v].left => limiter[0];
-    pan[v].right => limiter[1];
-    env[v].set(2::ms, 50::ms, 0, 2::ms);
+Envelope fade[2];
+for (0 => int c; c < 2; c++) {{
+    side[c] => fade[c] => limiter[c] => dac.chan(c % dac.channels());
+    {mix} => side[c].gain;
+    limiter[c].limit();
+    0.5 => limiter[c].thresh;
+    1::ms => limiter[c].attackTime;
+    {CEILING} => limiter[c].gain;
+    0.1 => fade[c].value;
+    1 => fade[c].target;
+    1::second => fade[c].duration;
+}}
+
+// A sine bent by another, and noise in a band around the note.
+class Voice {{
+    SinOsc bender => SinOsc tone => Gain sum;
+    Noise noise => BPF band => sum;
+    2 => tone.sync;
+    Pan2 pan;
+    fun void set(int t, float note, float p, float brightness, float bends, float tones, float noises) {{
+        Std.mtof(note) => float f;
+        f => tone.freq;
+        f * RATIO[t] => bender.freq;
+        // By frequency, not by phase: an index times the frequency that bends.
+        bends * BEND[t] * 2 * pi * f * RATIO[t] => bender.gain;
+        tones => tone.gain;
+        f => band.freq;
+        NARROW[t] * (1.3 - 0.6 * brightness) => float q;
+        q => band.Q;
+        noises * 0.5 / Math.sqrt(pi / 3 * f / (second / samp) / q) => noise.gain;
+        p => pan.pan;
+    }}
+    fun void to(UGen from) {{
+        from => pan;
+        pan.left => side[0];
+        pan.right => side[1];
+    }}
+}}
+
+// Notes and grains: a pool, taken in turn: the oldest gives way.
+{NOTES} => int NOTES;
+Voice notes[NOTES];
+ADSR shape[NOTES];
+for (0 => int v; v < NOTES; v++) {{
+    notes[v].sum => shape[v];
+    notes[v].to(shape[v]);
 }}
 0 => int turn;
 
-// Any number as a MIDI note.
-fun float note(float x) {{ return {LOWEST_NOTE} + Math.fmod({SEMITONES} * Math.log2(1 + Math.fabs(x)), {NOTE_RANGE}); }}
-
-// One sound. `dt`: milliseconds since this event last occurred: what is rare rings, what is dense becomes grain.
-fun void hit(float value, float dt, int cpu, int timbre) {{
-    (turn + 1) % VOICES => turn;
-    Math.min(600, Math.max(20, dt)) => float length;
-    Std.mtof(note(value)) => osc[turn].freq;
-    0.5 / (1 + timbre) => osc[turn].width;
-    0.04 + 0.16 * length / 600 => osc[turn].gain;
-    2 * Math.fmod(cpu * 0.618, 1) - 1 => pan[turn].pan;
-    length::ms => env[turn].decayTime;
-    1 => env[turn].keyOn;
+// Textures: one voice for each event that is dense, by its name.
+{TEXTURES} => int TEXTURES;
+Voice textures[TEXTURES];
+Envelope level[TEXTURES];
+string names[TEXTURES];
+time heard[TEXTURES];
+for (0 => int v; v < TEXTURES; v++) {{
+    textures[v].sum => level[v];
+    100::ms => level[v].duration;
+    textures[v].to(level[v]);
 }}
 
-"#
-    );
-    for schema in schemas {
-        out += &format!("// {} ,{}\n", plain(&schema.address), schema.tags);
-        for line in argument_lines(schema, getter(schema)) {
-            out += &format!("//   {line}\n");
-        }
-        let pattern = format!("{}, {}", schema.address, schema.tags);
-        out += &format!("in.addAddress({});\n\n", quoted(&pattern, '"'));
-    }
-    out += &format!(
-        "// About the stream itself.\nin.addAddress({});\nin.addAddress({});\nin.addAddress({});\n\n",
-        own("start"),
-        own("stat"),
-        own("stop")
-    );
-    out += &format!(
-        "<<< \"ftrace-live: listening on port\", {port} >>>;\nwhile (true) {{\n    in => now;\n    while (in.recv(msg)) {{\n"
-    );
-    for (position, schema) in schemas.iter().enumerate() {
-        let voice = Voice::of(schema, position);
-        let get = getter(schema);
-        out += &format!(
-            "        {}if (msg.address == {}) hit({}, {}, {}, {});  // pitch: {}\n",
-            if position == 0 { "" } else { "else " },
-            quoted(&schema.address, '"'),
-            get(voice.pitch),
-            get(voice.dt),
-            get(voice.cpu),
-            voice.timbre,
-            plain(&schema.arguments[voice.pitch].name),
-        );
-    }
-    out += &format!(
-        r#"        else if (msg.address == {start}) <<< "ftrace-live: started on", msg.getString(0) >>>;
+fun void hit(string event, int form, int t, float note, float loud, float length, float pan, float brightness) {{
+    Math.max(0, Math.min(7, t)) $ int => t;
+    if (form < 2) {{
+        (turn + 1) % NOTES => turn;
+        notes[turn].set(t, note, pan, brightness, 0.2 + 0.6 * brightness, TONE[t] * loud, NOISE[t] * loud);
+        length::ms => dur long;
+        ATTACK[t]::second => dur rise;
+        shape[turn].set(rise, long - rise > 5::ms ? long - rise : 5::ms, 0, 2::ms);
+        1 => shape[turn].keyOn;
+        return;
+    }}
+    -1 => int slot;
+    for (0 => int v; v < TEXTURES; v++) if (names[v] == event) v => slot;
+    for (0 => int v; v < TEXTURES && slot < 0 && loud > 0; v++) if (names[v] == "" && level[v].value() < 0.001) v => slot;
+    if (slot < 0) return;
+    if (loud > 0) event => names[slot]; else "" => names[slot];
+    now => heard[slot];
+    textures[slot].set(t, note, pan, brightness, 0.2 + 0.8 * brightness, 0.35 * TONE[t], 0.6 + 0.2 * NOISE[t]);
+    loud => level[slot].target;
+}}
+
+// A texture of which nothing comes any more has ended unheard.
+fun void forget() {{
+    while (true) {{
+        100::ms => now;
+        for (0 => int v; v < TEXTURES; v++) {{
+            if (names[v] != "" && now - heard[v] > 500::ms) {{
+                "" => names[v];
+                0 => level[v].target;
+            }}
+        }}
+    }}
+}}
+spork ~ forget();
+
+// The events themselves come as well. To take one: in.addAddress("ADDRESS, TAGS");
+{events}
+in.addAddress({pattern});
+// About the stream itself.
+in.addAddress({start});
+in.addAddress({stat});
+in.addAddress({stop});
+
+<<< "ftrace-live: listening on port", {port} >>>;
+while (true) {{
+    in => now;
+    while (in.recv(msg)) {{
+        if (msg.address == {hit})
+            hit(msg.getString(0), msg.getInt(1), msg.getInt(2), msg.getFloat(3), msg.getFloat(4), msg.getFloat(5),
+                msg.getFloat(6), msg.getFloat(7));
+        else if (msg.address == {start}) <<< "ftrace-live: started on", msg.getString(0) >>>;
         // read, sent, thinned, lost by the kernel, malformed, dropped by this program: each second's.
         else if (msg.address == {stat} && msg.getInt(3) + msg.getInt(5) > 0)
             <<< "ftrace-live: lost", msg.getInt(3), "in the kernel,", msg.getInt(5), "here" >>>;
@@ -91,6 +150,16 @@ fun void hit(float value, float dt, int cpu, int timbre) {{
     }}
 }}
 "#,
+        mix = hit::mix(Language::Chuck),
+        tone = hit::table(|r| r.tone, ", "),
+        noise = hit::table(|r| r.noise, ", "),
+        narrow = hit::table(|r| r.narrow, ", "),
+        ratio = hit::table(|r| r.ratio, ", "),
+        bend = hit::table(|r| r.bend, ", "),
+        attack = hit::table(|r| r.attack, ", "),
+        events = argument_comments(schemas, "//", getter),
+        pattern = quoted(&format!("{}, {}", hit::address(listen), super::super::hit::TAGS), '"'),
+        hit = quoted(&hit::address(listen), '"'),
         start = own("start"),
         stat = own("stat"),
         stop = own("stop"),
@@ -99,13 +168,11 @@ fun void hit(float value, float dt, int cpu, int timbre) {{
 }
 
 /// The expression that reads argument `k`.
-fn getter(schema: &Schema) -> impl Fn(usize) -> String + '_ {
-    |k| {
-        let get = match schema.arguments[k].tag {
-            'i' => "getInt",
-            's' => "getString",
-            _ => "getFloat",
-        };
-        format!("msg.{get}({k})")
-    }
+fn getter(schema: &Schema, k: usize) -> String {
+    let get = match schema.arguments.get(k).map(|argument| argument.tag) {
+        Some('i') => "getInt",
+        Some('s') => "getString",
+        _ => "getFloat",
+    };
+    format!("msg.{get}({k})")
 }

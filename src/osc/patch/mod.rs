@@ -1,15 +1,15 @@
 //! Ready-made patches: a complete program in a receiver's own language for any events and their real signatures.
 //!
-//! A patch runs as it is printed. It listens on the preset's port, makes one short sound per event (Python prints
-//! instead), says when the stream starts, stops and loses something, and carries comments which name every argument, so
-//! that it can be taken apart. Each language has its own file; what sounds like what is decided once, in `voice`.
+//! A patch runs as it is printed. It listens on the preset's port, plays the hits that come with `--hits` (Python prints them),
+//! says when the stream starts, stops and loses something, and carries comments which name every argument of the events
+//! themselves, so that it can be taken apart. What sounds like what is decided by [`sound`](crate::sound) alone.
 
 mod chuck;
 mod csound;
+mod hit;
 mod pd;
 mod python;
 mod sc;
-mod voice;
 
 use super::{Schema, preset::Preset};
 
@@ -139,7 +139,7 @@ pub fn patch(language: Language, schemas: &[Schema], listen: Listen<'_>) -> Resu
 /// The lines every patch begins with, without comment signs: what it is, how to run it, how to send to it.
 fn introduction(language: Language, schemas: &[Schema], listen: Listen<'_>, run: &str) -> Vec<String> {
     let preset = language.preset();
-    let mut send = format!("ftrace-live --raw --for {}", preset.name);
+    let mut send = format!("ftrace-live --raw --hits --for {}", preset.name);
     if listen.port != preset.port {
         send += &format!(" --to 127.0.0.1:{}", listen.port);
     }
@@ -155,6 +155,18 @@ fn introduction(language: Language, schemas: &[Schema], listen: Listen<'_>, run:
         format!("Run:   {run}"),
         format!("Then:  sudo {send}"),
     ]
+}
+
+/// Comments that name each event's address, type tags and arguments; `sign` begins a comment.
+fn argument_comments(schemas: &[Schema], sign: &str, index: impl Fn(&Schema, usize) -> String) -> String {
+    let mut out = String::new();
+    for schema in schemas {
+        out += &format!("{sign} {} ,{}\n", plain(&schema.address), schema.tags);
+        for line in argument_lines(schema, |k| index(schema, k)) {
+            out += &format!("{sign}   {line}\n");
+        }
+    }
+    out
 }
 
 /// One line per argument: where it stands (counted from `first`), name, type tag, kernel type; and what is left out.
@@ -176,15 +188,6 @@ fn argument_lines(schema: &Schema, index: impl Fn(usize) -> String) -> Vec<Strin
 /// `text` as it may stand in a comment of any of the languages: one line, nothing that could end the comment.
 fn plain(text: &str) -> String {
     text.replace("*/", "* /").chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// A word that is an identifier in every language: letters, digits and underscores, led by a letter.
-fn identifier(text: &str) -> String {
-    let mut word: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
-    if !word.starts_with(|c: char| c.is_ascii_alphabetic()) {
-        word.insert(0, 'x');
-    }
-    word
 }
 
 /// `text` as a string literal with C's escapes for `quote` and the backslash, without control characters.

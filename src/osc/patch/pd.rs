@@ -8,12 +8,14 @@
 use std::fmt::Write;
 
 use super::{
-    Language, Listen, Schema, argument_lines, introduction, plain,
-    voice::{LOWEST_NOTE, NOTE_RANGE, SEMITONES, Voice},
+    Language, Listen, Schema, argument_lines,
+    hit::{self, CEILING, TEXTURES},
+    introduction, plain,
 };
+use crate::sound::Timbre;
 
-/// How many sounds at once.
-const VOICES: usize = 24;
+/// How many notes and grains at once.
+const VOICES: usize = 32;
 
 /// The patch file's text.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
@@ -35,43 +37,39 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
         main.wire(last, 0, route, 0);
         last = route;
     }
-    let mut systems: Vec<&str> = Vec::new();
-    for schema in schemas {
-        if !systems.contains(&system(schema)) {
-            systems.push(system(schema));
-        }
-    }
-    let words: Vec<String> = systems.iter().map(|s| word(s)).collect();
-    let route = main.object(&format!("route {} start stat stop", words.join(" ")));
+    let route = main.object("route hit start stat stop");
     main.wire(last, 0, route, 0);
-    for (outlet, name) in systems.iter().enumerate() {
-        let of_system: Vec<(usize, &Schema)> = schemas.iter().enumerate().filter(|(_, s)| system(s) == *name).collect();
-        let words: Vec<String> = of_system.iter().map(|(_, s)| word(event(s))).collect();
-        let by_event = main.object(&format!("route {}", words.join(" ")));
-        main.wire(route, outlet, by_event, 0);
-        for (outlet, (position, schema)) in of_system.into_iter().enumerate() {
-            let player = main.sub_patch(event(schema), &player(schema, position));
-            main.wire(by_event, outlet, player, 0);
-        }
-    }
+    let hits = main.sub_patch("hits", &hits());
+    main.wire(route, 0, hits, 0);
     let stream = main.sub_patch("stream", &stream());
     for k in 0..3 {
-        main.wire(route, systems.len() + k, stream, k);
+        main.wire(route, 1 + k, stream, k);
     }
     main.sub_patch("voices", &voices());
+    main.sub_patch("textures", &textures());
+    main.sub_patch("events", &events(schemas));
 
     main.gap();
     main.comment(20, "Sound on:");
     let load = main.object("loadbang");
     let on = main.message("; pd dsp 1");
     main.wire(load, 0, on, 0);
+    main.comment(20, "a second to fade in, and a soft limit");
+    let fade = main.message("0.1 , 1 1000");
+    main.wire(load, 0, fade, 0);
+    let fade_line = main.object("line~");
+    main.wire(fade, 0, fade_line, 0);
     let sides = ["left", "right"].map(|side| {
-        let catch = main.object(&format!("catch~ $0-{side}"));
-        let high_pass = main.object("hip~ 5");
-        let clip = main.object("clip~ -1 1");
-        main.wire(catch, 0, high_pass, 0);
-        main.wire(high_pass, 0, clip, 0);
-        clip
+        let catch = main.object(&format!("catch~ ftrace-{side}"));
+        let faded = main.object("*~");
+        main.wire(catch, 0, faded, 0);
+        main.wire(fade_line, 0, faded, 1);
+        let limit = format!("expr~ {CEILING}*tanh($v1*{:.4})", hit::mix(Language::PureData) / CEILING);
+        let out = main.chain(faded, 0, &["hip~ 5", &limit]);
+        // What is heard, for whoever records it: [receive~ ftrace-out-left] into [writesf~].
+        let send = main.object(&format!("send~ ftrace-out-{side}"));
+        main.wire(out, 0, send, 0);
+        out
     });
     let dac = main.object("dac~");
     main.wire(sides[0], 0, dac, 0);
@@ -79,61 +77,49 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     main.file()
 }
 
-/// The second last part of the address: the sanitised system.
-fn system(schema: &Schema) -> &str {
-    schema.address.rsplit('/').nth(1).unwrap_or_default()
-}
-
-/// The last part of the address: the sanitised event.
-fn event(schema: &Schema) -> &str {
-    schema.address.rsplit('/').next().unwrap_or_default()
-}
-
-/// What turns one event's arguments into a hit: a list of timbre, note, loudness, length in ms, pan.
-fn player(schema: &Schema, position: usize) -> Canvas {
-    let voice = Voice::of(schema, position);
+/// What the messages of the events themselves carry.
+fn events(schemas: &[Schema]) -> Canvas {
     let mut c = Canvas::default();
-    c.comment(20, &format!("{} ,{}", schema.address, schema.tags));
-    for line in argument_lines(schema, |k| format!("outlet {}", k + 1)) {
-        c.comment(20, &line);
-    }
-    c.gap();
-    let inlet = c.object("inlet");
-    let trigger = c.object("t b l");
-    let kinds: Vec<&str> = schema.tags.chars().map(|t| if t == 's' { "s" } else { "f" }).collect();
-    let unpack = c.object(&format!("unpack {}", kinds.join(" ")));
-    c.wire(inlet, 0, trigger, 0);
-    c.wire(trigger, 1, unpack, 0);
-
-    c.comment(300, &format!("any number as a note: {}", schema.arguments[voice.pitch].name));
-    let scale = f64::from(SEMITONES) / std::f64::consts::LN_2 / f64::from(NOTE_RANGE);
-    let note = c.chain(
-        unpack,
-        voice.pitch,
-        &[
-            "abs",
-            "+ 1",
-            "log",
-            &format!("* {scale:.6}"),
-            "wrap",
-            &format!("* {NOTE_RANGE}"),
-            &format!("+ {LOWEST_NOTE}"),
-        ],
+    c.comment(
+        20,
+        "The events come as well. To take one: [route SYSTEM] and [route EVENT] behind [oscparse], then [unpack].",
     );
-    c.comment(300, "dt: what is rare rings, what is dense becomes grain");
-    let length = c.chain(unpack, voice.dt, &["max 20", "min 600", "t f f"]);
-    let loudness = c.chain(length, 0, &["* 0.00027", "+ 0.035"]);
-    let pan = c.chain(unpack, voice.cpu, &["* 0.618", "wrap"]);
-    let timbre = c.message(&voice.timbre.to_string());
-    c.wire(trigger, 0, timbre, 0);
-    let pack = c.object("pack f f f f f");
-    c.wire(timbre, 0, pack, 0);
-    c.wire(note, 0, pack, 1);
-    c.wire(loudness, 0, pack, 2);
-    c.wire(length, 1, pack, 3);
-    c.wire(pan, 0, pack, 4);
-    let send = c.object("s ftrace-hit");
-    c.wire(pack, 0, send, 0);
+    for schema in schemas {
+        c.gap();
+        c.comment(20, &format!("{} ,{}", schema.address, schema.tags));
+        for line in argument_lines(schema, |k| format!("outlet {}", k + 1)) {
+            c.comment(20, &line);
+        }
+    }
+    c
+}
+
+/// A hit: event, form, timbre, note, level, length, pan, brightness. Notes and grains go to ftrace-hit without their event
+/// and form, textures to ftrace-texture with the event.
+fn hits() -> Canvas {
+    let mut c = Canvas::default();
+    c.comment(20, "event form timbre note level length pan brightness");
+    let inlet = c.object("inlet");
+    // [route] lets a word lead the message; [list] makes it the first of a list again.
+    // First the form opens one of the gates, then the hit goes through it.
+    let twice = c.chain(inlet, 0, &["list", "t l l l"]);
+    let form = c.object("unpack s f");
+    c.wire(twice, 2, form, 0);
+    let is_note = c.object("< 2");
+    let is_texture = c.object("== 2");
+    c.wire(form, 1, is_note, 0);
+    c.wire(form, 1, is_texture, 0);
+    for (gate, outlet, split, to) in
+        [(is_note, 1, "list split 2", "s ftrace-hit"), (is_texture, 0, "list", "s ftrace-texture")]
+    {
+        let spigot = c.object("spigot");
+        c.wire(twice, outlet, spigot, 0);
+        c.wire(gate, 0, spigot, 1);
+        let rest = c.object(split);
+        c.wire(spigot, 0, rest, 0);
+        let send = c.object(to);
+        c.wire(rest, outlet, send, 0);
+    }
     c
 }
 
@@ -162,58 +148,187 @@ fn stream() -> Canvas {
 /// The pool: hits go to the voices in turn, so that the oldest gives way.
 fn voices() -> Canvas {
     let mut c = Canvas::default();
-    c.comment(20, "a hit: timbre, note, loudness, length in ms, pan. Send your own to ftrace-hit");
+    c.comment(20, "timbre note level length pan brightness. Send your own to ftrace-hit");
     let receive = c.object("r ftrace-hit");
     let trigger = c.object("t l b");
     let count = c.object("f");
     let next = c.chain(count, 0, &["+ 1", &format!("mod {VOICES}")]);
-    let prepend = c.object("list prepend 0");
-    let turns: Vec<String> = (0..VOICES).map(|v| v.to_string()).collect();
-    let route = c.object(&format!("route {}", turns.join(" ")));
     c.wire(receive, 0, trigger, 0);
     c.wire(trigger, 1, count, 0);
     c.wire(next, 0, count, 1);
-    c.wire(count, 0, prepend, 1);
-    c.wire(trigger, 0, prepend, 0);
-    c.wire(prepend, 0, route, 0);
-    let voice = voice();
-    for v in 0..VOICES {
-        let player = c.sub_patch("voice", &voice);
-        c.wire(route, v, player, 0);
-    }
+    let voice = voice(false);
+    dispatch(&mut c, count, trigger, VOICES, "voice", &voice);
     c
 }
 
-/// One voice: a sine, the more clipped the higher the timbre, with a falling envelope.
-fn voice() -> Canvas {
+/// Textures: each event's has a place of its own, by its name.
+fn textures() -> Canvas {
+    let mut c = Canvas::default();
+    c.comment(20, "event form timbre note level length pan brightness; the events' names are the lines of a text");
+    c.object("text define ftrace-names");
+    let receive = c.object("r ftrace-texture");
+    let trigger = c.object("t l l");
+    c.wire(receive, 0, trigger, 0);
+    let event = c.object("list split 1");
+    c.wire(trigger, 1, event, 0);
+    let look = c.object("t l l");
+    c.wire(event, 0, look, 0);
+    let name = c.object("list");
+    c.wire(look, 1, name, 1);
+    let search = c.object("text search ftrace-names 0");
+    c.wire(look, 0, search, 0);
+    let found = c.object("moses 0");
+    c.wire(search, 0, found, 0);
+    let place = c.object("f");
+    c.wire(found, 1, place, 1);
+    let new = c.object("t b b");
+    c.wire(found, 0, new, 0);
+    c.wire(new, 1, name, 0);
+    let add = c.object("text set ftrace-names 1e+06");
+    c.wire(name, 0, add, 0);
+    let last = c.chain(new, 0, &["text size ftrace-names", "- 1", &format!("mod {TEXTURES}")]);
+    c.wire(last, 0, place, 1);
+    let rest = c.object("list split 2");
+    c.wire(trigger, 0, rest, 0);
+    let go = c.object("t l b");
+    c.wire(rest, 1, go, 0);
+    c.wire(go, 1, place, 0);
+    let voice = voice(true);
+    dispatch(&mut c, place, go, TEXTURES, "texture", &voice);
+    c
+}
+
+/// Sends the list of `from`'s outlet 0 to the one of `count` sub-patches whose number `number` has put out before.
+fn dispatch(c: &mut Canvas, number: usize, from: usize, count: usize, name: &str, voice: &Canvas) {
+    let prepend = c.object("list prepend 0");
+    let trim = c.object("list trim");
+    let turns: Vec<String> = (0..count).map(|v| v.to_string()).collect();
+    let route = c.object(&format!("route {}", turns.join(" ")));
+    c.wire(number, 0, prepend, 1);
+    c.wire(from, 0, prepend, 0);
+    c.wire(prepend, 0, trim, 0);
+    c.wire(trim, 0, route, 0);
+    for v in 0..count {
+        let player = c.sub_patch(name, voice);
+        c.wire(route, v, player, 0);
+    }
+}
+
+/// One voice: a cosine whose phase another one bends, and noise in a band around the note.
+fn voice(texture: bool) -> Canvas {
     let mut c = Canvas::default();
     let inlet = c.object("inlet");
-    let unpack = c.object("unpack f f f f f");
+    let unpack = c.object("unpack f f f f f f");
     c.wire(inlet, 0, unpack, 0);
-    let tone = c.chain(unpack, 1, &["mtof", "osc~", "*~ 1", "clip~ -1 1"]);
-    let drive = c.chain(unpack, 0, &["* 1.5", "+ 1"]);
-    c.wire(drive, 0, tone - 1, 1);
-    // Loudness comes after length (right to left), so it fires the envelope.
-    let envelope = c.object("pack f f");
-    c.wire(unpack, 2, envelope, 0);
-    c.wire(unpack, 3, envelope, 1);
-    let shape = c.message("$1 2 , 0 $2 2");
-    c.wire(envelope, 0, shape, 0);
-    let line = c.object("vline~");
-    c.wire(shape, 0, line, 0);
+    c.comment(300, "timbre: tone, noise, narrow, ratio, bend, attack in ms");
+    let numbers: Vec<String> = (0..8).map(|t| t.to_string()).collect();
+    let select = c.object(&format!("sel {}", numbers.join(" ")));
+    let recipe = c.object("unpack f f f f f f");
+    for (outlet, timbre) in Timbre::ALL.iter().enumerate() {
+        let r = timbre.recipe();
+        let attack = 1000.0 * r.attack;
+        let made = c.message(&format!("{} {} {} {} {} {attack}", r.tone, r.noise, r.narrow, r.ratio, r.bend));
+        c.wire(select, outlet, made, 0);
+        c.wire(made, 0, recipe, 0);
+    }
+    // The note is known before its timbre, and the timbre's numbers before the envelope begins.
+    let note = c.object("t f f f f");
+    let frequency = c.object("mtof");
+    c.wire(unpack, 1, frequency, 0);
+    c.wire(frequency, 0, note, 0);
+    let late = c.object("t b f");
+    c.wire(unpack, 0, late, 0);
+    c.wire(late, 1, select, 0);
+
+    let phase = c.object("phasor~");
+    c.wire(note, 0, phase, 0);
+    let bender = c.object("osc~");
+    let bend_frequency = c.object("*");
+    c.wire(note, 1, bend_frequency, 1);
+    c.wire(recipe, 3, bend_frequency, 0);
+    c.wire(bend_frequency, 0, bender, 0);
+    let depth = c.object("*~");
+    c.wire(bender, 0, depth, 0);
+    let bright = c.chain(unpack, 5, &["* 1.2", "+ 0.2", "* 0.7"]);
+    let bends = c.object("*");
+    c.wire(bright, 0, bends, 1);
+    c.wire(recipe, 4, bends, 0);
+    c.wire(bends, 0, depth, 1);
+    let bent = c.object("+~");
+    c.wire(phase, 0, bent, 0);
+    c.wire(depth, 0, bent, 1);
+    let tone = c.chain(bent, 0, &["cos~", "*~"]);
+    let tone_gain = c.object(if texture { "* 0.35" } else { "* 1" });
+    c.wire(recipe, 0, tone_gain, 0);
+    c.wire(tone_gain, 0, tone, 1);
+
+    let noise = c.object("noise~");
+    let band = c.object("bp~");
+    c.wire(noise, 0, band, 0);
+    c.wire(note, 2, band, 1);
+    c.wire(recipe, 2, band, 2);
+    // White noise has a power of 1/3 over half the sampling rate; the band is brought to the power of a tone.
+    let gain = c.object("expr 0.5 / sqrt(1.0472 * max($f1, 1) / 48000 / max($f2, 1)) * $f3");
+    c.wire(note, 3, gain, 0);
+    c.wire(recipe, 2, gain, 1);
+    let share = c.chain(recipe, 1, if texture { &["* 0.2", "+ 0.6"] } else { &["* 1", "+ 0"] });
+    c.wire(share, 0, gain, 2);
+    let again = c.object("t b");
+    c.wire(recipe, 0, again, 0);
+    c.wire(again, 0, gain, 0);
+    let hiss = c.object("*~");
+    c.wire(band, 0, hiss, 0);
+    c.wire(gain, 0, hiss, 1);
+    let sum = c.object("+~");
+    c.wire(tone, 0, sum, 0);
+    c.wire(hiss, 0, sum, 1);
+
     let sound = c.object("*~");
-    c.wire(tone, 0, sound, 0);
-    c.wire(line, 0, sound, 1);
-    let right = c.object("*~ 0.5");
-    c.wire(sound, 0, right, 0);
-    c.wire(unpack, 4, right, 1);
-    let rest = c.chain(unpack, 4, &["* -1", "+ 1"]);
-    let left = c.object("*~ 0.5");
-    c.wire(sound, 0, left, 0);
-    c.wire(rest, 0, left, 1);
-    for (side, from) in [("left", left), ("right", right)] {
-        let throw = c.object(&format!("throw~ $0-{side}"));
-        c.wire(from, 0, throw, 0);
+    c.wire(sum, 0, sound, 0);
+    if texture {
+        c.comment(300, "glides to its level in 100 ms; ends when nothing comes for half a second");
+        let level = c.object("f");
+        c.wire(unpack, 2, level, 1);
+        let go = c.object("t b b");
+        c.wire(late, 0, go, 0);
+        c.wire(go, 0, level, 0);
+        let glide = c.object("pack f 100");
+        c.wire(level, 0, glide, 0);
+        let line = c.object("line~");
+        c.wire(glide, 0, line, 0);
+        let end = c.chain(go, 1, &["delay 500"]);
+        let silent = c.message("0 100");
+        c.wire(end, 0, silent, 0);
+        c.wire(silent, 0, line, 0);
+        c.wire(line, 0, sound, 1);
+    } else {
+        let envelope = c.object("pack f f f");
+        let store = c.object("f");
+        c.wire(unpack, 2, store, 1);
+        c.wire(late, 0, store, 0);
+        let root = c.chain(store, 0, &["sqrt"]);
+        c.wire(root, 0, envelope, 0);
+        c.wire(recipe, 5, envelope, 1);
+        c.wire(unpack, 3, envelope, 2);
+        // Its square falls much as an exponential does; the level's root, squared, is the level.
+        let shape = c.message("$1 $2 , 0 $3 $2");
+        c.wire(envelope, 0, shape, 0);
+        let line = c.chain(shape, 0, &["vline~"]);
+        let square = c.object("*~");
+        c.wire(line, 0, square, 0);
+        c.wire(line, 0, square, 1);
+        c.wire(square, 0, sound, 1);
+    }
+    c.comment(300, "equal power");
+    let angle = c.chain(unpack, 4, &["+ 1", "* 0.7854", "t f f"]);
+    for (outlet, (side, function)) in [("left", "cos"), ("right", "sin")].into_iter().enumerate() {
+        let part = c.object(function);
+        c.wire(angle, outlet, part, 0);
+        let out = c.object("*~");
+        c.wire(sound, 0, out, 0);
+        c.wire(part, 0, out, 1);
+        let throw = c.object(&format!("throw~ ftrace-{side}"));
+        c.wire(out, 0, throw, 0);
     }
     c
 }

@@ -45,6 +45,12 @@ def event(address, *arguments):
     print(address, " ".join(f"{{name}}={{show(value)}}" for name, value in values.items()), flush=True)
 
 
+def hit(address, event, form, timbre, note, level, length, pan, brightness):
+    """What is to be heard: with a synthesizer of yours, play it here."""
+    kind = ("note", "grain", "texture")[form]
+    print(f"{{kind}} {{event}} note={{note:.2f}} level={{level:.3f}} ms={{length:.0f}} pan={{pan:+.2f}}", flush=True)
+
+
 def show(value):
     """A timetag comes as a pair: a datetime in UTC and the fraction of the second, in 2**-32 s."""
     if isinstance(value, tuple):
@@ -69,6 +75,7 @@ def stop(address):
 dispatcher = Dispatcher()
 for name in NAMES:
     dispatcher.map(name, event)
+dispatcher.map({hit}, hit)
 dispatcher.map({start}, start)
 dispatcher.map({stat}, stat)
 dispatcher.map({stop}, stop)
@@ -85,6 +92,7 @@ try:
 except KeyboardInterrupt:
     pass
 "#,
+        hit = own("hit"),
         start = own("start"),
         stat = own("stat"),
         stop = own("stop"),

@@ -55,7 +55,7 @@ fn a_patch_says_how_it_is_run_and_fed() {
     for language in Language::ALL {
         let text = patch(language, &example(language), LISTEN).unwrap();
         let send = format!(
-            "ftrace-live --raw --for {} --to 127.0.0.1:9999 -e irq:softirq_entry sched:sched_switch",
+            "ftrace-live --raw --hits --for {} --to 127.0.0.1:9999 -e irq:softirq_entry sched:sched_switch",
             language.name()
         );
         assert!(text.contains(&send), "{language:?}:\n{text}");

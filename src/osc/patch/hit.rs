@@ -1,0 +1,33 @@
+//! What all patches know of hits: the address, and how each timbre is made. What is heard, and as what, is decided by
+//! [`sound`](crate::sound) alone.
+
+use super::{Language, Listen};
+use crate::sound::{Recipe, Timbre};
+
+/// The gain of the mix in each language: with it, a mixed load has about −23 LUFS. They differ as envelopes do.
+pub const fn mix(language: Language) -> f32 {
+    match language {
+        Language::SuperCollider => 0.35,
+        Language::PureData => 0.24,
+        Language::Chuck => 0.22,
+        Language::Csound | Language::Python => 0.46,
+    }
+}
+
+/// The largest sample, which limiters keep: −2 dBFS.
+pub const CEILING: f32 = 0.794;
+/// How many notes and grains there are at once, and how many textures.
+pub const NOTES: usize = 40;
+/// See [`NOTES`].
+pub const TEXTURES: usize = 24;
+
+/// The address of hits.
+pub fn address(listen: Listen<'_>) -> String {
+    format!("{}/hit", listen.prefix)
+}
+
+/// A number of each timbre's recipe, by the timbre's number, separated by `separator`.
+pub fn table(number: impl Fn(&Recipe) -> f32, separator: &str) -> String {
+    let numbers = Timbre::ALL.iter().map(|timbre| format!("{:.3}", number(&timbre.recipe())));
+    numbers.collect::<Vec<_>>().join(separator)
+}
