@@ -1,9 +1,10 @@
-//! A capture of more than 4 GiB is played in little memory: it is read through windows, and none of it is kept.
+//! A capture of more than 4 GiB, or of 1500 CPUs, is played in little memory: it is read through windows, and none of it is
+//! kept.
 
 use std::{
     fs::File,
     net::UdpSocket,
-    os::unix::fs::FileExt,
+    os::unix::fs::{FileExt, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -41,15 +42,27 @@ fn large(dir: &Path) -> PathBuf {
     path
 }
 
-/// The most memory that any child of this process had, bytes.
-fn most_of_children() -> u64 {
+/// Plays a capture to somebody who listens, so that nothing is refused, and does not read. Returns what was said, and the
+/// most memory that the program had, bytes.
+#[expect(clippy::zombie_processes, reason = "wait4(2) reaps it")]
+fn played(dir: &Path, capture: &Path) -> (String, u64) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let said = dir.join("said");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.arg("replay").arg(capture).args(["--raw", "--speed", "max", "--max-rate", "0"]);
+    command.args(["--to", &socket.local_addr().unwrap().to_string()]);
+    let child = command.stderr(File::create(&said).unwrap()).spawn().unwrap();
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
-    // SAFETY: getrusage(2) writes one rusage to the address given, which is that of a live one; all zeros is one, too.
+    let mut status = 0;
+    // SAFETY: wait4(2) writes an int and an rusage to the addresses given, which are those of live ones; all zeros is an
+    // rusage, too.
     let usage = unsafe {
-        assert_eq!(libc::getrusage(libc::RUSAGE_CHILDREN, usage.as_mut_ptr()), 0);
+        assert_eq!(libc::wait4(child.id() as i32, &mut status, 0, usage.as_mut_ptr()), child.id() as i32);
         usage.assume_init()
     };
-    usage.ru_maxrss as u64 * 1024
+    let said = std::fs::read_to_string(said).unwrap();
+    assert_eq!(status, 0, "{said}");
+    (said, usage.ru_maxrss as u64 * 1024)
 }
 
 #[test]
@@ -58,13 +71,33 @@ fn a_capture_of_4_gib_is_played_in_less_than_64_mib() {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = large(dir.path());
     assert!(std::fs::metadata(&path).unwrap().len() > HOLE);
-    // Somebody who listens, so that nothing is refused, and does not read.
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
-    command.arg("replay").arg(&path).args(["--raw", "--speed", "max", "--max-rate", "0"]);
-    let output = command.args(["--to", &socket.local_addr().unwrap().to_string()]).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && said.contains(" 783 events"), "{said}");
-    let most = most_of_children();
+    let (said, most) = played(dir.path(), &path);
+    assert!(said.contains(" 783 events"), "{said}");
     assert!(most > 0 && most <= MOST, "{most} bytes");
+}
+
+#[test]
+fn rings_of_1500_cpus_take_less_than_64_kib_each() {
+    const CPUS: usize = 1500;
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions");
+    let dir = tempfile::tempdir().unwrap();
+    // All CPUs' files are the same two: as many events at each moment as there are CPUs.
+    let of = |cpus: usize| {
+        let folder = dir.path().join(format!("{cpus}-cpus"));
+        std::fs::create_dir_all(folder.join("per_cpu")).unwrap();
+        for entry in std::fs::read_dir(&fixture).unwrap().flatten().filter(|entry| entry.file_name() != "per_cpu") {
+            symlink(entry.path(), folder.join(entry.file_name())).unwrap();
+        }
+        for cpu in 0..cpus {
+            let ring = fixture.join(format!("per_cpu/cpu{}", cpu % 2));
+            symlink(ring, folder.join(format!("per_cpu/cpu{cpu}"))).unwrap();
+        }
+        folder
+    };
+    let (said, few) = played(dir.path(), &of(2));
+    assert!(said.contains(" 783 events"), "{said}");
+    let (said, many) = played(dir.path(), &of(CPUS));
+    assert!(said.contains(&format!(" {} events", 783 * CPUS / 2)), "{said}");
+    let each = many.saturating_sub(few) / CPUS as u64;
+    assert!(each <= 64 << 10 && many <= 128 << 20, "{each} bytes a CPU, {many} bytes in all, {few} with two");
 }

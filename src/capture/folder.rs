@@ -12,8 +12,9 @@ use crate::tracefs::TraceClock;
 use super::clock_file::ClockFile;
 use super::{Capture, CaptureError, CpuRing};
 
-/// Bytes read from a ring file at a time: large enough that the system call does not show, small beside any cache.
-const WINDOW: usize = 256 * 1024;
+/// Bytes read from a ring file at a time: some thousand events, beside which the system call does not show, and little
+/// enough that a CPU takes no more than 64 KiB.
+const WINDOW: usize = 48 * 1024;
 /// The same for all ring files together: a machine may have thousands of CPUs.
 const WINDOW_OF_ALL: usize = 64 << 20;
 /// Ring files that are held open. Of more than these, each is opened when it is read: the usual limit of a process is 1024
@@ -172,6 +173,8 @@ impl RingFile {
     fn fill(&mut self) -> io::Result<()> {
         self.at = 0;
         self.window.clear();
+        // No more: what a vector grows to by itself is up to twice as much.
+        self.window.reserve_exact(self.most.min(WINDOW));
         let (window, offset, most) = (&mut self.window, self.offset, self.most as u64);
         let read = self.held.with(|mut file| {
             file.seek(SeekFrom::Start(offset))?;

@@ -15,8 +15,8 @@ use std::{
 use super::{Compression, DatError, Part, Problem, compression::Decompressor, source::Source};
 use crate::{format::Endian, ring::Feed};
 
-/// Bytes of uncompressed data read at once, per CPU.
-const WINDOW: u64 = 128 << 10;
+/// Bytes of uncompressed data read at once, per CPU: as much as of a folder's file.
+const WINDOW: u64 = 48 << 10;
 
 /// What the readers of one file share.
 #[derive(Debug)]
