@@ -54,7 +54,11 @@ struct EventState {
     count: u64,
     /// Asked for by nobody: it only tells of task names.
     hidden: bool,
+    /// Not to be heard for now.
+    muted: bool,
     task: Option<TaskEvent>,
+    /// Whether any of the three holds: one question of the many records of which none does.
+    apart: bool,
 }
 
 /// The events that tell of task names, and where in their records the names stand.
@@ -114,15 +118,26 @@ impl<O: Output> Pipeline<O> {
         if !hidden {
             self.outputs.add(format, &self.kernel);
         }
+        let task = TaskEvent::of(format);
         let state = EventState {
             format: format.clone(),
             pid: PidPlace::of(format),
             last: u64::MAX,
             count: 0,
             hidden,
-            task: TaskEvent::of(format),
+            muted: false,
+            apart: hidden || task.is_some(),
+            task,
         };
         self.events[index] = Some(state);
+    }
+
+    /// Mutes the events of which `silent` holds, and no other: their records are read and counted, and go to no output.
+    pub fn mute(&mut self, silent: impl Fn(&EventFormat) -> bool) {
+        for state in self.events.iter_mut().flatten() {
+            state.muted = silent(&state.format);
+            state.apart = state.hidden || state.muted || state.task.is_some();
+        }
     }
 
     /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`.
@@ -148,10 +163,15 @@ impl<O: Output> Pipeline<O> {
             self.counts.unknown += 1;
             return Outcome::Unknown(id);
         };
-        if let Some(task) = state.task {
-            task.learn::<E>(record.bytes, &mut self.comms, &mut self.tell);
+        if state.apart {
+            if let Some(task) = state.task {
+                task.learn::<E>(record.bytes, &mut self.comms, &mut self.tell);
+            }
             if state.hidden {
                 self.counts.read -= 1;
+                return Outcome::Done;
+            }
+            if state.muted {
                 return Outcome::Done;
             }
         }

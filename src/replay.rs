@@ -10,6 +10,7 @@
 mod start;
 mod time;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +22,15 @@ use crate::capture::window::Span;
 use crate::capture::{Capture, CaptureError, RingFeed};
 use crate::control::Command;
 use crate::decode::EventTable;
-use crate::format::{Abi, Endian};
+use crate::format::{Abi, Endian, EventFormat};
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
 use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
+use crate::tracefs::EventName;
 
+pub use crate::control::State;
 pub use start::{StartAt, StartAtError};
 pub use time::{JumpingTime, RealTime, Time};
 
@@ -80,21 +83,6 @@ pub trait Observer {
     fn stays(&self) -> bool {
         false
     }
-}
-
-/// How a replay stands.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct State {
-    /// ns of the capture's own time since the part that is played began.
-    pub at: u64,
-    /// The length of that part, ns.
-    pub length: u64,
-    /// How many times its own pace; 0 as fast as possible.
-    pub speed: f64,
-    /// Whether it is paused, or at its end.
-    pub paused: bool,
-    /// Whether it begins again at its end.
-    pub repeat: bool,
 }
 
 /// Why a pass ends before its end.
@@ -196,6 +184,7 @@ pub fn play(
         paused: false,
         at_end: false,
         repeat: options.repeat,
+        silent: Arc::default(),
     };
     player.pipeline.outputs().start(&options.host, cpus, began, now);
     player.pipeline.flush();
@@ -320,6 +309,12 @@ struct Player<'a, T> {
     /// The last pass is over.
     at_end: bool,
     repeat: bool,
+    /// Events that are not to be heard.
+    silent: Arc<BTreeSet<EventName>>,
+}
+
+fn is_among(names: &BTreeSet<EventName>, format: &EventFormat) -> bool {
+    names.contains(&EventName::new(format.system.as_str(), format.name.as_str()))
 }
 
 impl<T: Time> Player<'_, T> {
@@ -451,6 +446,9 @@ impl<T: Time> Player<'_, T> {
             && let Some(format) = self.table.get(id)
         {
             self.pipeline.add(format, false);
+            if !self.silent.is_empty() {
+                self.pipeline.mute(|format| is_among(&self.silent, format));
+            }
             self.pipeline.offer_again();
             self.pipeline.record::<E>(record, play_ns);
         }
@@ -495,6 +493,11 @@ impl<T: Time> Player<'_, T> {
                     // Of several, as a slider sends them, the last.
                     Command::Seek(seconds) => to = Some((seconds * 1e9) as u64),
                     Command::Loop(repeat) => self.repeat = repeat,
+                    Command::Rate(rate) => self.pipeline.outputs().set_max_rate(rate),
+                    Command::Silence(silent) => {
+                        self.silent = silent;
+                        self.pipeline.mute(|format| is_among(&self.silent, format));
+                    }
                 }
             }
             if let Some(to) = to {

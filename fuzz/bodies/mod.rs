@@ -5,6 +5,7 @@
 //! `fuzz/inputs`: what was found once is tested with everything else, on any toolchain.
 
 pub mod btf;
+pub mod control;
 pub mod filter;
 pub mod format_file;
 pub mod names;

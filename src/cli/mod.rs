@@ -208,6 +208,10 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "TIME", help_heading = "Time")]
     pub start_at: Option<StartAt>,
 
+    /// Take OSC commands by UDP while it plays: pause, speed, seek, mute, solo … (docs/CONTROL.md); PORT is this machine's alone
+    #[arg(long, value_name = "[HOST:]PORT", help_heading = "Time")]
+    pub control: Option<String>,
+
     /// Play it again and again, without a gap, until Ctrl-C
     #[arg(long = "loop", help_heading = "Time")]
     pub repeat: bool,

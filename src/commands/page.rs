@@ -12,7 +12,7 @@ use super::progress::Bar;
 use super::{Usage, captures, replay, send};
 use crate::capture::select::Select;
 use crate::cli::{PageArgs, SendArgs};
-use crate::control::Command;
+use crate::control::{Command, udp::Control};
 use crate::osc::addresses::Addresses;
 use crate::osc::datagram::Tag;
 use crate::osc::stream::{Stream, StreamOptions};
@@ -137,6 +137,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
 pub struct Shown {
     bar: Bar,
     console: Option<Console>,
+    control: Option<Control>,
     /// Whether it begins when the page is opened.
     pub waits: bool,
 }
@@ -144,7 +145,13 @@ pub struct Shown {
 impl Shown {
     /// On a bar, and on a page if there is one.
     pub fn new(bar: Bar, page: Option<Page>) -> Shown {
-        Shown { bar, waits: page.is_some(), console: page.map(Console::new) }
+        Shown { bar, waits: page.is_some(), console: page.map(Console::new), control: None }
+    }
+
+    /// The same, and controlled by UDP.
+    pub fn with_control(mut self, control: Option<Control>) -> Shown {
+        self.control = control;
+        self
     }
 
     /// Ends both. Returns what a page has lost, in words.
@@ -218,10 +225,14 @@ impl Observer for Shown {
         if let Some(console) = &mut self.console {
             console.tell(state, now);
         }
+        if let Some(control) = &mut self.control {
+            control.tell(state);
+        }
     }
 
     fn command(&mut self) -> Option<Command> {
-        self.console.as_mut()?.command()
+        let page = self.console.as_mut().and_then(Console::command);
+        page.or_else(|| self.control.as_mut()?.command())
     }
 
     fn waits(&self) -> bool {

@@ -1,11 +1,12 @@
 //! `replay`: a capture, sent as it would have been sent live.
 
 use std::io::{self, IsTerminal};
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Zoned;
 
 use super::page::{self, Shown};
@@ -13,6 +14,7 @@ use super::{Usage, captures, progress::Bar, send};
 use crate::capture::select::Select;
 use crate::capture::{self, Capture, trace_dat::Open};
 use crate::cli::ReplayArgs;
+use crate::control::{switches::Switches, udp::Control};
 use crate::format::EventFormat;
 use crate::osc::addresses::Addresses;
 use crate::output::Outputs;
@@ -37,6 +39,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     };
     let settings = captures::settings(path, &capture);
     let mut outputs = send::open(&args.send, &receivers, settings.clone(), false, &addresses)?;
+    let control =
+        args.control.as_deref().map(|at| control(at, &args.send.form.prefix, &select, &capture)).transpose()?;
     let page = args.send.page.as_deref().map(page::open).transpose()?;
     if let Some(page) = &page {
         page::add(&mut outputs, page, &args.send, settings, &addresses)?;
@@ -48,7 +52,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let options = options(speed, select, start_at(args)?, args.repeat);
     // Lines on the same terminal would be torn apart.
     let lines = args.send.print && io::stdout().is_terminal();
-    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page);
+    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
     // Others do not wait until somebody opens the page.
     shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
     let (played, outputs) = play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?;
@@ -79,6 +83,29 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     }
     let written = send::all_written(&[outputs]);
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `--control`: listens for what is to be done with the events that are played.
+fn control(at: &str, prefix: &str, select: &Select, capture: &Capture) -> Result<Control> {
+    let usage = || Usage(format!("--control {at:?} is no UDP port and no HOST:PORT: write 9000, or 0.0.0.0:9000"));
+    let address = match at.parse::<u16>() {
+        Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        Err(_) => at.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(usage)?,
+    };
+    let names = capture.events.iter().map(|format| EventName::new(format.system.as_str(), format.name.as_str()));
+    let mut names: Vec<_> = names.collect();
+    // What cannot be selected is told of where it is played.
+    if let Some(selected) = select.events.as_ref().and_then(|events| events.resolve(&names).ok()) {
+        names = selected.events;
+    }
+    let control = Control::open(address, prefix, Switches::new(names));
+    let control = control.with_context(|| format!("cannot take commands at {address}"))?;
+    let address = control.address().context("cannot take commands")?;
+    if !address.ip().is_loopback() {
+        terminal::warn(format_args!("whoever can reach UDP {address} can control this replay"));
+    }
+    terminal::say(format_args!("takes commands at UDP {address}: {prefix}/control/…"));
+    Ok(control)
 }
 
 /// The addresses of a capture's events.

@@ -1,15 +1,24 @@
 //! Control messages: OSC in → a checked [`Command`].
 //!
 //! What a command does, and when, is the business of whoever carries it out; what brought the message here is that of the
-//! page's server, or of whatever else listens.
+//! page's server, or of [`udp`].
+
+pub mod request;
+pub mod switches;
+pub mod udp;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use rosc::{OscMessage, OscType};
+
+use crate::tracefs::EventName;
 
 /// What every control message's address begins with.
 pub const PREFIX: &str = "/control/";
 
 /// What a replay can be told.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// `/control/pause`: nothing more is played until it is resumed.
     Pause,
@@ -21,6 +30,25 @@ pub enum Command {
     Seek(f64),
     /// `/control/loop ,i`: whether it begins again at its end.
     Loop(bool),
+    /// `/control/rate ,i`: messages a second at most; `None`, which is 0 on the wire, is all of them.
+    Rate(Option<u32>),
+    /// These events are not heard, all others are: what enable, disable, mute, solo and hush come to.
+    Silence(Arc<BTreeSet<EventName>>),
+}
+
+/// How a replay stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct State {
+    /// ns of the capture's own time since the part that is played began.
+    pub at: u64,
+    /// The length of that part, ns.
+    pub length: u64,
+    /// How many times its own pace; 0 as fast as possible.
+    pub speed: f64,
+    /// Whether it is paused, or at its end.
+    pub paused: bool,
+    /// Whether it begins again at its end.
+    pub repeat: bool,
 }
 
 /// Why a message is no command.
@@ -38,6 +66,14 @@ pub enum ControlError {
         /// What it takes, in words.
         takes: &'static str,
     },
+    /// It is decided when the stream begins.
+    #[error("{address}: this cannot be changed once a replay has begun; start it again with {option}")]
+    Fixed {
+        /// The command.
+        address: String,
+        /// The option that says it.
+        option: &'static str,
+    },
 }
 
 /// The slowest and the fastest pace.
@@ -52,9 +88,7 @@ const LATEST: f64 = 1e9;
 pub fn parse(message: &OscMessage) -> Result<Command, ControlError> {
     let number = |range: std::ops::RangeInclusive<f64>| {
         match message.args.as_slice() {
-            [OscType::Float(number)] => Some(f64::from(*number)),
-            [OscType::Double(number)] => Some(*number),
-            [OscType::Int(number)] => Some(f64::from(*number)),
+            [argument] => number_of(argument),
             _ => None,
         }
         // Not a number is in no range.
@@ -67,9 +101,33 @@ pub fn parse(message: &OscMessage) -> Result<Command, ControlError> {
         Some("speed") => (number(SPEEDS).map(Command::Speed), "one number from 0.000001 to 1000000"),
         Some("seek") => (number(0.0..=LATEST).map(Command::Seek), "one number of seconds, not below 0"),
         Some("loop") => (number(0.0..=1.0).map(|on| Command::Loop(on != 0.0)), "1 or 0"),
+        Some("rate") => {
+            let rate = number(0.0..=f64::from(u32::MAX)).map(|rate| rate as u32);
+            (rate.map(|rate| Command::Rate((rate > 0).then_some(rate))), "one number of messages a second, 0 for all")
+        }
         _ => return Err(ControlError::Unknown(message.addr.chars().take(80).collect())),
     };
     command.ok_or_else(|| ControlError::Arguments { address: message.addr.clone(), takes })
+}
+
+/// A number of any type.
+fn number_of(argument: &OscType) -> Option<f64> {
+    match argument {
+        OscType::Float(number) => Some(f64::from(*number)),
+        OscType::Double(number) => Some(*number),
+        OscType::Int(number) => Some(f64::from(*number)),
+        OscType::Long(number) => Some(*number as f64),
+        _ => None,
+    }
+}
+
+/// 1 or 0.
+fn switch(argument: &OscType) -> Option<bool> {
+    match number_of(argument) {
+        Some(1.0) => Some(true),
+        Some(0.0) => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

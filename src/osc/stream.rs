@@ -122,6 +122,8 @@ pub struct Stream {
     messages: Messages,
     packer: Packer,
     thinner: Option<Thinner>,
+    /// Events left out under caps that hold no longer.
+    thinned_before: u64,
     /// Whether every event is sent: there is no cap, and nothing is aggregated.
     all: bool,
     aggregator: Option<Aggregator>,
@@ -142,6 +144,7 @@ impl Stream {
         Stream {
             packer: Packer::new(options.mtu, options.tag),
             thinner: options.max_rate.map(Thinner::new),
+            thinned_before: 0,
             all: options.max_rate.is_none() && options.aggregate.is_none(),
             aggregator: options.aggregate.map(|aggregate| Aggregator::new(aggregate, &options.message.prefix)),
             announcer: Announcer::default(),
@@ -158,6 +161,13 @@ impl Stream {
     pub fn with_hits(mut self) -> Stream {
         self.hits = true;
         self
+    }
+
+    /// Sends so many messages a second at most from here on; `None`: all.
+    pub fn set_max_rate(&mut self, max_rate: Option<u32>) {
+        self.thinned_before = self.thinned();
+        self.thinner = max_rate.map(Thinner::new);
+        self.all = max_rate.is_none() && self.aggregator.is_none();
     }
 
     /// Whether it has what is to be heard beside the messages.
@@ -396,7 +406,7 @@ impl Stream {
 
     /// Events left out to keep below the rate cap.
     pub fn thinned(&self) -> u64 {
-        self.thinner.as_ref().map_or(0, Thinner::thinned)
+        self.thinned_before + self.thinner.as_ref().map_or(0, Thinner::thinned)
     }
 
     /// Messages that were too long for a datagram.

@@ -124,6 +124,12 @@ impl Outputs {
         }
     }
 
+    /// Sends every receiver so many messages a second at most from here on; `None`: all.
+    pub fn set_max_rate(&mut self, max_rate: Option<u32>) {
+        self.streams.iter_mut().for_each(|stream| stream.set_max_rate(max_rate));
+        self.text.iter_mut().for_each(|text| text.set_max_rate(max_rate));
+    }
+
     /// Checks what the options ask of single events against the events there are.
     pub fn check(&self, formats: &[EventFormat]) -> Result<(), AggregateError> {
         self.streams.iter().try_for_each(|stream| stream.check(formats))

@@ -25,6 +25,8 @@ pub struct Text {
     names: Names,
     live: bool,
     stream: Option<(TextStream, Option<Thinner>)>,
+    /// Lines left out under caps that hold no longer.
+    thinned_before: u64,
     lines: Option<BufWriter<Box<dyn Write + Send>>>,
     failed: Option<io::ErrorKind>,
     scratch: Vec<u8>,
@@ -40,6 +42,7 @@ impl Text {
             names: Names::default(),
             live,
             stream: None,
+            thinned_before: 0,
             lines: None,
             failed: None,
             scratch: Vec::with_capacity(BUFFER),
@@ -133,8 +136,14 @@ impl Text {
         self.stream.as_ref().map_or(SendCounts::default(), |(stream, _)| stream.counts())
     }
 
+    pub(super) fn set_max_rate(&mut self, max_rate: Option<u32>) {
+        self.thinned_before = self.thinned();
+        self.stream.iter_mut().for_each(|(_, thinner)| *thinner = max_rate.map(Thinner::new));
+    }
+
     pub(crate) fn thinned(&self) -> u64 {
-        self.stream.as_ref().and_then(|(_, thinner)| thinner.as_ref()).map_or(0, Thinner::thinned)
+        let now = self.stream.as_ref().and_then(|(_, thinner)| thinner.as_ref()).map_or(0, Thinner::thinned);
+        self.thinned_before + now
     }
 
     pub(crate) fn too_long(&self) -> u64 {

@@ -1,0 +1,29 @@
+//! A datagram to the control port: what it asks for, and what is answered.
+//!
+//! The input is the datagram; behind the prefix it is tried once more.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Instant;
+
+use ftrace_live::control::{switches::Switches, udp::Desk};
+use ftrace_live::osc::packet::take_apart;
+use ftrace_live::tracefs::EventName;
+
+/// Two strings, cut to 80 and 500 characters of up to four bytes, and their address.
+const LONGEST_ANSWER: usize = 4 * 580 + 64;
+
+pub fn run(input: &[u8]) {
+    let events = [("irq", "softirq_entry"), ("irq", "softirq_exit"), ("sched", "sched_switch")];
+    let events = events.map(|(system, name)| EventName::new(system, name));
+    let mut desk = Desk::new("/ftrace", Switches::new(events.to_vec()));
+    let from = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
+    for datagram in [input.to_vec(), [b"/ftrace/control/", input].concat()] {
+        for answer in desk.datagram(&datagram, from, Instant::now()) {
+            assert!(answer.len() <= LONGEST_ANSWER, "an answer of {} bytes", answer.len());
+            take_apart(&answer, &mut |part| {
+                let (message, _) = part.expect("an answer is OSC");
+                assert!(message.addr.starts_with("/ftrace/control/"), "{}", message.addr);
+            });
+        }
+    }
+}

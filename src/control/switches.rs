@@ -1,0 +1,125 @@
+//! Which events are on, of those that a stream has.
+
+use std::collections::BTreeSet;
+
+use crate::tracefs::{EventName, Selection};
+
+/// The events of a stream, each with its switches. An event is heard if it is on, not muted, and among the soloed ones
+/// where there are such.
+#[derive(Debug, Default)]
+pub struct Switches {
+    events: Vec<EventName>,
+    off: BTreeSet<EventName>,
+    muted: BTreeSet<EventName>,
+    solo: Option<BTreeSet<EventName>>,
+}
+
+impl Switches {
+    /// All on.
+    pub fn new(mut events: Vec<EventName>) -> Switches {
+        events.sort();
+        Switches { events, ..Switches::default() }
+    }
+
+    /// The events that `patterns` mean.
+    ///
+    /// # Errors
+    /// A sentence, if one of them is no pattern or means no event of this stream.
+    pub fn find(&self, patterns: &[String]) -> Result<Vec<EventName>, String> {
+        if patterns.is_empty() {
+            return Ok(vec![]);
+        }
+        let selected = Selection::parse(patterns).and_then(|selection| selection.resolve(&self.events));
+        let selected = selected.map_err(|error| error.to_string())?;
+        match selected.unmatched.first() {
+            Some(unmatched) => Err(unmatched.to_string()),
+            None => Ok(selected.events),
+        }
+    }
+
+    /// Turns events on, whatever kept them silent.
+    pub fn enable(&mut self, events: Vec<EventName>) {
+        for event in events {
+            self.off.remove(&event);
+            self.muted.remove(&event);
+            if let Some(solo) = &mut self.solo {
+                solo.insert(event);
+            }
+        }
+    }
+
+    /// Turns events off.
+    pub fn disable(&mut self, events: Vec<EventName>) {
+        self.off.extend(events);
+    }
+
+    /// Mutes events; mutes none any more, if there are none.
+    pub fn mute(&mut self, events: Vec<EventName>) {
+        if events.is_empty() {
+            self.muted.clear();
+        }
+        self.muted.extend(events);
+    }
+
+    /// Mutes all.
+    pub fn hush(&mut self) {
+        self.muted.extend(self.events.iter().cloned());
+    }
+
+    /// These alone; all that are on, if there are none.
+    pub fn solo(&mut self, events: Vec<EventName>) {
+        self.solo = (!events.is_empty()).then(|| events.into_iter().collect());
+    }
+
+    /// The events that are not heard.
+    pub fn silent(&self) -> BTreeSet<EventName> {
+        let silent = |event: &&EventName| {
+            self.off.contains(event)
+                || self.muted.contains(event)
+                || self.solo.as_ref().is_some_and(|solo| !solo.contains(event))
+        };
+        self.events.iter().filter(silent).cloned().collect()
+    }
+
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is no event.
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(switches: &Switches) -> Vec<String> {
+        let silent = switches.silent();
+        switches.events.iter().filter(|event| !silent.contains(event)).map(|event| event.name.clone()).collect()
+    }
+
+    #[test]
+    fn mute_solo_hush_and_enable_are_one_on_top_of_the_other() {
+        let names = [("irq", "softirq_entry"), ("irq", "softirq_exit"), ("sched", "sched_switch")];
+        let mut switches = Switches::new(names.map(|(system, name)| EventName::new(system, name)).to_vec());
+        let find = |switches: &Switches, pattern: &str| switches.find(&[pattern.to_owned()]).unwrap();
+        switches.mute(find(&switches, "irq"));
+        assert_eq!(heard(&switches), ["sched_switch"]);
+        switches.enable(find(&switches, "softirq_e?it"));
+        assert_eq!(heard(&switches), ["softirq_exit", "sched_switch"]);
+        switches.solo(find(&switches, "irq"));
+        assert_eq!(heard(&switches), ["softirq_exit"], "one that is muted stays so in a solo");
+        switches.solo(vec![]);
+        switches.hush();
+        assert!(heard(&switches).is_empty());
+        switches.mute(vec![]);
+        assert_eq!(heard(&switches).len(), 3);
+        switches.disable(find(&switches, "sched"));
+        switches.mute(vec![]);
+        assert_eq!(heard(&switches), ["softirq_entry", "softirq_exit"], "unmuting does not turn on what is off");
+        assert!(switches.find(&["softirq_entri".to_owned()]).unwrap_err().contains("softirq_entry"));
+    }
+}
