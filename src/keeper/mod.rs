@@ -10,11 +10,11 @@
 //!  └───────────────────────────────┘     SCM_RIGHTS     └──────────────────────────────────────┘
 //! ```
 //!
-//! It parses no byte of a ring, a format or the network: [`Request::decode`] splits a message of the player's at its NULs and
-//! checks each word; anything else is refused. What it opens is in [`request`]'s list of names; what it writes is made from
+//! It parses no byte of a ring, a format or the network: `Request::decode` splits a message of the player's at its NULs and
+//! checks each word; anything else is refused. What it opens is in `request`'s list of names; what it writes is made from
 //! typed values there. So a player that has been taken over can trace what the caller might trace, and no more.
 //!
-//! The same list serves where no keeper is asked ([`Hands`] within our own process), so there is one way to the control
+//! The same list serves where no keeper is asked (`Hands` within our own process), so there is one way to the control
 //! files. How the player gives up root is in [`rights`](crate::rights).
 
 mod hands;

@@ -2,7 +2,7 @@
 //!
 //! Each CPU's ring is in order by itself; a k-way merge keeps the stream in order across them. The merge stays with one
 //! CPU for as long as that CPU's next record is not later than any other's, which costs one comparison a record; a change
-//! of CPU costs as many as the number of CPUs has binary digits ([`tournament`](super::tournament)).
+//! of CPU costs as many as the number of CPUs has binary digits (`tournament`).
 //!
 //! ```text
 //! cpu0  ──1──────4──5─────────9──      current = cpu0 while its head ≤ limit,

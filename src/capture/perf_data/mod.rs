@@ -5,9 +5,9 @@
 //! imported: its samples are put into sub-buffers by CPU and time, and with the descriptions they become a `trace.dat` of
 //! version 6 in an unnamed temporary file. From there on there is one way for all captures.
 //!
-//! * [`file`] finds the parts of the file: attributes, features, records, descriptions.
-//! * [`samples`] lists the tracepoint samples, the losses and the task names.
-//! * [`sub_buffers`] writes the samples of one CPU as the ring buffer would have.
+//! * `file` finds the parts of the file: attributes, features, records, descriptions.
+//! * `samples` lists the tracepoint samples, the losses and the task names.
+//! * `sub_buffers` writes the samples of one CPU as the ring buffer would have.
 //!
 //! The layout is that of tools/perf/Documentation/perf.data-file-format.txt and of include/uapi/linux/perf_event.h. It is read
 //! here rather than with the crate `linux-perf-data`, which allocates what the file's lengths say before it looks whether the
