@@ -18,7 +18,7 @@ use crate::{
     decode::{FieldPlan, Plan, Value},
     format::{Endian, EventFormat, EventId},
     ring::Record,
-    tracefs::{EventFilter, EventName, Selection, TracefsError},
+    tracefs::{EventName, Selection, TracefsError},
 };
 
 /// Fields that tell which begin an end belongs to, in the order in which they are looked for: both events must have them.
@@ -157,10 +157,7 @@ type Key = ([u64; MAX_FIELDS], u32);
 
 impl Side {
     fn bind(moment: &Moment, key: &[String], select: &Select, capture: &mut Capture) -> Result<Side, PairError> {
-        let mut select = Select { events: Some(Selection::parse(&[moment.event()])?), ..select.clone() };
-        if let Some(condition) = moment.condition() {
-            select.filters.push(format!("{}={condition}", moment.event()).parse::<EventFilter>()?);
-        }
+        let select = moment.within(select)?;
         let mut keys = HashMap::new();
         for format in formats(moment, &capture.events)? {
             let plan = |name: &String| {

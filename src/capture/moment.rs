@@ -114,14 +114,18 @@ impl Moment {
         self.condition.as_deref()
     }
 
+    /// What of `select` is this event, where its condition holds.
+    pub(super) fn within(&self, select: &Select) -> Result<Select, TracefsError> {
+        let mut select = Select { events: Some(Selection::parse(&[&self.event])?), ..select.clone() };
+        if let Some(condition) = &self.condition {
+            select.filters.push(format!("{}={condition}", self.event).parse::<EventFilter>()?);
+        }
+        Ok(select)
+    }
+
     /// When it first happens in `capture` at or after `from`, on the trace clock.
     pub fn find(&self, mut capture: Capture, from: u64) -> Result<u64, FindError> {
-        let filters = match &self.condition {
-            Some(condition) => vec![format!("{}={condition}", self.event).parse::<EventFilter>()?],
-            None => vec![],
-        };
-        let select = Select { events: Some(Selection::parse(&[&self.event])?), filters, ..Select::default() };
-        let selector = select.bind(&mut capture)?;
+        let selector = self.within(&Select::default())?.bind(&mut capture)?;
         if from > 0 {
             super::window::skip_to(&mut capture, from).map_err(SelectError::from)?;
         }

@@ -23,8 +23,9 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::trace_dat::encode::Encoder;
 use super::trace_dat::source::Source;
-use super::trace_dat::{DatError, Description, Open, Options, Part, Problem, TraceDat};
+use super::trace_dat::{DatError, Description, Faults, Open, Options, Part, Problem, TraceDat};
 use crate::format::HeaderPage;
 use crate::tracefs::ClockPair;
 use file::PerfFile;
@@ -60,16 +61,16 @@ pub fn open(path: &Path, how: Open) -> Result<TraceDat, DatError> {
 /// Imports an open perf.data. See [`open`].
 pub fn import(file: File, how: Open) -> Result<TraceDat, DatError> {
     let source = Arc::new(Source::new(file).map_err(at_start)?);
-    let mut problems = Vec::new();
+    let mut faults = Faults::new(how.salvage);
     let perf = PerfFile::read(&source, how.salvage)?;
     let layout = HeaderPage::parse(&perf.metadata.header_page)
         .and_then(|layout| layout.with_sub_buffer_size(SUB_BUFFER))
         .map_err(|error| DatError { offset: 0, part: Part::HeaderPage, problem: error.into() })?;
-    let mut samples = Samples::read(&source, &perf, how.salvage, &mut problems)?;
-    let description = describe(&perf, &samples, &layout);
-    let file = write(&perf, &description, &layout, &mut samples)?;
+    let mut samples = Samples::read(&source, &perf, &mut faults)?;
+    let description = describe(perf, &samples, &layout);
+    let file = write(&description, &layout, &mut samples)?;
     let mut dat = TraceDat::from_file(file, how)?;
-    dat.problems.splice(..0, problems);
+    dat.problems.splice(..0, faults.found);
     Ok(dat)
 }
 
@@ -77,13 +78,14 @@ fn at_start(error: io::Error) -> DatError {
     DatError { offset: 0, part: Part::FileHeader, problem: Problem::Io(error) }
 }
 
-fn describe(perf: &PerfFile, samples: &Samples, layout: &HeaderPage) -> Description {
-    let mut metadata = perf.metadata.clone();
+fn describe(perf: PerfFile, samples: &Samples, layout: &HeaderPage) -> Description {
+    let uname = perf.uname();
+    let mut metadata = perf.metadata;
     metadata.header_page = layout.to_string();
     metadata.saved_cmdlines = samples.saved_cmdlines();
     let mut options = Options {
         trace_clock: Some(format!("[{}]", perf.clock)),
-        uname: perf.uname(),
+        uname,
         cpu_count: perf.cpus,
         version: perf.version.as_ref().map(|version| format!("perf {version}")),
         ..Options::default()
@@ -96,36 +98,32 @@ fn describe(perf: &PerfFile, samples: &Samples, layout: &HeaderPage) -> Descript
         user_long_size: perf.user_long_size,
         sub_buffer_size: SUB_BUFFER as u32,
         metadata,
-        kallsyms: perf.kallsyms.clone(),
+        kallsyms: perf.kallsyms,
         options,
     }
 }
 
 /// Writes the samples as a version 6 file that has no name.
-fn write(
-    perf: &PerfFile,
-    description: &Description,
-    layout: &HeaderPage,
-    samples: &mut Samples,
-) -> Result<File, DatError> {
+fn write(description: &Description, layout: &HeaderPage, samples: &mut Samples) -> Result<File, DatError> {
     let failed = |error| DatError { offset: 0, part: Part::Data { cpu: 0 }, problem: Problem::Io(error) };
     let too_long = |_| failed(io::Error::other("the descriptions are longer than a trace.dat can hold"));
     let cpus = samples.cpus();
-    let mut table = vec![(0, 0); cpus];
-    let header = description.encode(&table, &[]).map_err(too_long)?.bytes.len() as u64;
+    let header = description.encode(&vec![(0, 0); cpus], &[]).map_err(too_long)?;
     let alignment = description.alignment();
     let mut out = BufWriter::with_capacity(256 << 10, tempfile::tempfile().map_err(failed)?);
-    let mut offset = header.next_multiple_of(alignment);
-    for (cpu, entry) in table.iter_mut().enumerate() {
-        let begin = offset.next_multiple_of(alignment);
-        out.seek(SeekFrom::Start(begin)).map_err(failed)?;
-        let mut writer = SubBufferWriter::new(layout.clone(), perf.endian, &mut out);
+    out.write_all(&header.bytes).map_err(failed)?;
+    let mut offset = header.bytes.len() as u64;
+    let mut table = Encoder::new(description.endian);
+    for cpu in 0..cpus {
+        offset = offset.next_multiple_of(alignment);
+        out.seek(SeekFrom::Start(offset)).map_err(failed)?;
+        let mut writer = SubBufferWriter::new(layout.clone(), description.endian, &mut out);
         samples.write(cpu as u32, &mut writer)?;
         let size = writer.finish().map_err(failed)?;
-        *entry = (begin, size);
-        offset = begin + size;
+        table.u64(offset);
+        table.u64(size);
+        offset += size;
     }
-    let header = description.encode(&table, &[]).map_err(too_long)?;
-    out.seek(SeekFrom::Start(0)).and_then(|_| out.write_all(&header.bytes)).map_err(failed)?;
+    out.seek(SeekFrom::Start(header.table)).and_then(|_| out.write_all(&table.bytes)).map_err(failed)?;
     out.into_inner().map_err(|error| failed(error.into_error()))
 }

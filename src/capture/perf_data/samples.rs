@@ -14,7 +14,7 @@ use ruzstd::decoding::StreamingDecoder;
 use super::file::{Attribute, PerfFile, RECORD_HEADER, RecordHeader};
 use super::sub_buffers::SubBufferWriter;
 use crate::capture::trace_dat::source::{Cursor, Source};
-use crate::capture::trace_dat::{DatError, Part, Problem};
+use crate::capture::trace_dat::{DatError, Faults, Part, Problem};
 use crate::format::Endian;
 
 /// `PERF_RECORD_*` of include/uapi/linux/perf_event.h and tools/lib/perf/include/perf/event.h.
@@ -56,8 +56,6 @@ mod format {
 const MAX_CPU: u32 = (1 << 14) - 1;
 /// How many times longer than its compressed form a stream of records may be.
 const MAX_EXPANSION: u64 = 256;
-/// Problems that are told one by one.
-const MAX_PROBLEMS: usize = 1000;
 
 /// A sample, or events lost.
 #[derive(Debug, Clone, Copy)]
@@ -88,17 +86,12 @@ pub(super) struct Samples {
 }
 
 impl Samples {
-    /// Notes the samples of a file. Damage ends it, unless `salvage`.
-    pub(super) fn read(
-        source: &Arc<Source>,
-        perf: &PerfFile,
-        salvage: bool,
-        problems: &mut Vec<DatError>,
-    ) -> Result<Samples, DatError> {
+    /// Notes the samples of a file. Damage ends it, unless `faults` salvages.
+    pub(super) fn read(source: &Arc<Source>, perf: &PerfFile, faults: &mut Faults) -> Result<Samples, DatError> {
         let (entries, comms) = (vec![], BTreeMap::new());
         let mut samples = Samples { entries, source: source.clone(), unpacked: None, endian: perf.endian, comms };
         let packed = vec![];
-        let mut walk = Walk { perf, samples: &mut samples, salvage, problems, body: vec![], packed, inside: false };
+        let mut walk = Walk { perf, samples: &mut samples, faults, body: vec![], packed, inside: false };
         walk.records(source, perf.records.clone())?;
         if !walk.packed.is_empty() {
             let unpacked = Arc::new(unpack(source, std::mem::take(&mut walk.packed))?);
@@ -167,11 +160,11 @@ fn unpack(source: &Arc<Source>, packed: Vec<Range<u64>>) -> Result<Source, DatEr
     let mut pieces = Pieces { source: source.clone(), packed: packed.into_iter(), now: 0..0, end: &END };
     let mut out = tempfile::tempfile().map_err(|error| failed(Problem::Io(error)))?;
     let mut written = 0;
+    let mut buffer = vec![0; 64 << 10];
     // The stream is one frame, or several where perf began anew.
     while !pieces.is_empty() {
         let corrupt = |error: String| failed(Problem::Corrupt(error));
         let mut decoder = StreamingDecoder::new(&mut pieces).map_err(|error| corrupt(error.to_string()))?;
-        let mut buffer = vec![0; 64 << 10];
         loop {
             match decoder.read(&mut buffer) {
                 Ok(0) => break,
@@ -229,8 +222,7 @@ impl Read for Pieces {
 struct Walk<'a> {
     perf: &'a PerfFile,
     samples: &'a mut Samples,
-    salvage: bool,
-    problems: &'a mut Vec<DatError>,
+    faults: &'a mut Faults,
     body: Vec<u8>,
     /// Where the compressed records' bytes lie.
     packed: Vec<Range<u64>>,
@@ -243,24 +235,13 @@ impl Walk<'_> {
         let mut cursor = Cursor::over_file(source.clone(), self.perf.endian, Part::Records, range.start, range.end);
         if range.end > source.len() {
             let problem = Problem::Truncated { needed: range.end - range.start, left: cursor.left() };
-            self.fault(cursor.error(problem))?;
+            self.faults.note(cursor.error(problem))?;
         }
         while cursor.left() >= RECORD_HEADER {
             if let Err(error) = self.record(&mut cursor) {
                 // Without its length the next record cannot be found.
-                return self.fault(error);
+                return self.faults.note(error);
             }
-        }
-        Ok(())
-    }
-
-    /// Ends the reading, or notes the error when salvaging.
-    fn fault(&mut self, error: DatError) -> Result<(), DatError> {
-        if !self.salvage {
-            return Err(error);
-        }
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(error);
         }
         Ok(())
     }

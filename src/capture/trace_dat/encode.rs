@@ -7,7 +7,7 @@ use crate::{format::Endian, tracefs::TraceClock};
 pub(in crate::capture) struct Header {
     pub(in crate::capture) bytes: Vec<u8>,
     /// Where the (offset, size) pairs of the top-level buffer stand.
-    pub(super) table: u64,
+    pub(in crate::capture) table: u64,
     /// Where the table offset of each instance stands.
     pub(super) instances: Vec<u64>,
 }
@@ -16,13 +16,13 @@ pub(in crate::capture) struct Header {
 const FLYRECORD: &[u8] = b"flyrecord\0";
 
 /// Appends numbers in the byte order of the traced machine.
-pub(super) struct Encoder {
-    pub(super) bytes: Vec<u8>,
+pub(in crate::capture) struct Encoder {
+    pub(in crate::capture) bytes: Vec<u8>,
     endian: Endian,
 }
 
 impl Encoder {
-    pub(super) fn new(endian: Endian) -> Encoder {
+    pub(in crate::capture) fn new(endian: Endian) -> Encoder {
         Encoder { bytes: Vec::new(), endian }
     }
 
@@ -36,7 +36,7 @@ impl Encoder {
         self.bytes.extend_from_slice(&bytes);
     }
 
-    pub(super) fn u64(&mut self, value: u64) {
+    pub(in crate::capture) fn u64(&mut self, value: u64) {
         let bytes = if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() };
         self.bytes.extend_from_slice(&bytes);
     }

@@ -110,3 +110,32 @@ pub enum Problem {
     #[error(transparent)]
     Io(#[from] io::Error),
 }
+
+/// The most problems collected.
+const MAX_PROBLEMS: usize = 1000;
+
+/// What is wrong with a file: the first ends the reading, unless what can be read is to be salvaged.
+#[derive(Debug)]
+pub(in crate::capture) struct Faults {
+    /// Whether the reading goes on.
+    pub(in crate::capture) salvage: bool,
+    /// What was wrong so far.
+    pub(in crate::capture) found: Vec<DatError>,
+}
+
+impl Faults {
+    pub(in crate::capture) fn new(salvage: bool) -> Faults {
+        Faults { salvage, found: Vec::new() }
+    }
+
+    /// Ends the reading with an error, or notes it when salvaging.
+    pub(in crate::capture) fn note(&mut self, error: DatError) -> Result<(), DatError> {
+        if !self.salvage {
+            return Err(error);
+        }
+        if self.found.len() < MAX_PROBLEMS {
+            self.found.push(error);
+        }
+        Ok(())
+    }
+}

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, fs::File, io, path::Path, sync::Arc};
 
 use super::{
-    Compression, CpuData, DatError, MAGIC, Metadata, Options, Part, Problem, SubBuffers, TextData, Version,
+    Compression, CpuData, DatError, Faults, MAGIC, Metadata, Options, Part, Problem, SubBuffers, TextData, Version,
     data::Shared,
     metadata::{MAX_TEXT, lossy},
     options::{id, next_option},
@@ -89,8 +89,6 @@ enum TextAt {
     Section(u64),
 }
 
-/// The most problems collected.
-const MAX_PROBLEMS: usize = 1000;
 /// The largest sub-buffer; the commit word has 27 bits for its length.
 const MAX_SUB_BUFFER: u32 = 1 << 27;
 /// The most CPUs a Linux kernel can be built for is 8192.
@@ -120,7 +118,6 @@ impl TraceDat {
         let mut cursor = Cursor::over_file(source.clone(), Endian::Little, Part::FileHeader, 0, source.len());
         let header = FileHeader::read(&mut cursor)?;
         let mut reader = Reader {
-            salvage: how.salvage,
             source,
             endian: header.endian,
             page_size: header.page_size,
@@ -128,7 +125,7 @@ impl TraceDat {
             metadata: Metadata::default(),
             options: Options::default(),
             buffers: Vec::new(),
-            problems: Vec::new(),
+            faults: Faults::new(how.salvage),
             kallsyms: None,
         };
         match header.version {
@@ -274,7 +271,6 @@ fn check_sub_buffer(cursor: &Cursor, size: u32) -> Result<(), DatError> {
 
 /// Reading, with what was read so far.
 struct Reader {
-    salvage: bool,
     source: Arc<Source>,
     endian: Endian,
     page_size: u32,
@@ -282,7 +278,7 @@ struct Reader {
     metadata: Metadata,
     options: Options,
     buffers: Vec<Buffer>,
-    problems: Vec<DatError>,
+    faults: Faults,
     kallsyms: Option<TextAt>,
 }
 
@@ -294,19 +290,8 @@ struct BufferOption {
 }
 
 impl Reader {
-    /// Ends the reading with an error, or notes it when salvaging.
-    fn fault(&mut self, error: DatError) -> Result<(), DatError> {
-        if !self.salvage {
-            return Err(error);
-        }
-        if self.problems.len() < MAX_PROBLEMS {
-            self.problems.push(error);
-        }
-        Ok(())
-    }
-
     fn check(&mut self, result: Result<(), DatError>) -> Result<(), DatError> {
-        result.or_else(|error| self.fault(error))
+        result.or_else(|error| self.faults.note(error))
     }
 
     fn cursor(&self, part: Part, offset: u64) -> Cursor {
@@ -324,13 +309,13 @@ impl Reader {
             }
             Err(error) => {
                 let damaged = cursor.offset();
-                self.fault(error)?;
+                self.faults.note(error)?;
                 self.find_cpu_count(damaged, &mut cursor)
             }
         };
         let cpus = match cpus {
             Ok(cpus) => cpus,
-            Err(error) => return self.fault(error),
+            Err(error) => return self.faults.note(error),
         };
         let mut instances = Vec::new();
         let top = self.rest_6(&mut cursor, cpus, &mut instances);
@@ -410,7 +395,7 @@ impl Reader {
         } else {
             cursor.expect("flyrecord\0")?;
             let table = u64::from(cpus) * 16;
-            if table > cursor.left() && !self.salvage {
+            if table > cursor.left() && !self.faults.salvage {
                 return Err(cursor.error(Problem::Truncated { needed: table, left: cursor.left() }));
             }
             let mut data = Vec::new();
@@ -440,13 +425,13 @@ impl Reader {
         while offset != 0 {
             if !visited.insert(offset) || visited.len() > MAX_OPTION_SECTIONS {
                 let circle = DatError { offset, part: Part::Options, problem: Problem::Loop };
-                self.fault(circle)?;
+                self.faults.note(circle)?;
                 break;
             }
             offset = match self.option_section(offset, &mut sections) {
                 Ok(next) => next,
                 Err(error) => {
-                    self.fault(error)?;
+                    self.faults.note(error)?;
                     break;
                 }
             };
@@ -457,7 +442,7 @@ impl Reader {
         }
         if visited.is_empty() {
             // The offset is filled in when a recording ends.
-            self.fault(DatError { offset: cursor.offset(), part: Part::Options, problem: Problem::Missing })?;
+            self.faults.note(DatError { offset: cursor.offset(), part: Part::Options, problem: Problem::Missing })?;
         }
         Ok(())
     }
@@ -564,19 +549,19 @@ impl Reader {
     /// Checks what was read as a whole.
     fn finish(mut self, header: FileHeader) -> Result<TraceDat, DatError> {
         if self.metadata.header_page.is_empty() {
-            self.fault(DatError { offset: 0, part: Part::HeaderPage, problem: Problem::Missing })?;
+            self.faults.note(DatError { offset: 0, part: Part::HeaderPage, problem: Problem::Missing })?;
         }
         // Where that fails, the length of before is as good as any.
         let _ = self.source.look_again();
         let faults = check_ranges(&mut self.buffers, self.source.len());
         for fault in faults {
-            self.fault(fault)?;
+            self.faults.note(fault)?;
         }
         let cpus = self.buffers.iter().map(|buffer| match &buffer.data {
             BufferData::Cpus(cpus) => cpus.len(),
             BufferData::Text(_) => 1,
         });
-        let shared = Shared::new(self.source, self.endian, self.compression, cpus.sum(), self.salvage);
+        let shared = Shared::new(self.source, self.endian, self.compression, cpus.sum(), self.faults.salvage);
         Ok(TraceDat {
             version: header.version,
             endian: header.endian,
@@ -586,7 +571,7 @@ impl Reader {
             metadata: self.metadata,
             options: self.options,
             buffers: self.buffers,
-            problems: self.problems,
+            problems: self.faults.found,
             kallsyms: self.kallsyms,
             shared: Arc::new(shared),
         })
