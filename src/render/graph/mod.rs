@@ -107,11 +107,7 @@ impl Graph {
         with: With<'_>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
-        self.settle(at.cpu, with);
-        let options = self.options;
-        let cpu = self.cpus.entry(at.cpu).or_default();
-        let mut text = Vec::new();
-        Writer { out: &mut text, options, with }.before_comment(cpu, at);
+        let mut text = self.begin_comment(at, with);
         write(&mut text);
         if text.last() == Some(&b'\n') {
             text.pop();
@@ -129,13 +125,19 @@ impl Graph {
         with: With<'_>,
         write: impl FnOnce(&mut Vec<u8>),
     ) {
+        let mut text = self.begin_comment(at, with);
+        write(&mut text);
+        self.hold(out, Some(text), with);
+    }
+
+    /// What `print_graph_comment` writes before an event's own text.
+    fn begin_comment(&mut self, at: At, with: With<'_>) -> Vec<u8> {
         self.settle(at.cpu, with);
         let options = self.options;
         let cpu = self.cpus.entry(at.cpu).or_default();
         let mut text = Vec::new();
         Writer { out: &mut text, options, with }.before_comment(cpu, at);
-        write(&mut text);
-        self.hold(out, Some(text), with);
+        text
     }
 
     /// An event that the tracer leaves to the ordinary layout.
