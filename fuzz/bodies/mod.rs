@@ -16,6 +16,10 @@ pub mod record;
 pub mod sub_buffer;
 pub mod trace_dat;
 
+use std::fs::File;
+use std::io::{Seek, Write};
+
+use ftrace_live::capture::Capture;
 use ftrace_live::format::{Endian, LongSize};
 
 /// No text of one record is longer: the kernel cuts at a page, and what is repeated here is bounded by the format.
@@ -36,5 +40,23 @@ fn at_nul(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.iter().position(|&b| b == 0) {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
         None => (bytes, &[]),
+    }
+}
+
+/// A file of these bytes that no disk sees.
+fn in_memory(input: &[u8]) -> File {
+    let flags = rustix::fs::MemfdFlags::CLOEXEC;
+    let mut file: File = rustix::fs::memfd_create("input", flags).expect("memfd_create(2)").into();
+    file.write_all(input).and_then(|()| file.rewind()).expect("a file in memory can be written");
+    file
+}
+
+/// Reads every record of all CPUs, in the order of time.
+fn read_records(capture: &mut Capture) {
+    let endian = capture.endian;
+    let mut merge = capture.merge();
+    match endian {
+        Endian::Little => while merge.next_record::<byteorder::LittleEndian>().is_some() {},
+        Endian::Big => while merge.next_record::<byteorder::BigEndian>().is_some() {},
     }
 }

@@ -3,11 +3,11 @@
 //! The input is the file.
 
 use std::fs::File;
-use std::io::{Seek, Write};
 
 use ftrace_live::capture::trace_dat::{Open, TraceDat};
-use ftrace_live::format::Endian;
 use ftrace_live::ring::Feed;
+
+use super::{in_memory, read_records};
 
 fn read(file: File, how: Open) {
     let Ok(dat) = TraceDat::from_file(file, how) else { return };
@@ -30,25 +30,12 @@ fn read(file: File, how: Open) {
     _ = dat.description();
     let Ok(mut capture) = dat.capture(None) else { return };
     _ = capture.names();
-    let endian = capture.endian;
-    let mut merge = capture.merge();
-    match endian {
-        Endian::Little => while merge.next_record::<byteorder::LittleEndian>().is_some() {},
-        Endian::Big => while merge.next_record::<byteorder::BigEndian>().is_some() {},
-    }
+    read_records(&mut capture);
 }
 
 pub fn run(input: &[u8]) {
     for salvage in [false, true] {
-        let mut file = in_memory();
-        let written = file.write_all(input).and_then(|()| file.rewind());
-        written.expect("a file in memory can be written");
+        let file = in_memory(input);
         read(file, Open { salvage });
     }
-}
-
-/// A file that no disk sees.
-fn in_memory() -> File {
-    let flags = rustix::fs::MemfdFlags::CLOEXEC;
-    rustix::fs::memfd_create("trace.dat", flags).expect("memfd_create(2)").into()
 }
