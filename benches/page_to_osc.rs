@@ -4,6 +4,8 @@
 //! `cargo bench --bench page_to_osc` measures the fixtures; `CAPTURE=path cargo bench …` any capture of a little-endian
 //! kernel. The table at the end gives ratios to the walk of the same run: the machine's mood cancels out.
 
+mod memory;
+
 use std::hint::black_box;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -21,23 +23,7 @@ use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::{MessageOptions, Types};
 use ftrace_live::pipeline::Pipeline;
 use ftrace_live::ring::{Feed, Merge, Walk};
-
-/// A ring held in memory.
-#[derive(Clone)]
-struct Memory {
-    pages: Arc<Vec<Vec<u8>>>,
-    at: usize,
-}
-
-impl Feed for Memory {
-    fn advance(&mut self, page: &mut Vec<u8>) -> std::io::Result<bool> {
-        let Some(next) = self.pages.get(self.at) else { return Ok(false) };
-        page.clear();
-        page.extend_from_slice(next);
-        self.at += 1;
-        Ok(true)
-    }
-}
+use memory::Memory;
 
 struct Bench {
     header: HeaderPage,
@@ -57,7 +43,7 @@ impl Bench {
                 while ring.feed.advance(&mut page).expect("a readable ring") {
                     pages.push(page.clone());
                 }
-                (ring.cpu, Memory { pages: pages.into(), at: 0 })
+                (ring.cpu, Memory::new(pages))
             })
             .collect();
         let table = EventTable::new(capture.events);

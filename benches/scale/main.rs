@@ -7,6 +7,8 @@
 //!
 //! Ratios are of one run in which the parts take turns, so that the machine's mood cancels out.
 
+#[path = "../memory/mod.rs"]
+mod memory;
 mod rings;
 
 use std::hint::black_box;
@@ -15,7 +17,8 @@ use std::ops::ControlFlow;
 use byteorder::LittleEndian;
 use ftrace_live::ring::Merge;
 
-use rings::{Memory, Order, header, interleaved};
+use memory::Memory;
+use rings::{Order, header, interleaved};
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();

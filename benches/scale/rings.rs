@@ -1,29 +1,12 @@
 //! Rings in memory whose events are where a bench wants them.
 
-use std::sync::Arc;
-
 use ftrace_live::format::HeaderPage;
-use ftrace_live::ring::Feed;
+
+use crate::memory::Memory;
 
 /// Bytes of a sub-buffer, and of its header, on x86-64.
 const SUB_BUFFER: usize = 4096;
 const HEADER: usize = 16;
-/// A ring held in memory.
-#[derive(Clone)]
-pub struct Memory {
-    pages: Arc<Vec<Vec<u8>>>,
-    at: usize,
-}
-
-impl Feed for Memory {
-    fn advance(&mut self, page: &mut Vec<u8>) -> std::io::Result<bool> {
-        let Some(next) = self.pages.get(self.at) else { return Ok(false) };
-        page.clear();
-        page.extend_from_slice(next);
-        self.at += 1;
-        Ok(true)
-    }
-}
 
 /// The layout of the sub-buffers.
 pub fn header() -> HeaderPage {
@@ -54,7 +37,7 @@ pub fn interleaved(rings: u64, events: u64, order: Order) -> Vec<(u32, Memory)> 
         };
         times[ring as usize].push(number * 100);
     }
-    let memory = |times: &Vec<u64>| Memory { pages: pages(times).into(), at: 0 };
+    let memory = |times: &Vec<u64>| Memory::new(pages(times));
     times.iter().enumerate().map(|(cpu, times)| (cpu as u32, memory(times))).collect()
 }
 
