@@ -11,6 +11,7 @@
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 /// Whether `c` is escaped: it acts on a terminal, changes the order of what is shown, or hides.
 pub fn is_escaped(c: char) -> bool {
@@ -102,8 +103,50 @@ pub fn escape_json(text: &str) -> String {
     out
 }
 
+/// How much is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Verbosity {
+    /// Warnings and errors alone.
+    Quiet,
+    /// Also what is done.
+    Usual,
+    /// Also how it is done.
+    Verbose,
+}
+
+/// A [`Verbosity`].
+static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Usual as u8);
+
+/// Sets how much this process says from here on.
+pub fn set_verbosity(verbosity: Verbosity) {
+    VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
+}
+
+/// Whether things of this kind are said.
+pub fn says(kind: Verbosity) -> bool {
+    VERBOSITY.load(Ordering::Relaxed) >= kind as u8
+}
+
+/// Whether standard error is a terminal on which what is done may be shown.
+pub fn shows() -> bool {
+    says(Verbosity::Usual) && io::stderr().is_terminal()
+}
+
 /// Says a line on standard error. That nobody can read it is no reason to end.
 pub fn say(line: impl fmt::Display) {
+    if says(Verbosity::Usual) {
+        say_line(line);
+    }
+}
+
+/// Says a line that is asked for with `--verbose`.
+pub fn detail(line: impl fmt::Display) {
+    if says(Verbosity::Verbose) {
+        say_line(line);
+    }
+}
+
+fn say_line(line: impl fmt::Display) {
     say_text(format_args!("ftrace-live: {}\n", Escaped(line.to_string())));
 }
 
@@ -116,7 +159,7 @@ pub fn say_text(text: impl fmt::Display) {
 
 /// Says a warning.
 pub fn warn(text: impl fmt::Display) {
-    say(format_args!("warning: {text}"));
+    say_line(format_args!("warning: {text}"));
 }
 
 /// Says why the program ends. The kernel's own words in it may have several lines.

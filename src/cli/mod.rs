@@ -1,9 +1,11 @@
 //! The command line: what can be said, and how the help reads. What it does is in [`commands`](crate::commands).
 
+pub mod about;
 mod render;
 mod select;
 mod send;
 mod trace;
+pub mod words;
 
 use std::path::PathBuf;
 
@@ -15,6 +17,7 @@ pub use send::{FormArgs, SendArgs, StringsArg, TimetagArg};
 pub use trace::TraceArgs;
 
 use crate::replay::StartAt;
+use about::CompletionsArgs;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -38,7 +41,7 @@ Exit codes: 0 done, 1 it could not be done, 2 the command line asks for what can
 
 /// A running Linux kernel as a stream of typed OSC messages.
 #[derive(Debug, Parser)]
-#[command(name = "ftrace-live", version, about, long_about = None, before_help = EXAMPLES, after_help = AFTER)]
+#[command(name = "ftrace-live", version = about::version(), about, long_about = None, before_help = EXAMPLES, after_help = AFTER)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true)]
 #[command(max_term_width = 100)]
 pub struct Cli {
@@ -53,6 +56,14 @@ pub struct Cli {
     /// Another tracefs root than the kernel's, or a capture: a folder or a trace.dat, whose events are then the ones there are
     #[arg(long, value_name = "PATH", global = true)]
     pub tracefs: Option<PathBuf>,
+
+    /// Say nothing but warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more: the events, what each receiver is sent, whose rights are used
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
 }
 
 /// The subcommands.
@@ -78,6 +89,10 @@ pub enum Command {
     Listen(ListenArgs),
     /// Print a program for a receiver that plays the events as it is
     Patch(PatchArgs),
+    /// Print what a shell reads to complete this command line: ftrace-live completions bash
+    Completions(CompletionsArgs),
+    /// Print the manual as a man page: ftrace-live man | man -l -
+    Man,
 }
 
 /// Tracing live.

@@ -49,7 +49,7 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         frozen.folder.display()
     ));
     if let Some(why) = &frozen.cut {
-        terminal::say(format_args!("the recording ended early: {why}; what was recorded up to then can be played"));
+        terminal::warn(format_args!("the recording ended early: {why}; what was recorded up to then can be played"));
         return Ok(ExitCode::FAILURE);
     }
     Ok(match frozen.command {

@@ -14,7 +14,7 @@ use crate::cli::{LiveArgs, TraceArgs};
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
 use crate::render::Settings;
-use crate::terminal;
+use crate::terminal::{self, Verbosity};
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
 
 /// Traces.
@@ -59,8 +59,17 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         check_fields(&tracefs, &setup, &outputs)?;
     }
     let target = send::names(&args.send, &receivers, page.as_ref());
-    let mut say = |line: String| terminal::say(line);
+    let mut say = |line: String| match line.strip_prefix("warning: ") {
+        Some(warning) => terminal::warn(warning),
+        None => terminal::say(line),
+    };
     say(format!("sending to {target}"));
+    if terminal::says(Verbosity::Verbose) {
+        let events: Vec<_> = setup.events.iter().map(ToString::to_string).collect();
+        terminal::detail(format_args!("events: {}", events.join(" ")));
+        terminal::detail(format_args!("clock {}, {readers} readers", setup.clock));
+        receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
+    }
     player.confine(args.record.as_deref())?;
     let options = LiveOptions {
         setup,
@@ -147,7 +156,9 @@ fn say_recorded(recorded: &Recorded, say: &mut dyn FnMut(String)) {
     match &recorded.cut {
         None => say(format!("{file}: {} events recorded in {kib} KiB", recorded.events)),
         Some(why) => {
-            say(format!("{file}: the recording ended early, after {kib} KiB: {why}; what it has can be played"))
+            terminal::warn(format_args!(
+                "{file}: the recording ended early, after {kib} KiB: {why}; what it has can be played"
+            ));
         }
     }
     if let Some(why) = &recorded.not_compact {

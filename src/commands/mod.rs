@@ -16,13 +16,15 @@ mod replay;
 mod send;
 mod source;
 mod stat;
+pub mod version;
 
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::cli::{Cli, Command};
-use crate::terminal;
+use crate::cli::{Cli, Command, about};
+use crate::terminal::{self, Verbosity};
 
 /// The command line asks for something that cannot be: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,11 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 fn dispatch(mut cli: Cli) -> Result<ExitCode> {
+    terminal::set_verbosity(match (cli.quiet, cli.verbose) {
+        (true, _) => Verbosity::Quiet,
+        (false, false) => Verbosity::Usual,
+        (false, true) => Verbosity::Verbose,
+    });
     cli.live.take_events_too();
     if let Some(Command::Replay(args)) = &mut cli.command {
         args.take_events_too();
@@ -59,7 +66,17 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         Some(Command::Page(args)) => page::run(&args),
         Some(Command::Listen(args)) => listen::run(&args),
         Some(Command::Patch(args)) => patch::run(&args, tracefs),
+        Some(Command::Completions(args)) => print(|out| about::completions(args.shell, out)),
+        Some(Command::Man) => print(|out| about::man(out)),
     }
+}
+
+/// Prints a text.
+fn print(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<ExitCode> {
+    let mut text = Vec::new();
+    write(&mut text)?;
+    io::stdout().write_all(&text)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// An error with its causes. Many name their cause themselves; it is not said twice.

@@ -128,7 +128,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     let mut shown = Shown::new(Bar::none(), Some(page));
     let (played, _) = replay::play(&path, (false, None), capture, outputs, &options, &mut shown)?;
     for error in &played.errors {
-        terminal::say(error);
+        terminal::warn(error);
     }
     Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -58,7 +58,9 @@ pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) ->
         [] => None,
         arguments => Some(StoppedCommand::spawn_as(arguments, command.as_ref())?),
     };
+    let name = player.name.as_ref().map_or_else(|| player.uid.to_string(), |name| name.to_string_lossy().into_owned());
     rights::give_up(&player)?;
+    terminal::detail(format_args!("reads and sends as {name}; the keeper alone has root's rights"));
     let tracefs = tracefs.through(&keeper);
     Ok(Player { tracefs, keeper: Some(keeper), command, given_up: true })
 }

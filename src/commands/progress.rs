@@ -33,7 +33,8 @@ impl Bar {
     }
 
     fn new(template: &str) -> Bar {
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        let target = if terminal::shows() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
         // A template of our own that does not parse would be drawn as the default one.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         Bar { bar, drawn: None }

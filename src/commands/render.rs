@@ -48,7 +48,7 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
         let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
         let (played, mut outputs) = play(capture, &mut again, outputs, &options, &mut time, &mut Bar::none())?;
         for error in &played.errors {
-            terminal::say(error);
+            terminal::warn(error);
         }
         if played.counts.read == 0 {
             bail!(Usage(format!("{}: no event is in the part asked for, so there is nothing to hear", path.display())));

@@ -19,7 +19,7 @@ use crate::format::EventFormat;
 use crate::osc::addresses::Addresses;
 use crate::output::Outputs;
 use crate::replay::{PlayOptions, Played, RealTime, Speed};
-use crate::terminal;
+use crate::terminal::{self, Verbosity};
 use crate::tracefs::EventName;
 
 /// Replays.
@@ -49,6 +49,9 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         hits.set_speed(times);
     }
     terminal::say(format_args!("{} to {}", path.display(), send::names(&args.send, &receivers, page.as_ref())));
+    if terminal::says(Verbosity::Verbose) {
+        receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
+    }
     let options = options(speed, select, start_at(args)?, args.repeat);
     // Lines on the same terminal would be torn apart.
     let lines = args.send.print && io::stdout().is_terminal();
@@ -79,7 +82,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         terminal::say(format_args!("first malformed record: {event}: {error}"));
     }
     for error in &played.errors {
-        terminal::say(error);
+        terminal::warn(error);
     }
     let written = send::all_written(&[outputs]);
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })

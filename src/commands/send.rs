@@ -89,6 +89,24 @@ pub struct Receiver {
     pub options: StreamOptions,
 }
 
+impl Receiver {
+    /// What it is sent, for people.
+    fn parts(&self) -> String {
+        let StreamOptions { message, mtu, tag, max_rate, .. } = &self.options;
+        let rate = max_rate.map_or("any rate".to_owned(), |rate| format!("at most {rate} messages/s"));
+        let tag = match tag {
+            Tag::Event { latency_ns } => format!("the event's time + {} ms", *latency_ns as f64 / 1e6),
+            Tag::Now => "the time of sending".to_owned(),
+        };
+        format!("types {}, {rate}, datagrams of {mtu} bytes, timetags: {tag}", message.types)
+    }
+
+    /// The receiver and what it is sent.
+    pub fn described(&self, raw: bool) -> String {
+        format!("{}: {}", self.address, if raw { self.parts() } else { "text, /ftrace ,dsii".to_owned() })
+    }
+}
+
 /// The receivers that the options name: none where `--print` stands alone.
 pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
     let default = preset_of(&args.form)?;
@@ -237,7 +255,7 @@ pub fn hits(args: &SendArgs) -> Result<Hits> {
 pub fn all_written(outputs: &[Outputs]) -> bool {
     let failed = outputs.iter().find_map(Outputs::failure).filter(|kind| *kind != io::ErrorKind::BrokenPipe);
     if let Some(kind) = failed {
-        terminal::say(format_args!("standard output cannot be written: {kind}"));
+        terminal::warn(format_args!("standard output cannot be written: {kind}"));
     }
     failed.is_none()
 }

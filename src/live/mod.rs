@@ -24,7 +24,7 @@ mod udp;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
@@ -42,6 +42,7 @@ use crate::osc::timetag;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
+use crate::terminal;
 use crate::tracefs::{
     CpuStats, EnableFailure, Enabled, EventName, Instance, Setup, StoppedCommand, Tracefs, TracefsError, remove_stale,
 };
@@ -305,7 +306,7 @@ impl<'a> Session<'a> {
             shared,
             record,
             begun: false,
-            status: Status::new(io::stderr().is_terminal()),
+            status: Status::new(terminal::shows()),
             guard: options.guard,
             feedback: None,
             drops: Drops::new(&targets),

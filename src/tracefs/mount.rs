@@ -58,6 +58,14 @@ impl Tracefs {
         Tracefs { root, kind: Kind::Live, mounted_by_us: true, keeper: None }.checked()
     }
 
+    /// The running kernel's tracefs, if it is mounted; nothing is changed.
+    ///
+    /// # Errors
+    /// As [`find`](Tracefs::find), where it is closed to us.
+    pub fn mounted() -> Option<Result<Tracefs, TracefsError>> {
+        Some(Tracefs { root: mounted()?, kind: Kind::Live, mounted_by_us: false, keeper: None }.checked())
+    }
+
     /// The tracefs at `dir`: another mount of it, or a capture folder.
     ///
     /// # Errors
