@@ -77,6 +77,26 @@ fn nonsense_is_counted_and_named_and_what_follows_is_heard() {
 }
 
 #[test]
+fn what_other_programs_send_is_shown_as_far_as_it_can_be_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = program::free_port();
+    let mut listen = listen(port, &["--count", "4"], folder.path());
+    let latin_1 = b"/cue\0\0\0\0,sSi\0\0\0\0caf\xe9\0\0\0\0f\xfcr\0\0\0\0\x05";
+    let open = b"/open\0\0\0,[ii\0\0\0\0\0\0\0\x01\0\0\0\x02";
+    send(port, &[latin_1, open, b"/short\0\0,ii\0\0\0\0\x03\0\0", PING, PING, PING]);
+    listen.wait_for("heard 4 messages from 2 addresses in 6 datagrams");
+    let said = listen.said();
+    for line in [
+        r#"- /cue ,sSi "caf\xe9" "f\xfcr" 5"#,
+        "- /open ,[ii [1 2] <byte 9: an array that is never closed>",
+        "- /short ,ii 3 <byte 16: an argument 'i' that is cut short>",
+        "not understood: 2 × malformed message (the first at byte 9 of datagram 2: an array that is never closed)",
+    ] {
+        assert!(said.iter().any(|said| said == line), "{line} in\n{}", said.join("\n"));
+    }
+}
+
+#[test]
 fn ctrl_c_ends_it_with_a_summary_and_success() {
     let folder = tempfile::tempdir().unwrap();
     let port = program::free_port();

@@ -1,15 +1,20 @@
 //! What was heard: messages by address, the schemas they announced, and what was no OSC.
 
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     fmt::Write as _,
     io::{self, Write},
     time::Duration,
 };
 
-use rosc::{OscMessage, OscType};
-
-use crate::osc::{packet::take_apart, print};
+use crate::{
+    osc::{
+        message::{Argument, Message},
+        packet, print,
+    },
+    terminal::Escaped,
+};
 
 /// How many addresses are told apart; beyond that they are counted together. Anyone can send any address.
 const MOST_ADDRESSES: usize = 10_000;
@@ -48,8 +53,19 @@ pub struct Heard {
     others: u64,
     /// Messages whose type tags are not what their schema announced.
     unlike_schema: u64,
-    nonsense: BTreeMap<&'static str, u64>,
+    nonsense: BTreeMap<&'static str, Nonsense>,
 }
+
+/// Nonsense of one kind.
+#[derive(Debug)]
+struct Nonsense {
+    count: u64,
+    /// The first: in which datagram, counted from 1, at which byte of it, and what.
+    first: (u64, usize, String),
+}
+
+/// A message of which not all can be read.
+const MALFORMED: &str = "malformed message";
 
 impl Heard {
     /// Nothing yet.
@@ -66,14 +82,15 @@ impl Heard {
     pub fn datagram(&mut self, datagram: &[u8], lines: &mut dyn Write) -> io::Result<()> {
         self.datagrams += 1;
         let mut end = Ok(());
-        take_apart(datagram, &mut |part| {
-            let (message, time) = match part {
-                Ok(part) => part,
-                Err(nonsense) => {
-                    *self.nonsense.entry(nonsense.kind()).or_default() += 1;
-                    return;
-                }
+        packet::messages(datagram, &mut |at, found| {
+            let (bytes, time) = match found {
+                Ok(found) => found,
+                Err(nonsense) => return self.nonsense(nonsense.kind(), at, String::new()),
             };
+            let message = Message::read(bytes);
+            if let Some(fault) = message.fault {
+                self.nonsense(MALFORMED, at + fault.at, fault.what.to_string());
+            }
             let names = self.message(&message);
             if end.is_ok() {
                 end = print::write_line(lines, &message, time, names);
@@ -82,21 +99,33 @@ impl Heard {
         end
     }
 
+    fn nonsense(&mut self, kind: &'static str, at: usize, what: String) {
+        let first = (self.datagrams, at, what);
+        self.nonsense.entry(kind).or_insert_with(|| Nonsense { count: 0, first }).count += 1;
+    }
+
     /// Counts a message, learns from it if it is a schema; its arguments' names, where they are known.
-    fn message(&mut self, message: &OscMessage) -> &[String] {
+    fn message(&mut self, message: &Message<'_>) -> &[String] {
+        if message.fault.is_some() {
+            return &[];
+        }
         self.messages += 1;
         self.learn(message);
+        let name = match std::str::from_utf8(message.address) {
+            Ok(name) => Cow::Borrowed(name),
+            Err(_) => Cow::Owned(Escaped(message.address).to_string()),
+        };
         let room = self.addresses.len() < MOST_ADDRESSES;
-        if room && !self.addresses.contains_key(&message.addr) {
-            self.addresses.insert(message.addr.clone(), Address::default());
+        if room && !self.addresses.contains_key(&*name) {
+            self.addresses.insert(name.clone().into_owned(), Address::default());
         }
-        let Some(address) = self.addresses.get_mut(&message.addr) else {
+        let Some(address) = self.addresses.get_mut(&*name) else {
             self.others += 1;
             return &[];
         };
         address.messages += 1;
         match &address.tags {
-            Some(tags) if *tags != print::tags(&message.args) => {
+            Some(tags) if tags.as_bytes() != message.tags => {
                 self.unlike_schema += 1;
                 &[]
             }
@@ -105,18 +134,22 @@ impl Heard {
     }
 
     /// `/ftrace/schema ,sss`: an address, its type tags, its arguments' names.
-    fn learn(&mut self, message: &OscMessage) {
-        let [OscType::String(address), OscType::String(tags), OscType::String(names)] = message.args.as_slice() else {
+    fn learn(&mut self, message: &Message<'_>) {
+        let [Argument::Text(address), Argument::Text(tags), Argument::Text(names)] = message.arguments.as_slice()
+        else {
             return;
         };
-        if !message.addr.ends_with("/schema") || !address.starts_with('/') {
+        let [Ok(address), Ok(tags), Ok(names)] = [address, tags, names].map(|text| std::str::from_utf8(text)) else {
+            return;
+        };
+        if !message.address.ends_with(b"/schema") || !address.starts_with('/') {
             return;
         }
         if self.addresses.len() < MOST_ADDRESSES || self.addresses.contains_key(address) {
-            let address = self.addresses.entry(address.clone()).or_default();
+            let address = self.addresses.entry(address.to_owned()).or_default();
             // The same every ten seconds: nothing to do.
-            if address.tags.as_ref() != Some(tags) {
-                address.tags = Some(tags.clone());
+            if address.tags.as_deref() != Some(tags) {
+                address.tags = Some(tags.to_owned());
                 address.names = names.split(' ').filter(|n| !n.is_empty()).map(str::to_owned).collect();
             }
         }
@@ -155,8 +188,11 @@ impl Heard {
         if self.unlike_schema > 0 {
             let _ = writeln!(out, "{} messages were unlike what their schema announced", self.unlike_schema);
         }
-        for (kind, count) in &self.nonsense {
-            let _ = writeln!(out, "not understood: {count} × {kind}");
+        for (kind, Nonsense { count, first: (datagram, at, what) }) in &self.nonsense {
+            let _ = write!(out, "not understood: {count} × {kind}");
+            let colon = if what.is_empty() { "" } else { ": " };
+            let first = if *count > 1 { "the first " } else { "" };
+            let _ = writeln!(out, " ({first}at byte {at} of datagram {datagram}{colon}{what})");
         }
         if let Some(drops @ 1..) = drops {
             let _ = writeln!(
@@ -171,7 +207,7 @@ impl Heard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rosc::{OscPacket, encoder};
+    use rosc::{OscMessage, OscPacket, OscType, encoder};
 
     fn encoded(addr: &str, args: Vec<OscType>) -> Vec<u8> {
         encoder::encode(&OscPacket::Message(OscMessage { addr: addr.into(), args })).unwrap()
@@ -207,20 +243,39 @@ mod tests {
     }
 
     #[test]
+    fn the_place_of_what_is_malformed_is_that_in_the_datagram() {
+        let mut heard = Heard::new();
+        let mut bundle = b"#bundle\0\0\0\0\0\0\0\0\x01".to_vec();
+        for element in [&b"/a\0\0,s\0\0caf\xe9\0\0\0\0"[..], b"/b\0\0,ii\0\0\0\0\x05", b"/c\0\0,\0\0\0"] {
+            bundle.extend((element.len() as u32).to_be_bytes());
+            bundle.extend(element);
+        }
+        let printed = lines(&mut heard, &bundle);
+        let end = "immediately /b ,ii 5 <byte 12: an argument 'i' that is cut short>\nimmediately /c ,\n";
+        assert_eq!(printed, format!("immediately /a ,s \"caf\\xe9\"\n{end}"));
+        let said = heard.summary(Duration::from_secs(1), None);
+        // 16 bytes of bundle, 4 + 16 of the first element, 4 of the second one's size, and its own 12.
+        let place = "1 × malformed message (at byte 52 of datagram 1: an argument 'i' that is cut short)";
+        assert!(said.contains(place), "{said}");
+        assert!(said.starts_with("heard 2 messages from 2 addresses"), "{said}");
+    }
+
+    #[test]
     fn nonsense_is_counted_by_kind_and_the_rest_goes_on() {
         let mut heard = Heard::new();
-        for junk in [b"".as_slice(), b"hello", b"HELLO", b"/x\0\0"] {
+        for junk in [b"".as_slice(), b"hello", b"HELLO"] {
             assert_eq!(lines(&mut heard, junk), "");
         }
+        assert_eq!(lines(&mut heard, b"/x\0\0"), "- /x , <byte 4: no type tags>\n");
         assert_eq!(lines(&mut heard, &encoded("/x", vec![])), "- /x ,\n");
         let said = heard.summary(Duration::from_secs(2), Some(7));
         assert_eq!(
             said.lines().collect::<Vec<_>>(),
             [
                 "heard 1 messages from 1 addresses in 5 datagrams in 2.0 s",
-                "not understood: 1 × empty packet",
-                "not understood: 1 × malformed message",
-                "not understood: 2 × neither a message nor a bundle",
+                "not understood: 1 × empty packet (at byte 0 of datagram 1)",
+                "not understood: 1 × malformed message (at byte 4 of datagram 4: no type tags)",
+                "not understood: 2 × neither a message nor a bundle (the first at byte 0 of datagram 2)",
                 "7 datagrams were lost here, at a full socket (sysctl net.core.rmem_max allows larger ones)",
             ]
         );

@@ -1,12 +1,13 @@
 //! A datagram from outside, taken apart into its messages.
 //!
-//! rosc decodes the messages; bundles are opened here. rosc recurses into nested bundles and nested arrays without a
-//! limit, and drops the rest of a bundle in silence where one element is malformed: from the network neither will do.
+//! Bundles are opened here; [`take_apart`] has the messages decoded by rosc, [`messages`] leaves that to the caller. rosc
+//! recurses into nested bundles and nested arrays without a limit, and drops the rest of a bundle in silence where one
+//! element is malformed: from the network neither will do.
 
 use rosc::{OscMessage, OscPacket, OscTime};
 
 /// Bundles within bundles, and arrays within arrays, at most.
-const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 16;
 
 /// Why a part of a datagram is no OSC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -56,38 +57,51 @@ pub type Part = Result<(OscMessage, Option<OscTime>), Nonsense>;
 /// Hands every message of `datagram` to `each`, with the timetag of the bundle it stands in, and every part that is none
 /// with what is wrong with it. What can be read around a malformed part is read.
 pub fn take_apart(datagram: &[u8], each: &mut dyn FnMut(Part)) {
-    packet(datagram, None, 0, each);
+    messages(datagram, &mut |_, found| {
+        each(found.and_then(|(bytes, time)| message(bytes).map(|message| (message, time))));
+    });
 }
 
-fn packet(bytes: &[u8], time: Option<OscTime>, depth: usize, each: &mut dyn FnMut(Part)) {
+/// The bytes of a message, with the timetag of the bundle it stands in, or what is wrong with what stands in its place.
+pub type Found<'a> = Result<(&'a [u8], Option<OscTime>), Nonsense>;
+
+/// Hands the bytes of every message of `datagram` to `each`, and every part that is none; the number is the place of its
+/// first byte in the datagram.
+pub fn messages<'a>(datagram: &'a [u8], each: &mut dyn FnMut(usize, Found<'a>)) {
+    packet(datagram, 0, None, 0, each);
+}
+
+fn packet<'a>(bytes: &'a [u8], at: usize, time: Option<OscTime>, depth: usize, each: &mut dyn FnMut(usize, Found<'a>)) {
     match bytes.first() {
-        None => each(Err(Nonsense::Empty)),
-        Some(b'/') => each(message(bytes).map(|message| (message, time))),
+        None => each(at, Err(Nonsense::Empty)),
+        Some(b'/') => each(at, Ok((bytes, time))),
         Some(_) => match bytes.strip_prefix(b"#bundle\0") {
-            None => each(Err(Nonsense::NotOsc)),
-            Some(_) if depth == MAX_DEPTH => each(Err(Nonsense::Depth)),
-            Some(bundle) => elements(bundle, depth + 1, each),
+            None => each(at, Err(Nonsense::NotOsc)),
+            Some(_) if depth == MAX_DEPTH => each(at, Err(Nonsense::Depth)),
+            Some(bundle) => elements(bundle, at + 8, depth + 1, each),
         },
     }
 }
 
 /// The elements of a bundle: its timetag, then packets, each led by its size.
-fn elements(bundle: &[u8], depth: usize, each: &mut dyn FnMut(Part)) {
+fn elements<'a>(bundle: &'a [u8], mut at: usize, depth: usize, each: &mut dyn FnMut(usize, Found<'a>)) {
     let Some((tag, mut rest)) = bundle.split_first_chunk::<8>() else {
-        return each(Err(Nonsense::Short));
+        return each(at, Err(Nonsense::Short));
     };
+    at += 8;
     let tag = u64::from_be_bytes(*tag);
     let time = OscTime { seconds: (tag >> 32) as u32, fractional: tag as u32 };
     while !rest.is_empty() {
         let Some((size, behind)) = rest.split_first_chunk::<4>() else {
-            return each(Err(Nonsense::Short));
+            return each(at, Err(Nonsense::Short));
         };
         let size = u32::from_be_bytes(*size) as usize;
         if !size.is_multiple_of(4) || size > behind.len() {
-            return each(Err(Nonsense::ElementSize));
+            return each(at, Err(Nonsense::ElementSize));
         }
         let (element, behind) = behind.split_at(size);
-        packet(element, Some(time), depth, each);
+        packet(element, at + 4, Some(time), depth, each);
+        at += 4 + size;
         rest = behind;
     }
 }

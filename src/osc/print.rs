@@ -1,13 +1,16 @@
 //! One message as one line of text: stable, exact, and easy to search.
 //!
 //! `TIME ADDRESS ,TAGS name=value name=value …`. TIME is the bundle's timetag in Unix seconds, `-` for a message outside
-//! any bundle. Numbers are printed so that they read back to the same bits, strings in double quotes with C's escapes,
-//! blobs in hex, timetags as Unix seconds, arrays in brackets. `listen` and `replay --print` write the same lines.
+//! any bundle. Numbers are printed so that they read back to the same bits, strings in double quotes with C's escapes (a
+//! byte that is no UTF-8 as `\xe9`), blobs in hex, timetags as Unix seconds, arrays in brackets. Behind what can be read of
+//! a malformed message stands ` <byte 12: an argument 'i' that is cut short>`. `listen` and `replay --print` write the
+//! same lines.
 
 use std::io::{self, Write};
 
-use rosc::{OscMessage, OscTime, OscType};
+use rosc::{OscTime, OscType};
 
+use super::message::{Argument, Fault, Message};
 use super::timetag;
 use crate::terminal::{Escaped, is_escaped};
 
@@ -17,22 +20,15 @@ use crate::terminal::{Escaped, is_escaped};
 /// number of names is no use and is ignored.
 ///
 /// ```
-/// use ftrace_live::osc::print::write_line;
-/// use rosc::{OscMessage, OscType};
-/// let message = OscMessage {
-///     addr: "/ftrace/task/task_rename".into(),
-///     args: vec![OscType::Int(7), OscType::Float(0.1), OscType::String("a \"b\"".into())],
-/// };
+/// use ftrace_live::osc::{message::Message, print::write_line};
+/// let message = Message::read(b"/task\0\0\0,is\0\0\0\0\x07a \"b\"\0\0\0");
 /// let mut line = Vec::new();
-/// write_line(&mut line, &message, None, &["pid".into(), "dt".into(), "newcomm".into()]).unwrap();
-/// assert_eq!(
-///     String::from_utf8(line).unwrap(),
-///     "- /ftrace/task/task_rename ,ifs pid=7 dt=0.1 newcomm=\"a \\\"b\\\"\"\n"
-/// );
+/// write_line(&mut line, &message, None, &["pid".into(), "newcomm".into()]).unwrap();
+/// assert_eq!(String::from_utf8(line).unwrap(), "- /task ,is pid=7 newcomm=\"a \\\"b\\\"\"\n");
 /// ```
 pub fn write_line(
     out: &mut (impl Write + ?Sized),
-    message: &OscMessage,
+    message: &Message<'_>,
     time: Option<OscTime>,
     names: &[String],
 ) -> io::Result<()> {
@@ -41,11 +37,15 @@ pub fn write_line(
         None => out.write_all(b"-")?,
     }
     out.write_all(b" ")?;
-    write_escaped(out, &message.addr, b' ')?;
-    write!(out, " ,{}", tags(&message.args))?;
-    let named = !names.is_empty() && names.len() == values(&message.args);
+    write_escaped(out, message.address, b' ')?;
+    out.write_all(b" ,")?;
+    write_escaped(out, message.tags, b' ')?;
+    let named = !names.is_empty() && names.len() == values(&message.arguments);
     let mut names = if named { names } else { &[] }.iter();
-    write_values(out, &message.args, &mut names)?;
+    write_values(out, &message.arguments, &mut names)?;
+    if let Some(Fault { at, what }) = message.fault {
+        write!(out, " <byte {at}: {what}>")?;
+    }
     out.write_all(b"\n")
 }
 
@@ -85,11 +85,11 @@ fn push_tags(arguments: &[OscType], out: &mut String) {
 }
 
 /// How many values there are, those inside arrays counted one by one.
-fn values(arguments: &[OscType]) -> usize {
+fn values(arguments: &[Argument<'_>]) -> usize {
     arguments
         .iter()
         .map(|argument| match argument {
-            OscType::Array(array) => values(&array.content),
+            Argument::Array(array) => values(array),
             _ => 1,
         })
         .sum()
@@ -98,23 +98,42 @@ fn values(arguments: &[OscType]) -> usize {
 /// Writes ` name=value` for each value; without names, arrays stand in brackets.
 fn write_values(
     out: &mut (impl Write + ?Sized),
-    arguments: &[OscType],
+    arguments: &[Argument<'_>],
     names: &mut std::slice::Iter<'_, String>,
 ) -> io::Result<()> {
     for argument in arguments {
         match argument {
-            OscType::Array(array) if !names.as_slice().is_empty() => write_values(out, &array.content, names)?,
+            Argument::Array(array) if !names.as_slice().is_empty() => write_values(out, array, names)?,
             _ => {
                 out.write_all(b" ")?;
                 if let Some(name) = names.next() {
-                    write_escaped(out, name, b'=')?;
+                    write_escaped(out, name.as_bytes(), b'=')?;
                     out.write_all(b"=")?;
                 }
-                write_value(out, argument)?;
+                write_argument(out, argument)?;
             }
         }
     }
     Ok(())
+}
+
+fn write_argument(out: &mut (impl Write + ?Sized), argument: &Argument<'_>) -> io::Result<()> {
+    match argument {
+        Argument::Text(text) => write_quoted(out, text, b'"'),
+        Argument::Value(value) => write_value(out, value),
+        Argument::Array(array) => write_array(out, array),
+    }
+}
+
+fn write_array(out: &mut (impl Write + ?Sized), array: &[Argument<'_>]) -> io::Result<()> {
+    out.write_all(b"[")?;
+    for (k, argument) in array.iter().enumerate() {
+        if k > 0 {
+            out.write_all(b" ")?;
+        }
+        write_argument(out, argument)?;
+    }
+    out.write_all(b"]")
 }
 
 fn write_value(out: &mut (impl Write + ?Sized), value: &OscType) -> io::Result<()> {
@@ -124,8 +143,8 @@ fn write_value(out: &mut (impl Write + ?Sized), value: &OscType) -> io::Result<(
         // Debug keeps the point (`1.0`), so that a float is seen to be one, and is the shortest that reads back.
         OscType::Float(v) => write!(out, "{v:?}"),
         OscType::Double(v) => write!(out, "{v:?}"),
-        OscType::String(v) => write_quoted(out, v, b'"'),
-        OscType::Char(v) => write_quoted(out, v.encode_utf8(&mut [0; 4]), b'\''),
+        OscType::String(v) => write_quoted(out, v.as_bytes(), b'"'),
+        OscType::Char(v) => write_quoted(out, v.encode_utf8(&mut [0; 4]).as_bytes(), b'\''),
         OscType::Time(v) => write_time(out, *v),
         OscType::Blob(v) => {
             out.write_all(b"0x")?;
@@ -136,16 +155,7 @@ fn write_value(out: &mut (impl Write + ?Sized), value: &OscType) -> io::Result<(
         OscType::Bool(v) => write!(out, "{v}"),
         OscType::Nil => out.write_all(b"nil"),
         OscType::Inf => out.write_all(b"inf"),
-        OscType::Array(array) => {
-            out.write_all(b"[")?;
-            for (k, value) in array.content.iter().enumerate() {
-                if k > 0 {
-                    out.write_all(b" ")?;
-                }
-                write_value(out, value)?;
-            }
-            out.write_all(b"]")
-        }
+        OscType::Array(array) => write_array(out, &super::message::borrowed(&array.content)),
     }
 }
 
@@ -159,21 +169,25 @@ fn write_time(out: &mut (impl Write + ?Sized), time: OscTime) -> io::Result<()> 
     write!(out, "{}.{:09}", ns / 1_000_000_000, ns % 1_000_000_000)
 }
 
-fn write_quoted(out: &mut (impl Write + ?Sized), text: &str, quote: u8) -> io::Result<()> {
+fn write_quoted(out: &mut (impl Write + ?Sized), text: &[u8], quote: u8) -> io::Result<()> {
     out.write_all(&[quote])?;
     write_escaped(out, text, quote)?;
     out.write_all(&[quote])
 }
 
-/// Writes `text` with `special`, backslashes and what acts on a terminal escaped, so that a line stays a line.
-fn write_escaped(out: &mut (impl Write + ?Sized), text: &str, special: u8) -> io::Result<()> {
-    for c in text.chars() {
-        match c {
-            ' ' if special == b' ' => out.write_all(b"\\x20")?,
-            c if c == '\\' || c == char::from(special) => write!(out, "\\{c}")?,
-            c if is_escaped(c) => write!(out, "{}", Escaped(c.encode_utf8(&mut [0; 4])))?,
-            c => write!(out, "{c}")?,
+/// Writes `text` with `special`, backslashes, what acts on a terminal and what is no UTF-8 escaped, so that a line stays a
+/// line.
+fn write_escaped(out: &mut (impl Write + ?Sized), text: &[u8], special: u8) -> io::Result<()> {
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                ' ' if special == b' ' => out.write_all(b"\\x20")?,
+                c if c == '\\' || c == char::from(special) => write!(out, "\\{c}")?,
+                c if is_escaped(c) => write!(out, "{}", Escaped(c.encode_utf8(&mut [0; 4])))?,
+                c => write!(out, "{c}")?,
+            }
         }
+        write!(out, "{}", Escaped(chunk.invalid()))?;
     }
     Ok(())
 }
@@ -182,13 +196,14 @@ fn write_escaped(out: &mut (impl Write + ?Sized), text: &str, special: u8) -> io
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use rosc::OscArray;
+    use rosc::{OscArray, OscMessage};
 
     fn line(args: Vec<OscType>, names: &[&str]) -> String {
         let message = OscMessage { addr: "/a".into(), args };
         let names: Vec<String> = names.iter().map(|n| n.to_string()).collect();
+        let tags = tags(&message.args);
         let mut out = Vec::new();
-        write_line(&mut out, &message, None, &names).unwrap();
+        write_line(&mut out, &Message::of_rosc(&message, &tags), None, &names).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -229,11 +244,24 @@ mod tests {
         let message = OscMessage { addr: "/a".into(), args: vec![] };
         let with = |time| {
             let mut out = Vec::new();
-            write_line(&mut out, &message, Some(time), &[]).unwrap();
+            write_line(&mut out, &Message::of_rosc(&message, ""), Some(time), &[]).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(with(OscTime { seconds: 2_208_988_800 + 5, fractional: 1 << 31 }), "5.500000000 /a ,\n");
         assert_eq!(with(OscTime { seconds: 0, fractional: 1 }), "immediately /a ,\n");
+    }
+
+    #[test]
+    fn a_byte_that_is_no_utf_8_is_escaped_and_a_fault_stands_at_the_end_with_its_place() {
+        let printed = |datagram: &[u8]| {
+            let mut out = Vec::new();
+            write_line(&mut out, &Message::read(datagram), None, &[]).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(printed(b"/\xfc\0\0,Si\0caf\xe9\0\0\0\0\0\0\0\x05"), "- /\\xfc ,Si \"caf\\xe9\" 5\n");
+        assert_eq!(printed(b"/a\0\0,[i\0\0\0\0\x05"), "- /a ,[i [5] <byte 5: an array that is never closed>\n");
+        assert_eq!(printed(b"/a\0\0,ii\0\0\0\0\x05\0"), "- /a ,ii 5 <byte 12: an argument 'i' that is cut short>\n");
+        assert_eq!(printed(b"/a\0\0,i\x1b\0\0\0\0\x05"), "- /a ,i\\x1b 5 <byte 6: an unknown type tag '\\x1b'>\n");
     }
 
     proptest! {
@@ -241,7 +269,7 @@ mod tests {
         fn a_line_stays_one_line_and_does_nothing_to_a_terminal(addr in any::<String>(), text in any::<String>()) {
             let message = OscMessage { addr, args: vec![OscType::String(text)] };
             let mut out = Vec::new();
-            write_line(&mut out, &message, None, &["na\nme".into()]).unwrap();
+            write_line(&mut out, &Message::of_rosc(&message, "s"), None, &["na\nme".into()]).unwrap();
             let out = String::from_utf8(out).unwrap();
             prop_assert!(out.ends_with('\n'));
             prop_assert!(!out[..out.len() - 1].chars().any(is_escaped));

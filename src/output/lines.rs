@@ -3,11 +3,11 @@
 use std::io::{self, BufWriter, Write};
 
 use byteorder::ByteOrder;
-use rosc::{OscPacket, decoder};
 
 use super::Event;
 use crate::format::EventFormat;
 use crate::names::Kernel;
+use crate::osc::message::Message;
 use crate::osc::print::write_line;
 use crate::osc::stream::Messages;
 use crate::osc::{EncodeError, MessageOptions};
@@ -52,12 +52,11 @@ impl Lines {
         let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
         let head = event.moment.head(self.messages.options().types);
         let len = plan.encode::<E>(event.record.bytes, &head, &mut self.message)?;
-        if let Ok((_, OscPacket::Message(message))) = decoder::decode_udp(&self.message[..len]) {
-            let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
-            let time = crate::osc::timetag::osc_time(event.moment.play_ns);
-            let written = write_line(&mut self.out, &message, Some(time), names);
-            self.failed = self.failed.or(written.err().map(|error| error.kind()));
-        }
+        let message = Message::read(self.message.get(..len).unwrap_or_default());
+        let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
+        let time = crate::osc::timetag::osc_time(event.moment.play_ns);
+        let written = write_line(&mut self.out, &message, Some(time), names);
+        self.failed = self.failed.or(written.err().map(|error| error.kind()));
         Ok(())
     }
 

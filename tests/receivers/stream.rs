@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use ftrace_live::osc::{packet::take_apart, preset::Preset, print};
+use ftrace_live::osc::{message::Message, packet::take_apart, preset::Preset, print};
 use rosc::{OscMessage, OscTime, OscType};
 
 use crate::{
@@ -136,7 +136,7 @@ impl Recorded {
             let Some((tags, names)) = self.schemas.get(&message.addr) else { continue };
             assert_eq!(print::tags(&message.args), *tags, "{}", message.addr);
             let mut line = Vec::new();
-            print::write_line(&mut line, &message, None, names).unwrap();
+            print::write_line(&mut line, &Message::of_rosc(&message, tags), None, names).unwrap();
             let line = String::from_utf8(line).unwrap();
             // A bundle has one time, that of its first event; `--print` gives each event its own.
             let said = printed.next().unwrap_or_default();

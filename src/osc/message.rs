@@ -1,0 +1,327 @@
+//! A message as it came, whatever another program put into it.
+//!
+//! rosc gives up a whole message over one string that is no UTF-8, one type tag that it does not know, or one missing
+//! byte. To see what a sender does, all of a message that can be read is read: strings are bytes, and where reading must
+//! end, it is told why and where.
+
+use rosc::{OscColor, OscMessage, OscMidiMessage, OscTime, OscType};
+
+use super::packet::MAX_DEPTH;
+
+/// A message: an address, type tags, and one argument for each tag.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message<'a> {
+    /// The address.
+    pub address: &'a [u8],
+    /// The type tags without their comma, as they came.
+    pub tags: &'a [u8],
+    /// The arguments, as far as they can be read.
+    pub arguments: Vec<Argument<'a>>,
+    /// The first thing that is wrong with it.
+    pub fault: Option<Fault>,
+}
+
+/// An argument.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Argument<'a> {
+    /// A string or a symbol (`s`, `S`): the bytes before its NUL.
+    Text(&'a [u8]),
+    /// An array.
+    Array(Vec<Argument<'a>>),
+    /// Any other type.
+    Value(OscType),
+}
+
+/// What is wrong with a message, and at which of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// The byte, counted from the address's first one as 0.
+    pub at: usize,
+    /// What is wrong.
+    pub what: Wrong,
+}
+
+/// What can be wrong with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Wrong {
+    /// A string without the NUL that ends it.
+    #[error("a string without an end")]
+    Unended,
+    /// Behind the address stands no comma.
+    #[error("no type tags")]
+    NoTags,
+    /// An argument whose bytes are not all there.
+    #[error("an argument '{}' that is cut short", char::from(*.0))]
+    Short(u8),
+    /// A type tag whose argument nobody can tell the length of.
+    #[error("an unknown type tag '{}'", crate::terminal::Escaped([*.0]))]
+    Tag(u8),
+    /// `[` without `]`.
+    #[error("an array that is never closed")]
+    Open,
+    /// `]` without `[`.
+    #[error("a ']' without an array")]
+    Close,
+    /// More than 16 arrays, one in another.
+    #[error("arrays nested too deeply")]
+    Depth,
+    /// Bytes behind the last argument.
+    #[error("bytes behind the last argument")]
+    Trailing,
+}
+
+impl<'a> Message<'a> {
+    /// Reads `bytes`, which begin with `/`, as far as they can be read.
+    ///
+    /// ```
+    /// use ftrace_live::osc::message::{Argument, Message};
+    /// let message = Message::read(b"/a\0\0,s\0\0caf\xe9\0\0\0\0");
+    /// assert_eq!(message.arguments, [Argument::Text(b"caf\xe9")]);
+    /// assert_eq!(message.fault, None);
+    /// ```
+    pub fn read(bytes: &'a [u8]) -> Message<'a> {
+        let mut reader = Reader { bytes, at: 0, fault: None };
+        let address = reader.text();
+        let mut message = Message { address, tags: b"", arguments: Vec::new(), fault: None };
+        if reader.fault.is_none() {
+            let at = reader.at;
+            match bytes.get(at) {
+                Some(b',') => {
+                    message.tags = reader.text().get(1..).unwrap_or_default();
+                    message.arguments = reader.arguments(message.tags, at + 1);
+                }
+                _ => reader.note(at, Wrong::NoTags),
+            }
+        }
+        if reader.fault.is_none() && reader.at < bytes.len() {
+            reader.note(reader.at, Wrong::Trailing);
+        }
+        message.fault = reader.fault;
+        message
+    }
+}
+
+struct Reader<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    fault: Option<Fault>,
+}
+
+impl<'a> Reader<'a> {
+    fn note(&mut self, at: usize, what: Wrong) {
+        self.fault.get_or_insert(Fault { at, what });
+    }
+
+    /// A string, and the NULs behind it. That the last ones are missing at the end of a datagram does no harm.
+    fn text(&mut self) -> &'a [u8] {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        match memchr::memchr(0, rest) {
+            Some(end) => {
+                self.at = (self.at + super::text::padded(end)).min(self.bytes.len());
+                &rest[..end]
+            }
+            None => {
+                self.note(self.at, Wrong::Unended);
+                self.at = self.bytes.len();
+                rest
+            }
+        }
+    }
+
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let taken = self.bytes.get(self.at..)?.first_chunk::<N>()?;
+        self.at += N;
+        Some(*taken)
+    }
+
+    fn blob(&mut self) -> Option<&'a [u8]> {
+        let start = self.at + 4;
+        let length = u32::from_be_bytes(*self.bytes.get(self.at..)?.first_chunk()?) as usize;
+        let blob = self.bytes.get(start..start.checked_add(length)?)?;
+        self.at = start.checked_add(length.next_multiple_of(4))?.min(self.bytes.len());
+        Some(blob)
+    }
+
+    /// The arguments of `tags`, which stand at `place`.
+    fn arguments(&mut self, tags: &'a [u8], place: usize) -> Vec<Argument<'a>> {
+        // What was read before each array that is open, and where its bracket stands.
+        let mut open: Vec<(Vec<Argument<'a>>, usize)> = Vec::new();
+        let mut arguments = Vec::new();
+        for (index, &tag) in tags.iter().enumerate() {
+            match tag {
+                b'[' if open.len() == MAX_DEPTH => {
+                    self.note(place + index, Wrong::Depth);
+                    break;
+                }
+                b'[' => open.push((std::mem::take(&mut arguments), place + index)),
+                b']' => match open.pop() {
+                    Some((before, _)) => {
+                        let array = Argument::Array(std::mem::replace(&mut arguments, before));
+                        arguments.push(array);
+                    }
+                    None => self.note(place + index, Wrong::Close),
+                },
+                b's' | b'S' if self.at >= self.bytes.len() => {
+                    self.note(self.at, Wrong::Short(tag));
+                    break;
+                }
+                b's' | b'S' => arguments.push(Argument::Text(self.text())),
+                _ => {
+                    let at = self.at;
+                    match self.value(tag) {
+                        Some(value) => arguments.push(Argument::Value(value)),
+                        None if b"ihftdcrmb".contains(&tag) => {
+                            self.note(at, Wrong::Short(tag));
+                            break;
+                        }
+                        None => {
+                            self.note(place + index, Wrong::Tag(tag));
+                            break;
+                        }
+                    }
+                }
+            }
+        }
+        if let Some((_, first)) = open.first() {
+            self.note(*first, Wrong::Open);
+        }
+        while let Some((before, _)) = open.pop() {
+            let array = Argument::Array(std::mem::replace(&mut arguments, before));
+            arguments.push(array);
+        }
+        arguments
+    }
+
+    fn value(&mut self, tag: u8) -> Option<OscType> {
+        Some(match tag {
+            b'i' => OscType::Int(i32::from_be_bytes(self.take()?)),
+            b'h' => OscType::Long(i64::from_be_bytes(self.take()?)),
+            b'f' => OscType::Float(f32::from_be_bytes(self.take()?)),
+            b'd' => OscType::Double(f64::from_be_bytes(self.take()?)),
+            b't' => {
+                let tag = u64::from_be_bytes(self.take()?);
+                OscType::Time(OscTime { seconds: (tag >> 32) as u32, fractional: tag as u32 })
+            }
+            b'c' => {
+                let word = self.take()?;
+                // What is no character is shown by its bytes.
+                char::from_u32(u32::from_be_bytes(word)).map_or(OscType::Blob(word.to_vec()), OscType::Char)
+            }
+            b'r' => {
+                let [red, green, blue, alpha] = self.take()?;
+                OscType::Color(OscColor { red, green, blue, alpha })
+            }
+            b'm' => {
+                let [port, status, data1, data2] = self.take()?;
+                OscType::Midi(OscMidiMessage { port, status, data1, data2 })
+            }
+            b'b' => OscType::Blob(self.blob()?.to_vec()),
+            b'T' => OscType::Bool(true),
+            b'F' => OscType::Bool(false),
+            b'N' => OscType::Nil,
+            b'I' => OscType::Inf,
+            _ => return None,
+        })
+    }
+}
+
+/// The arguments of a message that rosc has decoded.
+pub(super) fn borrowed(arguments: &[OscType]) -> Vec<Argument<'_>> {
+    let mut out = Vec::with_capacity(arguments.len());
+    for argument in arguments {
+        out.push(match argument {
+            OscType::String(text) => Argument::Text(text.as_bytes()),
+            OscType::Array(array) => Argument::Array(borrowed(&array.content)),
+            other => Argument::Value(other.clone()),
+        });
+    }
+    out
+}
+
+impl<'a> Message<'a> {
+    /// A message that rosc has decoded, with the `tags` of its arguments ([`tags`](super::print::tags)).
+    pub fn of_rosc(message: &'a OscMessage, tags: &'a str) -> Message<'a> {
+        let arguments = borrowed(&message.args);
+        Message { address: message.addr.as_bytes(), tags: tags.as_bytes(), arguments, fault: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use rosc::{OscPacket, encoder};
+
+    fn bytes(tags: &[u8], arguments: &[u8]) -> Vec<u8> {
+        let mut out = b"/a\0\0,".to_vec();
+        out.extend(tags);
+        out.resize(4 + super::super::text::padded(1 + tags.len()), 0);
+        out.extend(arguments);
+        out
+    }
+
+    fn int(value: i32) -> Argument<'static> {
+        Argument::Value(OscType::Int(value))
+    }
+
+    #[test]
+    fn an_array_that_is_never_closed_has_its_values_and_the_place_of_its_bracket() {
+        let datagram = bytes(b"i[i[i", &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]);
+        let message = Message::read(&datagram);
+        let inner = Argument::Array(vec![int(3)]);
+        assert_eq!(message.arguments, [int(1), Argument::Array(vec![int(2), inner])]);
+        assert_eq!(message.fault, Some(Fault { at: 6, what: Wrong::Open }));
+        let datagram = bytes(b"i]i", &[0, 0, 0, 1, 0, 0, 0, 2]);
+        let message = Message::read(&datagram);
+        assert_eq!(message.arguments, [int(1), int(2)]);
+        assert_eq!(message.fault, Some(Fault { at: 6, what: Wrong::Close }));
+    }
+
+    #[test]
+    fn strings_and_symbols_are_bytes() {
+        let datagram = bytes(b"sSi", b"caf\xe9\0\0\0\0sym\0\0\0\0\x05");
+        let message = Message::read(&datagram);
+        assert_eq!(message.arguments, [Argument::Text(b"caf\xe9"), Argument::Text(b"sym"), int(5)]);
+        assert_eq!(message.fault, None);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_with_its_byte() {
+        let fault = |datagram: &[u8]| Message::read(datagram).fault.map(|fault| (fault.at, fault.what));
+        assert_eq!(fault(b"/abc"), Some((0, Wrong::Unended)));
+        assert_eq!(fault(b"/a\0\0"), Some((4, Wrong::NoTags)));
+        assert_eq!(fault(b"/a\0\0ii\0\0"), Some((4, Wrong::NoTags)));
+        assert_eq!(fault(&bytes(b"ii", &[0, 0, 0, 1, 0, 0])), Some((12, Wrong::Short(b'i'))));
+        assert_eq!(fault(&bytes(b"ii", &[0, 0, 0, 1])), Some((12, Wrong::Short(b'i'))));
+        assert_eq!(fault(&bytes(b"s", b"")), Some((8, Wrong::Short(b's'))));
+        assert_eq!(fault(&bytes(b"s", b"never")), Some((8, Wrong::Unended)));
+        assert_eq!(fault(&bytes(b"b", &[0, 0, 0, 9, 1, 2, 3, 4])), Some((8, Wrong::Short(b'b'))));
+        assert_eq!(fault(&bytes(b"b", &[0xff; 8])), Some((8, Wrong::Short(b'b'))));
+        assert_eq!(fault(&bytes(b"i?i", &[0; 12])), Some((6, Wrong::Tag(b'?'))));
+        assert_eq!(fault(&bytes(&[b'['; 17], b"")), Some((5 + 16, Wrong::Depth)));
+        assert_eq!(fault(&bytes(b"", &[0; 4])), Some((8, Wrong::Trailing)));
+        assert_eq!(fault(&bytes(b"i", &[0, 0, 0, 1])), None);
+        assert_eq!(Message::read(&bytes(b"ii", &[0, 0, 0, 1, 0, 0])).arguments, [int(1)]);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic_and_what_rosc_reads_is_read_the_same(
+            tags in proptest::collection::vec(proptest::sample::select(&b"ihfdtcrmbsSTFNI[]?"[..]), 0..12),
+            arguments in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let datagram = bytes(&tags, &arguments);
+            let message = Message::read(&datagram);
+            if let Ok(([], OscPacket::Message(theirs))) = rosc::decoder::decode_udp(&datagram) {
+                let again = encoder::encode(&OscPacket::Message(theirs.clone())).unwrap();
+                // NaN is not equal to itself: the text is.
+                if message.fault.is_none() {
+                    prop_assert_eq!(format!("{:?}", message.arguments), format!("{:?}", borrowed(&theirs.args)));
+                    prop_assert_eq!(Message::read(&again).fault, None);
+                }
+            }
+            Message::read(&arguments);
+        }
+    }
+}
