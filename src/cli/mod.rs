@@ -4,6 +4,7 @@ pub mod about;
 mod render;
 mod select;
 mod send;
+mod setup;
 mod trace;
 pub mod words;
 
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use render::RenderArgs;
 pub use select::{OpenArgs, SelectArgs};
 pub use send::{FormArgs, SendArgs, StringsArg, TimetagArg};
+pub use setup::{SetupArgs, TeardownArgs};
 pub use trace::TraceArgs;
 
 use crate::replay::StartAt;
@@ -93,6 +95,10 @@ pub enum Command {
     Completions(CompletionsArgs),
     /// Print the manual as a man page: ftrace-live man | man -l -
     Man,
+    /// Let a user trace without root from now on: lends an instance. As root, once
+    Setup(SetupArgs),
+    /// Take back what setup lent. As root
+    Teardown(TeardownArgs),
 }
 
 /// Tracing live.

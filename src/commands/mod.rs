@@ -14,6 +14,7 @@ mod progress;
 mod render;
 mod replay;
 mod send;
+mod setup;
 mod source;
 mod stat;
 pub mod version;
@@ -68,6 +69,8 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         Some(Command::Patch(args)) => patch::run(&args, tracefs),
         Some(Command::Completions(args)) => print(|out| about::completions(args.shell, out)),
         Some(Command::Man) => print(|out| about::man(out)),
+        Some(Command::Setup(args)) => setup::set_up(&args, tracefs),
+        Some(Command::Teardown(args)) => setup::tear_down(&args, tracefs),
     }
 }
 

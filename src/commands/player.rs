@@ -42,6 +42,13 @@ enum Identity {
 pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) -> Result<Player> {
     let identity = identity(args, output)?;
     let tracefs = list::open(tracefs)?;
+    if tracefs.is_lent() {
+        if let Some(tracer) = &args.tracer {
+            let why = "the instance that is lent to this user has events and no tracer";
+            return Err(Usage(format!("-t {tracer}: {why}: run this with sudo")).into());
+        }
+        terminal::say(format_args!("traces without root, in the instance lent at {}", tracefs.root().display()));
+    }
     let as_it_is = |tracefs| Player { tracefs, keeper: None, command: None, given_up: false };
     let (player, command) = match identity {
         // A capture has nothing that root is needed for, and nothing to trace.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::fs::{FlockOperation, flock};
 
 use super::holders::holders;
+use super::lent;
 use super::request::may_read;
 use super::stale::remove_stale;
 use super::teardown::{PREFIX, instance_path, remove_instance};
@@ -24,8 +25,23 @@ pub(crate) struct Hands {
     root: PathBuf,
     /// The process for which instances are made, by whose pid they are called.
     owner: u32,
-    /// Each with its folder, locked as long as we live: so a later start knows that it is not stale.
-    instances: BTreeMap<String, File>,
+    instances: BTreeMap<String, Made>,
+}
+
+/// An instance that is ours.
+#[derive(Debug)]
+struct Made {
+    path: PathBuf,
+    /// Its folder, locked as long as we live: so a later start knows that it is not stale, and a lent one in use.
+    _lock: File,
+    /// It was there before, and stays.
+    lent: bool,
+}
+
+impl Made {
+    fn remove(&self, patience: Duration) -> io::Result<()> {
+        if self.lent { lent::leave_quiet(&self.path) } else { remove_instance(&self.path, patience) }
+    }
 }
 
 impl Hands {
@@ -43,11 +59,11 @@ impl Hands {
         match request {
             Request::Make => self.make().map(|name| Answer { words: vec![name], file: None }),
             Request::Remove(instance) => {
-                let path = self.path_of(instance)?;
-                remove_instance(&path, PATIENCE)?;
+                self.made(instance)?.remove(PATIENCE)?;
                 self.instances.remove(instance);
                 done
             }
+            Request::RemoveStale if lent::is_instance(&self.root) => done,
             Request::RemoveStale => {
                 let stale = remove_stale(&self.root)?;
                 let errno = |done: io::Result<()>| done.err().map_or(0, |e| e.raw_os_error().unwrap_or(libc::EIO));
@@ -60,7 +76,7 @@ impl Hands {
                 }
                 let folder = match base {
                     Base::Top => self.root.clone(),
-                    Base::Instance(instance) => self.path_of(instance)?,
+                    Base::Instance(instance) => self.made(instance)?.path.clone(),
                     Base::Proc => PathBuf::from("/proc"),
                 };
                 // Without O_NONBLOCK a read of an empty ring would wait.
@@ -70,7 +86,7 @@ impl Hands {
             }
             Request::Set(instance, setting) => {
                 let (file, text) = setting.control()?;
-                let path = self.path_of(instance)?.join(file);
+                let path = self.made(instance)?.path.join(file);
                 // No truncation, which to `set_event_pid` and its like means "forget all".
                 OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())?;
                 done
@@ -83,8 +99,15 @@ impl Hands {
         }
     }
 
-    /// Makes an instance `ftrace-live-<pid>`, or the first one of `ftrace-live-<pid>-<n>` that is free.
+    /// Makes an instance `ftrace-live-<pid>`, or the first one of `ftrace-live-<pid>-<n>` that is free; takes the one that is
+    /// lent to us, where there is nothing else.
     fn make(&mut self) -> io::Result<String> {
+        if lent::is_instance(&self.root) {
+            let name = lent::name_of(&self.root)?;
+            let made = Made { path: self.root.clone(), _lock: lent::take(&self.root)?, lent: true };
+            self.instances.insert(name.clone(), made);
+            return Ok(name);
+        }
         let names = (0u32..).map(|n| match n {
             0 => format!("{PREFIX}{}", self.owner),
             n => format!("{PREFIX}{}-{n}", self.owner),
@@ -101,7 +124,7 @@ impl Hands {
                     });
                     match made {
                         Ok(lock) => {
-                            self.instances.insert(name.clone(), lock);
+                            self.instances.insert(name.clone(), Made { path, _lock: lock, lent: false });
                             return Ok(name);
                         }
                         Err(error) => {
@@ -119,18 +142,14 @@ impl Hands {
     }
 
     /// Only what was made here.
-    fn path_of(&self, instance: &str) -> io::Result<PathBuf> {
-        match self.instances.contains_key(instance) {
-            true => Ok(instance_path(&self.root, instance)),
-            false => Err(io::Error::from_raw_os_error(libc::EPERM)),
-        }
+    fn made(&self, instance: &str) -> io::Result<&Made> {
+        self.instances.get(instance).ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))
     }
 
     /// Removes what is left, each as long as `patience` lasts.
     pub(super) fn remove_all(&mut self, patience: impl Fn() -> Duration) {
-        for (name, lock) in std::mem::take(&mut self.instances) {
-            let _ = remove_instance(&instance_path(&self.root, &name), patience());
-            drop(lock);
+        for made in std::mem::take(&mut self.instances).into_values() {
+            let _ = made.remove(patience());
         }
     }
 }

@@ -19,6 +19,7 @@
 
 mod hands;
 mod holders;
+pub(crate) mod lent;
 mod link;
 mod process;
 mod request;
@@ -30,3 +31,4 @@ pub(crate) use hands::Hands;
 pub(crate) use holders::holders;
 pub use process::{Keeper, run_if_asked};
 pub(crate) use request::{Answer, Base, MOST_TASKS, Request, Setting};
+pub(crate) use teardown::{instance_path, remove_instance};

@@ -143,9 +143,8 @@ impl Setting {
             }
             Setting::SubBufferKib(kib) => at("buffer_subbuf_size_kb", kib.to_string()),
             Setting::Option(option, _) if NOT_OURS.contains(&option.as_str()) => Err(refused()),
-            Setting::Option(option, on) => {
-                at("trace_options", format!("{}{}", if *on { "" } else { "no" }, name(option)?))
-            }
+            // Not `trace_options`, which a lent instance keeps to itself.
+            Setting::Option(option, on) => Ok((Path::new("options").join(name(option)?), switch(*on))),
             Setting::Cpus(mask) if mask.chars().all(|c| c.is_ascii_hexdigit() || c == ',') => {
                 at("tracing_cpumask", line(mask)?.to_owned())
             }

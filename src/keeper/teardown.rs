@@ -23,13 +23,13 @@ pub(super) fn owner(name: &str) -> Option<u32> {
 }
 
 /// Where the instance of this name is.
-pub(super) fn instance_path(root: &Path, name: &str) -> PathBuf {
+pub(crate) fn instance_path(root: &Path, name: &str) -> PathBuf {
     root.join("instances").join(name)
 }
 
 /// Stops and removes an instance; one that is gone already is fine. While anybody has one of its files open the kernel
 /// says EBUSY (`instance_rmdir`): tried again until `patience` is over.
-pub(super) fn remove_instance(path: &Path, patience: Duration) -> io::Result<()> {
+pub(crate) fn remove_instance(path: &Path, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
     // rmdir would do all of this by itself. Done before, so that an instance which somebody holds open is at least quiet.
     for (file, text) in [("tracing_on", "0"), ("events/enable", "0"), ("current_tracer", "nop")] {

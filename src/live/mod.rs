@@ -270,7 +270,7 @@ impl<'a> Session<'a> {
         let first = outputs.first().ok_or_else(|| io::Error::other("there is no output"))?;
         first.check(&formats)?;
         let targets: Vec<_> = first.targets().collect();
-        let names = names::of_events(tracefs, &formats, first);
+        let names = names::of_events(tracefs, &formats, first, say);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
         let formats: Vec<_> = formats.into_iter().map(Arc::new).collect();
         let record = options.record.as_deref().map(|path| Record::begin(tracefs, instance, path)).transpose()?;

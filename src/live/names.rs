@@ -13,8 +13,16 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Conversions that print the name of an address, and events that print one without saying so.
 const SYMBOLIC: [&str; 6] = ["%pS", "%ps", "%pB", "%pf", "%pF", "%pR"];
 
-/// The names that texts of `formats` need.
-pub(super) fn of_events(tracefs: &Tracefs, formats: &[EventFormat], outputs: &Outputs) -> Names {
+/// The events whose format, or text, is a constant string of the kernel's, which the ring has by its address.
+const CONSTANT: [&str; 2] = ["bprint", "bputs"];
+
+/// The names that texts of `formats` need; says which cannot be had.
+pub(super) fn of_events(
+    tracefs: &Tracefs,
+    formats: &[EventFormat],
+    outputs: &Outputs,
+    say: &mut dyn FnMut(String),
+) -> Names {
     let mut names = Names::default();
     if !outputs.says_names() {
         return names;
@@ -30,10 +38,19 @@ pub(super) fn of_events(tracefs: &Tracefs, formats: &[EventFormat], outputs: &Ou
                 || format.field("__probe_ip").is_some()
         };
         if formats.iter().any(symbolic) {
-            names.kallsyms = tracefs.read_proc("kallsyms").map(|text| Kallsyms::parse(&text)).unwrap_or_default();
+            match tracefs.read_proc("kallsyms") {
+                Ok(text) => names.kallsyms = Kallsyms::parse(&text),
+                Err(error) => {
+                    say(format!("addresses of the kernel stay numbers: /proc/kallsyms is closed to us ({error})"))
+                }
+            }
         }
         names.printk_formats =
             tracefs.read_bytes("printk_formats").map(|text| PrintkFormats::parse(&text)).unwrap_or_default();
+        // Their strings are named by addresses, in this file of the top level alone.
+        if tracefs.is_lent() && formats.iter().any(|format| CONSTANT.contains(&format.name.as_str())) {
+            say("constant strings of bprint and bputs stay unknown: only root may read printk_formats".to_owned());
+        }
     }
     names
 }

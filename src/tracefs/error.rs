@@ -25,6 +25,14 @@ pub enum TracefsError {
         /// What mount(2) said.
         source: io::Error,
     },
+    /// The same, of all of it: nothing is lent to us either.
+    #[error(
+        "only root may read {}: run this again with sudo, or have an instance lent to you once: sudo ftrace-live setup --user NAME", .0.display()
+    )]
+    Closed(PathBuf),
+    /// The instance that root lends to us is taken.
+    #[error("{} is in use by another run: root lends one instance to a user, so end that run first", .0.display())]
+    LentInUse(PathBuf),
     /// The usual refusal: we are not root.
     #[error("only root may {action} {}: run this again with sudo", .path.display())]
     NotRoot {

@@ -57,7 +57,8 @@ impl FromStr for EventName {
 }
 
 impl Tracefs {
-    /// All events that can be enabled, in the kernel's order; of a capture folder those whose formats it holds, sorted.
+    /// All events that can be enabled, in the kernel's order; of a lent instance and of a capture folder those
+    /// whose formats it holds, sorted.
     /// The tracer's own records (`ftrace:*`) are not among them: see [`tracer_records`](Tracefs::tracer_records).
     ///
     /// # Errors
@@ -65,7 +66,8 @@ impl Tracefs {
     pub fn events(&self) -> Result<Vec<EventName>, TracefsError> {
         // A capture may share its boot's tree of formats and still hold no available_events, or hold a list without
         // the formats: the formats count.
-        if self.kind() == Kind::Live {
+        // A lent instance has no such list.
+        if self.kind() == Kind::Live && !self.is_lent() {
             let text = self.read("available_events")?;
             return Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect());
         }

@@ -97,7 +97,8 @@ impl EventFilter {
 }
 
 impl Instance {
-    /// Makes an instance `ftrace-live-<pid>` with tracing off; the keeper makes it and owns it, where there is one.
+    /// Makes an instance `ftrace-live-<pid>` with tracing off; the keeper makes it and owns it, where there is one. Where
+    /// `tracefs` is an instance that root [lends](super::Lent) to us, takes that one.
     ///
     /// # Errors
     /// [`TracefsError::NotRoot`] and its like; [`TracefsError::ReadOnly`] for a capture folder.
@@ -107,10 +108,15 @@ impl Instance {
         }
         let hands = Mutex::new(Hands::new(tracefs.root(), std::process::id()));
         let access = keeper.map_or(Access::Own(hands), |keeper| Access::Kept(keeper.clone()));
-        let failed = |e| TracefsError::io("create an instance in", &tracefs.root().join("instances"), e);
+        let lent = tracefs.is_lent();
+        let failed = |e: io::Error| match e.raw_os_error() {
+            Some(libc::EBUSY) if lent => TracefsError::LentInUse(tracefs.root().to_path_buf()),
+            _ if lent => TracefsError::io("make use of", tracefs.root(), e),
+            _ => TracefsError::io("create an instance in", &tracefs.root().join("instances"), e),
+        };
         let made = access.ask(&Request::Make).map_err(failed)?;
         let name = made.words.into_iter().next().unwrap_or_default();
-        let path = tracefs.root().join("instances").join(&name);
+        let path = if lent { tracefs.root().to_path_buf() } else { tracefs.root().join("instances").join(&name) };
         // From here on `Drop` cleans up, whichever step fails.
         let mut instance = Instance { tracefs: tracefs.clone(), name, path, cpus: Vec::new(), access, removed: false };
         instance.cpus = instance.list_cpus()?;
@@ -308,12 +314,12 @@ impl Instance {
         self.set_option("event-fork", true)
     }
 
-    /// Switches an option of `trace_options` on or off.
+    /// Switches an option of `options/` on or off.
     ///
     /// # Errors
     /// The kernel has no such option, or refuses it.
     pub fn set_option(&self, option: &str, on: bool) -> Result<(), TracefsError> {
-        self.set("trace_options", Setting::Option(option.to_owned(), on))
+        self.set(&format!("options/{option}"), Setting::Option(option.to_owned(), on))
     }
 
     /// Records on these CPUs only.

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::TracefsError;
 use super::files::{Files, bytes_of, folders_of};
-use crate::keeper::{Answer, Base, Hands, Keeper, Request};
+use super::{Lent, TracefsError};
+use crate::keeper::{Answer, Base, Hands, Keeper, Request, lent};
 
 /// Where the kernel wants tracefs, and where it was before 4.1 (there debugfs mounts it by itself on first use).
 const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
@@ -30,20 +30,29 @@ pub struct Tracefs {
     root: PathBuf,
     kind: Kind,
     mounted_by_us: bool,
+    lent: bool,
     /// Who opens its files, where that is not ourselves.
     keeper: Option<Arc<Keeper>>,
 }
 
 impl Tracefs {
     /// The running kernel's tracefs; mounts it where it is not mounted and we are root (see
-    /// [`mounted_by_us`](Tracefs::mounted_by_us)).
+    /// [`mounted_by_us`](Tracefs::mounted_by_us)). Without any right of root's, the instance that root [lends](Lent) to us.
     ///
     /// # Errors
     /// [`TracefsError::NoTracefs`], [`NotMounted`](TracefsError::NotMounted), [`Mount`](TracefsError::Mount), or
-    /// [`NotRoot`](TracefsError::NotRoot) where it is mounted but closed to us.
+    /// [`Closed`](TracefsError::Closed) where it is mounted but closed to us.
     pub fn find() -> Result<Tracefs, TracefsError> {
+        if let Some(lent) = Tracefs::lent_to_us() {
+            return lent;
+        }
         if let Some(root) = mounted() {
-            return Tracefs { root, kind: Kind::Live, mounted_by_us: false, keeper: None }.checked();
+            let closed = root.clone();
+            let found = Tracefs { root, kind: Kind::Live, mounted_by_us: false, lent: false, keeper: None }.checked();
+            return found.map_err(|error| match error {
+                TracefsError::NotRoot { .. } => TracefsError::Closed(closed),
+                error => error,
+            });
         }
         let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
         if !filesystems.lines().any(|line| line.split_whitespace().last() == Some("tracefs")) {
@@ -55,7 +64,12 @@ impl Tracefs {
         let root = PathBuf::from(USUAL[0]);
         rustix::mount::mount("nodev", &root, "tracefs", rustix::mount::MountFlags::empty(), None)
             .map_err(|errno| TracefsError::Mount { at: root.clone(), source: errno.into() })?;
-        Tracefs { root, kind: Kind::Live, mounted_by_us: true, keeper: None }.checked()
+        Tracefs { root, kind: Kind::Live, mounted_by_us: true, lent: false, keeper: None }.checked()
+    }
+
+    /// To be looked for before the mount points: what is mounted may be closed to us, this is not.
+    fn lent_to_us() -> Option<Result<Tracefs, TracefsError>> {
+        if crate::rights::is_privileged() { None } else { Lent::to_us().map(Tracefs::at) }
     }
 
     /// The running kernel's tracefs, if it is mounted; nothing is changed.
@@ -63,7 +77,10 @@ impl Tracefs {
     /// # Errors
     /// As [`find`](Tracefs::find), where it is closed to us.
     pub fn mounted() -> Option<Result<Tracefs, TracefsError>> {
-        Some(Tracefs { root: mounted()?, kind: Kind::Live, mounted_by_us: false, keeper: None }.checked())
+        if let Some(lent) = Tracefs::lent_to_us() {
+            return Some(lent);
+        }
+        Some(Tracefs { root: mounted()?, kind: Kind::Live, mounted_by_us: false, lent: false, keeper: None }.checked())
     }
 
     /// The tracefs at `dir`: another mount of it, or a capture folder.
@@ -73,7 +90,8 @@ impl Tracefs {
     pub fn at(dir: impl Into<PathBuf>) -> Result<Tracefs, TracefsError> {
         let root = dir.into();
         let kind = if is_tracefs(&root) { Kind::Live } else { Kind::Capture };
-        Tracefs { root, kind, mounted_by_us: false, keeper: None }.checked()
+        let lent = kind == Kind::Live && lent::is_instance(&root);
+        Tracefs { root, kind, mounted_by_us: false, lent, keeper: None }.checked()
     }
 
     /// Opens `events/` once, so that a refusal is said before anything else is done.
@@ -96,6 +114,11 @@ impl Tracefs {
     /// Whether this is the running kernel's or a folder of files.
     pub fn kind(&self) -> Kind {
         self.kind
+    }
+
+    /// Whether it is one instance, [lent](Lent) by root, rather than all of tracefs.
+    pub fn is_lent(&self) -> bool {
+        self.lent
     }
 
     /// Whether [`find`](Tracefs::find) had to mount it, which the user should be told.
@@ -127,7 +150,13 @@ impl Tracefs {
     pub(crate) fn read_proc(&self, file: &str) -> io::Result<Vec<u8>> {
         match self.open_kept(Base::Proc, Path::new(file)) {
             Some(file) => bytes_of(file?),
-            None => fs::read(Path::new("/proc").join(file)),
+            None => {
+                let bytes = fs::read(Path::new("/proc").join(file))?;
+                // Those whom the kernel does not trust (`kptr_restrict`) see an address of 0 everywhere.
+                let hidden = file == "kallsyms"
+                    && bytes.split(|byte| *byte == b'\n').all(|line| !line.iter().take(16).any(|digit| *digit != b'0'));
+                if hidden { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(bytes) }
+            }
         }
     }
 
@@ -172,7 +201,8 @@ fn mounted() -> Option<PathBuf> {
         return Some(usual.to_path_buf());
     }
     let mounts = fs::read_to_string("/proc/mounts").ok()?;
-    mount_points(&mounts).find(|dir| is_tracefs(dir))
+    // An instance that is lent to somebody is none.
+    mount_points(&mounts).find(|dir| is_tracefs(dir) && !lent::is_instance(dir))
 }
 
 /// The mount points of type tracefs in the text of /proc/mounts.

@@ -101,7 +101,7 @@ fn without_root_the_message_says_sudo_whether_it_is_mounted_or_not() {
         }
     };
     let root = tracefs.root().display();
-    assert!(said.contains(&format!("failed: only root may read {root}/events: run this again with sudo")), "{said}");
+    assert!(said.contains(&format!("failed: only root may read {root}: run this again with sudo")), "{said}");
 
     let as_nobody = format!(
         "{UNMOUNT}; exec setpriv --reuid 65534 --regid 65534 --clear-groups '{}' --exact mount::finder_process --nocapture",

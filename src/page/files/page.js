@@ -383,28 +383,16 @@ async function record() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// As the system has it, until somebody chooses.
-const light = matchMedia("(prefers-color-scheme: light)");
 function theme(name) {
   document.documentElement.dataset.theme = name;
-  lanes.layout();
-}
-function flip() {
-  theme(document.documentElement.dataset.theme === "light" ? "dark" : "light");
   try {
-    localStorage.setItem("theme", document.documentElement.dataset.theme);
+    localStorage.setItem("theme", name);
   } catch {
     // Without storage it is forgotten, and that is all.
   }
+  lanes.layout();
 }
-function chosen() {
-  try {
-    return localStorage.getItem("theme");
-  } catch {
-    return null;
-  }
-}
-light.onchange = () => chosen() ?? theme(light.matches ? "light" : "dark");
+const flip = () => theme(document.documentElement.dataset.theme === "light" ? "dark" : "light");
 
 $("start").onclick = () => {
   listen(true);
@@ -484,7 +472,13 @@ function frame() {
   if (pointer) tip(lanes.at(...pointer), ...pointer);
   requestAnimationFrame(frame);
 }
-theme(chosen() ?? (light.matches ? "light" : "dark"));
+let chosen = null;
+try {
+  chosen = localStorage.getItem("theme");
+} catch {
+  // As above.
+}
+theme(chosen ?? "dark");
 connect();
 requestAnimationFrame(frame);
 
