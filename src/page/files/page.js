@@ -383,16 +383,28 @@ async function record() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
+// As the system has it, until somebody chooses.
+const light = matchMedia("(prefers-color-scheme: light)");
 function theme(name) {
   document.documentElement.dataset.theme = name;
+  lanes.layout();
+}
+function flip() {
+  theme(document.documentElement.dataset.theme === "light" ? "dark" : "light");
   try {
-    localStorage.setItem("theme", name);
+    localStorage.setItem("theme", document.documentElement.dataset.theme);
   } catch {
     // Without storage it is forgotten, and that is all.
   }
-  lanes.layout();
 }
-const flip = () => theme(document.documentElement.dataset.theme === "light" ? "dark" : "light");
+function chosen() {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null;
+  }
+}
+light.onchange = () => chosen() ?? theme(light.matches ? "light" : "dark");
 
 $("start").onclick = () => {
   listen(true);
@@ -472,13 +484,7 @@ function frame() {
   if (pointer) tip(lanes.at(...pointer), ...pointer);
   requestAnimationFrame(frame);
 }
-let chosen = null;
-try {
-  chosen = localStorage.getItem("theme");
-} catch {
-  // As above.
-}
-theme(chosen ?? "dark");
+theme(chosen() ?? (light.matches ? "light" : "dark"));
 connect();
 requestAnimationFrame(frame);
 

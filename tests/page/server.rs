@@ -1,0 +1,249 @@
+//! The server as a program speaks to it: the token, OSCQuery's LISTEN and IGNORE, and a client that is too slow.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use ftrace_live::osc::{Argument, Schema};
+use ftrace_live::page::Page;
+use rosc::{OscMessage, OscPacket, OscType, decoder, encoder};
+use tungstenite::handshake::client::generate_key;
+use tungstenite::http::Request;
+use tungstenite::{Error, Message, WebSocket};
+
+use crate::common::program::PATIENCE;
+
+const ADDRESS: &str = "/ftrace/irq/softirq_entry";
+
+pub fn page() -> Page {
+    let page = Page::open("127.0.0.1:0".parse().unwrap()).unwrap();
+    page.frames().started("/ftrace", OscMessage { addr: "/ftrace/start".into(), args: vec![] });
+    page.frames().add(&Schema {
+        address: ADDRESS.into(),
+        tags: "i".into(),
+        arguments: vec![Argument { name: "vec".into(), tag: 'i', kernel_type: "unsigned int".into(), note: None }],
+        omitted: vec![],
+        system: "irq".into(),
+        event: "softirq_entry".into(),
+    });
+    page
+}
+
+pub fn packet(address: &str, args: Vec<OscType>) -> Vec<u8> {
+    encoder::encode(&OscPacket::Message(OscMessage { addr: address.into(), args })).unwrap()
+}
+
+fn connect(page: &Page, fields: &[(&str, &str)]) -> Result<WebSocket<TcpStream>, u16> {
+    let stream = TcpStream::connect(page.address()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let host = page.address().to_string();
+    let mut request = Request::builder().uri(format!("ws://{host}/"));
+    let standard = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13")];
+    for (name, value) in standard.iter().chain(fields) {
+        request = request.header(*name, *value);
+    }
+    if !fields.iter().any(|(name, _)| *name == "Host") {
+        request = request.header("Host", &host);
+    }
+    let request = request.header("Sec-WebSocket-Key", generate_key()).body(()).unwrap();
+    match tungstenite::client(request, stream) {
+        Ok((socket, _)) => Ok(socket),
+        Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => Err(response.status().as_u16()),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The next message that is sent.
+fn next(socket: &mut WebSocket<TcpStream>) -> Option<OscMessage> {
+    loop {
+        match socket.read() {
+            Ok(Message::Binary(bytes)) => match decoder::decode_udp(&bytes).unwrap().1 {
+                OscPacket::Message(message) => return Some(message),
+                OscPacket::Bundle(bundle) => match &bundle.content[..] {
+                    [OscPacket::Message(message)] => return Some(message.clone()),
+                    other => panic!("{other:?}"),
+                },
+            },
+            Ok(_) => {}
+            Err(_) => return None,
+        }
+    }
+}
+
+/// Waits until so many clients receive.
+fn until_connected(page: &Page, count: usize) {
+    let end = Instant::now() + PATIENCE;
+    while page.frames().connected() != count {
+        assert!(Instant::now() < end, "{} are connected", page.frames().connected());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn send(page: &Page, packet: &[u8]) -> bool {
+    let mut taken = false;
+    page.frames().send(std::iter::once((packet, 1)), |_, took| taken = took);
+    taken
+}
+
+#[test]
+fn a_page_shows_its_token_and_gets_the_schema_first() {
+    let page = page();
+    let token = page.url().split_once('#').unwrap().1.to_owned();
+    let origin = format!("http://{}", page.address());
+    let mut socket = connect(&page, &[("Origin", &origin)]).unwrap();
+    socket.send(Message::text(&*token)).unwrap();
+    assert_eq!(next(&mut socket).unwrap().addr, "/ftrace/start");
+    let schema = next(&mut socket).unwrap();
+    assert_eq!((schema.addr.as_str(), &schema.args[0]), ("/ftrace/schema", &OscType::String(ADDRESS.into())));
+    until_connected(&page, 1);
+    assert!(send(&page, &packet(ADDRESS, vec![OscType::Int(3)])));
+    let message = std::iter::from_fn(|| next(&mut socket)).find(|message| message.addr == ADDRESS).unwrap();
+    assert_eq!(message.args, [OscType::Int(3)]);
+    drop(socket);
+    until_connected(&page, 0);
+}
+
+#[test]
+fn a_browser_without_the_token_and_other_origins_and_hosts_are_refused() {
+    let page = page();
+    let host = page.address().to_string();
+    let origin = format!("http://{host}");
+    let token = page.url().split_once('#').unwrap().1.to_owned();
+    for first in ["", "0123456789abcdef0123456789abcdef", &token[1..], r#"{"COMMAND":"LISTEN","DATA":"/x"}"#] {
+        let mut socket = connect(&page, &[("Origin", &origin)]).unwrap();
+        socket.send(Message::text(first)).unwrap();
+        assert!(next(&mut socket).is_none(), "{first:?}");
+    }
+    let refused = |fields: &[(&str, &str)]| connect(&page, fields).map(drop).unwrap_err();
+    assert_eq!(refused(&[("Origin", "http://evil.example")]), 403);
+    assert_eq!(refused(&[("Origin", "null")]), 403);
+    assert_eq!(refused(&[("Host", "evil.example")]), 403);
+    // And what is in the packets of one who has said nothing is not obeyed.
+    let mut socket = connect(&page, &[]).unwrap();
+    socket.send(Message::binary(packet("/control/pause", vec![]))).unwrap();
+    assert!(next(&mut socket).is_none());
+    assert!(page.command().is_none());
+    until_connected(&page, 0);
+}
+
+#[test]
+fn what_a_page_asks_for_is_handed_on() {
+    let page = page();
+    let token = page.url().split_once('#').unwrap().1.to_owned();
+    let mut socket = connect(&page, &[]).unwrap();
+    socket.send(Message::text(&*token)).unwrap();
+    for (address, args) in [("/control/pause", vec![]), ("/control/speed", vec![OscType::Float(0.5)])] {
+        socket.send(Message::binary(packet(address, args))).unwrap();
+    }
+    socket.send(Message::binary(b"no OSC".to_vec())).unwrap();
+    let end = Instant::now() + PATIENCE;
+    let mut commands = vec![];
+    while commands.len() < 2 {
+        commands.extend(page.command());
+        assert!(Instant::now() < end, "{commands:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(format!("{commands:?}"), "[Pause, Speed(0.5)]");
+}
+
+#[test]
+fn oscquery_clients_listen_to_single_addresses() {
+    let page = page();
+    // Of the same user and no browser: it needs no token.
+    let mut socket = connect(&page, &[]).unwrap();
+    let say = |socket: &mut WebSocket<TcpStream>, command: &str, address: &str| {
+        let text = serde_json::json!({ "COMMAND": command, "DATA": address }).to_string();
+        socket.send(Message::text(text)).unwrap();
+    };
+    say(&mut socket, "LISTEN", ADDRESS);
+    until_connected(&page, 1);
+    let other = packet("/ftrace/irq/softirq_exit", vec![OscType::Int(1)]);
+    assert!(send(&page, &other) && send(&page, &packet(ADDRESS, vec![OscType::Int(1)])));
+    assert_eq!(next(&mut socket).unwrap().args, [OscType::Int(1)]);
+    say(&mut socket, "IGNORE", ADDRESS);
+    say(&mut socket, "LISTEN", "/ftrace/irq/softirq_exit");
+    // It is obeyed at some time from now on.
+    let end = Instant::now() + PATIENCE;
+    socket.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    loop {
+        send(&page, &packet(ADDRESS, vec![OscType::Int(2)]));
+        send(&page, &other);
+        let address = match socket.read() {
+            Ok(Message::Binary(bytes)) => bytes.split(|&byte| byte == 0).next().unwrap().to_vec(),
+            _ => vec![],
+        };
+        if address == b"/ftrace/irq/softirq_exit" {
+            break;
+        }
+        assert!(Instant::now() < end);
+    }
+}
+
+#[test]
+fn the_tree_is_read_over_http() {
+    let page = page();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(page.address()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", page.address()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        serde_json::from_str::<serde_json::Value>(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+    };
+    let node = get(ADDRESS);
+    assert_eq!((&node["FULL_PATH"], &node["TYPE"]), (&ADDRESS.into(), &"i".into()));
+    assert_eq!(get("/?HOST_INFO")["EXTENSIONS"]["LISTEN"], true);
+}
+
+#[test]
+fn a_slow_client_loses_datagrams_which_are_counted_and_others_lose_none() {
+    let page = page();
+    let token = page.url().split_once('#').unwrap().1.to_owned();
+    let open = || {
+        let mut socket = connect(&page, &[]).unwrap();
+        socket.send(Message::text(&*token)).unwrap();
+        (0..2).for_each(|_| drop(next(&mut socket).unwrap()));
+        socket
+    };
+    let mut slow = open();
+    let mut quick = open();
+    until_connected(&page, 2);
+    // 24 MB, of which sockets and buffers hold a few.
+    let large = packet(ADDRESS, vec![OscType::Blob(vec![0; 8000])]);
+    let (count, mut taken, mut heard) = (3000, 0, 0);
+    for _ in 0..count {
+        // The sender never waits; where the server has not come round yet it is told so and tries again.
+        while !send(&page, &large) {
+            std::thread::yield_now();
+        }
+        taken += 1;
+        heard += usize::from(next(&mut quick).unwrap().addr == ADDRESS);
+    }
+    while heard < taken {
+        heard += usize::from(next(&mut quick).unwrap().addr == ADDRESS);
+    }
+    assert_eq!(heard, count, "one who reads gets them all");
+    // The slow one has some, and is told how many it has not.
+    let (mut had, mut told) = (0, 0);
+    while had + told < count {
+        let message = next(&mut slow).unwrap();
+        match (message.addr.as_str(), &message.args[..]) {
+            (ADDRESS, _) => had += 1,
+            ("/ftrace/page", [_, OscType::Int(lost), OscType::Int(2)]) => told += *lost as usize,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(told > count / 2, "{told} lost, {had} had");
+    assert_eq!(had + told, count);
+    assert_eq!(page.close(), told as u64);
+}
+
+#[test]
+fn the_one_who_sends_never_waits_for_the_server() {
+    let page = page();
+    page.frames().set_connected(1);
+    // More than there is room for, faster than anybody takes it away: each call says at once whether there was room.
+    let large = packet(ADDRESS, vec![OscType::Blob(vec![0; 60_000])]);
+    let sent = (0..2000).filter(|_| send(&page, &large)).count();
+    assert!(sent >= 16, "{sent}");
+}
