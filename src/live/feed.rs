@@ -1,9 +1,11 @@
 //! One CPU's ring of a live instance, as a feed of sub-buffers.
 
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 
 use super::QUOTA;
 use super::record::Tap;
+use super::rings::Ring;
 use crate::ring::Feed;
 use crate::tracefs::{RawBuffer, RawRead};
 
@@ -16,23 +18,39 @@ pub(super) struct InstanceFeed {
     sub_buffer: usize,
     recording: Option<Tap>,
     left: u32,
+    /// The last read brought nothing though the kernel did not say that there is nothing.
+    unsure: bool,
     gone: bool,
 }
 
 impl InstanceFeed {
     /// `recording` gets each sub-buffer too.
     pub(super) fn new(raw: RawBuffer, sub_buffer: usize, recording: Option<Tap>) -> InstanceFeed {
-        InstanceFeed { raw, sub_buffer, recording, left: 0, gone: false }
+        InstanceFeed { raw, sub_buffer, recording, left: 0, unsure: false, gone: false }
     }
+}
 
-    /// A new turn, with its quota.
-    pub(super) fn begin_turn(&mut self) {
+impl Ring for InstanceFeed {
+    fn begin_turn(&mut self) {
         self.left = QUOTA;
     }
 
-    /// Whether the turn ended because of the quota, so that there is likely more.
-    pub(super) fn quota_used(&self) -> bool {
+    fn brought(&self) -> bool {
+        self.left < QUOTA
+    }
+
+    fn quota_used(&self) -> bool {
         self.left == 0
+    }
+
+    fn unsure(&self) -> bool {
+        self.unsure
+    }
+}
+
+impl AsRawFd for InstanceFeed {
+    fn as_raw_fd(&self) -> RawFd {
+        self.raw.as_raw_fd()
     }
 }
 
@@ -42,6 +60,7 @@ impl Feed for InstanceFeed {
             return Ok(false);
         }
         page.resize(self.sub_buffer, 0);
+        self.unsure = false;
         for _ in 0..NOTHINGS {
             match self.raw.read(page)? {
                 RawRead::SubBuffer(len) => {
@@ -60,6 +79,7 @@ impl Feed for InstanceFeed {
                 }
             }
         }
+        self.unsure = true;
         Ok(false)
     }
 }

@@ -9,8 +9,8 @@
 //!   nobody to wake (`ring_buffer_poll_wait` notes a waiter only when it is called);
 //! - where our own waking is all there is to be read, the loop rests (`pace.rs`).
 //!
-//! A turn reads every ring to its end, but no more than [`QUOTA`] sub-buffers of a CPU, so that a busy CPU cannot starve
-//! the others.
+//! A turn reads the rings that have something to their end (`rings.rs`), but no more than [`QUOTA`] sub-buffers of a CPU,
+//! so that a busy CPU cannot starve the others.
 
 mod feed;
 mod feedback;
@@ -18,6 +18,7 @@ pub(crate) mod names;
 mod pace;
 mod reader;
 mod record;
+mod rings;
 mod signals;
 mod status;
 mod udp;
@@ -31,7 +32,7 @@ use std::process::{Child, ExitStatus};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::{Events, Interest};
+use mio::Interest;
 
 use crate::capture::recording::RecordingError;
 use crate::format::{Abi, Endian, EventFormat, FormatError, HeaderPage};
@@ -322,7 +323,7 @@ impl<'a> Session<'a> {
         mut signals: Signals,
         say: &mut dyn FnMut(String),
     ) -> Result<(Traced, Vec<Outputs>), LiveError> {
-        self.reader.poll.registry().register(&mut signals.pipe, SIGNALS, Interest::READABLE)?;
+        self.reader.rings.poll.registry().register(&mut signals.pipe, SIGNALS, Interest::READABLE)?;
         let wakers: Vec<_> = self.others.iter().map(Reader::waker).collect();
         let mut threads = Vec::new();
         for (index, reader) in std::mem::take(&mut self.others).into_iter().enumerate() {
@@ -415,10 +416,9 @@ impl<'a> Session<'a> {
         say: &mut dyn FnMut(String),
     ) -> Result<Option<ExitStatus>, LiveError> {
         let deadline = options.duration.and_then(|duration| began.checked_add(duration));
-        let mut events = Events::with_capacity(64);
         loop {
             let due = deadline.map_or(self.window_start + SECOND, |d| d.min(self.window_start + SECOND));
-            let asleep = self.reader.sleep(&mut events, due)?;
+            let asleep = self.reader.sleep(due)?;
             self.reader.turn(asleep);
             self.record.iter_mut().for_each(Record::flush_if_due);
             if signals.ended() {
@@ -473,7 +473,7 @@ impl<'a> Session<'a> {
         self.status.show(since_began, &window, total.report.sent, total.report.thinned, &losses, || {
             formats_of(&self.reader, &total.report).map(|(format, count)| (format.name.clone(), count)).collect()
         });
-        self.reader.pair_clocks();
+        self.reader.each_second();
         self.last = total;
         self.window_start = Instant::now();
     }

@@ -9,31 +9,28 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::ops::{ControlFlow, Range};
-use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Token, Waker};
 
 use super::SECOND;
 use super::feed::InstanceFeed;
 use super::pace::{AFTER_SLEEP_NS, BEFORE_WAKE_NS, Pace, Turn, Wait};
 use super::record::Tap;
+use super::rings::Rings;
 use crate::decode::EventTable;
 use crate::format::{EventFormat, EventId, HeaderPage, LongSize};
 use crate::osc::timetag;
 use crate::osc::transport::SendCounts;
 use crate::output::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
-use crate::ring::Merge;
 use crate::tracefs::{ClockPair, RawBuffer, TraceClock, Tracefs};
 
 /// The kernel's byte order: that of this machine.
 type Native = byteorder::NativeEndian;
 
-const RINGS: Token = Token(0);
 pub(super) const SIGNALS: Token = Token(1);
 const END: Token = Token(2);
 
@@ -135,8 +132,7 @@ pub(super) struct Reader {
     clock: TraceClock,
     tick: Duration,
     pub(super) pipeline: Pipeline<Outputs>,
-    merge: Merge<InstanceFeed>,
-    pub(super) poll: Poll,
+    pub(super) rings: Rings<InstanceFeed>,
     waker: Arc<Waker>,
     pace: Pace,
     /// Ids that even a second reading of the formats did not explain.
@@ -163,27 +159,24 @@ pub(super) struct Parts {
 impl Reader {
     pub(super) fn new(parts: Parts) -> io::Result<Reader> {
         let Parts { index, shared, tracefs, header, clock, tick, ring_kib, mut pipeline, rings, recording } = parts;
-        let poll = Poll::new()?;
-        let mut feeds = Vec::new();
-        for raw in rings {
-            poll.registry().register(&mut SourceFd(&raw.as_raw_fd()), RINGS, Interest::READABLE)?;
-            feeds.push((raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size(), recording.clone())));
-        }
+        let long = header.long_size();
+        let feed = |raw: RawBuffer| (raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size(), recording.clone()));
+        let feeds = rings.into_iter().map(feed).collect();
+        let rings = Rings::new(header, feeds)?;
         if shared.boxes.len() > 1 {
             let shared = shared.clone();
             pipeline.tell_names(Box::new(move |pid, name| shared.tell(index, pid, name)));
         }
-        let waker = Arc::new(Waker::new(poll.registry(), END)?);
+        let waker = Arc::new(Waker::new(rings.poll.registry(), END)?);
         let mut reader = Reader {
             index,
             shared,
             tracefs,
-            long: header.long_size(),
+            long,
             clock,
             tick,
             pipeline,
-            merge: Merge::new(header, feeds),
-            poll,
+            rings,
             waker,
             pace: Pace::new(tick, ring_kib),
             unknown: BTreeSet::new(),
@@ -202,14 +195,13 @@ impl Reader {
 
     /// Reads and sends until recording has stopped, and then what is left: the life of a reader in a thread of its own.
     pub(super) fn follow(mut self) -> io::Result<Reader> {
-        let mut events = Events::with_capacity(64);
         let mut reported = Instant::now();
         while !self.shared.ended.load(Ordering::Acquire) {
-            let asleep = self.sleep(&mut events, reported + SECOND)?;
+            let asleep = self.sleep(reported + SECOND)?;
             self.turn(asleep);
             if reported.elapsed() >= SECOND {
                 reported = Instant::now();
-                self.pair_clocks();
+                self.each_second();
                 let report = self.report();
                 if let Some(letters) = self.shared.boxes.get(self.index) {
                     *letters.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
@@ -222,7 +214,7 @@ impl Reader {
 
     /// Sleeps as the [pace](Pace) says, but no longer than until `due`. Returns the time between, in which what happens is
     /// nobody's echo.
-    pub(super) fn sleep(&mut self, events: &mut Events, due: Instant) -> io::Result<Range<u64>> {
+    pub(super) fn sleep(&mut self, due: Instant) -> io::Result<Range<u64>> {
         let began = self.now_ns();
         let left = due.saturating_duration_since(Instant::now());
         let left = self.outputs_due().map_or(left, |outputs| left.min(outputs));
@@ -231,19 +223,15 @@ impl Reader {
             std::thread::sleep(rest.min(left));
         };
         let quiet = match self.pace.wait() {
-            Wait::No => return Ok(began..began),
+            Wait::No => began..began,
             Wait::Rest(time) => {
                 rest(time);
                 began + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS)
             }
             Wait::Event => {
-                match self.poll.poll(events, Some(left)) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    done => done?,
-                }
+                let rung = self.rings.wait(left)?;
                 let woken = self.now_ns();
                 let early = self.tick.saturating_sub(self.last_turn.elapsed());
-                let rung = events.iter().any(|event| event.token() == RINGS);
                 if rung && !early.is_zero() {
                     // The second event within a tick waits for its end, together with those that follow it.
                     rest(early);
@@ -257,19 +245,19 @@ impl Reader {
                 }
             }
         };
+        // Of the others, those that were written to meanwhile.
+        self.rings.look()?;
         Ok(quiet.start..quiet.end.max(quiet.start))
     }
 
-    /// Reads every ring, up to its quota, and sends what was read. Events in the time `apart` are nobody's echo. Returns
-    /// the number of events, and whether there is more.
+    /// Reads the rings that have something, up to their quota, and sends what was read. Events in the time `apart` are
+    /// nobody's echo. Returns the number of events, and whether there is more.
     pub(super) fn turn(&mut self, apart: Range<u64>) -> (u64, bool) {
         self.read_letters();
         let before = self.pipeline.counts().read;
         let mut turn = Turn { apart_ns: apart.end - apart.start, ..Turn::default() };
-        self.merge.feeds_mut().for_each(|(_, feed)| feed.begin_turn());
-        self.merge.resume();
-        let Reader { merge, pipeline, tracefs, long, unknown, .. } = self;
-        let _ = merge.for_each::<Native, Infallible>(|record| {
+        let Reader { rings, pipeline, tracefs, long, unknown, .. } = self;
+        turn.more = rings.read::<Native, Infallible>(|record| {
             turn.apart += u64::from(record.time.wrapping_sub(apart.start) < turn.apart_ns);
             if let Outcome::Unknown(id) = pipeline.record::<Native>(record, None)
                 && learn(tracefs, *long, id, unknown, pipeline)
@@ -283,7 +271,6 @@ impl Reader {
         self.pipeline.outputs().tick(now);
         self.pipeline.outputs().announce(now);
         self.pipeline.flush();
-        turn.more = self.merge.feeds_mut().any(|(_, feed)| feed.quota_used());
         let read = self.pipeline.counts().read - before;
         turn.around = read.saturating_sub(turn.apart);
         let now = self.now_ns();
@@ -295,6 +282,7 @@ impl Reader {
         self.turn_ended_ns = now;
         self.last_turn = Instant::now();
         self.pace.turned(&turn);
+        self.rings.settle(self.pace.wait());
         (read, turn.more)
     }
 
@@ -314,6 +302,7 @@ impl Reader {
         let mut quiet = 0;
         // A writer that was in the middle of an event finishes it after the stop.
         while quiet < 2 {
+            self.rings.all();
             let (read, more) = self.turn(0..0);
             quiet = if read == 0 && !more { quiet + 1 } else { 0 };
             if quiet == 1 {
@@ -332,8 +321,14 @@ impl Reader {
         }
     }
 
-    /// NTP moves the time of day against the trace clock: the pair is taken anew about once a second.
-    pub(super) fn pair_clocks(&mut self) {
+    /// What is due about once a second: NTP moves the time of day against the trace clock, so their pair is taken anew;
+    /// and all rings are read, named or not, so that a wake-up that a kernel forgets costs a second at most.
+    pub(super) fn each_second(&mut self) {
+        self.pair_clocks();
+        self.rings.all();
+    }
+
+    fn pair_clocks(&mut self) {
         if let Some(pair) = ClockPair::take(&self.clock) {
             self.pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
         }
@@ -349,8 +344,8 @@ impl Reader {
             thinned,
             streams,
             events: self.pipeline.event_counts().map(|(format, count)| (format.id, count)).collect(),
-            malformed_sub_buffers: self.merge.counts().map(|(_, counts)| counts.malformed).sum(),
-            records: self.merge.counts().map(|(_, counts)| counts.records).sum(),
+            malformed_sub_buffers: self.rings.merge().counts().map(|(_, counts)| counts.malformed).sum(),
+            records: self.rings.merge().counts().map(|(_, counts)| counts.records).sum(),
         }
     }
 }

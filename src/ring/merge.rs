@@ -388,6 +388,11 @@ impl<F: Feed> Merge<F> {
         self.cursors.iter_mut().map(|c| (c.cpu, &mut c.feed))
     }
 
+    /// One feed: number `index`, in the order in which they were given.
+    pub fn feed_mut(&mut self, index: usize) -> Option<&mut F> {
+        self.cursors.get_mut(index).map(|cursor| &mut cursor.feed)
+    }
+
     /// The feeds that failed since the last call, with why. A feed that failed is not asked again.
     pub fn take_errors(&mut self) -> impl Iterator<Item = (u32, io::Error)> + '_ {
         self.cursors.iter_mut().filter_map(|c| c.error.take().map(|error| (c.cpu, error)))

@@ -16,6 +16,6 @@ pub use merge::{Counts, Feed, Merge, Record};
 pub use sub_buffer::{Lost, RingError, Walk, detect_byte_order};
 
 #[cfg(test)]
-mod page;
+pub(crate) mod page;
 #[cfg(test)]
 mod tests;

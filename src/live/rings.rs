@@ -1,0 +1,382 @@
+//! The rings of a reader, and which of them a turn reads: as many as have something, however many CPUs there are.
+//!
+//! A read of an empty ring is a system call for nothing, and a machine of 512 CPUs has 512 rings of which few are written
+//! in the same millisecond. So a ring is in one of two states:
+//!
+//! - *watched*: epoll names it once something is written, and only then it is read, until it is empty
+//!   (`EPOLLET`: what is left would not be named again). The CPU that writes next wakes epoll for it, by an interrupt of
+//!   its own (`irq_work`, see `rb_wakeups`);
+//! - *busy*: it brought something while the reader follows the tick. It is read with each tick without being asked for,
+//!   and stands outside epoll, so that no CPU has anybody to wake. Some ticks that bring nothing make it watched again, and
+//!   so does the end of the busy time.
+//!
+//! A turn's system calls are then two for each ring that was named, one for each busy ring, and one for epoll.
+
+use std::io;
+use std::ops::ControlFlow;
+use std::os::fd::{AsRawFd, RawFd};
+use std::time::Duration;
+
+use byteorder::ByteOrder;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token};
+
+use super::pace::Wait;
+use crate::format::HeaderPage;
+use crate::ring::{Feed, Merge, Record};
+
+/// The token of the first ring; those below are for whatever else wakes a reader.
+const FIRST_RING: usize = 16;
+/// Ticks in a row that bring nothing from a busy ring before it is watched again.
+const QUIET_TICKS: u32 = 16;
+/// How long to wait for epoll at most while a ring is to be read that it will not name.
+const UNREAD: Duration = Duration::from_millis(1);
+
+/// A ring that epoll can watch, read in turns.
+pub(super) trait Ring: Feed + AsRawFd {
+    /// A new turn, with its quota.
+    fn begin_turn(&mut self);
+    /// Whether the turn brought something.
+    fn brought(&self) -> bool;
+    /// Whether the turn ended because of the quota, so that there is likely more.
+    fn quota_used(&self) -> bool;
+    /// Whether the kernel did not say that there is nothing more, so that epoll may never name what is left.
+    fn unsure(&self) -> bool;
+}
+
+#[derive(Debug)]
+struct State {
+    fd: RawFd,
+    watched: bool,
+    /// Whether it is among those that the next turn reads.
+    due: bool,
+    /// Ticks in a row that brought nothing.
+    quiet: u32,
+}
+
+/// See the [module](self).
+pub(super) struct Rings<F> {
+    pub(super) poll: Poll,
+    events: Events,
+    merge: Merge<F>,
+    states: Vec<State>,
+    due: Vec<usize>,
+    busy: usize,
+}
+
+impl<F: Ring> Rings<F> {
+    /// Watches `feeds`, whose sub-buffers have the layout `header`.
+    pub(super) fn new(header: HeaderPage, feeds: Vec<(u32, F)>) -> io::Result<Rings<F>> {
+        let poll = Poll::new()?;
+        let state = |(_, feed): &(u32, F)| State { fd: feed.as_raw_fd(), watched: false, due: false, quiet: 0 };
+        let states: Vec<_> = feeds.iter().map(state).collect();
+        let events = Events::with_capacity(states.len() + FIRST_RING);
+        let busy = states.len();
+        let mut rings = Rings { poll, events, merge: Merge::new(header, feeds), states, due: Vec::new(), busy };
+        for index in 0..rings.states.len() {
+            rings.watch(index)?;
+        }
+        Ok(rings)
+    }
+
+    /// Sleeps until a ring has something, or something else wakes the reader, or for `most`. Says whether a ring has.
+    pub(super) fn wait(&mut self, most: Duration) -> io::Result<bool> {
+        let some = !self.due.is_empty();
+        let named = self.ask(if some { most.min(UNREAD) } else { most })?;
+        Ok(named || some)
+    }
+
+    /// Asks which of the watched rings have something by now.
+    pub(super) fn look(&mut self) -> io::Result<()> {
+        if self.busy < self.states.len() {
+            self.ask(Duration::ZERO)?;
+        }
+        Ok(())
+    }
+
+    fn ask(&mut self, most: Duration) -> io::Result<bool> {
+        match self.poll.poll(&mut self.events, Some(most)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
+            done => done?,
+        }
+        let mut named = false;
+        for event in &self.events {
+            let Some(index) = event.token().0.checked_sub(FIRST_RING) else { continue };
+            named = true;
+            if let Some(state) = self.states.get_mut(index).filter(|state| !state.due) {
+                state.due = true;
+                self.due.push(index);
+            }
+        }
+        Ok(named)
+    }
+
+    /// Lets the next turn read every ring.
+    pub(super) fn all(&mut self) {
+        for (index, state) in self.states.iter_mut().enumerate().filter(|(_, state)| !state.due) {
+            state.due = true;
+            self.due.push(index);
+        }
+    }
+
+    /// Reads the rings that have something, up to their quota, in the order of time. Returns whether there is more.
+    pub(super) fn read<E: ByteOrder, B>(&mut self, each: impl FnMut(Record<'_>) -> ControlFlow<B>) -> bool {
+        for &index in &self.due {
+            self.merge.feed_mut(index).into_iter().for_each(Ring::begin_turn);
+            self.merge.resume_one(index);
+        }
+        let _ = self.merge.for_each::<E, B>(each);
+        let merge = &mut self.merge;
+        self.due.iter().any(|&index| merge.feed_mut(index).is_some_and(|feed| feed.quota_used()))
+    }
+
+    /// After a turn: what the next one reads without asking, which depends on how it is waited for.
+    pub(super) fn settle(&mut self, wait: Wait) {
+        let due = std::mem::take(&mut self.due);
+        for &index in &due {
+            let Some(feed) = self.merge.feed_mut(index) else { continue };
+            let (brought, unsure) = (feed.brought(), feed.unsure());
+            let Some(state) = self.states.get_mut(index) else { continue };
+            state.quiet = if brought { 0 } else { state.quiet.saturating_add(1) };
+            let busy = match wait {
+                Wait::Event => false,
+                Wait::Rest(_) | Wait::No => brought || !state.watched && state.quiet < QUIET_TICKS,
+            };
+            let watched = state.watched;
+            if busy && watched {
+                self.unwatch(index);
+            } else if !busy && !watched {
+                // A ring that cannot be watched stays busy.
+                let _ = self.watch(index);
+            }
+            if let Some(state) = self.states.get_mut(index) {
+                state.due = !state.watched || unsure;
+                if state.due {
+                    self.due.push(index);
+                }
+            }
+        }
+    }
+
+    fn watch(&mut self, index: usize) -> io::Result<()> {
+        let Some(state) = self.states.get_mut(index) else { return Ok(()) };
+        // What it holds already is named at once (`ep_insert`).
+        self.poll.registry().register(&mut SourceFd(&state.fd), Token(FIRST_RING + index), Interest::READABLE)?;
+        (state.watched, state.quiet) = (true, 0);
+        self.busy -= 1;
+        Ok(())
+    }
+
+    fn unwatch(&mut self, index: usize) {
+        let Some(state) = self.states.get_mut(index) else { return };
+        if self.poll.registry().deregister(&mut SourceFd(&state.fd)).is_ok() {
+            state.watched = false;
+            self.busy += 1;
+        }
+    }
+
+    /// The rings' counts.
+    pub(super) fn merge(&self) -> &Merge<F> {
+        &self.merge
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use byteorder::LittleEndian;
+    use rustix::event::{EventfdFlags, eventfd};
+
+    use super::*;
+    use crate::format::LongSize;
+    use crate::ring::page::{Page, layout};
+
+    /// A ring of which a test decides what it holds; its file is an eventfd, which epoll names as it does a ring's.
+    struct Double {
+        file: std::os::fd::OwnedFd,
+        /// Sub-buffers written and not read yet, by the times of their events.
+        held: std::collections::VecDeque<u64>,
+        /// System calls: reads, with those that brought nothing.
+        reads: u64,
+        brought: bool,
+        quota: u32,
+        unsure: bool,
+    }
+
+    impl Double {
+        fn new() -> Double {
+            let file = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+            Double { file, held: Default::default(), reads: 0, brought: false, quota: 0, unsure: false }
+        }
+
+        fn write(&mut self, time: u64) {
+            self.held.push_back(time);
+            rustix::io::write(&self.file, &1u64.to_ne_bytes()).unwrap();
+        }
+    }
+
+    impl AsRawFd for Double {
+        fn as_raw_fd(&self) -> RawFd {
+            self.file.as_raw_fd()
+        }
+    }
+
+    impl Feed for Double {
+        fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+            if self.quota == 0 {
+                return Ok(false);
+            }
+            self.reads += 1;
+            if std::mem::take(&mut self.unsure) {
+                self.unsure = true;
+                return Ok(false);
+            }
+            let Some(time) = self.held.pop_front() else {
+                let _ = rustix::io::read(&self.file, &mut [0; 8]);
+                return Ok(false);
+            };
+            *page = Page::<LittleEndian>::new(LongSize::Eight, time).data(0, &[0; 8]).build();
+            (self.brought, self.quota) = (true, self.quota - 1);
+            Ok(true)
+        }
+    }
+
+    impl Ring for Double {
+        fn begin_turn(&mut self) {
+            (self.brought, self.quota) = (false, 4);
+        }
+
+        fn brought(&self) -> bool {
+            self.brought
+        }
+
+        fn quota_used(&self) -> bool {
+            self.quota == 0
+        }
+
+        fn unsure(&self) -> bool {
+            self.unsure
+        }
+    }
+
+    fn rings(count: u32) -> Rings<Double> {
+        let feeds = (0..count).map(|cpu| (cpu, Double::new())).collect();
+        Rings::new(layout(LongSize::Eight, 4096), feeds).unwrap()
+    }
+
+    /// A turn; returns the CPUs and times of its events, and whether there is more.
+    fn turn(rings: &mut Rings<Double>, next: Wait) -> (Vec<(u32, u64)>, bool) {
+        let mut read = Vec::new();
+        let more = rings.read::<LittleEndian, Infallible>(|record| {
+            read.push((record.cpu, record.time));
+            ControlFlow::Continue(())
+        });
+        rings.settle(next);
+        (read, more)
+    }
+
+    /// Reads so far of all rings together.
+    fn reads(rings: &mut Rings<Double>) -> u64 {
+        rings.merge.feeds_mut().map(|(_, feed)| feed.reads).sum()
+    }
+
+    fn write(rings: &mut Rings<Double>, cpu: usize, time: u64) {
+        rings.merge.feed_mut(cpu).unwrap().write(time);
+    }
+
+    const TICK: Wait = Wait::Rest(Duration::from_millis(1));
+
+    #[test]
+    fn of_512_rings_only_those_that_epoll_named_are_read() {
+        let mut rings = rings(512);
+        assert!(!rings.wait(Duration::ZERO).unwrap());
+        assert_eq!(turn(&mut rings, Wait::Event), (vec![], false));
+        assert_eq!(reads(&mut rings), 0);
+        for (cpu, time) in [(500, 20), (3, 10), (77, 30)] {
+            write(&mut rings, cpu, time);
+        }
+        assert!(rings.wait(Duration::ZERO).unwrap());
+        assert_eq!(turn(&mut rings, Wait::Event).0, [(3, 10), (500, 20), (77, 30)]);
+        // Each once for what it has, and once to find it empty.
+        assert_eq!(reads(&mut rings), 6);
+        assert!(!rings.wait(Duration::ZERO).unwrap());
+        assert_eq!(turn(&mut rings, Wait::Event).0, []);
+        assert_eq!(reads(&mut rings), 6);
+    }
+
+    #[test]
+    fn a_busy_ring_is_read_with_each_tick_and_wakes_nobody() {
+        let mut rings = rings(512);
+        write(&mut rings, 9, 1);
+        rings.look().unwrap();
+        assert_eq!(turn(&mut rings, TICK).0, [(9, 1)]);
+        assert!(!rings.states[9].watched && rings.busy == 1);
+        for tick in 2..100 {
+            let before = reads(&mut rings);
+            write(&mut rings, 9, tick);
+            rings.look().unwrap();
+            assert_eq!(turn(&mut rings, TICK).0, [(9, tick)]);
+            assert_eq!(reads(&mut rings) - before, 2);
+        }
+        // It is watched again when ticks bring nothing, and from then on not read.
+        for _ in 0..QUIET_TICKS {
+            assert!(!rings.states[9].watched);
+            assert_eq!(turn(&mut rings, TICK).0, []);
+        }
+        assert!(rings.states[9].watched && rings.busy == 0);
+        let before = reads(&mut rings);
+        rings.look().unwrap();
+        assert_eq!(turn(&mut rings, TICK).0, []);
+        assert_eq!(reads(&mut rings), before);
+    }
+
+    #[test]
+    fn what_a_busy_ring_holds_when_the_busy_time_ends_is_named() {
+        let mut rings = rings(4);
+        write(&mut rings, 2, 1);
+        rings.look().unwrap();
+        turn(&mut rings, TICK);
+        turn(&mut rings, Wait::Event);
+        assert!(rings.states[2].watched);
+        // Written while nobody watched.
+        rings.unwatch(2);
+        write(&mut rings, 2, 5);
+        rings.watch(2).unwrap();
+        assert!(rings.wait(Duration::ZERO).unwrap());
+        assert_eq!(turn(&mut rings, Wait::Event).0, [(2, 5)]);
+    }
+
+    #[test]
+    fn what_is_over_the_quota_comes_with_the_next_turn() {
+        let mut rings = rings(2);
+        (1..=6).for_each(|time| write(&mut rings, 1, time));
+        rings.look().unwrap();
+        let (read, more) = turn(&mut rings, Wait::No);
+        assert_eq!((read.len(), more), (4, true));
+        // Nothing is asked of epoll for it.
+        let (read, more) = turn(&mut rings, Wait::Event);
+        assert_eq!((read, more), (vec![(1, 5), (1, 6)], false));
+    }
+
+    #[test]
+    fn a_ring_that_is_not_known_to_be_empty_is_read_again_soon() {
+        let mut rings = rings(2);
+        write(&mut rings, 0, 1);
+        rings.merge.feed_mut(0).unwrap().unsure = true;
+        rings.look().unwrap();
+        assert_eq!(turn(&mut rings, Wait::Event).0, []);
+        rings.merge.feed_mut(0).unwrap().unsure = false;
+        // Epoll has named it once and does not again; the wait is short all the same.
+        assert!(rings.wait(Duration::from_secs(60)).unwrap());
+        assert_eq!(turn(&mut rings, Wait::Event).0, [(0, 1)]);
+    }
+
+    #[test]
+    fn at_the_end_all_are_read() {
+        let mut rings = rings(8);
+        (0..8).for_each(|cpu| write(&mut rings, cpu, 8 - cpu as u64));
+        rings.all();
+        assert_eq!(turn(&mut rings, Wait::Event).0.len(), 8);
+    }
+}
