@@ -25,6 +25,7 @@ use crate::decode::EventTable;
 use crate::format::{Abi, Endian, EventFormat};
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
+use crate::output::audience::{Audience, News};
 use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
@@ -65,6 +66,9 @@ pub trait Observer {
 
     /// Where it is: ns of the capture's own time since the part that is played began, and the length of that part.
     fn position(&mut self, at: u64, length: u64);
+
+    /// Somebody listens there now, or nobody does: at once, and as `status` as long as it lasts.
+    fn audience(&mut self, _news: &News, _status: Option<String>) {}
 
     /// How it stands, whenever it looks around; `now` is ns since 1970.
     fn state(&mut self, _state: &State, _now: u64) {}
@@ -185,9 +189,11 @@ pub fn play(
         at_end: false,
         repeat: options.repeat,
         silent: Arc::default(),
+        audience: Audience::default(),
     };
     player.pipeline.outputs().start(&options.host, cpus, began, now);
     player.pipeline.flush();
+    player.look_at_audience();
     let mut played = Played::default();
     let mut end = player.wait(began);
     while end != ControlFlow::Break(Stop::End) {
@@ -311,6 +317,7 @@ struct Player<'a, T> {
     repeat: bool,
     /// Events that are not to be heard.
     silent: Arc<BTreeSet<EventName>>,
+    audience: Audience,
 }
 
 fn is_among(names: &BTreeSet<EventName>, format: &EventFormat) -> bool {
@@ -572,6 +579,13 @@ impl<T: Time> Player<'_, T> {
         if now.saturating_sub(self.last_stat) >= STAT_NS {
             self.stat(now);
             self.pipeline.flush();
+            self.look_at_audience();
+        }
+    }
+
+    fn look_at_audience(&mut self) {
+        for news in self.audience.look(self.pipeline.outputs()) {
+            self.observer.audience(&news, self.audience.status());
         }
     }
 

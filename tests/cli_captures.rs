@@ -195,7 +195,11 @@ fn of_a_file_cut_short_what_is_there_is_read_with_salvage() {
     std::fs::write(&cut, &bytes[..bytes.len() - 9000]).unwrap();
     let (code, said) = refused(&["replay", cut.to_str().unwrap(), "--raw", "--print", "--speed", "max"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("cut.dat") && said.contains("byte"), "{said}");
+    assert!(said.contains("cut.dat") && said.contains("byte") && said.contains("--salvage"), "{said}");
+    for arguments in [vec!["stat"], vec!["list"], vec!["convert", "-o", "nowhere.dat"]] {
+        let (code, said) = refused(&[&arguments[..], &[cut.to_str().unwrap()]].concat());
+        assert!(code == Some(1) && said.contains("--salvage"), "{arguments:?}: {said}");
+    }
     let left = messages(&cut, &["--salvage"]).len();
     assert!(left > 0 && left < all, "{left} of {all}");
     assert_eq!(stat(&cut, &["--salvage"])["events"].as_u64(), Some(left as u64));
@@ -215,6 +219,14 @@ fn what_cannot_be_is_refused_with_a_remedy() {
         (vec!["replay", folder, "--start-at", "1"], "is over"),
         (vec!["replay", folder, "--print", "-e", "shced_switch"], "nearest: "),
         (vec!["replay", folder, "--print", "--filter", "nosuch=a>1"], "no such event"),
+        (vec!["replay", folder, "--print", "-e", "fs"], "of this capture matches \"fs\""),
+        (vec!["list", folder, "fs"], "`ftrace-live list CAPTURE`"),
+        (vec!["replay", folder, "--print", "--cpu", "99"], "it has 0-1"),
+        (vec!["stat", folder, "--from", "300ms", "--until", "200ms"], "that is after this"),
+        (vec!["replay", folder, "--speed", "max", "-i", "999999"], "no event of -i 999999"),
+        (vec!["replay", folder, "--speed", "max", "-i", "999999", "--loop"], "no event of -i 999999"),
+        (vec!["stat", folder, "-i", "999999"], "no event of -i 999999"),
+        (vec!["stat", folder, "--filter", "sched_switch=next_pid==999999", "-e", "sched_switch"], "no event of -e"),
         (vec!["replay", "nowhere.dat"], "is not there"),
         (vec!["convert", folder, "-o", &dat], "nothing is written over"),
         (vec!["convert", &dat, "-o", full], "nothing is written over"),
@@ -371,5 +383,7 @@ fn a_synthetic_event_s_dynamic_fields_have_one_value_each() {
     let text = |filter: &str| printed(&["replay", path, "--print", "--speed", "max", "--filter", filter]);
     let shown = text("synthetic:wl=comm==\"hello\"");
     assert!(shown.ends_with("wl: comm=hello stack=STACK:\n=> 0xffffffff81000010\nlat=7\n"), "{shown}");
-    assert_eq!(text("synthetic:wl=comm==\"hell\""), "");
+    let (code, said) =
+        refused(&["replay", path, "--print", "--speed", "max", "--filter", "synthetic:wl=comm==\"hell\""]);
+    assert!(code == Some(2) && said.contains("no event of --filter"), "{said}");
 }

@@ -9,7 +9,7 @@ use common::corpus;
 use ftrace_live::{
     capture::{
         self, Capture,
-        select::{Select, SelectError},
+        select::Select,
         trace_dat::{Open, TraceDat},
         window::{Span, Window},
     },
@@ -89,7 +89,6 @@ fn a_window_has_the_events_of_its_time_and_no_others() {
             (window(Some(&back), None), last - ns, last),
             (window(Some(third), Some(&back)), first + ns, last - ns),
             (window(Some("-1ms"), Some("-0s")), last - 1_000_000, last),
-            (window(Some("1h"), None), u64::MAX, u64::MAX),
         ] {
             let expected: Vec<_> = all.iter().filter(|event| (from..=until).contains(&event.0)).cloned().collect();
             let found = taken(&path, &Select { window, ..Select::default() });
@@ -194,8 +193,14 @@ fn what_selects_nothing_is_said() {
         error.starts_with("filter: sched:sched_switch has no field \"previous_pid\"; it has prev_comm,"),
         "{error}"
     );
-    let late = Select { window: window(Some("1h"), None), ..Select::default() };
-    let selector = late.bind(&mut capture).unwrap_or_else(|error: SelectError| panic!("{error}"));
-    assert_eq!(selector.warnings().len(), 1);
-    assert!(selector.warnings()[0].starts_with("no event is in the window asked for; the capture is 0.5"));
+    for (window, why) in [
+        (window(Some("1h"), None), "it begins after the last event"),
+        (window(Some("100ms"), Some("50ms")), "that is after this"),
+    ] {
+        let error = bind(Select { window, ..Select::default() }).unwrap();
+        assert!(error.contains(why) && error.contains("the capture is 0.5"), "{error}");
+    }
+    let cpus = Select { cpus: Some("99".parse().unwrap()), ..Select::default() };
+    let error = bind(cpus).unwrap();
+    assert!(error.contains("none of these CPUs; it has 0-1"), "{error}");
 }

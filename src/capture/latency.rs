@@ -18,7 +18,7 @@ use crate::{
     decode::{FieldPlan, Plan, Value},
     format::{Endian, EventFormat, EventId},
     ring::Record,
-    tracefs::{EventName, Selection, TracefsError},
+    tracefs::{Among, EventName, Selection, TracefsError},
 };
 
 /// Fields that tell which begin an end belongs to, in the order in which they are looked for: both events must have them.
@@ -195,7 +195,7 @@ impl Side {
 /// The formats that a moment's event names.
 fn formats<'a>(moment: &Moment, events: &'a [EventFormat]) -> Result<Vec<&'a EventFormat>, PairError> {
     let names: Vec<_> = events.iter().map(|f| EventName::new(f.system.as_str(), f.name.as_str())).collect();
-    let chosen = Selection::parse(&[moment.event()])?.resolve(&names)?;
+    let chosen = Selection::parse(&[moment.event()])?.resolve_among(&names, Among::Capture)?;
     Ok(events.iter().zip(&names).filter(|(_, name)| chosen.events.contains(name)).map(|(format, _)| format).collect())
 }
 

@@ -13,7 +13,7 @@ use crate::{
     format::{EventFormat, EventId},
     names::Names,
     ring::Record,
-    tracefs::{CpuList, EventFilter, EventName, Selection, TracefsError},
+    tracefs::{Among, CpuList, EventFilter, EventName, Selection, TracefsError},
 };
 
 /// What to take of a capture. By default, all.
@@ -44,6 +44,17 @@ pub enum SelectError {
     /// A filter does not go with its event.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The capture has none of the CPUs asked for.
+    #[error("the capture has events of none of these CPUs; it has {0}: leave out --cpu, or name some of them")]
+    NoCpu(String),
+    /// The window begins after its end, or is before or behind all events.
+    #[error("no event is between --from and --until: {why}; the capture is {} s long", *.length as f64 / 1e9)]
+    NoTime {
+        /// Why.
+        why: &'static str,
+        /// The capture's length, ns.
+        length: u64,
+    },
     /// The capture cannot be read.
     #[error(transparent)]
     Io(#[from] std::io::Error),
@@ -54,7 +65,9 @@ impl SelectError {
     pub fn is_usage(&self) -> bool {
         match self {
             SelectError::Events(error) => error.is_usage(),
-            SelectError::NoEvent(_) | SelectError::Filter(_) => true,
+            SelectError::NoEvent(_) | SelectError::Filter(_) | SelectError::NoCpu(_) | SelectError::NoTime { .. } => {
+                true
+            }
             SelectError::Io(_) => false,
         }
     }
@@ -107,8 +120,14 @@ impl Select {
             }
             rules[index] = Rule::of(format, self.events.is_none());
         }
+        if let Some(cpus) = &self.cpus
+            && !capture.rings.iter().any(|ring| cpus.contains(ring.cpu))
+        {
+            let there: CpuList = capture.rings.iter().map(|ring| ring.cpu).collect();
+            return Err(SelectError::NoCpu(there.to_string()));
+        }
         if let Some(events) = &self.events {
-            let selected = events.resolve(&names)?;
+            let selected = events.resolve_among(&names, Among::Capture)?;
             warnings.extend(selected.unmatched.iter().map(|unmatched| unmatched.to_string()));
             for (format, name) in formats.iter().zip(&names) {
                 if selected.events.contains(name)
@@ -119,7 +138,7 @@ impl Select {
             }
         }
         for filter in &self.filters {
-            let events = filter.events().resolve(&names);
+            let events = filter.events().resolve_among(&names, Among::Capture);
             let events = events.map_err(|_| SelectError::NoEvent(filter.text().to_owned()))?.events;
             let condition = Filter::parse(filter.condition())?;
             for (format, name) in formats.iter().zip(&names) {
@@ -138,11 +157,16 @@ impl Select {
         if first > 0 {
             skip_to(capture, first)?;
         }
-        if let Some(span) = span
-            && (first > last || first > span.last || last < span.first)
-        {
-            let seconds = span.length() as f64 / 1e9;
-            warnings.push(format!("no event is in the window asked for; the capture is {seconds:.6} s long"));
+        if let Some(span) = span {
+            let why = match () {
+                () if first > last => Some("that is after this"),
+                () if first > span.last => Some("it begins after the last event"),
+                () if last < span.first => Some("it ends before the first event"),
+                () => None,
+            };
+            if let Some(why) = why {
+                return Err(SelectError::NoTime { why, length: span.length() });
+            }
         }
         let mut threads = self.pids.clone();
         threads.sort_unstable();

@@ -2,6 +2,8 @@
 
 use clap::{ArgGroup, Args, ValueEnum};
 
+use crate::osc::preset::Target;
+
 /// Which strings are sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StringsArg {
@@ -21,6 +23,9 @@ pub enum TimetagArg {
     /// When it is sent
     Off,
 }
+
+/// The longest string where nobody says another length, bytes.
+const STRING_LIMIT: usize = 64;
 
 /// The form of messages.
 #[derive(Debug, Args)]
@@ -51,7 +56,7 @@ pub struct FormArgs {
     pub strings: StringsArg,
 
     /// The longest string, bytes
-    #[arg(long, value_name = "BYTES", default_value_t = 64)]
+    #[arg(long, value_name = "BYTES", default_value_t = STRING_LIMIT)]
     pub string_limit: usize,
 }
 
@@ -59,7 +64,8 @@ pub struct FormArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sending", group(ArgGroup::new("heard").args(["hits", "page"]).multiple(true)))]
 pub struct SendArgs {
-    /// Typed messages, one address for each event; without it text, as /ftrace ,dsii
+    /// Typed messages, one address for each event; without it text, as /ftrace ,dsii. Options that are about typed messages
+    /// (--for, --types, --to RECEIVER@…, --hits and others) imply it
     #[arg(long)]
     pub raw: bool,
 
@@ -84,7 +90,7 @@ pub struct SendArgs {
     pub max_rate: Option<u32>,
 
     /// Send each event's count, rate and mean, least and greatest of a number for each WINDOW (50ms), zeros included
-    #[arg(long, value_name = "WINDOW", requires = "raw", allow_hyphen_values = true)]
+    #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
     pub aggregate: Option<String>,
 
     /// The number that --aggregate takes of an event: irq:softirq_entry=vec; else it is the first it has
@@ -96,7 +102,7 @@ pub struct SendArgs {
     pub events_too: bool,
 
     /// Send what is to be heard as well: /ftrace/hit, by the mapping of docs/SOUND.md; the patches play it
-    #[arg(long, requires = "raw")]
+    #[arg(long)]
     pub hits: bool,
 
     /// With --hits or --page, how long events are heard one by one: 0 is calm, 1 all detail
@@ -122,4 +128,32 @@ pub struct SendArgs {
     /// The form of messages.
     #[command(flatten)]
     pub form: FormArgs,
+}
+
+impl SendArgs {
+    /// Sends typed messages where an option is about these and means nothing to text. Returns the options that are.
+    pub fn imply_raw(&mut self) -> Vec<&'static str> {
+        let form = &self.form;
+        let receiver = |target: &String| target.parse::<Target>().is_ok_and(|target| target.preset.is_some());
+        let options = [
+            ("--for", form.preset.as_deref().is_some_and(|name| !name.is_empty())),
+            ("--types", form.types.is_some()),
+            ("--pointers", form.pointers),
+            ("--names", form.names),
+            ("--strings", form.strings != StringsArg::All),
+            ("--string-limit", form.string_limit != STRING_LIMIT),
+            ("--to RECEIVER@HOST", self.to.iter().any(receiver)),
+            ("--aggregate", self.aggregate.is_some()),
+            ("--hits", self.hits),
+            ("--mtu", self.mtu.is_some()),
+            ("--latency", self.latency.is_some()),
+            ("--timetag", self.timetag.is_some()),
+        ];
+        if self.raw {
+            return Vec::new();
+        }
+        let asked: Vec<_> = options.into_iter().filter_map(|(option, given)| given.then_some(option)).collect();
+        self.raw = !asked.is_empty();
+        asked
+    }
 }

@@ -7,12 +7,12 @@ use anyhow::Result;
 use super::Usage;
 use crate::capture::moment::Between;
 use crate::capture::select::Select;
-use crate::capture::trace_dat::Open;
+use crate::capture::trace_dat::{Open, Problem};
 use crate::capture::window::{Point, Span, Window};
-use crate::capture::{self, Capture};
+use crate::capture::{self, Capture, CaptureError};
 use crate::cli::SelectArgs;
 use crate::render::Settings;
-use crate::terminal::warn;
+use crate::terminal::{self, warn};
 use crate::tracefs::{CpuList, CpuStats, EventFilter, Selection};
 
 /// Problems of a file that are told one by one.
@@ -43,7 +43,59 @@ pub fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Ca
             return Err(Usage(format!("--buffer {name:?} is no name of an instance")).into());
         }
     }
-    Ok(capture::open_buffer(path, Open { salvage }, buffer)?)
+    capture::open_buffer(path, Open { salvage }, buffer).map_err(|error| remedy(error, salvage))
+}
+
+/// A capture file of which something is damaged.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; {SALVAGE}")]
+pub struct Damaged(#[source] CaptureError);
+
+/// What is to be done with a damaged file.
+const SALVAGE: &str = "--salvage reads what can still be read (ftrace-live convert --salvage -o NEW.dat keeps that)";
+
+/// The error, and what is to be done about it where that is known.
+pub fn remedy(error: CaptureError, salvage: bool) -> anyhow::Error {
+    let damaged = match &error {
+        CaptureError::TraceDat { source, .. } => !matches!(
+            source.problem,
+            Problem::NotTraceDat
+                | Problem::Version(_)
+                | Problem::Compression(_)
+                | Problem::NoTracepoints
+                | Problem::TextOnly
+                | Problem::NoBuffer { .. }
+                | Problem::Io(_)
+        ),
+        _ => false,
+    };
+    if damaged && !salvage { Damaged(error).into() } else { error.into() }
+}
+
+/// Says what could not be read while a capture was played.
+pub fn say_errors(errors: &[String], salvage: bool) {
+    errors.iter().for_each(warn);
+    if !errors.is_empty() && !salvage {
+        terminal::say(SALVAGE);
+    }
+}
+
+/// Refuses a selection that has left nothing, as one does that names nothing.
+pub fn refuse_empty(args: &SelectArgs, path: &Path, read: u64) -> Result<()> {
+    let mut parts = Vec::new();
+    parts.extend((!args.events.is_empty()).then(|| format!("-e {}", args.events.join(" "))));
+    parts.extend(args.pids.iter().map(|pid| format!("-i {pid}")));
+    parts.extend(args.cpu.iter().map(|cpu| format!("--cpu {cpu}")));
+    parts.extend(args.filters.iter().map(|filter| format!("--filter '{filter}'")));
+    let narrowed = [&args.from_event, &args.until_event, &args.around].into_iter().any(Option::is_some);
+    if args.from.is_some() || args.until.is_some() || narrowed {
+        parts.push("the time asked for".to_owned());
+    }
+    if read > 0 || parts.is_empty() {
+        return Ok(());
+    }
+    let (file, parts) = (path.display(), parts.join(" and "));
+    Err(Usage(format!("{file} has no event of {parts}: `ftrace-live stat {file}` shows what it has")).into())
 }
 
 /// What the options select.

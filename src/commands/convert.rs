@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::{Usage, captures, progress::Bar};
 use crate::capture::Capture;
-use crate::capture::convert::{convert, is_dat_name};
+use crate::capture::convert::{ConvertError, convert, is_dat_name};
 use crate::capture::trace_dat::Open;
 use crate::cli::ConvertArgs;
 use crate::terminal;
@@ -22,7 +22,11 @@ pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let total = total(captures::open(&args.capture, args.salvage, None)?);
     let mut bar = Bar::over_bytes();
     let mut progress = |bytes: u64| bar.show(bytes, total, String::new);
-    let converted = convert(&args.capture, output, Open { salvage: args.salvage }, &mut progress)?;
+    let converted = convert(&args.capture, output, Open { salvage: args.salvage }, &mut progress);
+    let converted = converted.map_err(|error| match error {
+        ConvertError::Capture(error) => captures::remedy(error, args.salvage),
+        error => error.into(),
+    })?;
     drop(bar);
     let written = converted.written;
     let (sub_buffers, bytes) = (written.sub_buffers, written.bytes);

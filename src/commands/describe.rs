@@ -43,7 +43,7 @@ pub fn schemas(source: &Source, patterns: &[String], args: &FormArgs) -> Result<
     let mut options = send::message_options(args, send::preset_of(args)?)?;
     let events = source.all_events()?;
     options.addresses = send::addresses(&events, &args.prefix);
-    let events = list::select_among(events, patterns)?;
+    let events = list::select_among(events, patterns, source.among())?;
     // As the stream itself would have them, so that both have the same signature.
     let names = if options.names { source.names() } else { Names::default() };
     let long = source.long_size()?;

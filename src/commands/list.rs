@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::{Usage, source::Source};
 use crate::cli::ListArgs;
 use crate::terminal::{self, Escaped};
-use crate::tracefs::{EventName, Selection, Tracefs};
+use crate::tracefs::{Among, EventName, Selection, Tracefs};
 
 /// Lists.
 pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -24,7 +24,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    for event in select_among(source.events()?, patterns)? {
+    for event in select_among(source.events()?, patterns, source.among())? {
         writeln!(out, "{}", Escaped(event.to_string()))?;
     }
     Ok(ExitCode::SUCCESS)
@@ -44,15 +44,15 @@ pub fn open(dir: Option<&Path>) -> Result<Tracefs> {
 
 /// The events that `patterns` name, all without one. What names nothing is told of.
 pub fn select(tracefs: &Tracefs, patterns: &[String]) -> Result<Vec<EventName>> {
-    select_among(tracefs.events()?, patterns)
+    select_among(tracefs.events()?, patterns, Among::Kernel)
 }
 
 /// The same among the events given.
-pub fn select_among(events: Vec<EventName>, patterns: &[String]) -> Result<Vec<EventName>> {
+pub fn select_among(events: Vec<EventName>, patterns: &[String], among: Among) -> Result<Vec<EventName>> {
     if patterns.is_empty() {
         return Ok(events);
     }
-    let selected = Selection::parse(patterns)?.resolve(&events)?;
+    let selected = Selection::parse(patterns)?.resolve_among(&events, among)?;
     for unmatched in &selected.unmatched {
         terminal::warn(unmatched);
     }

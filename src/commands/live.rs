@@ -113,8 +113,8 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         }
     }
     lost_by_page.into_iter().for_each(&mut say);
-    if sent.refused > 0 {
-        say(format!("nobody listens at {target} (refused {} times)", sent.refused));
+    if let Some(absent) = &traced.absent {
+        terminal::warn(format_args!("{absent} ({} datagrams were refused)", sent.refused));
     }
     if let Some((event, error)) = &traced.counts.first_error {
         say(format!("the first malformed record: {event}: {error}"));

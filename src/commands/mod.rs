@@ -54,6 +54,14 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
     if let Some(Command::Replay(args)) = &mut cli.command {
         args.take_events_too();
     }
+    let asked = match &mut cli.command {
+        None => cli.live.send.imply_raw(),
+        Some(Command::Replay(args)) => args.send.imply_raw(),
+        Some(_) => vec![],
+    };
+    if !asked.is_empty() {
+        terminal::say(format_args!("typed messages, as with --raw: {} asks for them", asked.join(", ")));
+    }
     let tracefs = cli.tracefs.as_deref();
     match cli.command {
         None => live::run(&cli.live, tracefs),

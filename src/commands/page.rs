@@ -18,6 +18,7 @@ use crate::osc::datagram::Tag;
 use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::transport::Transport;
 use crate::osc::{MessageOptions, Strings, Types};
+use crate::output::audience::News;
 use crate::output::{Hits, Outputs};
 use crate::page::demo::Demo;
 use crate::page::{ADDRESS, Page};
@@ -215,6 +216,10 @@ impl Console {
 impl Observer for Shown {
     fn warn(&mut self, text: &str) {
         self.bar.warn(text);
+    }
+
+    fn audience(&mut self, news: &News, status: Option<String>) {
+        self.bar.audience(news, status);
     }
 
     fn position(&mut self, at: u64, length: u64) {

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::output::audience::News;
 use crate::replay::Observer;
 use crate::terminal;
 
@@ -14,6 +15,8 @@ const EVERY: Duration = Duration::from_millis(100);
 pub struct Bar {
     bar: ProgressBar,
     drawn: Option<Instant>,
+    /// What is said beside the bar as long as it lasts.
+    status: Option<String>,
 }
 
 impl Bar {
@@ -29,7 +32,7 @@ impl Bar {
 
     /// A bar that is never drawn: where the terminal is for something else.
     pub fn none() -> Bar {
-        Bar { bar: ProgressBar::hidden(), drawn: None }
+        Bar { bar: ProgressBar::hidden(), drawn: None, status: None }
     }
 
     fn new(template: &str) -> Bar {
@@ -37,7 +40,7 @@ impl Bar {
         let bar = ProgressBar::with_draw_target(None, target);
         // A template of our own that does not parse would be drawn as the default one.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Bar { bar, drawn: None }
+        Bar { bar, drawn: None, status: None }
     }
 
     /// Draws, if it is time to.
@@ -47,7 +50,8 @@ impl Bar {
         }
         self.drawn = Some(Instant::now());
         self.bar.set_length(length);
-        self.bar.set_message(words());
+        let status = self.status.iter().map(|status| format!(", {status}"));
+        self.bar.set_message(words() + &status.collect::<String>());
         self.bar.set_position(at.min(length));
     }
 
@@ -66,6 +70,14 @@ impl Drop for Bar {
 impl Observer for Bar {
     fn warn(&mut self, text: &str) {
         self.bar.suspend(|| terminal::warn(text));
+    }
+
+    fn audience(&mut self, news: &News, status: Option<String>) {
+        self.status = status;
+        self.bar.suspend(|| match news {
+            News::Absent(_) => terminal::warn(news.sentence()),
+            News::Back(_) => terminal::say(news.sentence()),
+        });
     }
 
     fn position(&mut self, at: u64, length: u64) {

@@ -47,11 +47,10 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
         let began = time.now();
         let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
         let (played, mut outputs) = play(capture, &mut again, outputs, &options, &mut time, &mut Bar::none())?;
-        for error in &played.errors {
-            terminal::warn(error);
-        }
+        captures::say_errors(&played.errors, salvage);
+        captures::refuse_empty(&args.select, path, played.counts.read)?;
         if played.counts.read == 0 {
-            bail!(Usage(format!("{}: no event is in the part asked for, so there is nothing to hear", path.display())));
+            bail!(Usage(format!("{} holds no event, so there is nothing to hear", path.display())));
         }
         let hits = outputs.hits.take().map(Hits::into_kept).unwrap_or_default();
         Score::new(hits, began, time.now())

@@ -81,8 +81,12 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     if let Some((event, error)) = &played.counts.first_error {
         terminal::say(format_args!("first malformed record: {event}: {error}"));
     }
-    for error in &played.errors {
-        terminal::warn(error);
+    captures::say_errors(&played.errors, salvage);
+    if outputs.thinned() > 0 && args.send.max_rate.is_none() {
+        terminal::say("thinned to what the receiver takes (--for); --max-rate 0 sends everything");
+    }
+    if !played.ended {
+        captures::refuse_empty(&args.select, path, played.counts.read)?;
     }
     let written = send::all_written(&[outputs]);
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -10,7 +10,7 @@ use crate::capture::Capture;
 use crate::format::{EventFormat, FormatError, HeaderPage, LongSize};
 use crate::live;
 use crate::names::Names;
-use crate::tracefs::{EventName, Kind, Tracefs};
+use crate::tracefs::{Among, EventName, Kind, Tracefs};
 
 /// The events of a kernel that runs, or of one that was captured.
 pub enum Source {
@@ -37,6 +37,14 @@ impl Source {
             path => Source::Tracefs(list::open(path)?),
         };
         Ok((source, patterns))
+    }
+
+    /// Whose events they are.
+    pub fn among(&self) -> Among {
+        match self {
+            Source::Tracefs(tracefs) if tracefs.kind() == Kind::Live => Among::Kernel,
+            _ => Among::Capture,
+        }
     }
 
     /// The events that can be enabled.

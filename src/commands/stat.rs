@@ -36,6 +36,7 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     };
     let stat = Stat::of(capture, &select, INTERVALS, &mut progress)?;
     drop(bar);
+    captures::refuse_empty(&args.select, path, stat.events)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         StatFormat::Json => {

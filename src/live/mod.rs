@@ -41,6 +41,7 @@ use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
 use crate::osc::transport::{SendCounts, Transport};
+use crate::output::audience::{Audience, News};
 use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::terminal;
@@ -60,6 +61,8 @@ use udp::Drops;
 pub const QUOTA: u32 = 256;
 /// The window of `/ftrace/stat` and of the status line.
 const SECOND: Duration = Duration::from_secs(1);
+/// When it is first looked whether anybody listens on other machines.
+const FIRST_LOOK: Duration = Duration::from_millis(300);
 
 /// What to trace live, and how.
 #[derive(Debug, Default)]
@@ -136,6 +139,8 @@ pub struct Traced {
     pub cpus: Vec<(u32, CpuStats)>,
     /// Datagrams that the receivers on this machine had no room for.
     pub receiver_drops: u64,
+    /// Where nobody listened at the end, in words.
+    pub absent: Option<String>,
     /// Sub-buffers, or rests of them, that could not be walked.
     pub malformed_sub_buffers: u64,
     /// How the command ended.
@@ -207,6 +212,7 @@ struct Session<'a> {
     guard: bool,
     feedback: Option<FeedbackGuard>,
     drops: Drops,
+    audience: Audience,
     last: Total,
     window_start: Instant,
 }
@@ -311,6 +317,7 @@ impl<'a> Session<'a> {
             guard: options.guard,
             feedback: None,
             drops: Drops::new(&targets),
+            audience: Audience::default(),
             last: Total::default(),
             window_start: Instant::now(),
         })
@@ -369,6 +376,7 @@ impl<'a> Session<'a> {
             malformed_sub_buffers: total.report.malformed_sub_buffers,
             cpus: total.cpus,
             receiver_drops: self.drops.total(),
+            absent: self.audience.status(),
             command,
             time,
             recorded,
@@ -399,6 +407,7 @@ impl<'a> Session<'a> {
         let now = timetag::unix_now_ns();
         self.reader.pipeline.outputs().start(&host, cpus, now, now);
         self.reader.pipeline.flush();
+        self.look_at_audience(say);
         self.window_start = Instant::now();
         self.instance.start()?;
         let mut child = command.map(StoppedCommand::release).transpose()?;
@@ -416,8 +425,11 @@ impl<'a> Session<'a> {
         say: &mut dyn FnMut(String),
     ) -> Result<Option<ExitStatus>, LiveError> {
         let deadline = options.duration.and_then(|duration| began.checked_add(duration));
+        // What other machines answer takes its time.
+        let mut look = began.checked_add(FIRST_LOOK);
         loop {
             let due = deadline.map_or(self.window_start + SECOND, |d| d.min(self.window_start + SECOND));
+            let due = look.map_or(due, |look| due.min(look));
             let asleep = self.reader.sleep(due)?;
             self.reader.turn(asleep);
             self.record.iter_mut().for_each(Record::flush_if_due);
@@ -434,6 +446,10 @@ impl<'a> Session<'a> {
                 || self.reader.pipeline.outputs().failure().is_some()
             {
                 return Ok(None);
+            }
+            if look.is_some_and(|look| Instant::now() >= look) {
+                look = None;
+                self.look_at_audience(say);
             }
             if self.window_start.elapsed() >= SECOND {
                 self.window(began.elapsed(), say);
@@ -464,13 +480,16 @@ impl<'a> Session<'a> {
             stream.transports().iter().filter_map(Transport::target).map(|to| of(&to)).sum()
         });
         self.reader.pipeline.flush();
+        self.look_at_audience(say);
         let losses = status::Losses {
+            thinned: total.report.thinned,
+            absent: self.audience.status(),
             overwritten: total.overwritten(),
             dropped: total.lost() - total.overwritten(),
             malformed: now.malformed + now.unknown,
             receiver_drops: self.drops.total(),
         };
-        self.status.show(since_began, &window, total.report.sent, total.report.thinned, &losses, || {
+        self.status.show(since_began, &window, total.report.sent, &losses, || {
             formats_of(&self.reader, &total.report).map(|(format, count)| (format.name.clone(), count)).collect()
         });
         self.reader.each_second();
@@ -502,6 +521,15 @@ impl<'a> Session<'a> {
         Total { report, cpus: self.instance.cpus().iter().map(stats).collect() }
     }
 
+    /// Says who does not listen, or listens again.
+    fn look_at_audience(&mut self, say: &mut dyn FnMut(String)) {
+        for news in self.audience.look(self.reader.pipeline.outputs()) {
+            self.status.clear();
+            let warning = if matches!(news, News::Absent(_)) { "warning: " } else { "" };
+            say(format!("{warning}{}", news.sentence()));
+        }
+    }
+
     /// Looks who receives on this machine: keeps newcomers out of the trace, and returns what each target had no room for
     /// since the last look.
     fn look_at_receivers(&mut self, say: &mut dyn FnMut(String)) -> BTreeMap<SocketAddr, u64> {
@@ -512,9 +540,11 @@ impl<'a> Session<'a> {
         if let Some(guard) = &mut self.feedback {
             let found = guard.look(self.instance, &sockets);
             for receiver in found.new {
+                self.status.clear();
                 say(format!("{receiver} receives, and is kept out of the trace (--no-guard lets it in)"));
             }
             for warning in found.warnings {
+                self.status.clear();
                 say(format!("warning: {warning}"));
             }
         }

@@ -9,8 +9,12 @@ use crate::output::Window;
 use crate::terminal::Escaped;
 
 /// What was lost since the beginning, in kinds.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Losses {
+    /// Events left out to keep below a rate cap.
+    pub(super) thinned: u64,
+    /// Where nobody listens, in words.
+    pub(super) absent: Option<String>,
     /// Events overwritten before they were read.
     pub(super) overwritten: u64,
     /// Events that the kernel did not write.
@@ -40,7 +44,6 @@ impl Status {
         since_began: Duration,
         window: &Window,
         sent: SendCounts,
-        thinned: u64,
         losses: &Losses,
         events: impl FnOnce() -> Vec<(String, u64)>,
     ) {
@@ -61,8 +64,12 @@ impl Status {
             per_second(sent.sent - self.sent)
         );
         self.sent = sent.sent;
-        if thinned > 0 {
-            line.push_str(&format!("  {thinned} thinned"));
+        if let Some(absent) = &losses.absent {
+            line.push_str("  ");
+            line.push_str(absent);
+        }
+        if losses.thinned > 0 {
+            line.push_str(&format!("  {} thinned", losses.thinned));
         }
         if losses.overwritten + losses.dropped == 0 {
             line.push_str("  0 lost");
@@ -81,7 +88,9 @@ impl Status {
         for (count, name) in busiest.iter().filter(|(count, _)| *count > 0).take(3) {
             line.push_str(&format!("  {name} {}", per_second(*count)));
         }
-        let line: String = Escaped(line).to_string().chars().take(120).collect();
+        // A line that is longer than the terminal would be left there each second.
+        let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
+        let line: String = Escaped(line).to_string().chars().take(width.saturating_sub(1)).collect();
         let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         self.shown = true;
     }

@@ -399,6 +399,10 @@ impl Stream {
         &self.transports
     }
 
+    pub(crate) fn transports_mut(&mut self) -> &mut [Transport] {
+        &mut self.transports
+    }
+
     /// What became of everything sent, over all receivers.
     pub fn counts(&self) -> SendCounts {
         self.transports.iter().fold(SendCounts::default(), |sum, transport| sum + transport.counts())

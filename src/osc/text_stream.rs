@@ -95,6 +95,10 @@ impl TextStream {
     pub fn transports(&self) -> &[Transport] {
         &self.transports
     }
+
+    pub(crate) fn transports_mut(&mut self) -> &mut [Transport] {
+        &mut self.transports
+    }
 }
 
 #[cfg(test)]

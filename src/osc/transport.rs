@@ -44,6 +44,8 @@ impl Add for SendCounts {
 pub struct Transport {
     way: Way,
     counts: SendCounts,
+    /// The counts when it was last asked who listens.
+    asked: SendCounts,
     last_error: Option<io::ErrorKind>,
 }
 
@@ -86,7 +88,7 @@ impl Transport {
     }
 
     fn by(way: Way) -> Transport {
-        Transport { way, counts: SendCounts::default(), last_error: None }
+        Transport { way, counts: SendCounts::default(), asked: SendCounts::default(), last_error: None }
     }
 
     /// Whom it sends to, if that is one address.
@@ -116,6 +118,19 @@ impl Transport {
         self.counts
     }
 
+    /// Whether the receiver's machine has said, since this was last asked, that nobody listens; `None` where nothing was
+    /// sent since, or where there is no such answer.
+    pub fn refused_since(&mut self) -> Option<bool> {
+        let Way::Udp(socket, _) = &self.way else { return None };
+        // A refusal waits for the next send, or to be taken (SO_ERROR).
+        let waiting =
+            socket.take_error().ok().flatten().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+        self.counts.refused += u64::from(waiting);
+        let asked = std::mem::replace(&mut self.asked, self.counts);
+        let sent = self.counts.datagrams > asked.datagrams;
+        (sent || self.counts.refused > asked.refused).then_some(self.counts.refused > asked.refused)
+    }
+
     /// Why the last unsent datagram was not sent.
     pub fn last_error(&self) -> Option<io::ErrorKind> {
         self.last_error
@@ -123,7 +138,7 @@ impl Transport {
 
     /// Sends datagrams, each given with its number of messages.
     pub fn send<'d>(&mut self, datagrams: impl Iterator<Item = (&'d [u8], u64)>) {
-        let Transport { way, counts, last_error } = self;
+        let Transport { way, counts, last_error, .. } = self;
         let socket = match way {
             Way::Udp(socket, _) => socket,
             Way::Frames(frames) => {
@@ -231,6 +246,10 @@ mod tests {
         let address = receiver.local_addr().unwrap();
         drop(receiver);
         let mut transport = Transport::connect(address, 0).unwrap();
+        assert_eq!(transport.refused_since(), None);
+        transport.send([(&b"/x\0\0,\0\0\0"[..], 1)].into_iter());
+        // Without another send: the answer is there already.
+        assert_eq!(transport.refused_since(), Some(true));
         for _ in 0..10 {
             transport.send([(&b"/x\0\0,\0\0\0"[..], 1)].into_iter());
         }
@@ -240,5 +259,9 @@ mod tests {
         let mut got = [0; 16];
         assert_eq!(receiver.recv(&mut got).unwrap(), 8);
         assert_eq!(&got[..2], b"/y");
+        assert_eq!(transport.refused_since(), Some(true));
+        transport.send([(&b"/y\0\0,\0\0\0"[..], 1)].into_iter());
+        assert_eq!(transport.refused_since(), Some(false));
+        assert_eq!(transport.refused_since(), None);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! A new output is a file of its own here and a field of [`Outputs`].
 
+pub mod audience;
 mod hits;
 mod lines;
 mod text;
@@ -194,6 +195,12 @@ impl Outputs {
     pub fn targets(&self) -> impl Iterator<Item = SocketAddr> {
         let text = self.text.iter().flat_map(Text::transports);
         self.streams.iter().flat_map(Stream::transports).chain(text).filter_map(Transport::target)
+    }
+
+    /// The ways to all receivers.
+    pub(crate) fn transports_mut(&mut self) -> impl Iterator<Item = &mut Transport> {
+        let text = self.text.iter_mut().flat_map(|text| text.transports_mut());
+        self.streams.iter_mut().flat_map(|stream| stream.transports_mut()).chain(text)
     }
 
     /// What became of everything sent, over all receivers.

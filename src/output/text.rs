@@ -132,6 +132,10 @@ impl Text {
         self.stream.as_ref().map_or(&[], |(stream, _)| stream.transports())
     }
 
+    pub(crate) fn transports_mut(&mut self) -> &mut [Transport] {
+        self.stream.as_mut().map_or(&mut [], |(stream, _)| stream.transports_mut())
+    }
+
     pub(crate) fn counts(&self) -> SendCounts {
         self.stream.as_ref().map_or(SendCounts::default(), |(stream, _)| stream.counts())
     }

@@ -1,6 +1,7 @@
 //! Lists of CPUs as people write them (`0,2-3`) and as `tracing_cpumask` takes them (`d`).
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::str::FromStr;
 
 use super::TracefsError;
@@ -39,6 +40,32 @@ impl CpuList {
     }
 }
 
+impl FromIterator<u32> for CpuList {
+    fn from_iter<I: IntoIterator<Item = u32>>(cpus: I) -> CpuList {
+        CpuList { cpus: cpus.into_iter().collect() }
+    }
+}
+
+/// As it is read: `0,2-3`.
+impl fmt::Display for CpuList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.iter().peekable();
+        let mut comma = "";
+        while let Some(first) = rest.next() {
+            let mut last = first;
+            while let Some(next) = rest.next_if(|&next| next == last + 1) {
+                last = next;
+            }
+            match last {
+                _ if last == first => write!(f, "{comma}{first}")?,
+                _ => write!(f, "{comma}{first}-{last}")?,
+            }
+            comma = ",";
+        }
+        Ok(())
+    }
+}
+
 impl FromStr for CpuList {
     type Err = TracefsError;
 
@@ -67,6 +94,13 @@ impl FromStr for CpuList {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_is_shown_as_it_is_read() {
+        for list in ["0", "0-1", "0,2-5,7,9-10"] {
+            assert_eq!(list.parse::<CpuList>().unwrap().to_string(), list);
+        }
+    }
 
     #[test]
     fn lists_are_read_and_become_masks() {

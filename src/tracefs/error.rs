@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::EventName;
+use super::select::quoted;
+use super::{Among, EventName};
 
 /// Why the control files could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -58,11 +59,17 @@ pub enum TracefsError {
     #[error("{} is a capture folder: it can be listed and replayed, but not traced live", .0.display())]
     ReadOnly(PathBuf),
     /// No event is left of a selection. Nothing has been touched yet.
-    #[error("no event is selected: {}; `ftrace-live list` shows what there is", .0.join("; "))]
-    NothingSelected(Vec<String>),
+    #[error("no event is selected: {}; `ftrace-live list{}` shows what there is", .reasons.join("; "), if *.among == Among::Capture { " CAPTURE" } else { "" })]
+    NothingSelected {
+        /// Why, by expression.
+        reasons: Vec<String>,
+        /// Whose events it was applied to.
+        among: Among,
+    },
     /// An expression of a selection is no pattern.
     #[error(
-        "{expression:?} is no event expression ({reason}): write a group, an event, GROUP:EVENT, or one of these with * and ?"
+        "{} is no event expression ({reason}): write a group, an event, GROUP:EVENT, or one of these with * and ?",
+        quoted(.expression)
     )]
     BadExpression {
         /// The expression as given.
@@ -193,7 +200,7 @@ impl TracefsError {
     pub fn is_usage(&self) -> bool {
         matches!(
             self,
-            TracefsError::NothingSelected(_)
+            TracefsError::NothingSelected { .. }
                 | TracefsError::BadExpression { .. }
                 | TracefsError::BadCpus { .. }
                 | TracefsError::BadFilter(_)

@@ -40,6 +40,6 @@ pub use lent::{LendError, Lent};
 pub(crate) use mount::is_tracefs;
 pub use mount::{Kind, Tracefs};
 pub use raw::{CpuStats, RawBuffer, RawRead};
-pub use select::{Selected, Selection, Unmatched};
+pub use select::{Among, Selected, Selection, Unmatched};
 pub use setup::Setup;
 pub use stale::{Stale, remove_stale};

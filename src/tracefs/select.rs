@@ -18,6 +18,12 @@ use glob::{MatchOptions, Pattern};
 use super::events::FTRACE;
 use super::{EventName, TracefsError};
 
+/// The longest word that is said whole, characters.
+const LONGEST_QUOTE: usize = 60;
+/// The longest expression, bytes: two names of the kernel's as globs of sets.
+const LONGEST_EXPRESSION: usize = 500;
+/// The longest word that is compared with the names there are, bytes: the kernel's own are below 64.
+const LONGEST_NAME: usize = 100;
 /// How many near names a warning gives.
 const NEAREST: usize = 3;
 
@@ -54,6 +60,26 @@ pub struct Unmatched {
     pub nearest: Vec<String>,
     /// It names the tracer's own records, which exist but have no switch.
     pub tracer_records: bool,
+    /// Whose events it was held against.
+    pub among: Among,
+}
+
+/// Whose events a selection is applied to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Among {
+    /// Those of the running kernel.
+    Kernel,
+    /// Those that a capture describes.
+    Capture,
+}
+
+impl fmt::Display for Among {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Among::Kernel => "this kernel",
+            Among::Capture => "this capture",
+        })
+    }
 }
 
 impl fmt::Display for Unmatched {
@@ -61,11 +87,11 @@ impl fmt::Display for Unmatched {
         if self.tracer_records {
             return write!(
                 f,
-                "{:?} means records that the tracer writes by itself: they need no enabling and cannot be enabled",
-                self.expression
+                "{} means records that the tracer writes by itself: they need no enabling and cannot be enabled",
+                quoted(&self.expression)
             );
         }
-        write!(f, "no event or group of this kernel matches {:?}", self.expression)?;
+        write!(f, "no event or group of {} matches {}", self.among, quoted(&self.expression))?;
         if !self.nearest.is_empty() {
             write!(f, "; nearest: {}", self.nearest.join(", "))?;
         }
@@ -84,15 +110,23 @@ impl Selection {
         Ok(Selection { expressions })
     }
 
-    /// Applies the selection to the events there are. If every expression excludes, they exclude from all events.
+    /// Applies the selection to the events of the running kernel: see [`resolve_among`](Selection::resolve_among).
     ///
     /// # Errors
     /// [`TracefsError::NothingSelected`] where no event is left.
     pub fn resolve(&self, available: &[EventName]) -> Result<Selected, TracefsError> {
+        self.resolve_among(available, Among::Kernel)
+    }
+
+    /// Applies the selection to the events there are. If every expression excludes, they exclude from all events.
+    ///
+    /// # Errors
+    /// [`TracefsError::NothingSelected`] where no event is left.
+    pub fn resolve_among(&self, available: &[EventName], among: Among) -> Result<Selected, TracefsError> {
         let mut unmatched = Vec::new();
         for expression in &self.expressions {
             if !available.iter().any(|event| expression.matches(event)) {
-                unmatched.push(expression.unmatched(available));
+                unmatched.push(expression.unmatched(available, among));
             }
         }
         let only_exclusions =
@@ -117,13 +151,16 @@ impl Selection {
         } else if reasons.is_empty() {
             reasons.push("the exclusions leave nothing".to_string());
         }
-        Err(TracefsError::NothingSelected(reasons))
+        Err(TracefsError::NothingSelected { reasons, among })
     }
 }
 
 impl Expression {
     fn parse(text: &str) -> Result<Expression, TracefsError> {
         let bad = |reason: String| TracefsError::BadExpression { expression: text.to_string(), reason };
+        if text.len() > LONGEST_EXPRESSION {
+            return Err(bad(format!("it is {} bytes long, longer than any name", text.len())));
+        }
         let (exclude, pattern) = match text.strip_prefix('!') {
             Some(rest) => (true, rest),
             None => (false, text),
@@ -150,17 +187,20 @@ impl Expression {
         }
     }
 
-    fn unmatched(&self, available: &[EventName]) -> Unmatched {
+    fn unmatched(&self, available: &[EventName], among: Among) -> Unmatched {
         let group = self.system.as_ref().unwrap_or(&self.name);
         let tracer_records = group.as_str() == FTRACE;
         let nearest = if tracer_records { Vec::new() } else { nearest(&self.text, available) };
-        Unmatched { expression: self.text.clone(), nearest, tracer_records }
+        Unmatched { expression: self.text.clone(), nearest, tracer_records, among }
     }
 }
 
 /// The names (groups and events, or full names where `expression` is one) most like `expression`.
 fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
     let wanted: String = expression.chars().filter(|c| !matches!(c, '*' | '?' | '!' | '[' | ']')).collect();
+    if wanted.len() > LONGEST_NAME {
+        return Vec::new();
+    }
     let wanted = wanted.replace('/', ":");
     let mut names = BTreeSet::new();
     for event in available {
@@ -177,9 +217,20 @@ fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
     scored.into_iter().take(NEAREST).map(|(_, name)| name).collect()
 }
 
+/// A word of the command line, cut where it is longer than a message should be.
+pub(super) fn quoted(word: &str) -> String {
+    match word.char_indices().nth(LONGEST_QUOTE) {
+        None => format!("{word:?}"),
+        Some((at, _)) => format!("{:?}… ({} bytes)", &word[..at], word.len()),
+    }
+}
+
 /// 1 for equal, 0 for nothing in common: the edit distance over the longer length; a name that holds the other one
 /// whole is at least half alike.
 fn likeness(wanted: &str, name: &str) -> f64 {
+    // The kernel's names are in small letters; who writes IRQ means irq.
+    let wanted = &wanted.to_lowercase();
+    let name = &name.to_lowercase();
     let edit = strsim::normalized_damerau_levenshtein(wanted, name);
     let (shorter, longer) = if wanted.len() < name.len() { (wanted, name) } else { (name, wanted) };
     if shorter.len() >= 3 && longer.contains(shorter) {
@@ -262,6 +313,8 @@ mod tests {
         let selected = selection.resolve(&kernel()).unwrap();
         assert_eq!(selected.events, ["tcp:tcp_probe".parse().unwrap()]);
         let first = |n: usize| selected.unmatched[n].nearest[0].as_str();
+        let irq = Selection::parse(&["tcp", "IRQ"]).unwrap().resolve(&kernel()).unwrap();
+        assert_eq!(irq.unmatched[0].nearest[0], "irq");
         assert_eq!(selected.unmatched.len(), 4);
         assert_eq!(first(0), "sched_switch");
         assert_eq!(first(1), "irq");
@@ -283,10 +336,26 @@ mod tests {
             (vec!["ftrace"], "records that the tracer writes by itself"),
         ] {
             let error = Selection::parse(&expressions).unwrap().resolve(&kernel()).unwrap_err();
-            assert!(matches!(error, TracefsError::NothingSelected(_)), "{expressions:?}");
+            assert!(matches!(error, TracefsError::NothingSelected { .. }), "{expressions:?}");
             assert!(error.is_usage());
             assert!(error.to_string().contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn a_very_long_word_is_refused_and_cut_in_the_message() {
+        for word in ["x".repeat(200), "x".repeat(200_000), "*x".repeat(100_000)] {
+            let error = Selection::parse(&[word]).and_then(|selection| selection.resolve(&kernel())).unwrap_err();
+            let said = error.to_string();
+            assert!(error.is_usage() && said.len() < 400 && said.contains("00 bytes"), "{said}");
+        }
+    }
+
+    #[test]
+    fn of_a_capture_its_own_list_is_named() {
+        let error = Selection::parse(&["random"]).unwrap().resolve_among(&kernel(), Among::Capture).unwrap_err();
+        let said = error.to_string();
+        assert!(said.contains("of this capture matches") && said.contains("`ftrace-live list CAPTURE`"), "{said}");
     }
 
     #[test]

@@ -69,7 +69,7 @@ fn what_cannot_be_is_refused_with_the_remedy() {
         (vec!["-o", &path("x.wav"), "--speed", "max"], "--speed"),
         (vec!["-o", &path("x.wav"), "--speed", "1e-9"], "four hours"),
         (vec!["-o", &path("x.wav"), "--detail", "2"], "from 0"),
-        (vec!["-o", &path("x.wav"), "--cpu", "99"], "nothing to hear"),
+        (vec!["-o", &path("x.wav"), "--cpu", "99"], "none of these CPUs"),
     ] {
         let output = render(&arguments);
         let stderr = String::from_utf8_lossy(&output.stderr);
