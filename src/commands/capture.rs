@@ -13,7 +13,7 @@ use crate::capture::{self, CaptureOptions, CommandEnd};
 use crate::cli::CaptureArgs;
 use crate::keeper::Keeper;
 use crate::terminal;
-use crate::tracefs::{exit_code, remove_stale};
+use crate::tracefs::{PidView, exit_code, remove_stale};
 
 /// Captures.
 pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -22,6 +22,7 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let tracefs = player.tracefs.clone();
     let setup = live::setup(&args.trace, &tracefs)?;
     setup.check()?;
+    PidView::ours().note().into_iter().for_each(terminal::say);
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         signal_hook::flag::register(signal, stop.clone())?;

@@ -10,7 +10,7 @@ use crate::cli::TraceArgs;
 use crate::keeper::Keeper;
 use crate::rights::{self, Caller};
 use crate::terminal;
-use crate::tracefs::{Kind, StoppedCommand, Tracefs};
+use crate::tracefs::{Kind, PidView, StoppedCommand, Tracefs, TracefsError};
 
 /// What was done while there was the right to.
 pub struct Player {
@@ -42,6 +42,9 @@ enum Identity {
 pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) -> Result<Player> {
     let identity = identity(args, output)?;
     let tracefs = list::open(tracefs)?;
+    if tracefs.kind() == Kind::Live {
+        translatable(args)?;
+    }
     if tracefs.is_lent() {
         if let Some(tracer) = &args.tracer {
             let why = "the instance that is lent to this user has events and no tracer";
@@ -70,6 +73,16 @@ pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) ->
     terminal::detail(format_args!("reads and sends as {name}; the keeper alone has root's rights"));
     let tracefs = tracefs.through(&keeper);
     Ok(Player { tracefs, keeper: Some(keeper), command, given_up: true })
+}
+
+/// Whether the kernel's pids of what is to be traced can be known here.
+fn translatable(args: &TraceArgs) -> Result<()> {
+    let pid = args.pids.first().map(|pid| format!("pid {pid}"));
+    let command = args.command.first().map(|name| format!("the command {name:?}"));
+    match command.or(pid) {
+        Some(what) if PidView::ours() == PidView::Hidden => Err(TracefsError::PidNamespace(what).into()),
+        _ => Ok(()),
+    }
 }
 
 impl Player {

@@ -93,7 +93,7 @@ impl Hands {
             }
             Request::Holders(inodes) => {
                 let inodes: BTreeSet<u64> = inodes.iter().copied().collect();
-                let words = holders(&inodes, self.owner).iter().map(u32::to_string).collect();
+                let words = holders(&inodes, self.owner_in_proc()).iter().map(u32::to_string).collect();
                 Ok(Answer { words, file: None })
             }
         }
@@ -139,6 +139,13 @@ impl Hands {
             }
         }
         Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// The owner's pid in /proc, which may be of another namespace: ours, or our parent's.
+    fn owner_in_proc(&self) -> Option<u32> {
+        let name = if self.owner == std::process::id() { "Pid:" } else { "PPid:" };
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
     }
 
     /// Only what was made here.

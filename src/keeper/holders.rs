@@ -6,7 +6,7 @@ use std::fs;
 /// The processes that hold any of the sockets with these inodes, but for `ours`.
 ///
 /// It reads every process's descriptors, so it is for when something has changed.
-pub(crate) fn holders(inodes: &BTreeSet<u64>, ours: u32) -> BTreeSet<u32> {
+pub(crate) fn holders(inodes: &BTreeSet<u64>, ours: Option<u32>) -> BTreeSet<u32> {
     let links: BTreeSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -15,5 +15,5 @@ pub(crate) fn holders(inodes: &BTreeSet<u64>, ours: u32) -> BTreeSet<u32> {
         let mut names = descriptors.filter_map(|entry| fs::read_link(entry.path()).ok());
         names.any(|name| name.to_str().is_some_and(|name| links.contains(name)))
     };
-    if links.is_empty() { BTreeSet::new() } else { pids.filter(|pid| *pid != ours).filter(holds).collect() }
+    if links.is_empty() { BTreeSet::new() } else { pids.filter(|pid| Some(*pid) != ours).filter(holds).collect() }
 }

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 
 use super::udp::{self, Socket};
 use crate::format::EventFormat;
-use crate::tracefs::{EventName, Instance, TracefsError, tasks_of};
+use crate::tracefs::{EventName, Instance, PidView, TracefsError, tasks_of};
 
 /// The most pids that a filter names: each costs every event of its kind a comparison.
 const MOST: usize = 64;
@@ -85,6 +85,10 @@ impl FeedbackGuard {
     /// Looks who receives, and keeps those out who were not there before. `sockets` are those of now.
     pub(super) fn look(&mut self, instance: &Instance, sockets: &[Socket]) -> Found {
         let mut found = Found::default();
+        if instance.pids() == PidView::Hidden {
+            // The pids of holders would be numbers of other tasks.
+            return found;
+        }
         let receivers = self.targets.iter().flat_map(|target| udp::receivers(sockets, target));
         let inodes: BTreeSet<u64> = receivers.map(|socket| socket.inode).filter(|&inode| inode != 0).collect();
         if inodes == self.inodes {

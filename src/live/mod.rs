@@ -46,7 +46,8 @@ use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::terminal;
 use crate::tracefs::{
-    CpuStats, EnableFailure, Enabled, EventName, Instance, Setup, StoppedCommand, Tracefs, TracefsError, remove_stale,
+    CpuStats, EnableFailure, Enabled, EventName, Instance, PidView, Setup, StoppedCommand, Tracefs, TracefsError,
+    remove_stale,
 };
 
 use feedback::FeedbackGuard;
@@ -177,6 +178,7 @@ pub fn trace(
 ) -> Result<(Traced, Vec<Outputs>), LiveError> {
     // Signals first: from here on Ctrl-C means an orderly end.
     let signals = Signals::register()?;
+    PidView::ours().note().into_iter().for_each(|note| say(note.to_owned()));
     let keeper = options.keeper.take().map_or_else(|| Keeper::start(tracefs), Ok)?;
     for stale in remove_stale(tracefs)? {
         match stale.removed {
@@ -285,7 +287,7 @@ impl<'a> Session<'a> {
         let rings = reader::deal(instance.open_raw()?, outputs.len());
         let mut readers = Vec::new();
         for (index, (outputs, rings)) in outputs.into_iter().zip(rings).enumerate() {
-            let mut pipeline = Pipeline::new(kernel.clone(), outputs, Box::new(comm_of));
+            let mut pipeline = Pipeline::new(kernel.clone(), outputs, names::of_tasks(tracefs, instance.pids()));
             for format in &formats {
                 pipeline.add(format, hidden.contains(&EventName::new(&format.system, &format.name)));
             }
@@ -596,11 +598,4 @@ fn apply(setup: &Setup, instance: &Instance) -> Result<Enabled, TracefsError> {
 fn hidden_events(tracefs: &Tracefs, asked: &[EventName]) -> Vec<EventName> {
     let events = ["task_rename", "task_newtask"].map(|name| EventName::new("task", name));
     events.into_iter().filter(|event| !asked.contains(event) && tracefs.format(event).is_ok()).collect()
-}
-
-/// The name of a task that was there before tracing began.
-fn comm_of(tid: i32) -> Option<Vec<u8>> {
-    let mut comm = std::fs::read(format!("/proc/{tid}/comm")).ok()?;
-    comm.pop_if(|last| *last == b'\n');
-    Some(comm)
 }

@@ -4,9 +4,10 @@
 
 use crate::format::btf::Btf;
 use crate::format::{EventFormat, LongSize};
-use crate::names::{Enums, Kallsyms, Names, PrintkFormats, hz};
+use crate::names::{Comms, Enums, Kallsyms, Names, PrintkFormats, hz};
 use crate::output::Outputs;
-use crate::tracefs::Tracefs;
+use crate::pipeline::AskComm;
+use crate::tracefs::{PidView, Tracefs};
 
 /// The kernel's own types: a data file, no eBPF.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -67,4 +68,21 @@ pub(super) fn tracer_records(tracefs: &Tracefs, long: LongSize) -> Vec<EventForm
     let format =
         |event: &crate::tracefs::EventName| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok();
     records.iter().filter_map(format).collect()
+}
+
+/// Names tasks that were there before tracing began: by /proc, or where that has other pids than the kernel, by what the
+/// kernel itself notes of tasks that it saw run.
+pub(super) fn of_tasks(tracefs: &Tracefs, pids: PidView) -> AskComm {
+    if pids != PidView::Hidden {
+        return Box::new(|tid| {
+            let mut comm = std::fs::read(format!("/proc/{tid}/comm")).ok()?;
+            comm.pop_if(|last| *last == b'\n');
+            Some(comm)
+        });
+    }
+    let tracefs = tracefs.clone();
+    Box::new(move |tid| {
+        let noted = Comms::parse(&tracefs.read_bytes("saved_cmdlines").ok()?);
+        noted.get(tid).filter(|name| *name != b"<...>").map(<[u8]>::to_vec)
+    })
 }

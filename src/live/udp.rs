@@ -179,7 +179,7 @@ mod tests {
         let found: Vec<_> = receivers(&list, &address).collect();
         assert_eq!(found.iter().map(|socket| socket.local).collect::<Vec<_>>(), [address]);
         let inodes = BTreeSet::from([found[0].inode]);
-        let owners = |inodes| crate::keeper::holders(inodes, std::process::id());
+        let owners = |inodes| crate::keeper::holders(inodes, Some(std::process::id()));
         assert_eq!(owners(&inodes), BTreeSet::new(), "we are not our own receiver");
 
         let held = std::os::fd::OwnedFd::from(socket);

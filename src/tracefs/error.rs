@@ -101,6 +101,11 @@ pub enum TracefsError {
         /// The kernel's own text: the condition, a caret under the place, the reason.
         kernel: String,
     },
+    /// A process is to be traced from a pid namespace that does not show what the kernel calls it.
+    #[error(
+        "{0} cannot be traced from here: the kernel takes pids of the first pid namespace, and /proc shows those of this container alone; start this outside, or share the host's pids (docker run --pid=host), or trace all processes"
+    )]
+    PidNamespace(String),
     /// None of the selected events could be enabled.
     #[error("none of the selected events can be enabled: {}", .0.join("; "))]
     NothingEnabled(Vec<String>),

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -14,7 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::files::{Files, bytes_of, folders_of};
-use super::{CpuList, CpuStats, EventName, Kind, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError};
+use super::{
+    CpuList, CpuStats, EventName, Kind, PidView, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError,
+};
 use crate::keeper::{Answer, Base, Hands, Keeper, MOST_TASKS, Request, Setting};
 
 /// A private instance, removed when it is dropped.
@@ -27,6 +29,7 @@ pub struct Instance {
     name: String,
     path: PathBuf,
     cpus: Vec<u32>,
+    pids: PidView,
     access: Access,
     removed: bool,
 }
@@ -118,7 +121,8 @@ impl Instance {
         let name = made.words.into_iter().next().unwrap_or_default();
         let path = if lent { tracefs.root().to_path_buf() } else { tracefs.root().join("instances").join(&name) };
         // From here on `Drop` cleans up, whichever step fails.
-        let mut instance = Instance { tracefs: tracefs.clone(), name, path, cpus: Vec::new(), access, removed: false };
+        let (tracefs, pids) = (tracefs.clone(), PidView::ours());
+        let mut instance = Instance { tracefs, name, path, cpus: Vec::new(), pids, access, removed: false };
         instance.cpus = instance.list_cpus()?;
         Ok(instance)
     }
@@ -270,10 +274,15 @@ impl Instance {
         self.exclude_tasks(self.our_tasks())
     }
 
-    /// The threads that this process has now, and the keeper.
+    /// The threads that this process has now, and the keeper, as the kernel calls them; none where that cannot be known.
     pub fn our_tasks(&self) -> BTreeSet<u32> {
-        let keeper = self.access.keeper().map(|keeper| keeper.pid());
-        tasks_of(std::process::id()).into_iter().flatten().chain(keeper).collect()
+        let keeper = self.access.keeper().and_then(|keeper| self.pids.kernel_pid(keeper.pid()).ok());
+        self.pids.our_tasks().into_iter().chain(keeper).collect()
+    }
+
+    /// Whose numbers our pids are.
+    pub(crate) fn pids(&self) -> PidView {
+        self.pids
     }
 
     /// The processes that hold any of the sockets with these inodes, but for ourselves. Only root sees those of others.
@@ -283,14 +292,14 @@ impl Instance {
     }
 
     /// Lets only the events of these processes in, each with all the threads it has now, in addition to those let in
-    /// already. [`follow_forks`](Instance::follow_forks) adds what they start later.
+    /// already; the pids are those of our own namespace. [`follow_forks`](Instance::follow_forks) adds what they start later.
     ///
     /// # Errors
-    /// [`TracefsError::NoSuchProcess`].
+    /// [`TracefsError::NoSuchProcess`], or [`TracefsError::PidNamespace`] where the kernel's pids cannot be known.
     pub fn only_processes(&self, pids: &[u32]) -> Result<(), TracefsError> {
         let mut tids = Vec::new();
         for pid in pids {
-            tids.extend(tasks_of(*pid).ok_or(TracefsError::NoSuchProcess(*pid))?);
+            tids.extend(self.pids.kernel_tasks(*pid)?);
         }
         self.set_tasks("set_event_pid", tids, Setting::Only)
     }
@@ -578,13 +587,6 @@ fn make_room_for_files(more: usize) {
         let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
         let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
     }
-}
-
-/// The thread ids of a process; `None` where there is no such process.
-pub fn tasks_of(pid: u32) -> Option<Vec<u32>> {
-    let entries = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
-    let tids: Vec<u32> = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect();
-    (!tids.is_empty()).then_some(tids)
 }
 
 #[cfg(test)]
