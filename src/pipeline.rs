@@ -119,17 +119,33 @@ impl<O: Output> Pipeline<O> {
             self.outputs.add(format, &self.kernel);
         }
         let task = TaskEvent::of(format);
+        let same = |state: &&EventState| state.format.system == format.system && state.format.name == format.name;
+        let before = self.events[index].as_ref().filter(same).map(|state| (state.last, state.count));
+        let (last, count) = before.unwrap_or((u64::MAX, 0));
         let state = EventState {
             format: format.clone(),
             pid: PidPlace::of(format),
-            last: u64::MAX,
-            count: 0,
+            last,
+            count,
             hidden,
             muted: false,
             apart: hidden || task.is_some(),
             task,
         };
         self.events[index] = Some(state);
+    }
+
+    /// Lets the outputs take up all events again, in another form; with other `names`, if there are any.
+    pub fn add_again(&mut self, kernel: Option<Arc<Kernel>>) {
+        self.kernel = kernel.unwrap_or_else(|| self.kernel.clone());
+        for state in self.events.iter().flatten().filter(|state| !state.hidden) {
+            self.outputs.add(&state.format, &self.kernel);
+        }
+    }
+
+    /// What is known of the kernel.
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
     }
 
     /// Mutes the events of which `silent` holds, and no other: their records are read and counted, and go to no output.

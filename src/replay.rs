@@ -7,6 +7,7 @@
 //! An [`Observer`] may also control it: pause, speed, position, repetition. The capture is then opened again and read up to
 //! the position that is sought.
 
+mod obey;
 mod start;
 mod time;
 
@@ -20,7 +21,7 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use crate::capture::select::{Select, SelectError, Selector};
 use crate::capture::window::Span;
 use crate::capture::{Capture, CaptureError, RingFeed};
-use crate::control::Command;
+use crate::control::{Command, Refused, Switched};
 use crate::decode::EventTable;
 use crate::format::{Abi, Endian, EventFormat};
 use crate::names::Kernel;
@@ -77,6 +78,9 @@ pub trait Observer {
     fn command(&mut self) -> Option<Command> {
         None
     }
+
+    /// What became of that.
+    fn answer(&mut self, _done: Result<(), Refused>) {}
 
     /// Whether it waits with the beginning, since nobody is there yet.
     fn waits(&self) -> bool {
@@ -188,7 +192,8 @@ pub fn play(
         paused: false,
         at_end: false,
         repeat: options.repeat,
-        silent: Arc::default(),
+        select: options.select.clone(),
+        switched: Arc::default(),
         audience: Audience::default(),
     };
     player.pipeline.outputs().start(&options.host, cpus, began, now);
@@ -212,7 +217,7 @@ pub fn play(
             ControlFlow::Continue(()) => player.pace.next_pass(),
         }
         end = ControlFlow::Continue(());
-        part = Part::of(again()?, &options.select)?;
+        part = Part::of(again()?, &player.select)?;
     }
     let now = player.time.now();
     player.stat(now);
@@ -315,13 +320,19 @@ struct Player<'a, T> {
     /// The last pass is over.
     at_end: bool,
     repeat: bool,
+    /// What of it is played, as it was last asked for.
+    select: Select,
     /// Events that are not to be heard.
-    silent: Arc<BTreeSet<EventName>>,
+    switched: Arc<Switched>,
     audience: Audience,
 }
 
+fn name_of(format: &EventFormat) -> EventName {
+    EventName::new(format.system.as_str(), format.name.as_str())
+}
+
 fn is_among(names: &BTreeSet<EventName>, format: &EventFormat) -> bool {
-    names.contains(&EventName::new(format.system.as_str(), format.name.as_str()))
+    names.contains(&name_of(format))
 }
 
 impl<T: Time> Player<'_, T> {
@@ -453,8 +464,8 @@ impl<T: Time> Player<'_, T> {
             && let Some(format) = self.table.get(id)
         {
             self.pipeline.add(format, false);
-            if !self.silent.is_empty() {
-                self.pipeline.mute(|format| is_among(&self.silent, format));
+            if !self.switched.silent.is_empty() {
+                self.pipeline.mute(|format| is_among(&self.switched.silent, format));
             }
             self.pipeline.offer_again();
             self.pipeline.record::<E>(record, play_ns);
@@ -483,29 +494,8 @@ impl<T: Time> Player<'_, T> {
         loop {
             let (mut now, mut to) = (self.time.now(), None);
             while let Some(command) = self.observer.command() {
-                match command {
-                    Command::Pause => self.halt(now),
-                    Command::Resume if self.at_end => to = Some(0),
-                    Command::Resume => self.go_on(now),
-                    Command::Speed(times) => {
-                        let paused = self.paused;
-                        self.halt(now);
-                        if let Speed::Times(speed) = &mut self.pace.speed {
-                            *speed = times;
-                        }
-                        if !paused {
-                            self.go_on(now);
-                        }
-                    }
-                    // Of several, as a slider sends them, the last.
-                    Command::Seek(seconds) => to = Some((seconds * 1e9) as u64),
-                    Command::Loop(repeat) => self.repeat = repeat,
-                    Command::Rate(rate) => self.pipeline.outputs().set_max_rate(rate),
-                    Command::Silence(silent) => {
-                        self.silent = silent;
-                        self.pipeline.mute(|format| is_among(&self.silent, format));
-                    }
-                }
+                let done = self.carry_out(command, now, &mut to);
+                self.observer.answer(done);
             }
             if let Some(to) = to {
                 self.paused &= !self.at_end;

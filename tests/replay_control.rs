@@ -140,13 +140,76 @@ fn the_transport_is_told_and_queried() {
     }
     let heard = ask(&desk, &replay, "query", texts(&["irq:softirq_e*"]));
     assert_eq!(heard[0].args, texts(&["irq:softirq_entry", "irq:softirq_exit"]));
-    for (word, args) in [("speed", texts(&["1"])), ("filter", vec![]), ("explode", vec![]), ("hush", texts(&["irq"]))] {
+    for (word, args) in [
+        ("speed", texts(&["1"])),
+        ("filter", vec![]),
+        ("pid", texts(&["1"])),
+        ("explode", vec![]),
+        ("hush", texts(&["irq"])),
+    ] {
         let answer = ask(&desk, &replay, word, args).pop().unwrap();
         assert!(answer.addr.ends_with("/error"), "{word}: {answer:?}");
     }
     // Nonsense is not answered, and the next message is.
     desk.send_to(b"GET / HTTP/1.1\r\n\r\n", replay.1).unwrap();
     assert_eq!(ask(&desk, &replay, "resume", vec![]).len(), 1);
+}
+
+/// A datagram of events is one of a bundle's; this takes what waits, then messages until one is as wanted.
+fn until(receiver: &UdpSocket, wanted: impl Fn(&OscMessage) -> bool) -> OscMessage {
+    receiver.set_nonblocking(true).unwrap();
+    while receiver.recv(&mut [0; 65536]).is_ok() {}
+    receiver.set_nonblocking(false).unwrap();
+    let give_up = Instant::now() + Duration::from_secs(20);
+    loop {
+        assert!(Instant::now() < give_up, "it does not come");
+        if let Some(message) = receive(receiver).into_iter().find(&wanted) {
+            return message;
+        }
+    }
+}
+
+#[test]
+fn filters_processes_aggregates_and_names_change_while_it_plays() {
+    let (receiver, desk) = (socket(), socket());
+    let replay = replay(&receiver, &[]);
+    let ok = |word: &str, args: Vec<OscType>| {
+        let answer = ask(&desk, &replay, word, args).pop().unwrap();
+        assert!(answer.addr.ends_with("/ok"), "{word}: {answer:?}");
+    };
+    // The capture has softirqs of several kinds; vec 1 is TIMER, which every machine has.
+    ok("solo", texts(&["softirq_entry"]));
+    ok("filter", texts(&["softirq_entry", "vec == 1"]));
+    for _ in 0..40 {
+        let heard = until(&receiver, is_event);
+        assert_eq!(heard.args.last(), Some(&OscType::Double(1.0)), "{heard:?}");
+    }
+    let wrong = ask(&desk, &replay, "filter", texts(&["softirq_entry", "vek == 1"])).pop().unwrap();
+    assert!(wrong.addr.ends_with("/error") && format!("{:?}", wrong.args[1]).contains("vek"), "{wrong:?}");
+    ok("names", vec![OscType::Int(1)]);
+    let named =
+        until(&receiver, |message| is_event(message) && matches!(message.args.last(), Some(OscType::String(_))));
+    assert_eq!(named.args.last(), Some(&OscType::String("TIMER".to_owned())), "{named:?}");
+    ok("aggregate", texts(&["20ms", "softirq_entry=vec"]));
+    let sums = until(&receiver, |message| {
+        message.addr == "/ftrace/agg/irq/softirq_entry" && message.args[0] != OscType::Int(0)
+    });
+    assert_eq!(
+        sums.args[2..],
+        [OscType::Float(1.0), OscType::Float(1.0), OscType::Float(1.0)],
+        "of vec 1 alone: {sums:?}"
+    );
+    ok("aggregate", vec![OscType::Int(0)]);
+    until(&receiver, is_event);
+    let wrong = ask(&desk, &replay, "aggregate", texts(&["20ms", "softirq_entry=vek"])).pop().unwrap();
+    assert!(wrong.addr.ends_with("/error") && format!("{:?}", wrong.args[1]).contains("it has vec"), "{wrong:?}");
+    // Nobody has that pid, so the loop plays nothing; the idle task has 0, which is no process.
+    let heard = ask(&desk, &replay, "query", texts(&["filter"]));
+    assert_eq!(heard[0].args, texts(&["filter", "irq:softirq_entry", "vec == 1"]));
+    ok("pid", vec![OscType::Int(4_000_000)]);
+    assert_eq!(ask(&desk, &replay, "query", texts(&["pid"]))[0].args[1], OscType::Int(4_000_000));
+    ok("pid", vec![]);
+    until(&receiver, is_event);
 }
 
 fn state_until_ok(desk: &UdpSocket) {
@@ -173,14 +236,13 @@ fn python_osc_controls_it() {
         \x20m = OscMessage(s.recv(65536)); print(m.address, *m.params)\n\
         ask('/ftrace/control/solo', 'irq')\n\
         ask('/ftrace/control/speed', 0.5)\n\
-        ask('/ftrace/control/pid', 1)\n";
+        ask('/ftrace/control/explode', 1)\n";
     let port = replay.1.port().to_string();
     let output = Command::new("python3").args(["-c", script, &port]).output().unwrap();
     assert_eq!(
         String::from_utf8_lossy(&output.stdout),
         "/ftrace/control/ok /ftrace/control/solo\n/ftrace/control/ok /ftrace/control/speed\n\
-         /ftrace/control/error /ftrace/control/pid /ftrace/control/pid: this cannot be changed once a replay has begun; \
-         start it again with --pid\n",
+         /ftrace/control/error /ftrace/control/explode /ftrace/control/explode: there is no such command\n",
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );

@@ -128,6 +128,11 @@ pub struct LiveArgs {
     #[arg(long, value_name = "FILE", help_heading = "Tracing")]
     pub record: Option<PathBuf>,
 
+    /// Take OSC commands by UDP while it runs: enable, disable, mute, solo, filter … (docs/CONTROL.md); PORT is this machine's
+    /// alone
+    #[arg(long, value_name = "[HOST:]PORT", help_heading = "Tracing")]
+    pub control: Option<String>,
+
     /// Keep nobody out of the trace: neither the program that receives on this machine, nor its answers to our messages
     #[arg(long, help_heading = "Tracing")]
     pub no_guard: bool,

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::source::Source;
-use super::{Usage, list, page, player, send};
+use super::{Usage, control, list, page, player, send};
 use crate::cli::{LiveArgs, TraceArgs};
+use crate::control::switches::Switches;
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
 use crate::render::Settings;
@@ -58,6 +59,12 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if !args.send.aggregate_fields.is_empty() {
         check_fields(&tracefs, &setup, &outputs)?;
     }
+    let control = args.control.as_deref().map(|at| {
+        let switches = Switches::new(tracefs.events()?).with_on(&setup.events);
+        let settings = control::settings(&args.send, true, &args.trace.pids, &setup.filters, &setup.events)?;
+        control::open(at, &args.send.form.prefix, switches, settings)
+    });
+    let control = control.transpose()?;
     let target = send::names(&args.send, &receivers, page.as_ref());
     let mut say = |line: String| match line.strip_prefix("warning: ") {
         Some(warning) => terminal::warn(warning),
@@ -80,6 +87,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         tick,
         guard: !args.no_guard,
         record: args.record.clone(),
+        control,
     };
     let (traced, outputs) = live::trace(&tracefs, options, outputs, &mut say)?;
     let lost_by_page = page.and_then(page::close);

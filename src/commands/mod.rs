@@ -2,6 +2,7 @@
 
 mod capture;
 mod captures;
+mod control;
 mod convert;
 mod describe;
 mod list;

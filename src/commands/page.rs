@@ -12,7 +12,7 @@ use super::progress::Bar;
 use super::{Usage, captures, replay, send};
 use crate::capture::select::Select;
 use crate::cli::{PageArgs, SendArgs};
-use crate::control::{Command, udp::Control};
+use crate::control::{Command, Refused, udp::Control};
 use crate::osc::addresses::Addresses;
 use crate::osc::datagram::Tag;
 use crate::osc::stream::{Stream, StreamOptions};
@@ -238,6 +238,12 @@ impl Observer for Shown {
     fn command(&mut self) -> Option<Command> {
         let page = self.console.as_mut().and_then(Console::command);
         page.or_else(|| self.control.as_mut()?.command())
+    }
+
+    fn answer(&mut self, done: Result<(), Refused>) {
+        if let Some(control) = &mut self.control {
+            control.answer(done);
+        }
     }
 
     fn waits(&self) -> bool {

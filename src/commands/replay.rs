@@ -1,20 +1,19 @@
 //! `replay`: a capture, sent as it would have been sent live.
 
 use std::io::{self, IsTerminal};
-use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::Zoned;
 
 use super::page::{self, Shown};
-use super::{Usage, captures, progress::Bar, send};
+use super::{Usage, captures, control, progress::Bar, send};
 use crate::capture::select::Select;
 use crate::capture::{self, Capture, trace_dat::Open};
 use crate::cli::ReplayArgs;
-use crate::control::{switches::Switches, udp::Control};
+use crate::control::switches::Switches;
 use crate::format::EventFormat;
 use crate::osc::addresses::Addresses;
 use crate::output::Outputs;
@@ -39,8 +38,13 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     };
     let settings = captures::settings(path, &capture);
     let mut outputs = send::open(&args.send, &receivers, settings.clone(), false, &addresses)?;
-    let control =
-        args.control.as_deref().map(|at| control(at, &args.send.form.prefix, &select, &capture)).transpose()?;
+    let control = args.control.as_deref().map(|at| {
+        let events = events(&select, &capture);
+        let pids: Vec<_> = select.pids.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect();
+        let settings = control::settings(&args.send, false, &pids, &select.filters, &events)?;
+        control::open(at, &args.send.form.prefix, Switches::new(events), settings)
+    });
+    let control = control.transpose()?;
     let page = args.send.page.as_deref().map(page::open).transpose()?;
     if let Some(page) = &page {
         page::add(&mut outputs, page, &args.send, settings, &addresses)?;
@@ -92,27 +96,13 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// `--control`: listens for what is to be done with the events that are played.
-fn control(at: &str, prefix: &str, select: &Select, capture: &Capture) -> Result<Control> {
-    let usage = || Usage(format!("--control {at:?} is no UDP port and no HOST:PORT: write 9000, or 0.0.0.0:9000"));
-    let address = match at.parse::<u16>() {
-        Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
-        Err(_) => at.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(usage)?,
-    };
+/// The events that a replay plays.
+fn events(select: &Select, capture: &Capture) -> Vec<EventName> {
     let names = capture.events.iter().map(|format| EventName::new(format.system.as_str(), format.name.as_str()));
-    let mut names: Vec<_> = names.collect();
+    let names: Vec<_> = names.collect();
     // What cannot be selected is told of where it is played.
-    if let Some(selected) = select.events.as_ref().and_then(|events| events.resolve(&names).ok()) {
-        names = selected.events;
-    }
-    let control = Control::open(address, prefix, Switches::new(names));
-    let control = control.with_context(|| format!("cannot take commands at {address}"))?;
-    let address = control.address().context("cannot take commands")?;
-    if !address.ip().is_loopback() {
-        terminal::warn(format_args!("whoever can reach UDP {address} can control this replay"));
-    }
-    terminal::say(format_args!("takes commands at UDP {address}: {prefix}/control/…"));
-    Ok(control)
+    let selected = select.events.as_ref().and_then(|events| events.resolve(&names).ok());
+    selected.map_or(names, |selected| selected.events)
 }
 
 /// The addresses of a capture's events.

@@ -3,14 +3,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::Usage;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
 use crate::osc::addresses::Addresses;
-use crate::osc::aggregate::{AggregateField, AggregateOptions, MAX_WINDOW, MIN_WINDOW};
+use crate::osc::aggregate::{AggregateField, AggregateOptions, window};
 use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
 use crate::osc::preset::{self, Preset, Target};
 use crate::osc::stream::{Stream, StreamOptions};
@@ -157,24 +156,14 @@ fn receiver(args: &SendArgs, default: &'static Preset, port: Option<u16>, target
 }
 
 /// `--aggregate` and what belongs to it.
-fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
+pub fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
     let Some(text) = &args.aggregate else {
         // clap sees to --events-too, but not to its other form.
         let why = "--events too goes with --aggregate, such as --aggregate 50ms; without it, events are sent anyway";
         return if args.events_too { Err(Usage(why.to_owned()).into()) } else { Ok(None) };
     };
     let usage = || Usage(format!("--aggregate {text:?} is no time from 1ms to 1h: write 50ms, 0.1s or 2s"));
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let seconds = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err(usage().into()),
-    };
-    let window = number.parse::<f64>().ok().and_then(|n| Duration::try_from_secs_f64(n * seconds).ok());
-    let window = window.filter(|window| (MIN_WINDOW..=MAX_WINDOW).contains(window)).ok_or_else(usage)?;
+    let window = window(text).ok_or_else(usage)?;
     let fields = args.aggregate_fields.iter().map(|field| field.parse::<AggregateField>());
     let fields = fields.collect::<Result<_, _>>()?;
     Ok(Some(AggregateOptions { window, fields, events_too: args.events_too }))

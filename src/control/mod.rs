@@ -3,6 +3,7 @@
 //! What a command does, and when, is the business of whoever carries it out; what brought the message here is that of the
 //! page's server, or of [`udp`].
 
+pub mod desk;
 pub mod request;
 pub mod switches;
 pub mod udp;
@@ -12,17 +13,18 @@ use std::sync::Arc;
 
 use rosc::{OscMessage, OscType};
 
+use crate::osc::aggregate::AggregateOptions;
 use crate::tracefs::EventName;
 
 /// What every control message's address begins with.
 pub const PREFIX: &str = "/control/";
 
-/// What a replay can be told.
+/// What a stream can be told.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// `/control/pause`: nothing more is played until it is resumed.
+    /// `/control/pause`: nothing more is played until it is resumed; live, nothing more is recorded.
     Pause,
-    /// `/control/resume`: it goes on; from the beginning, if it was at its end.
+    /// `/control/resume`: it goes on; a replay at its end from the beginning.
     Resume,
     /// `/control/speed ,f`: so many times its own pace, from here on.
     Speed(f64),
@@ -32,16 +34,68 @@ pub enum Command {
     Loop(bool),
     /// `/control/rate ,i`: messages a second at most; `None`, which is 0 on the wire, is all of them.
     Rate(Option<u32>),
-    /// These events are not heard, all others are: what enable, disable, mute, solo and hush come to.
-    Silence(Arc<BTreeSet<EventName>>),
+    /// What enable, disable, mute, solo and hush come to.
+    Switch(Arc<Switched>),
+    /// `/control/filter ,ss`: the kernel's filter of these events; `None` takes it away.
+    Filter(Vec<EventName>, Option<String>),
+    /// `/control/pid ,i…`: these processes alone; all, if there are none.
+    Pids(Vec<u32>),
+    /// `/control/aggregate`: numbers for each window instead of events; `None`: events.
+    Aggregate(Option<AggregateOptions>),
+    /// `/control/names ,i`: enums and flags as the kernel's own words.
+    Names(bool),
 }
 
-/// How a replay stands.
+impl Command {
+    /// Whether `later`, said in the same moment, makes this one needless.
+    fn gives_way_to(&self, later: &Command) -> bool {
+        use Command::{Aggregate, Filter, Loop, Names, Pause, Pids, Rate, Resume, Seek, Speed, Switch};
+        match (self, later) {
+            (Pause | Resume, Pause | Resume)
+            | (Speed(_), Speed(_))
+            | (Seek(_), Seek(_))
+            | (Loop(_), Loop(_))
+            | (Rate(_), Rate(_))
+            | (Switch(_), Switch(_))
+            | (Pids(_), Pids(_))
+            | (Aggregate(_), Aggregate(_))
+            | (Names(_), Names(_)) => true,
+            (Filter(events, _), Filter(others, _)) => events == others,
+            _ => false,
+        }
+    }
+}
+
+/// Which events are on, and which are heard.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Switched {
+    /// Those that are on: live, in the kernel.
+    pub on: BTreeSet<EventName>,
+    /// Those that are not heard; these include all that are not on.
+    pub silent: BTreeSet<EventName>,
+}
+
+/// Why a command could not be carried out.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Refused {
+    /// In one sentence.
+    pub why: String,
+    /// The events that could not be turned on; the rest of the command was done. None: nothing was.
+    pub events: Vec<EventName>,
+}
+
+impl<E: std::error::Error> From<E> for Refused {
+    fn from(error: E) -> Refused {
+        Refused { why: error.to_string(), events: vec![] }
+    }
+}
+
+/// How a stream stands.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct State {
-    /// ns of the capture's own time since the part that is played began.
+    /// ns of the capture's own time since the part that is played began; live, since tracing began.
     pub at: u64,
-    /// The length of that part, ns.
+    /// The length of that part, ns; live 0.
     pub length: u64,
     /// How many times its own pace; 0 as fast as possible.
     pub speed: f64,
@@ -65,14 +119,6 @@ pub enum ControlError {
         address: String,
         /// What it takes, in words.
         takes: &'static str,
-    },
-    /// It is decided when the stream begins.
-    #[error("{address}: this cannot be changed once a replay has begun; start it again with {option}")]
-    Fixed {
-        /// The command.
-        address: String,
-        /// The option that says it.
-        option: &'static str,
     },
 }
 

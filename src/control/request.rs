@@ -1,12 +1,18 @@
 //! What a control message asks for, checked as far as it can be without knowing the stream.
 
+use std::time::Duration;
+
 use rosc::{OscMessage, OscType};
 
-use super::{Command, ControlError, PREFIX};
+use super::{Command, ControlError, PREFIX, number_of};
+use crate::osc::aggregate::{self, AggregateField};
 
 /// Patterns in one message, and the length of each: a datagram may hold thousands.
 const PATTERNS: usize = 64;
 const LONGEST: usize = 256;
+/// The longest condition of a filter, and the most processes: more than a hand writes, less than a datagram holds.
+const CONDITION: usize = 1024;
+const PIDS: usize = 64;
 
 /// What a message asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,12 +33,20 @@ pub enum Request {
     Notify(bool),
     /// `/control/query ,s`: a value, or the events that a pattern means.
     Query(String),
+    /// `/control/filter ,ss`: of these events, this condition; empty: none.
+    Filter(String, String),
+    /// `/control/pid ,i…`: these processes alone; with none, all.
+    Pids(Vec<u32>),
+    /// `/control/aggregate`: a window and the fields to use; no window: events.
+    Aggregate(Option<Duration>, Vec<AggregateField>),
+    /// `/control/names ,i`: whether enums and flags are words.
+    Names(bool),
 }
 
 /// What a message asks for.
 ///
 /// # Errors
-/// If there is no such command, if it takes other arguments, or if it cannot be changed once the stream has begun.
+/// If there is no such command, or if it takes other arguments.
 pub fn request(message: &OscMessage) -> Result<Request, ControlError> {
     let word = message.addr.strip_prefix(PREFIX).unwrap_or_default();
     let wrong = |takes| ControlError::Arguments { address: message.addr.clone(), takes };
@@ -48,28 +62,62 @@ pub fn request(message: &OscMessage) -> Result<Request, ControlError> {
         "solo" => Request::Solo(patterns(0)?),
         "hush" if message.args.is_empty() => Request::Hush,
         "hush" => return Err(wrong("no argument")),
-        "notify" => match message.args.as_slice() {
-            [argument] => Request::Notify(super::switch(argument).ok_or_else(|| wrong("1 or 0"))?),
-            _ => return Err(wrong("1 or 0")),
+        "notify" => Request::Notify(switch(&message.args).ok_or_else(|| wrong("1 or 0"))?),
+        "names" => Request::Names(switch(&message.args).ok_or_else(|| wrong("1 or 0"))?),
+        "filter" => match message.args.as_slice() {
+            [OscType::String(pattern), OscType::String(condition)]
+                if pattern.len() <= LONGEST && condition.len() <= CONDITION && !condition.contains(['\0', '\n']) =>
+            {
+                Request::Filter(pattern.clone(), condition.trim().to_owned())
+            }
+            _ => return Err(wrong("an event and its condition, an empty one for none: two strings")),
         },
+        "pid" => {
+            let pids: Option<Vec<_>> = message.args.iter().map(pid).collect();
+            let pids = pids.filter(|pids| pids.len() <= PIDS);
+            Request::Pids(pids.ok_or_else(|| wrong("up to 64 numbers of processes; none for all"))?)
+        }
+        "aggregate" => window(&message.args)
+            .ok_or_else(|| wrong("a window from 1 ms to 1 h, 50 or \"50ms\", and EVENT=FIELD after it; 0 for none"))?,
         "query" => match message.args.as_slice() {
             [argument] => Request::Query(text(argument).ok_or_else(|| wrong("one name or pattern"))?),
             _ => return Err(wrong("one name or pattern")),
         },
-        "filter" | "pid" | "aggregate" | "names" => {
-            return Err(ControlError::Fixed { address: message.addr.clone(), option: option(word) });
-        }
         _ => Request::Do(super::parse(message)?),
     })
 }
 
-fn option(word: &str) -> &'static str {
-    match word {
-        "filter" => "--filter",
-        "pid" => "--pid",
-        "aggregate" => "--aggregate",
-        _ => "--names",
+/// 1 or 0, alone.
+fn switch(arguments: &[OscType]) -> Option<bool> {
+    match arguments {
+        [argument] => super::switch(argument),
+        _ => None,
     }
+}
+
+fn pid(argument: &OscType) -> Option<u32> {
+    let number = number_of(argument).filter(|number| (1.0..=f64::from(i32::MAX)).contains(number))?;
+    (number.fract() == 0.0).then_some(number as u32)
+}
+
+/// A window in ms, or as the option has it; behind it the fields.
+fn window(arguments: &[OscType]) -> Option<Request> {
+    let (first, rest) = arguments.split_first()?;
+    let window = match (first, number_of(first)) {
+        (_, Some(0.0)) => None,
+        (_, Some(ms)) => {
+            let window = Duration::try_from_secs_f64(ms / 1e3).ok();
+            Some(window.filter(|window| (aggregate::MIN_WINDOW..=aggregate::MAX_WINDOW).contains(window))?)
+        }
+        (OscType::String(text), _) if text == "0" => None,
+        (OscType::String(text), _) => Some(aggregate::window(text)?),
+        _ => return None,
+    };
+    if rest.len() > PATTERNS {
+        return None;
+    }
+    let field = |argument| text(argument)?.parse::<AggregateField>().ok();
+    Some(Request::Aggregate(window, rest.iter().map(field).collect::<Option<_>>()?))
 }
 
 fn text(argument: &OscType) -> Option<String> {
@@ -99,12 +147,48 @@ mod tests {
     }
 
     #[test]
-    fn what_is_fixed_once_the_stream_has_begun_names_its_option() {
-        let why = said("/control/filter", vec![]).unwrap_err().to_string();
-        assert_eq!(
-            why,
-            "/control/filter: this cannot be changed once a replay has begun; start it again with --filter"
+    fn numbers_come_in_any_type_and_only_within_bounds() {
+        let pids = |args| said("/control/pid", args);
+        let numbers = vec![OscType::Int(1), OscType::Float(2.0), OscType::Double(3.0), OscType::Long(4)];
+        assert_eq!(pids(numbers), Ok(Request::Pids(vec![1, 2, 3, 4])));
+        assert_eq!(pids(vec![]), Ok(Request::Pids(vec![])));
+        for wrong in [OscType::Int(0), OscType::Float(1.5), OscType::Long(1 << 40), OscType::String("1".into())] {
+            assert!(pids(vec![wrong.clone()]).is_err(), "{wrong:?}");
+        }
+        assert!(pids(vec![OscType::Int(1); 65]).is_err());
+        assert_eq!(said("/control/names", vec![OscType::Double(1.0)]), Ok(Request::Names(true)));
+    }
+
+    #[test]
+    fn a_window_is_ms_or_what_the_option_takes() {
+        let said = |args| said("/control/aggregate", args);
+        let text = |text: &str| OscType::String(text.to_owned());
+        let window = |ms| Ok(Request::Aggregate(Some(Duration::from_millis(ms)), vec![]));
+        assert_eq!(said(vec![text("0.1s")]), window(100));
+        assert_eq!(said(vec![OscType::Int(50)]), window(50));
+        assert_eq!(said(vec![OscType::Int(0)]), Ok(Request::Aggregate(None, vec![])));
+        assert!(
+            matches!(said(vec![text("50ms"), text("softirq_entry=vec")]), Ok(Request::Aggregate(_, fields)) if fields.len() == 1)
         );
+        for wrong in [
+            vec![],
+            vec![text("soon")],
+            vec![OscType::Float(-1.0)],
+            vec![OscType::Float(f32::NAN)],
+            vec![text("50ms"), text("x")],
+        ] {
+            assert!(said(wrong.clone()).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn a_condition_is_one_line() {
+        let filter = |condition: &str| {
+            said("/control/filter", vec![OscType::String("irq".into()), OscType::String(condition.into())])
+        };
+        assert_eq!(filter(" vec == 1 "), Ok(Request::Filter("irq".into(), "vec == 1".into())));
+        assert_eq!(filter(""), Ok(Request::Filter("irq".into(), String::new())));
+        assert!(filter("vec\n0").is_err() && filter(&"x".repeat(1025)).is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::Switched;
 use crate::tracefs::{EventName, Selection};
 
 /// The events of a stream, each with its switches. An event is heard if it is on, not muted, and among the soloed ones
@@ -19,6 +20,13 @@ impl Switches {
     pub fn new(mut events: Vec<EventName>) -> Switches {
         events.sort();
         Switches { events, ..Switches::default() }
+    }
+
+    /// The same, of which only these are on.
+    pub fn with_on(mut self, on: &[EventName]) -> Switches {
+        let on: BTreeSet<_> = on.iter().collect();
+        self.off = self.events.iter().filter(|event| !on.contains(event)).cloned().collect();
+        self
     }
 
     /// The events that `patterns` mean.
@@ -69,6 +77,16 @@ impl Switches {
     /// These alone; all that are on, if there are none.
     pub fn solo(&mut self, events: Vec<EventName>) {
         self.solo = (!events.is_empty()).then(|| events.into_iter().collect());
+    }
+
+    /// The events that are on.
+    pub fn on(&self) -> BTreeSet<EventName> {
+        self.events.iter().filter(|event| !self.off.contains(*event)).cloned().collect()
+    }
+
+    /// Those that are on, and those that are not heard.
+    pub fn switched(&self) -> Switched {
+        Switched { on: self.on(), silent: self.silent() }
     }
 
     /// The events that are not heard.

@@ -14,7 +14,7 @@ use super::lent;
 use super::request::may_read;
 use super::stale::remove_stale;
 use super::teardown::{PREFIX, instance_path, remove_instance};
-use super::{Answer, Base, Request};
+use super::{Answer, Base, Request, Setting};
 
 /// How long an instance that somebody else has open is tried to be removed before that is said.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -87,8 +87,9 @@ impl Hands {
             Request::Set(instance, setting) => {
                 let (file, text) = setting.control()?;
                 let path = self.made(instance)?.path.join(file);
-                // No truncation, which to `set_event_pid` and its like means "forget all".
-                OpenOptions::new().write(true).open(path)?.write_all(text.as_bytes())?;
+                // To `set_event_pid` and its like truncation means "forget all" (`ftrace_event_set_pid_open`).
+                let forget = *setting == Setting::Everybody;
+                OpenOptions::new().write(true).truncate(forget).open(path)?.write_all(text.as_bytes())?;
                 done
             }
             Request::Holders(inodes) => {

@@ -55,6 +55,8 @@ pub(crate) enum Setting {
     Exclude(Vec<u32>),
     /// Tasks to be let in besides those that are.
     Only(Vec<u32>),
+    /// Every task is let in.
+    Everybody,
     /// The filter of an event.
     Filter(EventName, String),
     /// An event, on or off.
@@ -151,6 +153,7 @@ impl Setting {
             Setting::Cpus(_) => Err(refused()),
             Setting::Exclude(tasks) => at("set_event_notrace_pid", pids(tasks)?),
             Setting::Only(tasks) => at("set_event_pid", pids(tasks)?),
+            Setting::Everybody => at("set_event_pid", String::new()),
             Setting::Filter(event, condition) => Ok((folder(event)?.join("filter"), line(condition)?.to_owned())),
             Setting::Event(event, on) => Ok((folder(event)?.join("enable"), switch(*on))),
             Setting::Group(group, on) => Ok((Path::new("events").join(name(group)?).join("enable"), switch(*on))),
@@ -180,6 +183,7 @@ impl Setting {
             Setting::Cpus(mask) => two("cpus", mask),
             Setting::Exclude(pids) => tasks("exclude", pids),
             Setting::Only(pids) => tasks("only", pids),
+            Setting::Everybody => vec![word("everybody")],
             Setting::Filter(event, condition) => {
                 vec![word("filter"), word(&event.system), word(&event.name), word(condition)]
             }
@@ -210,6 +214,7 @@ impl Setting {
             ["cpus", mask] => Setting::Cpus((*mask).to_owned()),
             ["exclude", pids @ ..] => Setting::Exclude(tasks(pids)?),
             ["only", pids @ ..] => Setting::Only(tasks(pids)?),
+            ["everybody"] => Setting::Everybody,
             ["filter", system, name, condition] => Setting::Filter(event(system, name), (*condition).to_owned()),
             ["event", system, name, switch] => Setting::Event(event(system, name), on(switch)?),
             ["group", group, switch] => Setting::Group((*group).to_owned(), on(switch)?),
@@ -337,6 +342,7 @@ mod tests {
             set(Setting::Cpus("00000001,0000000d".to_owned())),
             set(Setting::Exclude(vec![1, 2])),
             set(Setting::Only(vec![3])),
+            set(Setting::Everybody),
             set(Setting::Filter(event(), "irq > 3 && name != \"x\"".to_owned())),
             set(Setting::Event(event(), false)),
             set(Setting::Group("irq".to_owned(), true)),

@@ -61,25 +61,46 @@ impl FeedbackGuard {
         targets: &[SocketAddr],
         events: impl IntoIterator<Item = &'f EventFormat>,
     ) -> Result<FeedbackGuard, TracefsError> {
-        let mut naming = Vec::new();
-        for format in events.into_iter().filter(|format| format.system == "sched") {
-            let has = |name: &&str| format.field(name).is_some_and(|field| field.size == 4);
-            let fields: Vec<_> = PID_FIELDS.into_iter().filter(has).collect();
-            if !fields.is_empty() {
-                let event = EventName::new(&format.system, &format.name);
-                let condition = instance.condition(&event)?;
-                naming.push(NamingEvent { event, fields, condition });
-            }
-        }
         let targets = targets.to_vec();
         if !targets.is_empty() {
             // A thread that a receiver starts is kept out from its first event, and a pid is given free when it ends.
             instance.follow_forks()?;
         }
         let (inodes, pids) = (BTreeSet::new(), BTreeSet::new());
-        let mut guard = FeedbackGuard { targets, naming, ours: instance.our_tasks(), inodes, pids };
-        guard.name_nobody(instance)?;
+        let mut guard = FeedbackGuard { targets, naming: vec![], ours: instance.our_tasks(), inodes, pids };
+        guard.add(instance, events)?;
         Ok(guard)
+    }
+
+    /// Takes up events that are to be enabled; those that are known already keep what they have.
+    pub(super) fn add<'f>(
+        &mut self,
+        instance: &Instance,
+        events: impl IntoIterator<Item = &'f EventFormat>,
+    ) -> Result<(), TracefsError> {
+        for format in events.into_iter().filter(|format| format.system == "sched") {
+            let has = |name: &&str| format.field(name).is_some_and(|field| field.size == 4);
+            let fields: Vec<_> = PID_FIELDS.into_iter().filter(has).collect();
+            let event = EventName::new(&format.system, &format.name);
+            if !fields.is_empty() && !self.naming.iter().any(|naming| naming.event == event) {
+                let condition = instance.condition(&event)?;
+                self.naming.push(NamingEvent { event, fields, condition });
+            }
+        }
+        self.name_nobody(instance)
+    }
+
+    /// The filter that an event gets where the user wants this one; `None` where it gets nothing of ours.
+    pub(super) fn condition(&self, event: &EventName, user: Option<&str>) -> Option<String> {
+        let naming = self.naming.iter().find(|naming| naming.event == *event)?;
+        Some(condition(user, &naming.fields, &self.tasks()))
+    }
+
+    /// The filter that the user wants of an event from here on.
+    pub(super) fn set_condition(&mut self, event: &EventName, user: Option<&str>) {
+        for naming in self.naming.iter_mut().filter(|naming| naming.event == *event) {
+            naming.condition = user.map(str::to_owned);
+        }
     }
 
     /// Looks who receives, and keeps those out who were not there before. `sockets` are those of now.
@@ -113,10 +134,15 @@ impl FeedbackGuard {
         found
     }
 
+    /// Those whom no filter is to let through.
+    fn tasks(&self) -> BTreeSet<u32> {
+        let receivers = self.pids.iter().flat_map(|pid| tasks_of(*pid)).flatten();
+        self.ours.iter().copied().chain(receivers).take(MOST).collect()
+    }
+
     /// Gives the events that name tasks their filter.
     fn name_nobody(&mut self, instance: &Instance) -> Result<(), TracefsError> {
-        let receivers = self.pids.iter().flat_map(|pid| tasks_of(*pid)).flatten();
-        let tasks: BTreeSet<u32> = self.ours.iter().copied().chain(receivers).take(MOST).collect();
+        let tasks = self.tasks();
         for naming in &self.naming {
             instance.set_condition(&naming.event, &condition(naming.condition.as_deref(), &naming.fields, &tasks))?;
         }

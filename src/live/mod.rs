@@ -12,6 +12,7 @@
 //! A turn reads the rings that have something to their end (`rings.rs`), but no more than [`QUOTA`] sub-buffers of a CPU,
 //! so that a busy CPU cannot starve the others.
 
+mod control;
 mod feed;
 mod feedback;
 pub(crate) mod names;
@@ -35,7 +36,8 @@ use std::time::{Duration, Instant};
 use mio::Interest;
 
 use crate::capture::recording::RecordingError;
-use crate::format::{Abi, Endian, EventFormat, FormatError, HeaderPage};
+use crate::control::udp::Control;
+use crate::format::{Abi, Endian, EventFormat, FormatError, HeaderPage, LongSize};
 use crate::keeper::Keeper;
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateError;
@@ -85,6 +87,8 @@ pub struct LiveOptions {
     pub guard: bool,
     /// A `trace.dat` to be written beside the stream.
     pub record: Option<PathBuf>,
+    /// Who may change it while it runs.
+    pub control: Option<Control>,
 }
 
 /// Why tracing could not begin, or had to end.
@@ -193,7 +197,8 @@ pub fn trace(
         None => Some(StoppedCommand::spawn(&options.command)?),
     };
     let instance = Instance::create(tracefs, Some(&keeper))?;
-    let session = Session::begin(tracefs, &instance, &options, command.as_ref(), outputs, say)?;
+    let control = options.control.take();
+    let session = Session::begin(tracefs, &instance, (&options, control), command.as_ref(), outputs, say)?;
     let result = session.run(command, &options, signals, say);
     // The raw files are closed by now, so that the instance can go.
     instance.close()?;
@@ -206,6 +211,10 @@ struct Session<'a> {
     /// The one that this thread is, and what becomes threads.
     reader: Reader,
     others: Vec<Reader>,
+    /// How many readers there are.
+    readers: usize,
+    long: LongSize,
+    desk: Option<control::Desk>,
     shared: Arc<Shared>,
     record: Option<Record>,
     /// Whether the command, if any, runs.
@@ -240,7 +249,7 @@ impl<'a> Session<'a> {
     fn begin(
         tracefs: &'a Tracefs,
         instance: &'a Instance,
-        options: &LiveOptions,
+        (options, control): (&LiveOptions, Option<Control>),
         command: Option<&StoppedCommand>,
         outputs: Vec<Outputs>,
         say: &mut dyn FnMut(String),
@@ -284,6 +293,10 @@ impl<'a> Session<'a> {
         let formats: Vec<_> = formats.into_iter().map(Arc::new).collect();
         let record = options.record.as_deref().map(|path| Record::begin(tracefs, instance, path)).transpose()?;
         let shared = Shared::new(outputs.len());
+        let desk = control.map(|control| {
+            let on = enabled.events.iter().filter(|event| !hidden.contains(event));
+            control::Desk::new(control, on.cloned(), setup.filters.clone())
+        });
         let rings = reader::deal(instance.open_raw()?, outputs.len());
         let mut readers = Vec::new();
         for (index, (outputs, rings)) in outputs.into_iter().zip(rings).enumerate() {
@@ -306,8 +319,12 @@ impl<'a> Session<'a> {
                 recording: record.as_ref().map(Record::tap),
             })?);
         }
+        let count = readers.len();
         let reader = readers.remove(0);
         Ok(Session {
+            readers: count,
+            long,
+            desk,
             tracefs,
             instance,
             reader,
@@ -332,7 +349,11 @@ impl<'a> Session<'a> {
         mut signals: Signals,
         say: &mut dyn FnMut(String),
     ) -> Result<(Traced, Vec<Outputs>), LiveError> {
-        self.reader.rings.poll.registry().register(&mut signals.pipe, SIGNALS, Interest::READABLE)?;
+        let registry = self.reader.rings.poll.registry();
+        registry.register(&mut signals.pipe, SIGNALS, Interest::READABLE)?;
+        if let Some(desk) = &self.desk {
+            desk.register(registry)?;
+        }
         let wakers: Vec<_> = self.others.iter().map(Reader::waker).collect();
         let mut threads = Vec::new();
         for (index, reader) in std::mem::take(&mut self.others).into_iter().enumerate() {
@@ -430,10 +451,11 @@ impl<'a> Session<'a> {
         // What other machines answer takes its time.
         let mut look = began.checked_add(FIRST_LOOK);
         loop {
-            let due = deadline.map_or(self.window_start + SECOND, |d| d.min(self.window_start + SECOND));
-            let due = look.map_or(due, |look| due.min(look));
+            let ends = [deadline, look, self.told_due()];
+            let due = ends.into_iter().flatten().fold(self.window_start + SECOND, Instant::min);
             let asleep = self.reader.sleep(due)?;
             self.reader.turn(asleep);
+            self.obey(began.elapsed());
             self.record.iter_mut().for_each(Record::flush_if_due);
             if signals.ended() {
                 return Ok(None);
@@ -591,11 +613,14 @@ fn apply(setup: &Setup, instance: &Instance) -> Result<Enabled, TracefsError> {
     }
 }
 
+/// The events of the group `task` that tell of task names.
+const TASK_EVENTS: [&str; 2] = ["task_rename", "task_newtask"];
+
 /// The events that tell of task names, as far as the kernel has them and nobody asked for them anyway.
 ///
 /// The kernel counts what it overwrites without saying of which event: where a ring overflows, what is said to be lost
 /// includes those of these that were overwritten, while what is said to be read never includes them.
 fn hidden_events(tracefs: &Tracefs, asked: &[EventName]) -> Vec<EventName> {
-    let events = ["task_rename", "task_newtask"].map(|name| EventName::new("task", name));
+    let events = TASK_EVENTS.map(|name| EventName::new("task", name));
     events.into_iter().filter(|event| !asked.contains(event) && tracefs.format(event).is_ok()).collect()
 }

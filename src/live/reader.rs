@@ -20,13 +20,16 @@ use super::feed::InstanceFeed;
 use super::pace::{AFTER_SLEEP_NS, BEFORE_WAKE_NS, Pace, Turn, Wait};
 use super::record::Tap;
 use super::rings::Rings;
+use crate::control::Switched;
 use crate::decode::EventTable;
 use crate::format::{EventFormat, EventId, HeaderPage, LongSize};
+use crate::names::Kernel;
+use crate::osc::aggregate::AggregateOptions;
 use crate::osc::timetag;
 use crate::osc::transport::SendCounts;
 use crate::output::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
-use crate::tracefs::{ClockPair, RawBuffer, TraceClock, Tracefs};
+use crate::tracefs::{ClockPair, EventName, RawBuffer, TraceClock, Tracefs};
 
 /// The kernel's byte order: that of this machine.
 type Native = byteorder::NativeEndian;
@@ -41,12 +44,28 @@ pub(super) struct Shared {
     boxes: Vec<Letters>,
 }
 
+/// What every reader is to do differently from here on.
+#[derive(Debug, Clone)]
+pub(super) enum Change {
+    /// There are these events too; with what their numbers are called.
+    Add(Vec<Arc<EventFormat>>, Option<Arc<Kernel>>),
+    /// Which events are heard.
+    Silence(Arc<Switched>),
+    /// Messages a second at most.
+    Rate(Option<u32>),
+    /// Enums and flags are words, or numbers.
+    Names(bool, Option<Arc<Kernel>>),
+    /// Numbers for each window, or events.
+    Aggregate(Option<AggregateOptions>),
+}
+
 /// What the others have to tell one reader.
 #[derive(Default)]
 struct Letters {
-    /// Whether there are names: looked at once a turn.
+    /// Whether there are names or changes: looked at once a turn.
     some: AtomicBool,
     names: Mutex<Vec<(i32, Vec<u8>)>>,
+    changes: Mutex<Vec<Change>>,
     report: Mutex<Report>,
 }
 
@@ -105,6 +124,14 @@ impl Shared {
     pub(super) fn reports_of_others(&self, index: usize) -> Vec<Report> {
         let others = self.boxes.iter().enumerate().filter(|(at, _)| *at != index);
         others.map(|(_, letters)| letters.report.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// Tells all readers but the first, who tells them, to do something differently.
+    pub(super) fn change(&self, change: &Change) {
+        for letters in self.boxes.iter().skip(1) {
+            letters.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change.clone());
+            letters.some.store(true, Ordering::Release);
+        }
     }
 
     /// Tells all but `index` the name of a task.
@@ -311,12 +338,41 @@ impl Reader {
         }
     }
 
-    /// Takes the names that other readers have learned.
+    /// Takes the names that other readers have learned, and what is to be done differently.
     fn read_letters(&mut self) {
         let Some(letters) = self.shared.boxes.get(self.index) else { return };
         if letters.some.swap(false, Ordering::Acquire) {
             for (pid, name) in letters.names.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
                 self.pipeline.name(pid, &name);
+            }
+            let changes = std::mem::take(&mut *letters.changes.lock().unwrap_or_else(PoisonError::into_inner));
+            changes.iter().for_each(|change| self.change(change));
+        }
+    }
+
+    /// Does something differently from here on.
+    pub(super) fn change(&mut self, change: &Change) {
+        let pipeline = &mut self.pipeline;
+        match change {
+            Change::Add(formats, kernel) => {
+                if kernel.is_some() {
+                    pipeline.add_again(kernel.clone());
+                }
+                formats.iter().for_each(|format| pipeline.add(format, false));
+            }
+            Change::Silence(switched) => {
+                pipeline.mute(|format| {
+                    switched.silent.contains(&EventName::new(format.system.as_str(), format.name.as_str()))
+                });
+            }
+            Change::Rate(rate) => pipeline.outputs().set_max_rate(*rate),
+            Change::Names(names, kernel) => {
+                pipeline.outputs().set_names(*names);
+                pipeline.add_again(kernel.clone());
+            }
+            Change::Aggregate(options) => {
+                pipeline.outputs().set_aggregate(options.as_ref());
+                pipeline.add_again(None);
             }
         }
     }

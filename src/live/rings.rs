@@ -62,6 +62,8 @@ pub(super) struct Rings<F> {
     states: Vec<State>,
     due: Vec<usize>,
     busy: usize,
+    /// Whether epoll named something else than a ring.
+    others: bool,
 }
 
 impl<F: Ring> Rings<F> {
@@ -72,7 +74,8 @@ impl<F: Ring> Rings<F> {
         let states: Vec<_> = feeds.iter().map(state).collect();
         let events = Events::with_capacity(states.len() + FIRST_RING);
         let busy = states.len();
-        let mut rings = Rings { poll, events, merge: Merge::new(header, feeds), states, due: Vec::new(), busy };
+        let mut rings =
+            Rings { poll, events, merge: Merge::new(header, feeds), states, due: Vec::new(), busy, others: false };
         for index in 0..rings.states.len() {
             rings.watch(index)?;
         }
@@ -101,7 +104,10 @@ impl<F: Ring> Rings<F> {
         }
         let mut named = false;
         for event in &self.events {
-            let Some(index) = event.token().0.checked_sub(FIRST_RING) else { continue };
+            let Some(index) = event.token().0.checked_sub(FIRST_RING) else {
+                self.others = true;
+                continue;
+            };
             named = true;
             if let Some(state) = self.states.get_mut(index).filter(|state| !state.due) {
                 state.due = true;
@@ -109,6 +115,11 @@ impl<F: Ring> Rings<F> {
             }
         }
         Ok(named)
+    }
+
+    /// Whether epoll has named something else than a ring since this was last asked.
+    pub(super) fn take_others(&mut self) -> bool {
+        std::mem::take(&mut self.others)
     }
 
     /// Lets the next turn read every ring.

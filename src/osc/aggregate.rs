@@ -20,6 +20,21 @@ pub const MAX_WINDOW: Duration = Duration::from_secs(3600);
 /// Windows in a row that are made up for when time has jumped; more are passed over.
 const MAX_CATCH_UP: u64 = 100;
 
+/// A window in words, from [`MIN_WINDOW`] to [`MAX_WINDOW`]: `50ms`, `0.1s`, `2m`.
+pub fn window(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+    let seconds = match unit {
+        "us" => 1e-6,
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return None,
+    };
+    let window = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+    (MIN_WINDOW..=MAX_WINDOW).contains(&window).then_some(window)
+}
+
 /// The field whose numbers are aggregated, for one event: `irq:softirq_entry=vec`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AggregateField {

@@ -69,6 +69,11 @@ impl Messages {
     pub fn options(&self) -> &MessageOptions {
         &self.options
     }
+
+    /// Whether enums and flags are words, of the events that are added from here on.
+    pub fn set_names(&mut self, names: bool) {
+        self.options.names = names;
+    }
 }
 
 /// When and where an event happened, as its message says it.
@@ -168,6 +173,23 @@ impl Stream {
         self.thinned_before = self.thinned();
         self.thinner = max_rate.map(Thinner::new);
         self.all = max_rate.is_none() && self.aggregator.is_none();
+    }
+
+    /// Sends numbers for each window instead of events from here on; `None`: events. The events must be
+    /// [added](Stream::add) again. What the last window holds goes out.
+    pub fn set_aggregate(&mut self, options: Option<AggregateOptions>) {
+        if let Some(aggregator) = &mut self.aggregator {
+            let mut rest = Vec::new();
+            aggregator.close(&mut |message| rest.push(message));
+            rest.into_iter().for_each(|message| self.about(message));
+        }
+        self.aggregator = options.map(|options| Aggregator::new(options, &self.messages.options.prefix));
+        self.all = self.thinner.is_none() && self.aggregator.is_none();
+    }
+
+    /// Sends enums and flags as words, or as numbers. The events must be [added](Stream::add) again.
+    pub fn set_names(&mut self, names: bool) {
+        self.messages.set_names(names);
     }
 
     /// Whether it has what is to be heard beside the messages.

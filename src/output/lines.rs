@@ -64,6 +64,10 @@ impl Lines {
         self.failed = self.failed.or(self.out.flush().err().map(|error| error.kind()));
     }
 
+    pub(super) fn set_names(&mut self, names: bool) {
+        self.messages.set_names(names);
+    }
+
     pub(super) fn options(&self) -> &MessageOptions {
         self.messages.options()
     }

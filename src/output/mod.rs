@@ -19,7 +19,7 @@ use crate::format::{EventFormat, EventId};
 use crate::names::Kernel;
 use crate::osc::EncodeError;
 use crate::osc::about::Stat;
-use crate::osc::aggregate::AggregateError;
+use crate::osc::aggregate::{AggregateError, AggregateOptions};
 use crate::osc::stream::{Moment, Stream};
 use crate::osc::transport::{SendCounts, Transport};
 use crate::ring::Record;
@@ -129,6 +129,19 @@ impl Outputs {
     pub fn set_max_rate(&mut self, max_rate: Option<u32>) {
         self.streams.iter_mut().for_each(|stream| stream.set_max_rate(max_rate));
         self.text.iter_mut().for_each(|text| text.set_max_rate(max_rate));
+    }
+
+    /// Sends numbers for each window instead of events from here on; `None`: events. The pipeline must
+    /// [add](crate::pipeline::Pipeline::add_again) all events again.
+    pub fn set_aggregate(&mut self, options: Option<&AggregateOptions>) {
+        self.streams.iter_mut().for_each(|stream| stream.set_aggregate(options.cloned()));
+    }
+
+    /// Says enums and flags as words, or as numbers. The pipeline must [add](crate::pipeline::Pipeline::add_again) all
+    /// events again.
+    pub fn set_names(&mut self, names: bool) {
+        self.streams.iter_mut().for_each(|stream| stream.set_names(names));
+        self.lines.iter_mut().for_each(|lines| lines.set_names(names));
     }
 
     /// Checks what the options ask of single events against the events there are.

@@ -297,11 +297,27 @@ impl Instance {
     /// # Errors
     /// [`TracefsError::NoSuchProcess`], or [`TracefsError::PidNamespace`] where the kernel's pids cannot be known.
     pub fn only_processes(&self, pids: &[u32]) -> Result<(), TracefsError> {
+        self.set_tasks("set_event_pid", self.threads_of(pids)?, Setting::Only)
+    }
+
+    /// The same, but those let in already are not any more. With no process all are let in. For a moment all are in
+    /// either case: recording should be off.
+    ///
+    /// # Errors
+    /// As [`only_processes`](Instance::only_processes); then nothing has changed.
+    pub fn only_these_processes(&self, pids: &[u32]) -> Result<(), TracefsError> {
+        let threads = self.threads_of(pids)?;
+        self.set("set_event_pid", Setting::Everybody)?;
+        self.set_tasks("set_event_pid", threads, Setting::Only)
+    }
+
+    /// The threads that these processes have now, as the kernel numbers them.
+    fn threads_of(&self, pids: &[u32]) -> Result<Vec<u32>, TracefsError> {
         let mut tids = Vec::new();
         for pid in pids {
             tids.extend(self.pids.kernel_tasks(*pid)?);
         }
-        self.set_tasks("set_event_pid", tids, Setting::Only)
+        Ok(tids)
     }
 
     fn set_tasks(
@@ -352,20 +368,26 @@ impl Instance {
     pub fn set_filter(&self, filter: &EventFilter, selected: &[EventName]) -> Result<(), TracefsError> {
         let events = filter.events.resolve(selected);
         let events = events.map_err(|_| TracefsError::FilterUnmatched(filter.text.clone()))?.events;
-        for event in events {
+        events.iter().try_for_each(|event| self.replace_filter(event, Some(&filter.condition)))
+    }
+
+    /// Gives an event this filter instead of the one it has; `None`: no filter.
+    ///
+    /// # Errors
+    /// [`TracefsError::FilterRefused`] with the kernel's words; then the event has no filter that holds.
+    pub fn replace_filter(&self, event: &EventName, condition: Option<&str>) -> Result<(), TracefsError> {
+        // `apply_event_filter`: "0" takes the filter away.
+        let condition = condition.unwrap_or("0").to_owned();
+        self.change(Setting::Filter(event.clone(), condition)).map_err(|e| {
             let file = event.folder().join("filter");
-            let path = self.path.join(&file);
-            if let Err(e) = self.change(Setting::Filter(event.clone(), filter.condition.clone())) {
-                if e.raw_os_error() != Some(libc::EINVAL) {
-                    return Err(TracefsError::io("write", &path, e));
-                }
-                // After a refusal the file holds the condition, a caret and the reason (`append_filter_err`).
-                let said = self.read(&file).unwrap_or_default();
-                let kernel = if said.contains("parse_error") { said.trim_end().to_string() } else { self.last_error() };
-                return Err(TracefsError::FilterRefused { event, kernel });
+            if e.raw_os_error() != Some(libc::EINVAL) {
+                return TracefsError::io("write", &self.path.join(file), e);
             }
-        }
-        Ok(())
+            // After a refusal the file holds the condition, a caret and the reason (`append_filter_err`).
+            let said = self.read(&file).unwrap_or_default();
+            let kernel = if said.contains("parse_error") { said.trim_end().to_string() } else { self.last_error() };
+            TracefsError::FilterRefused { event: event.clone(), kernel }
+        })
     }
 
     /// The condition of an event's filter, `None` where it has none.

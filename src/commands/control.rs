@@ -1,0 +1,55 @@
+//! `--control`: where commands are taken, and what they can ask for.
+
+use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
+
+use anyhow::{Context, Result};
+
+use super::{Usage, send};
+use crate::cli::SendArgs;
+use crate::control::desk::Settings;
+use crate::control::switches::Switches;
+use crate::control::udp::Control;
+use crate::terminal;
+use crate::tracefs::{EventFilter, EventName};
+
+/// Takes commands at `[HOST:]PORT` for a stream of these events; a bare port is this machine's alone.
+pub fn open(at: &str, prefix: &str, switches: Switches, settings: Settings) -> Result<Control> {
+    let usage = || Usage(format!("--control {at:?} is no UDP port and no HOST:PORT: write 9000, or 0.0.0.0:9000"));
+    let address = match at.parse::<u16>() {
+        Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        Err(_) => at.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(usage)?,
+    };
+    let what = if settings.live { "what is traced" } else { "this replay" };
+    let control = Control::open(address, prefix, switches, settings);
+    let control = control.with_context(|| format!("cannot take commands at {address}"))?;
+    let address = control.address().context("cannot take commands")?;
+    if !address.ip().is_loopback() {
+        terminal::warn(format_args!("whoever can reach UDP {address} can control {what}"));
+    }
+    terminal::say(format_args!("takes commands at UDP {address}: {prefix}/control/…"));
+    Ok(control)
+}
+
+/// What the options say of that which can be changed. `filters` are for some of `events`.
+pub fn settings(
+    args: &SendArgs,
+    live: bool,
+    pids: &[u32],
+    filters: &[EventFilter],
+    events: &[EventName],
+) -> Result<Settings> {
+    let of = |filter: &EventFilter| {
+        let events = filter.events().resolve(events).map(|selected| selected.events).unwrap_or_default();
+        let condition = filter.condition().to_owned();
+        events.into_iter().map(move |event| (event, condition.clone()))
+    };
+    Ok(Settings {
+        live,
+        typed: args.raw,
+        rate: args.max_rate,
+        pids: pids.to_vec(),
+        aggregate: send::aggregate(args)?,
+        names: args.form.names,
+        filters: filters.iter().flat_map(of).collect(),
+    })
+}

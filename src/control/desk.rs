@@ -1,0 +1,475 @@
+//! What is decided without a socket: datagrams in, commands and answers out.
+//!
+//! What was said in one look at the socket is coalesced: tracefs is slow, and of ten positions of a slider the last one
+//! counts. A message is answered when what it asks for has been done, or was refused.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rosc::{OscMessage, OscPacket, OscType, encoder};
+
+use super::request::{Request, request};
+use super::switches::Switches;
+use super::{Command, PREFIX, Refused, State};
+use crate::osc::aggregate::AggregateOptions;
+use crate::osc::packet::take_apart;
+use crate::tracefs::EventName;
+
+/// Messages obeyed of a datagram, and commands that wait.
+const MESSAGES: usize = 64;
+const COMMANDS: usize = 256;
+/// For how long a sender is told the state.
+const LEASE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+/// How many senders are told the state.
+const LISTENERS: usize = 16;
+/// The bytes of names in one answer to a query: a datagram that no network splits.
+const NAMES: usize = 1200;
+/// How many filters are kept in mind.
+const FILTERS: usize = 256;
+
+/// What the options said, as far as it can be changed and asked for.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Settings {
+    /// Whether it is live: then there is no pace and no position.
+    pub live: bool,
+    /// Whether there are typed messages, which alone can have names and be aggregated.
+    pub typed: bool,
+    /// The cap on messages a second, where all receivers have the same.
+    pub rate: Option<u32>,
+    /// The processes.
+    pub pids: Vec<u32>,
+    /// The window and the fields.
+    pub aggregate: Option<AggregateOptions>,
+    /// Whether enums and flags are words.
+    pub names: bool,
+    /// Conditions by event.
+    pub filters: BTreeMap<EventName, String>,
+}
+
+/// Somebody who is told the state.
+#[derive(Debug)]
+struct Listener {
+    address: SocketAddr,
+    until: Instant,
+}
+
+/// Somebody who waits for an answer.
+#[derive(Debug)]
+struct Asker {
+    from: SocketAddr,
+    /// The message's address.
+    address: String,
+    /// The events that it would turn on.
+    events: Vec<EventName>,
+}
+
+/// A command that waits, and who asked for it.
+#[derive(Debug)]
+struct Waiting {
+    command: Command,
+    askers: Vec<Asker>,
+}
+
+/// See the [module](self).
+#[derive(Debug)]
+pub struct Desk {
+    prefix: String,
+    switches: Switches,
+    settings: Settings,
+    /// How many events are not heard.
+    silent: usize,
+    state: Option<State>,
+    told: Option<(Instant, State, usize)>,
+    listeners: Vec<Listener>,
+    /// Somebody is to be told the state at once.
+    joined: bool,
+    waiting: VecDeque<Waiting>,
+    /// What is being done.
+    doing: Option<Waiting>,
+}
+
+impl Desk {
+    /// For a stream of these events.
+    pub fn new(prefix: &str, switches: Switches, settings: Settings) -> Desk {
+        Desk {
+            prefix: prefix.to_owned(),
+            silent: switches.silent().len(),
+            switches,
+            settings,
+            state: None,
+            told: None,
+            listeners: vec![],
+            joined: false,
+            waiting: VecDeque::new(),
+            doing: None,
+        }
+    }
+
+    /// Takes a datagram. Returns the answers to its sender that can be given at once.
+    pub fn datagram(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) -> Vec<Vec<u8>> {
+        let mut messages = Vec::new();
+        take_apart(datagram, &mut |part| {
+            // What is no OSC is not answered: two programs could go on so for ever.
+            if let Ok((message, _)) = part
+                && messages.len() < MESSAGES
+            {
+                messages.push(message);
+            }
+        });
+        let mut answers = Vec::new();
+        for message in messages {
+            let Some(word) = message.addr.strip_prefix(&self.prefix).filter(|rest| rest.starts_with(PREFIX)) else {
+                let why = format!("control messages begin with {}{PREFIX}", self.prefix);
+                answers.push(self.error(&message.addr, why));
+                continue;
+            };
+            if matches!(word, "/control/ok" | "/control/error") {
+                continue;
+            }
+            let asked = OscMessage { addr: word.to_owned(), args: message.args };
+            // Its sentence begins with the address, here without the prefix.
+            let done = request(&asked).map_err(|error| format!("{}{error}", self.prefix));
+            match done.and_then(|request| self.obey(request, (from, &message.addr), now, &mut answers)) {
+                Ok(true) => answers.push(self.ok(&message.addr)),
+                // Answered when it is done.
+                Ok(false) => {}
+                Err(why) => answers.push(self.error(&message.addr, why)),
+            }
+        }
+        answers
+    }
+
+    /// What is to be done next, if there is something; what became of it is to be [answered](Desk::answer).
+    pub fn command(&mut self) -> Option<Command> {
+        self.doing = self.waiting.pop_front();
+        self.doing.as_ref().map(|doing| doing.command.clone())
+    }
+
+    /// What became of the last command. Returns the answers, each with whom it is for.
+    pub fn answer(&mut self, done: Result<(), Refused>) -> Vec<(SocketAddr, Vec<u8>)> {
+        let Some(Waiting { command, askers }) = self.doing.take() else { return vec![] };
+        let refused = done.err();
+        match &refused {
+            None => self.note(command),
+            Some(refused) => {
+                self.switches.disable(refused.events.clone());
+                self.silent = self.switches.silent().len();
+            }
+        }
+        let answer = |asker: Asker| {
+            let concerned = |refused: &&Refused| {
+                refused.events.is_empty() || refused.events.iter().any(|event| asker.events.contains(event))
+            };
+            let message = match refused.as_ref().filter(concerned) {
+                None => self.ok(&asker.address),
+                Some(refused) => self.error(&asker.address, refused.why.clone()),
+            };
+            (asker.from, message)
+        };
+        askers.into_iter().map(answer).collect()
+    }
+
+    /// Keeps in mind what holds now.
+    fn note(&mut self, command: Command) {
+        match command {
+            Command::Rate(rate) => self.settings.rate = Some(rate.unwrap_or(0)),
+            Command::Pids(pids) => self.settings.pids = pids,
+            Command::Aggregate(aggregate) => self.settings.aggregate = aggregate,
+            Command::Names(names) => self.settings.names = names,
+            Command::Filter(events, condition) => {
+                for event in events {
+                    match &condition {
+                        Some(condition) if self.settings.filters.len() < FILTERS => {
+                            self.settings.filters.insert(event, condition.clone());
+                        }
+                        _ => drop(self.settings.filters.remove(&event)),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Takes a request. Whether it is done; else it waits to be.
+    fn obey(
+        &mut self,
+        request: Request,
+        (from, address): (SocketAddr, &str),
+        now: Instant,
+        answers: &mut Vec<Vec<u8>>,
+    ) -> Result<bool, String> {
+        let mut events = Vec::new();
+        let command = match request {
+            Request::Notify(on) => return self.notify(on, from, now).map(|()| true),
+            Request::Query(what) => return self.query(&what, answers).map(|()| true),
+            Request::Do(command) => {
+                self.check(&command)?;
+                command
+            }
+            Request::Filter(pattern, condition) => {
+                Command::Filter(self.switches.find(&[pattern])?, Some(condition).filter(|text| !text.is_empty()))
+            }
+            Request::Pids(pids) => Command::Pids(pids),
+            Request::Aggregate(..) | Request::Names(_) if !self.settings.typed => {
+                return Err("text has neither names nor aggregates; start it again with --raw".to_owned());
+            }
+            Request::Aggregate(window, fields) => Command::Aggregate(window.map(|window| {
+                let events_too = self.settings.aggregate.as_ref().is_some_and(|options| options.events_too);
+                AggregateOptions { window, fields, events_too }
+            })),
+            Request::Names(names) => Command::Names(names),
+            Request::Enable(patterns) => {
+                events = self.switches.find(&patterns)?;
+                self.switches.enable(events.clone());
+                self.switch()
+            }
+            Request::Disable(patterns) => {
+                self.switches.disable(self.switches.find(&patterns)?);
+                self.switch()
+            }
+            Request::Mute(patterns) => {
+                self.switches.mute(self.switches.find(&patterns)?);
+                self.switch()
+            }
+            Request::Solo(patterns) => {
+                self.switches.solo(self.switches.find(&patterns)?);
+                self.switch()
+            }
+            Request::Hush => {
+                self.switches.hush();
+                self.switch()
+            }
+        };
+        let mut askers = vec![Asker { from, address: address.to_owned(), events }];
+        if let Some(at) = self.waiting.iter().position(|waiting| waiting.command.gives_way_to(&command))
+            && let Some(before) = self.waiting.remove(at)
+        {
+            askers.splice(0..0, before.askers);
+        }
+        if self.waiting.len() >= COMMANDS {
+            return Err("too much at once; say it again".to_owned());
+        }
+        self.waiting.push_back(Waiting { command, askers });
+        Ok(false)
+    }
+
+    fn switch(&mut self) -> Command {
+        let switched = self.switches.switched();
+        self.silent = switched.silent.len();
+        Command::Switch(Arc::new(switched))
+    }
+
+    /// Whether a command is one for this stream.
+    fn check(&self, command: &Command) -> Result<(), String> {
+        match command {
+            Command::Speed(_) | Command::Seek(_) | Command::Loop(_) if self.settings.live => {
+                Err("the kernel has no other pace and no other time; record it and replay that".to_owned())
+            }
+            Command::Speed(_) if self.state.is_some_and(|state| state.speed == 0.0) => {
+                Err("a replay as fast as possible has no pace; start it with another --speed than max".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn notify(&mut self, on: bool, address: SocketAddr, now: Instant) -> Result<(), String> {
+        self.listeners.retain(|listener| listener.address != address && listener.until > now);
+        if on {
+            if self.listeners.len() >= LISTENERS {
+                return Err(format!("{LISTENERS} others are told the state already; try again in a minute"));
+            }
+            self.listeners.push(Listener { address, until: now + LEASE });
+            self.joined = true;
+        }
+        Ok(())
+    }
+
+    /// When the state is to be told though it did not change.
+    pub fn due(&self) -> Option<Instant> {
+        let (told, ..) = self.told.filter(|_| !self.listeners.is_empty())?;
+        Some(told + SECOND)
+    }
+
+    /// How the stream stands. Returns what is to be told to whom: if that is news, or a second old.
+    pub fn state(&mut self, state: &State, now: Instant) -> Option<(Vec<u8>, Vec<SocketAddr>)> {
+        self.state = Some(*state);
+        if self.listeners.is_empty() {
+            self.told = None;
+            return None;
+        }
+        let silent = self.silent;
+        let news = std::mem::take(&mut self.joined)
+            || self.told.is_none_or(|(at, told, muted)| {
+                now.duration_since(at) >= SECOND
+                    || muted != silent
+                    || State { at: 0, ..told } != State { at: 0, ..*state }
+            });
+        if !news {
+            return None;
+        }
+        self.told = Some((now, *state, silent));
+        self.listeners.retain(|listener| listener.until > now);
+        let message = self.message("state", self.state_arguments(state));
+        Some((message, self.listeners.iter().map(|listener| listener.address).collect()))
+    }
+
+    fn query(&self, what: &str, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
+        let state = self.state.unwrap_or_default();
+        let int = |number: u32| OscType::Int(i32::try_from(number).unwrap_or(i32::MAX));
+        let values = match what {
+            "at" => vec![OscType::Float((state.at as f64 / 1e9) as f32)],
+            "length" => vec![OscType::Float((state.length as f64 / 1e9) as f32)],
+            "speed" => vec![OscType::Float(state.speed as f32)],
+            "paused" => vec![OscType::Int(i32::from(state.paused))],
+            "loop" => vec![OscType::Int(i32::from(state.repeat))],
+            "names" => vec![OscType::Int(i32::from(self.settings.names))],
+            "pid" => self.settings.pids.iter().map(|pid| int(*pid)).collect(),
+            "rate" => match self.settings.rate {
+                Some(rate) => vec![int(rate)],
+                None => return Err("each receiver has the cap of its kind (--for); none holds for all".to_owned()),
+            },
+            "aggregate" => {
+                let window = self.settings.aggregate.as_ref().map_or(0.0, |options| options.window.as_secs_f64());
+                vec![OscType::Float((window * 1e3) as f32)]
+            }
+            "filter" => {
+                for (event, condition) in &self.settings.filters {
+                    let words = [what.to_owned(), event.to_string(), condition.clone()];
+                    answers.push(self.message("value", words.map(OscType::String).to_vec()));
+                }
+                return Ok(());
+            }
+            _ => return self.list(what, answers),
+        };
+        let name = OscType::String(what.to_owned());
+        answers.push(self.message("value", std::iter::once(name).chain(values).collect()));
+        Ok(())
+    }
+
+    /// Answers with the events that a pattern means.
+    fn list(&self, pattern: &str, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
+        let (mut names, mut bytes) = (Vec::new(), 0);
+        for event in self.switches.find(&[pattern.to_owned()])? {
+            let name = event.to_string();
+            bytes += name.len() + 8;
+            names.push(OscType::String(name));
+            if bytes >= NAMES {
+                answers.push(self.message("events", std::mem::take(&mut names)));
+                bytes = 0;
+            }
+        }
+        if !names.is_empty() {
+            answers.push(self.message("events", names));
+        }
+        Ok(())
+    }
+
+    /// `at`, `length` in s, `speed`, `paused`, `loop`, events on: types that every receiver takes.
+    fn state_arguments(&self, state: &State) -> Vec<OscType> {
+        let seconds = |ns: u64| OscType::Float((ns as f64 / 1e9) as f32);
+        let heard = self.switches.len().saturating_sub(self.silent);
+        vec![
+            seconds(state.at),
+            seconds(state.length),
+            OscType::Float(state.speed as f32),
+            OscType::Int(i32::from(state.paused)),
+            OscType::Int(i32::from(state.repeat)),
+            OscType::Int(i32::try_from(heard).unwrap_or(i32::MAX)),
+        ]
+    }
+
+    fn ok(&self, address: &str) -> Vec<u8> {
+        self.message("ok", vec![OscType::String(address.to_owned())])
+    }
+
+    fn error(&self, address: &str, why: String) -> Vec<u8> {
+        let address = address.chars().take(80).collect();
+        // Patterns are quoted in it.
+        let why = why.chars().take(500).collect();
+        self.message("error", vec![OscType::String(address), OscType::String(why)])
+    }
+
+    fn message(&self, word: &str, args: Vec<OscType>) -> Vec<u8> {
+        let message = OscMessage { addr: format!("{}{PREFIX}{word}", self.prefix), args };
+        // rosc fails on time tags and bundles alone.
+        encoder::encode(&OscPacket::Message(message)).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn desk(on: &[&str]) -> Desk {
+        let events = ["irq:softirq_entry", "irq:softirq_exit", "sched:sched_switch"];
+        let name = |text: &&str| text.split_once(':').map(|(system, name)| EventName::new(system, name)).unwrap();
+        let switches = Switches::new(events.iter().map(name).collect());
+        let on: Vec<_> = on.iter().map(name).collect();
+        Desk::new("/ftrace", switches.with_on(&on), Settings { live: true, typed: true, ..Settings::default() })
+    }
+
+    fn say(desk: &mut Desk, port: u16, word: &str, args: &[&str]) -> Vec<Vec<u8>> {
+        let args = args.iter().map(|text| OscType::String((*text).to_owned())).collect();
+        let message = OscMessage { addr: format!("/ftrace/control/{word}"), args };
+        let bytes = encoder::encode(&OscPacket::Message(message)).unwrap();
+        desk.datagram(&bytes, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Instant::now())
+    }
+
+    fn texts(answer: &[u8]) -> Vec<String> {
+        let mut texts = vec![];
+        take_apart(answer, &mut |part| {
+            let message = part.unwrap().0;
+            texts.push(message.addr);
+            texts.extend(message.args.into_iter().filter_map(|argument| argument.string()));
+        });
+        texts
+    }
+
+    #[test]
+    fn what_is_said_in_one_look_is_one_command_and_each_is_answered_by_what_became_of_its_own() {
+        let mut desk = desk(&["sched:sched_switch"]);
+        assert!(say(&mut desk, 1, "enable", &["softirq_entry"]).is_empty(), "answered when it is done");
+        assert!(say(&mut desk, 2, "enable", &["softirq_exit"]).is_empty());
+        assert!(say(&mut desk, 3, "mute", &["sched"]).is_empty());
+        let Some(Command::Switch(switched)) = desk.command() else { panic!("one command") };
+        assert_eq!((switched.on.len(), switched.silent.len()), (3, 1));
+        let refused = Refused { why: "no".to_owned(), events: vec![EventName::new("irq", "softirq_exit")] };
+        let answers = desk.answer(Err(refused));
+        let said: Vec<_> = answers.iter().map(|(to, answer)| (to.port(), texts(answer))).collect();
+        let word = |word: &str| format!("/ftrace/control/{word}");
+        assert_eq!(said[0], (1, vec![word("ok"), word("enable")]));
+        assert_eq!(said[1], (2, vec![word("error"), word("enable"), "no".to_owned()]));
+        assert_eq!(said[2], (3, vec![word("ok"), word("mute")]));
+        assert!(desk.command().is_none());
+        // What was refused is off.
+        say(&mut desk, 1, "mute", &[]);
+        let Some(Command::Switch(switched)) = desk.command() else { panic!("a command") };
+        assert_eq!(switched.silent.iter().map(ToString::to_string).collect::<Vec<_>>(), ["irq:softirq_exit"]);
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_said_to_be_too_much() {
+        let mut desk = desk(&[]);
+        let conditions: Vec<_> = (0..3).map(|n| format!("vec == {n}")).collect();
+        for condition in &conditions {
+            assert!(say(&mut desk, 1, "filter", &["softirq_entry", condition]).is_empty());
+        }
+        let Some(Command::Filter(events, condition)) = desk.command() else { panic!("a filter") };
+        assert_eq!((events.len(), condition.as_deref()), (1, Some("vec == 2")), "of the same events the last");
+        assert_eq!(desk.answer(Ok(())).len(), 3);
+        assert!(desk.command().is_none());
+        let answers = say(&mut desk, 1, "query", &["filter"]);
+        assert_eq!(texts(&answers[0])[1..], ["filter", "irq:softirq_entry", "vec == 2"]);
+        for word in ["speed", "seek", "loop"] {
+            let message = OscMessage { addr: format!("/ftrace/control/{word}"), args: vec![OscType::Int(1)] };
+            let bytes = encoder::encode(&OscPacket::Message(message)).unwrap();
+            let answers = desk.datagram(&bytes, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Instant::now());
+            assert!(texts(&answers[0])[0].ends_with("error"), "{word} live");
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! Commands to a running trace: what reaches the kernel goes through the instance, so by the keeper; the rest is told to
+//! every reader.
+//!
+//! The order is that of [`Setup::apply`](crate::tracefs::Setup::apply): an event's format is known to every reader, and its
+//! filter set, before the kernel writes its first record.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::unix::SourceFd;
+use mio::{Interest, Registry, Token};
+
+use super::reader::Change;
+use super::{Session, TASK_EVENTS, names};
+use crate::control::udp::Control;
+use crate::control::{Command, Refused, State, Switched};
+use crate::format::EventFormat;
+use crate::names::Kernel;
+use crate::osc::aggregate::AggregateOptions;
+use crate::tracefs::{EventFilter, EventName, TracefsError};
+
+/// The socket's place in the poll.
+const TOKEN: Token = Token(3);
+
+/// What can be changed while it runs, and how it stands.
+pub(super) struct Desk {
+    control: Control,
+    /// The events that are on in the kernel, the hidden ones left out.
+    on: BTreeSet<EventName>,
+    /// Filters of the options: an event that is turned on later has them too.
+    filters: Vec<EventFilter>,
+    paused: bool,
+}
+
+impl Desk {
+    /// Takes commands of `control`, with these events on.
+    pub(super) fn new(control: Control, on: impl Iterator<Item = EventName>, filters: Vec<EventFilter>) -> Desk {
+        Desk { control, on: on.collect(), filters, paused: false }
+    }
+
+    /// Wakes the poll when somebody says something.
+    pub(super) fn register(&self, registry: &Registry) -> io::Result<()> {
+        registry.register(&mut SourceFd(&self.control.as_raw_fd()), TOKEN, Interest::READABLE)
+    }
+}
+
+impl Session<'_> {
+    /// When there is something to be taken or told, whatever happens.
+    pub(super) fn told_due(&self) -> Option<Instant> {
+        self.desk.as_ref()?.control.due()
+    }
+
+    /// Carries out what it is told, and tells how it stands.
+    pub(super) fn obey(&mut self, since_began: Duration) {
+        let Some(mut desk) = self.desk.take() else { return };
+        if self.reader.rings.take_others() {
+            desk.control.look();
+        }
+        while let Some(command) = desk.control.command() {
+            // What happened before it was said is heard as it was before.
+            let _ = self.reader.rings.look();
+            self.reader.turn(0..0);
+            let done = self.carry_out(command, &mut desk);
+            desk.control.answer(done);
+        }
+        let at = u64::try_from(since_began.as_nanos()).unwrap_or(u64::MAX);
+        desk.control.tell(&State { at, length: 0, speed: 1.0, paused: desk.paused, repeat: false });
+        self.desk = Some(desk);
+    }
+
+    fn carry_out(&mut self, command: Command, desk: &mut Desk) -> Result<(), Refused> {
+        match command {
+            Command::Pause => {
+                self.instance.stop()?;
+                desk.paused = true;
+            }
+            Command::Resume => {
+                self.instance.start()?;
+                desk.paused = false;
+            }
+            // The desk has refused them: the kernel has its own time.
+            Command::Speed(_) | Command::Seek(_) | Command::Loop(_) => {}
+            Command::Rate(rate) => self.change(&Change::Rate(rate.map(|rate| rate.div_ceil(self.readers as u32)))),
+            Command::Switch(switched) => return self.switch(&switched, desk),
+            Command::Filter(events, condition) => self.filter(&events, condition.as_deref())?,
+            Command::Pids(pids) => self.only(&pids, desk)?,
+            Command::Aggregate(options) => self.aggregate(options)?,
+            Command::Names(names) => {
+                // Which names are needed, the outputs know once they are to say them.
+                self.reader.pipeline.outputs().set_names(names);
+                let kernel = names.then(|| self.kernel_for(&[]));
+                self.change(&Change::Names(names, kernel));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells every reader.
+    fn change(&mut self, change: &Change) {
+        self.shared.change(change);
+        self.reader.change(change);
+    }
+
+    /// Turns events on and off in the kernel, and tells the readers which are heard.
+    fn switch(&mut self, switched: &Arc<Switched>, desk: &mut Desk) -> Result<(), Refused> {
+        let more: Vec<_> = switched.on.difference(&desk.on).cloned().collect();
+        let fewer: Vec<_> = desk.on.difference(&switched.on).cloned().collect();
+        let mut refused = Refused::default();
+        let mut formats = Vec::new();
+        for event in &more {
+            match self.tracefs.format(event).map(|text| EventFormat::parse(&event.system, &text, self.long)) {
+                Ok(Ok(format)) => formats.push(Arc::new(format)),
+                Ok(Err(error)) => refuse(&mut refused, event, &error),
+                Err(error) => refuse(&mut refused, event, &error),
+            }
+        }
+        // Muted before they begin, where they are to be.
+        let kernel = self.says_names().then(|| self.kernel_for(&formats));
+        if !formats.is_empty() {
+            self.change(&Change::Add(formats.clone(), kernel));
+        }
+        self.change(&Change::Silence(switched.clone()));
+        let mut enable: Vec<_> = formats.iter().map(|format| EventName::new(&format.system, &format.name)).collect();
+        if let Some(feedback) = &mut self.feedback {
+            feedback.add(self.instance, formats.iter().map(|format| &**format))?;
+        }
+        for filter in &desk.filters {
+            let conditions = filter.events().resolve(&enable).map(|selected| selected.events).unwrap_or_default();
+            if !conditions.is_empty() {
+                self.filter(&conditions, Some(filter.condition()))?;
+            }
+        }
+        enable.retain(|event| !is_kept(event));
+        match self.instance.enable(&enable) {
+            Ok(enabled) => enabled.failures.iter().for_each(|failure| {
+                refuse(&mut refused, &failure.event, failure);
+            }),
+            Err(TracefsError::NothingEnabled(why)) => {
+                refused.why = why.join("; ");
+                refused.events.append(&mut enable);
+            }
+            Err(error) => return Err(error.into()),
+        }
+        for event in &fewer {
+            if is_kept(event) {
+                continue;
+            }
+            self.instance.disable(event)?;
+        }
+        desk.on = switched.on.difference(&refused.events.iter().cloned().collect()).cloned().collect();
+        if refused.events.is_empty() { Ok(()) } else { Err(refused) }
+    }
+
+    /// Gives events another filter; if one of them refuses it, all keep theirs.
+    fn filter(&mut self, events: &[EventName], condition: Option<&str>) -> Result<(), Refused> {
+        let before = events.iter().map(|event| self.instance.condition(event)).collect::<Result<Vec<_>, _>>()?;
+        let mut done = Ok(());
+        for event in events {
+            let ours = self.feedback.as_ref().and_then(|feedback| feedback.condition(event, condition));
+            done = self.instance.replace_filter(event, ours.as_deref().or(condition));
+            if done.is_err() {
+                break;
+            }
+        }
+        match done {
+            Ok(()) => {
+                let mut feedback = self.feedback.as_mut();
+                events
+                    .iter()
+                    .for_each(|event| feedback.iter_mut().for_each(|guard| guard.set_condition(event, condition)));
+                Ok(())
+            }
+            Err(error) => {
+                for (event, condition) in events.iter().zip(before) {
+                    // A refusal takes away the filter that was there (`apply_event_filter`).
+                    let _ = self.instance.replace_filter(event, condition.as_deref());
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Traces these processes alone, with what they start; all, if there are none.
+    fn only(&mut self, pids: &[u32], desk: &Desk) -> Result<(), TracefsError> {
+        if !pids.is_empty() {
+            self.instance.follow_forks()?;
+        }
+        // The list can only be emptied and then filled: between, all would be let in.
+        self.instance.stop()?;
+        let done = self.instance.only_these_processes(pids);
+        if !desk.paused {
+            self.instance.start()?;
+        }
+        done
+    }
+
+    fn aggregate(&mut self, options: Option<AggregateOptions>) -> Result<(), Refused> {
+        if let Some(options) = &options {
+            let formats: Vec<_> = self.reader.pipeline.event_counts().map(|(format, _)| format.clone()).collect();
+            options.fields.iter().try_for_each(|field| field.check(formats.iter().map(|format| &**format)))?;
+        }
+        self.change(&Change::Aggregate(options));
+        Ok(())
+    }
+
+    fn says_names(&mut self) -> bool {
+        self.reader.pipeline.outputs().says_names()
+    }
+
+    /// The kernel's names, as far as the events of now and `more` need them.
+    fn kernel_for(&mut self, more: &[Arc<EventFormat>]) -> Arc<Kernel> {
+        let known = self.reader.pipeline.event_counts().map(|(format, _)| (**format).clone());
+        let formats: Vec<_> = known.chain(more.iter().map(|format| (**format).clone())).collect();
+        let abi = self.reader.pipeline.kernel().abi;
+        let names = names::of_events(self.tracefs, &formats, self.reader.pipeline.outputs(), &mut |_| {});
+        Arc::new(Kernel { abi, names })
+    }
+}
+
+/// Events that are on in the kernel from the beginning to the end, whoever asks for them: they tell of task names.
+fn is_kept(event: &EventName) -> bool {
+    event.system == "task" && TASK_EVENTS.contains(&event.name.as_str())
+}
+
+fn refuse(refused: &mut Refused, event: &EventName, why: &dyn std::fmt::Display) {
+    if refused.why.is_empty() {
+        refused.why = why.to_string();
+    }
+    refused.events.push(event.clone());
+}
