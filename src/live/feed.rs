@@ -9,24 +9,19 @@ use super::rings::Ring;
 use crate::ring::Feed;
 use crate::tracefs::{RawBuffer, RawRead};
 
-/// Reads in a row that may bring nothing though the kernel did not say that there is nothing.
-const NOTHINGS: u32 = 3;
-
 /// The sub-buffers of one CPU, as many as a turn may take.
 pub(super) struct InstanceFeed {
     raw: RawBuffer,
     sub_buffer: usize,
     recording: Option<Tap>,
     left: u32,
-    /// The last read brought nothing though the kernel did not say that there is nothing.
-    unsure: bool,
     gone: bool,
 }
 
 impl InstanceFeed {
     /// `recording` gets each sub-buffer too.
     pub(super) fn new(raw: RawBuffer, sub_buffer: usize, recording: Option<Tap>) -> InstanceFeed {
-        InstanceFeed { raw, sub_buffer, recording, left: 0, unsure: false, gone: false }
+        InstanceFeed { raw, sub_buffer, recording, left: 0, gone: false }
     }
 }
 
@@ -42,10 +37,6 @@ impl Ring for InstanceFeed {
     fn quota_used(&self) -> bool {
         self.left == 0
     }
-
-    fn unsure(&self) -> bool {
-        self.unsure
-    }
 }
 
 impl AsRawFd for InstanceFeed {
@@ -60,26 +51,20 @@ impl Feed for InstanceFeed {
             return Ok(false);
         }
         page.resize(self.sub_buffer, 0);
-        self.unsure = false;
-        for _ in 0..NOTHINGS {
-            match self.raw.read(page)? {
-                RawRead::SubBuffer(len) => {
-                    page.truncate(len);
-                    if let Some(recording) = &self.recording {
-                        recording.append(self.raw.cpu(), page);
-                    }
-                    self.left -= 1;
-                    return Ok(true);
+        match self.raw.read(page)? {
+            RawRead::SubBuffer(len) => {
+                page.truncate(len);
+                if let Some(recording) = &self.recording {
+                    recording.append(self.raw.cpu(), page);
                 }
-                RawRead::Nothing => {}
-                RawRead::Empty => return Ok(false),
-                RawRead::Gone => {
-                    self.gone = true;
-                    return Ok(false);
-                }
+                self.left -= 1;
+                return Ok(true);
             }
+            // So for seconds where the writer has moved to an empty sub-buffer, which `rb_per_cpu_empty` does not call
+            // empty. Its next commit wakes epoll all the same.
+            RawRead::Nothing | RawRead::Empty => {}
+            RawRead::Gone => self.gone = true,
         }
-        self.unsure = true;
         Ok(false)
     }
 }

@@ -4,8 +4,9 @@
 //! in the same millisecond. So a ring is in one of two states:
 //!
 //! - *watched*: epoll names it once something is written, and only then it is read, until it is empty
-//!   (`EPOLLET`: what is left would not be named again). The CPU that writes next wakes epoll for it, by an interrupt of
-//!   its own (`irq_work`, see `rb_wakeups`);
+//!   (`EPOLLET`: what is left would not be named again). Naming it has armed it (`ring_buffer_poll_wait`), so the CPU that
+//!   commits to it next wakes epoll, by an interrupt of its own (`irq_work`, see `rb_wakeups`): an event that a read was
+//!   too early for is named later;
 //! - *busy*: it brought something while the reader follows the tick. It is read with each tick without being asked for,
 //!   and stands outside epoll, so that no CPU has anybody to wake. Some ticks that bring nothing make it watched again, and
 //!   so does the end of the busy time.
@@ -40,8 +41,6 @@ pub(super) trait Ring: Feed + AsRawFd {
     fn brought(&self) -> bool;
     /// Whether the turn ended because of the quota, so that there is likely more.
     fn quota_used(&self) -> bool;
-    /// Whether the kernel did not say that there is nothing more, so that epoll may never name what is left.
-    fn unsure(&self) -> bool;
 }
 
 #[derive(Debug)]
@@ -145,8 +144,7 @@ impl<F: Ring> Rings<F> {
     pub(super) fn settle(&mut self, wait: Wait) {
         let due = std::mem::take(&mut self.due);
         for &index in &due {
-            let Some(feed) = self.merge.feed_mut(index) else { continue };
-            let (brought, unsure) = (feed.brought(), feed.unsure());
+            let brought = self.merge.feed_mut(index).is_some_and(|feed| feed.brought());
             let Some(state) = self.states.get_mut(index) else { continue };
             state.quiet = if brought { 0 } else { state.quiet.saturating_add(1) };
             let busy = match wait {
@@ -161,7 +159,7 @@ impl<F: Ring> Rings<F> {
                 let _ = self.watch(index);
             }
             if let Some(state) = self.states.get_mut(index) {
-                state.due = !state.watched || unsure;
+                state.due = !state.watched;
                 if state.due {
                     self.due.push(index);
                 }
@@ -212,13 +210,12 @@ mod tests {
         reads: u64,
         brought: bool,
         quota: u32,
-        unsure: bool,
     }
 
     impl Double {
         fn new() -> Double {
             let file = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
-            Double { file, held: Default::default(), reads: 0, brought: false, quota: 0, unsure: false }
+            Double { file, held: Default::default(), reads: 0, brought: false, quota: 0 }
         }
 
         fn write(&mut self, time: u64) {
@@ -239,10 +236,6 @@ mod tests {
                 return Ok(false);
             }
             self.reads += 1;
-            if std::mem::take(&mut self.unsure) {
-                self.unsure = true;
-                return Ok(false);
-            }
             let Some(time) = self.held.pop_front() else {
                 let _ = rustix::io::read(&self.file, &mut [0; 8]);
                 return Ok(false);
@@ -264,10 +257,6 @@ mod tests {
 
         fn quota_used(&self) -> bool {
             self.quota == 0
-        }
-
-        fn unsure(&self) -> bool {
-            self.unsure
         }
     }
 
@@ -368,19 +357,6 @@ mod tests {
         // Nothing is asked of epoll for it.
         let (read, more) = turn(&mut rings, Wait::Event);
         assert_eq!((read, more), (vec![(1, 5), (1, 6)], false));
-    }
-
-    #[test]
-    fn a_ring_that_is_not_known_to_be_empty_is_read_again_soon() {
-        let mut rings = rings(2);
-        write(&mut rings, 0, 1);
-        rings.merge.feed_mut(0).unwrap().unsure = true;
-        rings.look().unwrap();
-        assert_eq!(turn(&mut rings, Wait::Event).0, []);
-        rings.merge.feed_mut(0).unwrap().unsure = false;
-        // Epoll has named it once and does not again; the wait is short all the same.
-        assert!(rings.wait(Duration::from_secs(60)).unwrap());
-        assert_eq!(turn(&mut rings, Wait::Event).0, [(0, 1)]);
     }
 
     #[test]
