@@ -366,6 +366,10 @@ pub struct PatchArgs {
     #[arg(short, long, value_name = "PORT")]
     pub port: Option<String>,
 
+    /// Let the program control what is sent, for a stream started with the same option: lines and buttons for sc, pd, python
+    #[arg(long, value_name = "[HOST:]PORT")]
+    pub control: Option<String>,
+
     /// The form of messages: --for says which program the patch is for (sc, pd, chuck, csound or python).
     #[command(flatten)]
     pub form: FormArgs,

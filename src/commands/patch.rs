@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{describe, send, source::Source};
+use super::{Usage, describe, send, source::Source};
 use crate::cli::PatchArgs;
-use crate::osc::patch::{self, Language, Listen};
+use crate::osc::patch::{self, Control, Language, Listen};
 use crate::terminal;
 
 /// Prints the program.
@@ -20,9 +20,18 @@ pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let (source, events) = Source::open(tracefs, &args.events)?;
     let schemas = describe::schemas(&source, events, &args.form)?;
     let port = args.port.as_deref().map_or(Ok(language.preset().port), send::port)?;
-    let program = patch::patch(language, &schemas, Listen { port, prefix: &args.form.prefix })?;
+    let control = args.control.as_deref().map(control).transpose()?;
+    let program = patch::patch(language, &schemas, Listen { port, prefix: &args.form.prefix, control })?;
     let mut out = terminal::stdout();
     out.write_all(program.as_bytes())?;
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// `--control`: `[HOST:]PORT`.
+fn control(at: &str) -> Result<Control<'_>> {
+    let (host, port) = at.rsplit_once(':').unwrap_or(("127.0.0.1", at));
+    let usage = || Usage(format!("--control {at:?} is no UDP port and no HOST:PORT: write 9000, or studio:9000"));
+    let port = port.parse().ok().filter(|port| *port != 0 && !host.is_empty()).ok_or_else(usage)?;
+    Ok(Control { host, port })
 }

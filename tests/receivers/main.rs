@@ -7,6 +7,7 @@
 mod common;
 
 mod chuck;
+mod control;
 mod csound;
 mod launch;
 mod liblo;

@@ -165,9 +165,14 @@ impl Recorded {
 
     /// The generated program that plays (or prints) all these events, listening on `port`.
     pub fn patch(&self, port: u16) -> String {
+        self.patch_with(port, &[])
+    }
+
+    /// The same with more options.
+    pub fn patch_with(&self, port: u16, more: &[String]) -> String {
         let mut patch = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
         patch.args(["patch", "--for", &self.preset, "--port", &port.to_string(), "--tracefs"]);
-        patch.arg(&self.tracefs);
+        patch.arg(&self.tracefs).args(more);
         patch.args(self.events().iter().map(|address| address.replacen("/ftrace/", "", 1).replace('/', ":")));
         let output = patch.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

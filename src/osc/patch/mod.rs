@@ -5,6 +5,7 @@
 //! themselves, so that it can be taken apart. What sounds like what is decided by [`sound`](crate::sound) alone.
 
 mod chuck;
+mod control;
 mod csound;
 mod hit;
 mod pd;
@@ -35,6 +36,17 @@ pub struct Listen<'a> {
     pub port: u16,
     /// What all addresses begin with: `/ftrace`.
     pub prefix: &'a str,
+    /// Where the stream takes commands, if the patch is to give some: `--control`.
+    pub control: Option<Control<'a>>,
+}
+
+/// Where a stream takes commands.
+#[derive(Debug, Clone, Copy)]
+pub struct Control<'a> {
+    /// The machine.
+    pub host: &'a str,
+    /// The UDP port.
+    pub port: u16,
 }
 
 /// Why there is no patch.
@@ -44,6 +56,11 @@ pub enum PatchError {
     /// No patch is written for this receiver.
     #[error("there is no patch for {0:?}: use --for sc, pd, chuck, csound or python")]
     Language(String),
+    /// The receiver's patch gives no commands.
+    #[error(
+        "the patch for {0} has nothing to control with: use --for sc, pd or python, or send by hand (docs/CONTROL.md)"
+    )]
+    Control(&'static str),
     /// Nothing to listen to.
     #[error("a patch needs at least one event: name it as SYSTEM:EVENT")]
     NoEvents,
@@ -116,6 +133,9 @@ pub fn patch(language: Language, schemas: &[Schema], listen: Listen<'_>) -> Resu
     if schemas.is_empty() {
         return Err(PatchError::NoEvents);
     }
+    if listen.control.is_some() && matches!(language, Language::Chuck | Language::Csound) {
+        return Err(PatchError::Control(language.preset().receiver));
+    }
     for schema in schemas {
         if let Some(tag) = schema.tags.chars().find(|&t| !language.takes().contains(t)) {
             return Err(PatchError::Tag {
@@ -142,6 +162,9 @@ fn introduction(language: Language, schemas: &[Schema], listen: Listen<'_>, run:
     let mut send = format!("ftrace-live --raw --hits --for {}", preset.name);
     if listen.port != preset.port {
         send += &format!(" --to 127.0.0.1:{}", listen.port);
+    }
+    if let Some(control) = listen.control {
+        send += &format!(" --control {}", control.port);
     }
     if listen.prefix != "/ftrace" {
         send += &format!(" --prefix {}", plain(listen.prefix));

@@ -8,7 +8,7 @@
 use std::fmt::Write;
 
 use super::{
-    Language, Listen, Schema, argument_lines,
+    Language, Listen, Schema, argument_lines, control,
     hit::{self, CEILING, TEXTURES},
     introduction, plain,
 };
@@ -48,6 +48,9 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     main.sub_patch("voices", &voices());
     main.sub_patch("textures", &textures());
     main.sub_patch("events", &events(schemas));
+    if let Some(control) = control::pd(listen) {
+        main.sub_patch("control", &control);
+    }
 
     main.gap();
     main.comment(20, "Sound on:");
@@ -335,7 +338,7 @@ fn voice(texture: bool) -> Canvas {
 
 /// A canvas being written, objects from top to bottom.
 #[derive(Default, Clone)]
-struct Canvas {
+pub(super) struct Canvas {
     /// Statements that put objects, each counted by `connect`.
     objects: Vec<String>,
     connections: String,
@@ -350,24 +353,24 @@ impl Canvas {
     }
 
     /// Puts `[text]`; its number for [`Canvas::wire`].
-    fn object(&mut self, text: &str) -> usize {
+    pub(super) fn object(&mut self, text: &str) -> usize {
         self.object_at(20, text)
     }
 
     /// Puts `[text]` at column `x`.
-    fn object_at(&mut self, x: usize, text: &str) -> usize {
+    pub(super) fn object_at(&mut self, x: usize, text: &str) -> usize {
         let y = self.y + 20;
         self.put(format!("#X obj {x} {y} {};\n", escaped(text)))
     }
 
     /// Puts a message box.
-    fn message(&mut self, text: &str) -> usize {
+    pub(super) fn message(&mut self, text: &str) -> usize {
         let y = self.y + 20;
         self.put(format!("#X msg 20 {y} {};\n", escaped(text)))
     }
 
     /// Puts a comment.
-    fn comment(&mut self, x: usize, text: &str) -> usize {
+    pub(super) fn comment(&mut self, x: usize, text: &str) -> usize {
         let y = self.y + 20;
         self.put(format!("#X text {x} {y} {};\n", escaped(text)))
     }
@@ -383,17 +386,17 @@ impl Canvas {
         ))
     }
 
-    fn gap(&mut self) {
+    pub(super) fn gap(&mut self) {
         self.y += 14;
     }
 
-    fn wire(&mut self, from: usize, outlet: usize, to: usize, inlet: usize) {
+    pub(super) fn wire(&mut self, from: usize, outlet: usize, to: usize, inlet: usize) {
         // Writing to a String cannot fail.
         let _ = writeln!(self.connections, "#X connect {from} {outlet} {to} {inlet};");
     }
 
     /// Puts objects one behind the other, beginning at an outlet; the last one's number.
-    fn chain(&mut self, from: usize, outlet: usize, objects: &[&str]) -> usize {
+    pub(super) fn chain(&mut self, from: usize, outlet: usize, objects: &[&str]) -> usize {
         let (mut last, mut outlet) = (from, outlet);
         for text in objects {
             let next = self.object(text);
@@ -426,6 +429,6 @@ fn escaped(text: &str) -> String {
 }
 
 /// One word of an object's text.
-fn word(text: &str) -> String {
+pub(super) fn word(text: &str) -> String {
     text.chars().map(|c| if c.is_whitespace() || matches!(c, ';' | ',' | '\\') { '_' } else { c }).collect()
 }

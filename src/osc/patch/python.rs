@@ -1,6 +1,6 @@
 //! A program for python-osc which prints every event with its arguments' names.
 
-use super::{Language, Listen, Schema, introduction, plain, quoted};
+use super::{Language, Listen, Schema, control, introduction, plain, quoted};
 
 /// The program text.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
@@ -10,11 +10,16 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     }
     let port = listen.port;
     let own = |name: &str| quoted(&format!("{}/{name}", listen.prefix), '"');
-    out += r#"import socket
-import sys
-
-from pythonosc.dispatcher import Dispatcher
-from pythonosc.osc_server import BlockingOSCUDPServer
+    out += if listen.control.is_some() {
+        "import socket\nimport sys\nimport threading\nimport time\n"
+    } else {
+        "import socket\nimport sys\n"
+    };
+    out += "\nfrom pythonosc.dispatcher import Dispatcher\n";
+    if listen.control.is_some() {
+        out += "from pythonosc.osc_message_builder import OscMessageBuilder\n";
+    }
+    out += r#"from pythonosc.osc_server import BlockingOSCUDPServer
 
 # The arguments' names by address, in the order in which they come.
 NAMES = {
@@ -79,7 +84,7 @@ dispatcher.map({hit}, hit)
 dispatcher.map({start}, start)
 dispatcher.map({stat}, stat)
 dispatcher.map({stop}, stop)
-
+{control}
 try:
     server = BlockingOSCUDPServer(("127.0.0.1", {port}), dispatcher)
 except OSError as error:
@@ -92,6 +97,7 @@ try:
 except KeyboardInterrupt:
     pass
 "#,
+        control = control::python(listen),
         hit = own("hit"),
         start = own("start"),
         stat = own("stat"),

@@ -1,6 +1,6 @@
 //! A patch in sclang: each hit a synth on the server, scheduled by the event's own time.
 
-use super::{Language, Listen, Schema, argument_comments, hit, hit::CEILING, introduction, quoted};
+use super::{Language, Listen, Schema, argument_comments, control, hit, hit::CEILING, introduction, quoted};
 
 /// The program text.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
@@ -127,7 +127,7 @@ if(thisProcess.openUDPPort({port})) {{
 			}};
 		}};
 	}};
-	// About the stream itself.
+{control}	// About the stream itself.
 	OSCdef({start}, {{ |msg|
 		"ftrace-live: started on % (% CPUs)".format(msg[1], msg[2]).postln;
 	}}, {start});
@@ -144,6 +144,7 @@ if(thisProcess.openUDPPort({port})) {{
 )
 
 "#,
+        control = control::sc(listen),
         mix = hit::mix(Language::SuperCollider),
         tone = hit::table(|r| r.tone, ", "),
         noise = hit::table(|r| r.noise, ", "),
