@@ -128,7 +128,10 @@ fn a_receiver_that_starts_later_is_kept_out_from_then_on() {
     for pid in [first_pid, second_pid] {
         assert!(said.contains(&format!("({pid}) receives, and is kept out of the trace")), "{pid}: {said}");
     }
-    assert!(!said.contains("warning"), "{said}");
+    // Between the two nobody listens, which is said; it could keep out whoever did.
+    let warnings: Vec<_> =
+        said.lines().filter(|line| line.contains("warning") && !line.contains("nobody listens")).collect();
+    assert!(warnings.is_empty(), "{said}");
 }
 
 #[test]
