@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::source::Source;
 use super::{Usage, control, list, page, player, send};
@@ -14,6 +14,7 @@ use crate::cli::{LiveArgs, TraceArgs};
 use crate::control::switches::Switches;
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
+use crate::page::Page;
 use crate::render::Settings;
 use crate::terminal::{self, Verbosity};
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
@@ -52,7 +53,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let addresses = Arc::default();
     let open = |_| send::open(&args.send, &receivers, settings.clone(), true, &addresses);
     let mut outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
-    let page = args.send.page.as_deref().map(page::open).transpose()?;
+    let mut page = args.send.page.as_deref().map(page::bind).transpose()?;
     if let (Some(page), Some(outputs)) = (&page, outputs.first_mut()) {
         page::add(outputs, page, &args.send, settings.clone(), &addresses)?;
     }
@@ -70,7 +71,8 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         Some(warning) => terminal::warn(warning),
         None => terminal::say(line),
     };
-    say(format!("sending to {target}"));
+    let seen_alone = page.is_some() && receivers.is_empty() && !args.send.print;
+    say(format!("{} {target}", if seen_alone { "open" } else { "sending to" }));
     if terminal::says(Verbosity::Verbose) {
         let events: Vec<_> = setup.events.iter().map(ToString::to_string).collect();
         terminal::detail(format_args!("events: {}", events.join(" ")));
@@ -78,6 +80,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
     }
     player.confine(args.record.as_deref())?;
+    page.as_mut().map_or(Ok(()), Page::serve).context("cannot serve the page")?;
     let options = LiveOptions {
         setup,
         keeper: player.keeper,

@@ -17,9 +17,9 @@ use crate::osc::addresses::Addresses;
 use crate::osc::datagram::Tag;
 use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::transport::Transport;
-use crate::osc::{MessageOptions, Strings, Types};
+use crate::osc::{MessageOptions, Strings, Types, hit, words};
 use crate::output::audience::News;
-use crate::output::{Hits, Outputs};
+use crate::output::{Hits, Outputs, Words};
 use crate::page::demo::Demo;
 use crate::page::{ADDRESS, Page};
 use crate::render::Settings;
@@ -36,15 +36,22 @@ const MTU: usize = 8192;
 /// How often a page hears where the replay is, ns.
 const STATE_NS: u64 = 100_000_000;
 
-/// Opens the page at `at`, `HOST:PORT` or empty, and warns where others can reach it.
+/// Opens the page at `at`, as [`bind`], and serves it.
 pub fn open(at: &str) -> Result<Page> {
+    let mut page = bind(at)?;
+    page.serve().context("cannot serve the page")?;
+    Ok(page)
+}
+
+/// Takes the page's address, `HOST:PORT` or empty, and warns where others can reach it.
+pub fn bind(at: &str) -> Result<Page> {
     let address = if at.is_empty() { ADDRESS } else { address(at)? };
     if !address.ip().is_loopback() {
         terminal::warn(format_args!(
             "whoever can reach {address} and has the URL sees what this kernel does; nothing is encrypted"
         ));
     }
-    Page::open(address).with_context(|| format!("cannot serve the page at {address}"))
+    Page::bind(address).with_context(|| format!("cannot serve the page at {address}"))
 }
 
 fn address(at: &str) -> Result<SocketAddr> {
@@ -75,7 +82,7 @@ fn stream(
     page: &Page,
     prefix: &str,
     max_rate: Option<u32>,
-    _settings: Settings,
+    settings: Settings,
     addresses: &Arc<Addresses>,
 ) {
     let message = MessageOptions {
@@ -94,7 +101,12 @@ fn stream(
         None => Some(MAX_RATE),
     };
     let options = StreamOptions { message, mtu: MTU, tag: Tag::Event { latency_ns: 0 }, max_rate, aggregate: None };
-    outputs.streams.push(Stream::new(options, vec![Transport::frames(page.frames().clone())]).with_hits());
+    for schema in [hit::schema(prefix), words::schema(prefix)] {
+        page.frames().add(&schema);
+    }
+    let stream = Stream::new(options, vec![Transport::frames(page.frames().clone())]);
+    outputs.streams.push(stream.with_hits().with_text());
+    outputs.words = Some(Words::new(settings, prefix));
 }
 
 /// What of a run's datagrams pages had no room for, for people.

@@ -32,7 +32,7 @@ pub(super) fn of_events(
     if formats.iter().any(|format| hz::is_needed_by(&format.print_fmt)) {
         names.enums.set_hz(hz::of_folder(tracefs));
     }
-    if outputs.text.is_some() {
+    if outputs.has_text() {
         let symbolic = |format: &EventFormat| {
             format.system == "ftrace"
                 || SYMBOLIC.iter().any(|conversion| format.print_fmt.contains(conversion))

@@ -29,6 +29,7 @@ pub mod thin;
 pub mod timetag;
 pub mod transport;
 mod types;
+pub mod words;
 mod write;
 
 pub use comms::{Comm, Comms};

@@ -138,6 +138,10 @@ pub struct Stream {
     transports: Vec<Transport>,
     /// Whether it has what is to be heard beside the messages.
     hits: bool,
+    /// Whether it has the kernel's text beside the messages.
+    text: bool,
+    /// Whether the last event was sent, where not every one is.
+    admitted: bool,
     /// Messages too long for a datagram, and the addresses that this was said of.
     too_long: u64,
     too_long_events: Vec<EventId>,
@@ -156,6 +160,8 @@ impl Stream {
             next_announced: 0,
             transports,
             hits: false,
+            text: false,
+            admitted: false,
             too_long: 0,
             too_long_events: vec![],
             messages: Messages::new(options.message),
@@ -165,6 +171,12 @@ impl Stream {
     /// The same stream, with what is to be heard beside the messages.
     pub fn with_hits(mut self) -> Stream {
         self.hits = true;
+        self
+    }
+
+    /// The same stream, with the kernel's text of each event beside its message.
+    pub fn with_text(mut self) -> Stream {
+        self.text = true;
         self
     }
 
@@ -195,6 +207,11 @@ impl Stream {
     /// Whether it has what is to be heard beside the messages.
     pub fn has_hits(&self) -> bool {
         self.hits
+    }
+
+    /// Whether it has the kernel's text beside the messages, has sent the last event, and somebody receives it.
+    pub fn wants_text(&self) -> bool {
+        self.text && (self.all || self.admitted) && self.transports.iter().any(Transport::is_received)
     }
 
     /// The messages it sends.
@@ -275,11 +292,14 @@ impl Stream {
         if let Some(aggregator) = &mut self.aggregator {
             aggregator.event::<E>(id, record);
             if !aggregator.events_too() {
+                self.admitted = false;
                 return false;
             }
         }
         // What is not sent anyway takes nothing of the cap.
-        self.messages.plan(id).is_some() && self.thinner.as_mut().is_none_or(|thinner| thinner.admit(id.index(), now))
+        self.admitted = self.messages.plan(id).is_some()
+            && self.thinner.as_mut().is_none_or(|thinner| thinner.admit(id.index(), now));
+        self.admitted
     }
 
     /// Checks the fields to be aggregated against the events there are.

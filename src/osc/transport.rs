@@ -99,6 +99,14 @@ impl Transport {
         }
     }
 
+    /// Whether somebody may receive what is sent: not so where pages would, and none is open.
+    pub fn is_received(&self) -> bool {
+        match &self.way {
+            Way::Udp(..) => true,
+            Way::Frames(frames) => frames.connected() > 0,
+        }
+    }
+
     /// Keeps the stream's beginning for those who connect later, if that can be.
     pub fn started(&self, prefix: &str, start: &OscMessage) {
         if let Way::Frames(frames) = &self.way {

@@ -7,6 +7,7 @@ mod hits;
 mod lines;
 mod text;
 mod typed;
+mod words;
 
 use std::io;
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use crate::ring::Record;
 pub use hits::Hits;
 pub use lines::Lines;
 pub use text::Text;
+pub use words::Words;
 
 /// What a record becomes.
 pub trait Output {
@@ -63,6 +65,8 @@ pub struct Outputs {
     pub lines: Option<Lines>,
     /// The kernel's own text, as messages, as lines, or both.
     pub text: Option<Text>,
+    /// The kernel's own text, beside the messages of the streams.
+    pub words: Option<Words>,
     /// What is heard of the events, beside the messages of the streams.
     pub hits: Option<Hits>,
     /// When the last `/ftrace/stat` went out: what had been counted, by stream.
@@ -74,6 +78,7 @@ impl Output for Outputs {
         self.streams.iter_mut().for_each(|stream| Output::add(stream, format, kernel));
         self.lines.iter_mut().for_each(|lines| lines.add(format, kernel));
         self.text.iter_mut().for_each(|text| text.add(format, kernel));
+        self.words.iter_mut().for_each(|words| words.add(format, kernel));
         self.hits.iter_mut().for_each(|hits| hits.add(format, kernel));
     }
 
@@ -88,6 +93,9 @@ impl Output for Outputs {
         }
         if let Some(text) = &mut self.text {
             text.event::<E>(*event);
+        }
+        if let Some(words) = &mut self.words {
+            words.event::<E>(*event, &mut self.streams);
         }
         if let Some(hits) = &mut self.hits {
             hits.event::<E>(*event, &mut self.streams);
@@ -232,9 +240,14 @@ impl Outputs {
         self.streams.iter().map(Stream::too_long).sum::<u64>() + self.text.iter().map(Text::too_long).sum::<u64>()
     }
 
+    /// Whether an output has the kernel's own text.
+    pub fn has_text(&self) -> bool {
+        self.text.is_some() || self.words.is_some()
+    }
+
     /// Whether an output says the names of numbers, so that they must be known.
     pub fn says_names(&self) -> bool {
-        self.text.is_some()
+        self.has_text()
             || self.streams.iter().any(|stream| stream.messages().options().names)
             || self.lines.as_ref().is_some_and(|lines| lines.options().names)
     }

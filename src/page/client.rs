@@ -9,13 +9,14 @@ use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
-use rosc::{OscMessage, OscPacket, OscType, decoder, encoder};
+use rosc::{OscMessage, OscPacket, OscType, encoder};
 use serde_json::Value;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
 use crate::control::{self, Command};
 use crate::osc::frames::{Frames, Known};
+use crate::osc::packet;
 
 /// The longest message that is taken from a client, bytes.
 const LONGEST: usize = 4 << 10;
@@ -106,7 +107,9 @@ impl Client {
         loop {
             match self.socket.read() {
                 Ok(Message::Text(text)) => self.text(&text, token, frames)?,
-                Ok(Message::Binary(bytes)) if self.standing == Standing::Page => self.binary(&bytes, commands),
+                Ok(Message::Binary(bytes)) if self.standing == Standing::Page => {
+                    self.binary(&bytes, &frames.prefix(), commands)
+                }
                 // A client that sends packets before anything else shows no token.
                 Ok(Message::Binary(_)) if self.standing == Standing::Unknown => return Err(Gone),
                 Ok(Message::Close(_)) => {
@@ -150,25 +153,17 @@ impl Client {
     }
 
     /// A packet: a control message, or several. What is none is not obeyed.
-    fn binary(&mut self, bytes: &[u8], commands: &SyncSender<Command>) {
-        let Ok((_, packet)) = decoder::decode_udp(bytes) else { return };
-        let messages = match packet {
-            OscPacket::Message(message) => vec![message],
-            OscPacket::Bundle(bundle) => {
-                let message = |packet| match packet {
-                    OscPacket::Message(message) => Some(message),
-                    // One bundle in another says nothing that one bundle cannot say.
-                    OscPacket::Bundle(_) => None,
-                };
-                bundle.content.into_iter().filter_map(message).collect()
+    fn binary(&mut self, bytes: &[u8], prefix: &str, commands: &SyncSender<Command>) {
+        packet::take_apart(bytes, &mut |part| {
+            let Ok((mut message, _)) = part else { return };
+            if let Some(address) = message.addr.strip_prefix(prefix) {
+                message.addr = address.to_owned();
             }
-        };
-        for message in messages {
             if let Ok(command) = control::parse(&message) {
                 // Where nobody obeys, as live, they pile up to the channel's length and are then forgotten.
                 let _ = commands.try_send(command);
             }
-        }
+        });
     }
 
     /// What a page must know before anything else. It is not lost, however slow the page is.

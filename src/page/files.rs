@@ -7,6 +7,7 @@ pub fn get(name: &str) -> Option<(&'static str, &'static [u8])> {
         "page.css" => ("text/css", include_bytes!("files/page.css")),
         "page.js" => ("text/javascript", include_bytes!("files/page.js")),
         "osc.js" => ("text/javascript", include_bytes!("files/osc.js")),
+        "detail.js" => ("text/javascript", include_bytes!("files/detail.js")),
         "lanes.js" => ("text/javascript", include_bytes!("files/lanes.js")),
         "sound.js" => ("text/javascript", include_bytes!("files/sound.js")),
         "voices.js" => ("text/javascript", include_bytes!("files/voices.js")),

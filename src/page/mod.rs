@@ -50,16 +50,19 @@ pub struct Page {
     address: SocketAddr,
     ended: Arc<AtomicBool>,
     waker: Arc<Waker>,
+    /// Until it serves.
+    server: Option<Server>,
     thread: Option<JoinHandle<u64>>,
     commands: Receiver<Command>,
 }
 
 impl Page {
-    /// Serves at `address`; where that is [`ADDRESS`] and taken, at any free port.
+    /// Listens at `address`; where that is [`ADDRESS`] and taken, at any free port. Who connects waits until it
+    /// [serves](Page::serve).
     ///
     /// # Errors
     /// If the address cannot be listened on.
-    pub fn open(address: SocketAddr) -> io::Result<Page> {
+    pub fn bind(address: SocketAddr) -> io::Result<Page> {
         let listener = TcpListener::bind(address).or_else(|error| match error.kind() {
             io::ErrorKind::AddrInUse if address == ADDRESS => TcpListener::bind(SocketAddr::new(address.ip(), 0)),
             _ => Err(error),
@@ -76,13 +79,33 @@ impl Page {
         let (sender, commands) = mpsc::sync_channel(serve::COMMANDS);
         let ended = Arc::new(AtomicBool::new(false));
         let server = Server::new(poll, listener, site, token.clone(), sender, ended.clone())?;
-        let thread = std::thread::Builder::new().name("page".to_owned()).spawn(move || server.run())?;
         let shown = match address.ip() {
             ip if ip.is_unspecified() && !host.is_empty() => format!("{host}:{}", address.port()),
             _ => address.to_string(),
         };
         let url = format!("http://{shown}/#{token}");
-        Ok(Page { frames, url, address, ended, waker, thread: Some(thread), commands })
+        Ok(Page { frames, url, address, ended, waker, server: Some(server), thread: None, commands })
+    }
+
+    /// Serves from here on, in a thread that has the rights of this one: it is to be called when these are given up.
+    ///
+    /// # Errors
+    /// If there can be no thread.
+    pub fn serve(&mut self) -> io::Result<()> {
+        if let Some(server) = self.server.take() {
+            self.thread = Some(std::thread::Builder::new().name("page".to_owned()).spawn(move || server.run())?);
+        }
+        Ok(())
+    }
+
+    /// Listens and serves at `address`, as [`bind`](Page::bind) and [`serve`](Page::serve).
+    ///
+    /// # Errors
+    /// If the address cannot be listened on.
+    pub fn open(address: SocketAddr) -> io::Result<Page> {
+        let mut page = Page::bind(address)?;
+        page.serve()?;
+        Ok(page)
     }
 
     /// The URL to open; the token is in it.

@@ -97,6 +97,9 @@ fn an_event_is_looked_into_by_mouse_and_by_keyboard() {
     assert!(address.starts_with("/ftrace/") && address.contains(" ,t"), "{address}");
     let rows = tab.number("document.querySelectorAll('#detail-fields tr').length");
     assert!(rows >= 5.0, "{rows} arguments");
+    let (words, event) =
+        (tab.text("document.getElementById('detail-text').textContent"), tab.text("window.chosen.event"));
+    assert!(words.starts_with(&event) && words.contains(": "), "{words}");
 
     tab.key("Escape");
     assert_eq!(tab.get("document.getElementById('detail').hidden"), true);

@@ -69,6 +69,8 @@ fn two_thousand_datagrams_a_second_do_not_make_it_grow() {
     // What is kept may still be filling up in the short form: 1 kB for each of those is more than it takes.
     let growth = heaps[1] - heaps[0];
     assert!(growth < 1000.0 * 12_000.0, "{heaps:?}");
+    let drawing = tab.number("ftraceLive.totals.drawing / ftraceLive.totals.drawn");
+    eprintln!("{drawing:.2} ms to draw a frame, {} frames, {heaps:?} bytes", tab.number("ftraceLive.totals.drawn"));
     if seconds[1] == 60 {
         assert!(growth < 2e6, "{heaps:?}");
     }

@@ -13,3 +13,4 @@ mod pictures;
 mod server;
 mod strangers;
 mod transport;
+mod words;

@@ -43,14 +43,17 @@ fn pictures() {
             let place = tab.get(CHOSEN);
             (place[0].as_f64().unwrap(), place[1].as_f64().unwrap())
         };
-        let (x, y) = place();
-        tab.hover(x, y);
-        tab.until("its name", "!document.getElementById('tip').hidden");
+        // It moves on meanwhile.
+        let shown = |id: &str, act: &dyn Fn(f64, f64)| {
+            while tab.get(&format!("document.getElementById('{id}').hidden")) == true {
+                let (x, y) = place();
+                act(x, y);
+                std::thread::sleep(std::time::Duration::from_millis(50));
+            }
+        };
+        shown("tip", &|x, y| tab.hover(x, y));
         write("-name");
-        // It has moved on.
-        let (x, y) = place();
-        tab.click_at(x, y);
-        tab.until("the whole message", "!document.getElementById('detail').hidden");
+        shown("detail", &|x, y| tab.click_at(x, y));
         write("-message");
         tab.call("Page.close", serde_json::json!({}));
     }

@@ -33,6 +33,18 @@ pub fn packet(address: &str, args: Vec<OscType>) -> Vec<u8> {
     encoder::encode(&OscPacket::Message(OscMessage { addr: address.into(), args })).unwrap()
 }
 
+/// A page's end of the connection to this URL, which has shown its token.
+pub fn open(url: &str) -> WebSocket<TcpStream> {
+    let (place, token) = url.split_once('#').unwrap();
+    let place = place.replace("http:", "ws:");
+    let host = place.trim_start_matches("ws://").trim_end_matches('/');
+    let stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut socket, _) = tungstenite::client(&*place, stream).unwrap();
+    socket.send(Message::text(token)).unwrap();
+    socket
+}
+
 fn connect(page: &Page, fields: &[(&str, &str)]) -> Result<WebSocket<TcpStream>, u16> {
     let stream = TcpStream::connect(page.address()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -132,7 +144,7 @@ fn what_a_page_asks_for_is_handed_on() {
     let token = page.url().split_once('#').unwrap().1.to_owned();
     let mut socket = connect(&page, &[]).unwrap();
     socket.send(Message::text(&*token)).unwrap();
-    for (address, args) in [("/control/pause", vec![]), ("/control/speed", vec![OscType::Float(0.5)])] {
+    for (address, args) in [("/control/pause", vec![]), ("/ftrace/control/speed", vec![OscType::Float(0.5)])] {
         socket.send(Message::binary(packet(address, args))).unwrap();
     }
     socket.send(Message::binary(b"no OSC".to_vec())).unwrap();

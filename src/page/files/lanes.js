@@ -128,6 +128,9 @@ export class Lanes {
     this.left = this.narrow ? 0 : 11.5 * em;
     this.now = this.width - Math.max(18, this.width * 0.03);
     this.em = em;
+    this.font = `${0.68 * em}px ${style.fontFamily}`;
+    // Where there is little room for time, notes are smaller.
+    this.dot = em * (this.narrow ? 0.66 : 1);
     const canvas = this.canvas;
     canvas.style.width = `${this.width}px`;
     canvas.style.height = `${this.height}px`;
@@ -179,6 +182,7 @@ export class Lanes {
       pen.fillStyle = colours.line;
       if (lane.top > 0) pen.fillRect(0, Math.round(lane.top), this.width, 1);
       const heard = this.hears(lane) ? 1 : 0.28;
+      this.drawNames(lane, heard);
       this.drawBands(lane, clock, oldest, heard);
       this.drawItems(lane, clock, oldest, heard);
     }
@@ -188,6 +192,17 @@ export class Lanes {
     const line = this.sweeping ? this.x(clock) : this.now;
     pen.fillRect(Math.round(line), 0, 1, this.height);
     if (this.selected) this.drawSelected(em);
+  }
+
+  /** The names of the events, faintly, where the rows leave room for them. */
+  drawNames(lane, heard) {
+    const { pen, em } = this;
+    if (this.narrow || this.laneHeight / Math.max(lane.rows.size, 2) < 0.95 * em) return;
+    pen.font = this.font;
+    pen.fillStyle = this.colours.soft;
+    pen.globalAlpha = 0.55 * heard;
+    pen.textBaseline = "middle";
+    for (const event of lane.rows.keys()) pen.fillText(event, this.left + 0.3 * em, this.y(lane, event), 15 * em);
   }
 
   drawBands(lane, clock, oldest, heard) {
@@ -231,14 +246,14 @@ export class Lanes {
       const age = (clock - item.ms) / SPAN;
       if (!item.hit) {
         // Of those in one place one is enough.
-        if (x - (lastX.get(item.event) ?? -9) < 1) continue;
+        if (Math.abs(x - (lastX.get(item.event) ?? -9)) < 1) continue;
         lastX.set(item.event, x);
         pen.globalAlpha = heard * (0.62 - 0.4 * age);
         pen.fillRect(x - 1, y - 3.5, 2, 7);
         continue;
       }
       const { level, length, form } = item.hit;
-      const radius = em * (0.16 + 0.62 * Math.sqrt(level));
+      const radius = this.dot * (0.16 + 0.62 * Math.sqrt(level));
       pen.globalAlpha = heard * (0.9 - 0.55 * age);
       if (form === 0) {
         // A note has a tail, as long as it is heard, and rings while it is new.

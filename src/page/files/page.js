@@ -2,6 +2,7 @@
 //
 // Whatever comes from the kernel goes into the document as text alone (textContent).
 
+import { Detail, spoken } from "./detail.js";
 import { read, write } from "./osc.js";
 import { Lanes } from "./lanes.js";
 import { LATENCY, Sound } from "./sound.js";
@@ -10,11 +11,15 @@ const $ = (id) => document.getElementById(id);
 const lanes = new Lanes($("field"), $("stage"));
 const sound = new Sound();
 const schemas = new Map();
-const totals = { messages: 0, hits: 0, frames: 0, pageLost: 0, heard: 0 };
+const totals = { messages: 0, hits: 0, frames: 0, pageLost: 0, heard: 0, drawn: 0, drawing: 0 };
 let replay = null;
 let socket = null;
+/** What is traced. */
+let host = "connected";
+/** What addresses begin with; said by the first message. */
+let prefix = "/ftrace";
 let last = null;
-let detail = 0.5;
+let calm = 0.5;
 
 // ---- Time ----------------------------------------------------------------------------------------------------------
 // Bundles carry the time of the machine that traces. What is between its clock and ours is taken from those that came
@@ -60,9 +65,9 @@ function connect() {
 }
 
 const about = {
-  start([host, cpus]) {
-    $("source").dataset.host = host;
-    state("live", `${host}, ${cpus} ${cpus === 1 ? "CPU" : "CPUs"}`);
+  start([name, cpus]) {
+    host = `${name}, ${cpus} ${cpus === 1 ? "CPU" : "CPUs"}`;
+    state("live", host);
   },
   schema([address, tags, names]) {
     const parts = address.split("/");
@@ -73,9 +78,10 @@ const about = {
     $("n-read").textContent = rate(events);
     $("n-thinned").textContent = rate(thinned);
     lost(kernelLost + malformed);
-    if (!replay && $("status").textContent === "connecting") state("live", "live");
+    if ($("status").textContent === "connecting") state("live", host);
   },
   page([, dropped]) {
+    beat();
     totals.pageLost += dropped;
     lost(0, dropped);
   },
@@ -104,6 +110,18 @@ const about = {
   },
 };
 
+// Once a second the server says that it is there: the light beats. Without that something is wrong.
+let beaten = performance.now();
+function beat() {
+  beaten = performance.now();
+  const light = $("light");
+  light.classList.remove("beat");
+  // A style that is computed in between begins the animation again.
+  void light.offsetWidth;
+  light.classList.add("beat");
+  if (document.body.dataset.state === "quiet") state("live", host);
+}
+
 const losses = { kernel: 0, page: 0 };
 function lost(kernel, page) {
   losses.kernel = kernel;
@@ -114,12 +132,13 @@ function lost(kernel, page) {
 }
 
 function message(address, tags, args, ms) {
+  const slash = address.lastIndexOf("/");
+  const name = address.slice(slash + 1);
+  if (name === "start" && !schemas.has(address)) prefix = address.slice(0, slash);
+  // What is about the stream stands directly below the prefix; events stand deeper.
+  if (slash === prefix.length && address.startsWith(prefix)) return about[name]?.(args, ms ?? Date.now());
   const schema = schemas.get(address);
-  const own = about[address.slice(address.lastIndexOf("/") + 1)];
-  if (!schema || schema.tags === "siifffff") {
-    if (own && (!schema || address.endsWith("/hit"))) own(args, ms ?? Date.now());
-    return;
-  }
+  if (!schema) return;
   totals.messages++;
   ms ??= args[0];
   arrived(ms);
@@ -127,9 +146,9 @@ function message(address, tags, args, ms) {
   lanes.add(last);
 }
 
-// Calm lets go of what is faint and short; detail leaves all.
-const wanted = (hit) => hit.level === 0 || hit.form === 2 || hit.level > Math.max(0, 0.5 - detail) * 0.4 * (hit.form + 1);
-const louder = (form) => (form === 2 ? 0.5 + detail : form === 1 ? Math.min(1.2, 0.4 + detail * 1.2) : 1);
+// The knob, 0 calm to 1 detail: calm lets go of what is faint and short; detail leaves all.
+const wanted = (hit) => hit.level === 0 || hit.form === 2 || hit.level > Math.max(0, 0.5 - calm) * 0.4 * (hit.form + 1);
+const louder = (form) => (form === 2 ? 0.5 + calm : form === 1 ? Math.min(1.2, 0.4 + calm * 1.2) : 1);
 
 // ---- What is shown -------------------------------------------------------------------------------------------------
 function short(number) {
@@ -179,7 +198,7 @@ function position() {
 }
 
 function command(name, ...numbers) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(write(`/control/${name}`, ...numbers));
+  if (socket?.readyState === WebSocket.OPEN) socket.send(write(`${prefix}/control/${name}`, ...numbers));
 }
 
 // ---- Groups --------------------------------------------------------------------------------------------------------
@@ -248,6 +267,8 @@ setInterval(() => {
     const head = heads.get(lane);
     if (head) head.rate.textContent = lane.rate ? `${short(lane.rate)} a second` : "quiet";
   }
+  const silent = Math.round((performance.now() - beaten) / 1000);
+  if (silent > 3 && document.body.dataset.state !== "gone") state("quiet", `nothing from there for ${silent} s`);
   $("n-heard").textContent = short(totals.heard);
   totals.heard = 0;
   if (sound.recording) {
@@ -257,89 +278,18 @@ setInterval(() => {
 }, 1000);
 
 // ---- One event -----------------------------------------------------------------------------------------------------
-const value = (argument) => {
-  if (argument instanceof Uint8Array) return [...argument.slice(0, 64)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
-  if (Array.isArray(argument)) return argument.map(value).join(" ");
-  if (typeof argument === "number" && !Number.isInteger(argument)) return argument.toPrecision(6).replace(/\.?0+$/, "");
-  return String(argument);
-};
-
-const NOTES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B"];
-const noteName = (note) => `${NOTES[((Math.round(note) % 12) + 12) % 12]}${Math.floor(Math.round(note) / 12) - 1}`;
-const tagsOf = (tags) => [...tags].filter((tag) => tag !== "[" && tag !== "]" );
-
-function fields(item, skip) {
-  const out = [];
-  item.args?.forEach((argument, k) => {
-    if (k < skip) return;
-    out.push([item.schema.names[k] ?? `argument ${k + 1}`, item.tags[k] ?? "", argument]);
-  });
-  return out;
-}
-
-function tip(item, x, y) {
-  const box = $("tip");
-  box.hidden = !item;
-  if (!item) return;
-  box.style.setProperty("--group", item.lane.colour);
-  const title = document.createElement("strong");
-  title.textContent = `${item.group}:${item.event}`;
-  const list = document.createElement("dl");
-  const shown = item.args ? [["task", "", `${item.args[4]} ${item.args[3]}`], ["cpu", "", item.args[2]], ...fields(item, 5)] : [];
-  for (const [name, , argument] of shown.slice(0, 8)) {
-    const [term, text] = [document.createElement("dt"), document.createElement("dd")];
-    term.textContent = name;
-    text.textContent = value(argument);
-    list.append(term, text);
-  }
-  box.replaceChildren(title, list);
-  const stage = $("stage");
-  const left = x + 18 + box.offsetWidth > stage.clientWidth ? x - 18 - box.offsetWidth : x + 18;
-  const top = Math.min(y + 12, stage.scrollTop + stage.clientHeight - box.offsetHeight - 8);
-  box.style.transform = `translate(${Math.max(4, left)}px, ${Math.max(4, top)}px)`;
-}
-
+const detail = new Detail(lanes);
 function open(item) {
   if (!item) return;
-  lanes.selected = item;
-  $("detail").hidden = false;
-  $("detail").style.setProperty("--group", item.lane.colour);
-  $("detail-title").textContent = `${item.group}:${item.event}`;
-  const when = new Date(item.args ? item.ms0 : item.ms);
-  const time = `${when.toLocaleTimeString()}.${String(Math.floor((item.ms0 ?? item.ms) % 1000)).padStart(3, "0")}`;
-  $("detail-when").textContent = item.args ? `${time}, CPU ${item.args[2]}, ${item.args[4]} (${item.args[3]})` : time;
-  $("detail-text").textContent = item.text ?? (item.args ? "–" : "This message was thinned; only its sound came.");
-  $("detail-address").textContent = item.address ? `${item.address} ,${item.tags}` : "";
-  $("detail-fields").replaceChildren(
-    ...fields(item, 0).map(([name, , argument], k) => {
-      const row = document.createElement("tr");
-      const shown = k === 0 ? `${argument.toFixed(3)} ms` : value(argument);
-      for (const text of [name, tagsOf(item.tags)[k] ?? "", shown]) {
-        const cell = document.createElement("td");
-        cell.textContent = text;
-        row.append(cell);
-      }
-      return row;
-    }),
-  );
-  $("detail-hit").hidden = !item.hit;
-  if (item.hit) {
-    const { form, note, length, level, pan } = item.hit;
-    const side = Math.abs(pan) < 0.1 ? "middle" : `${Math.round(Math.abs(pan) * 100)} % ${pan < 0 ? "left" : "right"}`;
-    $("detail-heard").textContent = `${form === 0 ? "a note" : "a grain"}, ${noteName(note)}, ${Math.round(length)} ms, ${Math.round(level * 100)} % loud, ${side}`;
-  }
-}
-
-function closeDetail() {
-  $("detail").hidden = true;
-  lanes.selected = null;
+  detail.open(item);
+  $("say").textContent = item.text ?? spoken(item);
 }
 
 function select(item) {
   if (!item) return;
   lanes.selected = item;
-  if (!$("detail").hidden) open(item);
-  $("say").textContent = `${item.group} ${item.event}, ${fields(item, 4).slice(0, 4).map(([name, , argument]) => `${name} ${value(argument)}`).join(", ")}`;
+  if (detail.shown) detail.open(item);
+  $("say").textContent = spoken(item);
 }
 
 const field = $("field");
@@ -351,10 +301,10 @@ let pointer = null;
 field.onpointermove = (event) => (pointer = point(event));
 field.onpointerleave = () => {
   pointer = null;
-  tip(null);
+  detail.tip(null);
 };
 field.onclick = (event) => open(lanes.at(...point(event)));
-$("detail-close").onclick = closeDetail;
+$("detail-close").onclick = () => detail.close();
 
 // ---- What is pressed -----------------------------------------------------------------------------------------------
 async function listen(on) {
@@ -414,7 +364,7 @@ $("listen").onclick = () => listen(!sound.on);
 $("record").onclick = record;
 $("theme").onclick = flip;
 $("volume").oninput = ({ target }) => sound.setVolume(target.value / 100);
-$("calm").oninput = ({ target }) => (detail = target.value / 100);
+$("calm").oninput = ({ target }) => (calm = target.value / 100);
 const pause = () => replay && command(replay.paused ? "resume" : "pause");
 const again = () => replay && command("loop", replay.repeat ? 0 : 1);
 $("play").onclick = pause;
@@ -438,7 +388,7 @@ document.addEventListener("keydown", (event) => {
   const onField = event.target === field || event.target === document.body;
   const keys = {
     t: flip, r: record, l: again,
-    Escape: closeDetail,
+    Escape: () => detail.close(),
     " ": typing ? null : pause,
     m: () => mute(lanes.selected?.lane ?? [...lanes.lanes.values()][0]),
     s: () => solo(lanes.selected?.lane ?? [...lanes.lanes.values()][0]),
@@ -478,10 +428,14 @@ function drawScope() {
 }
 
 function frame() {
+  const began = performance.now();
   lanes.draw(clock());
+  $("nothing").hidden = lanes.lanes.size > 0 || !$("welcome").hidden;
   position();
   drawScope();
-  if (pointer) tip(lanes.at(...pointer), ...pointer);
+  if (pointer) detail.tip(lanes.at(...pointer), ...pointer);
+  totals.drawing += performance.now() - began;
+  totals.drawn++;
   requestAnimationFrame(frame);
 }
 theme(chosen() ?? (light.matches ? "light" : "dark"));
@@ -489,4 +443,4 @@ connect();
 requestAnimationFrame(frame);
 
 /** For the tests, and for who wants to look inside. */
-globalThis.ftraceLive = { lanes, sound, totals, schemas, command, get replay() { return replay; } };
+globalThis.ftraceLive = { lanes, sound, totals, schemas, command, detail, get replay() { return replay; } };
