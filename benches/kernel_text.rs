@@ -55,7 +55,7 @@ fn measure(path: &Path) {
         bytes = 0;
         for (cpu, time, record) in &records {
             out.clear();
-            let record = Record { cpu: *cpu, time: *time, lost: Lost::Nothing, bytes: record };
+            let record = Record { cpu: *cpu, time: *time, ticks: *time, lost: Lost::Nothing, bytes: record };
             text.write::<LittleEndian>(&mut out, &record, &names);
             bytes += black_box(&out).len();
         }

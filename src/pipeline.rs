@@ -12,6 +12,7 @@ use crate::decode::{EventTable, PidPlace};
 use crate::format::{EventFormat, EventId};
 use crate::names::Kernel;
 use crate::osc::stream::Moment;
+use crate::osc::timetag;
 use crate::osc::{Comm, Comms, EncodeError};
 use crate::output::{Event, Output};
 use crate::ring::Record;
@@ -80,6 +81,8 @@ pub struct Pipeline<O> {
     tell: Option<TellName>,
     /// Added to a time of the trace clock, it gives ns since 1970.
     wall_offset: u64,
+    /// The trace clock counts something that is no time.
+    ticks: bool,
     counts: Counts,
 }
 
@@ -99,6 +102,7 @@ impl<O: Output> Pipeline<O> {
             ask,
             tell: None,
             wall_offset: 0,
+            ticks: false,
             counts,
         }
     }
@@ -161,6 +165,12 @@ impl<O: Output> Pipeline<O> {
         self.wall_offset = unix_ns.wrapping_sub(trace_ns);
     }
 
+    /// Says that the trace clock counts something that is no time: events then have no time of day, which is 0, and none since
+    /// their last occurrence.
+    pub fn count_ticks(&mut self) {
+        self.ticks = true;
+    }
+
     /// The time of day, ns since 1970, of a time of the trace clock.
     #[inline]
     pub fn unix_ns(&self, trace_ns: u64) -> u64 {
@@ -195,6 +205,10 @@ impl<O: Output> Pipeline<O> {
         let since = record.time.saturating_sub(state.last);
         state.last = record.time;
         let event_ns = record.time.wrapping_add(self.wall_offset);
+        let (event_ns, since, play_ns) = match self.ticks {
+            false => (event_ns, since, play_ns),
+            true => (0, 0, play_ns.or_else(|| Some(timetag::unix_now_ns()))),
+        };
         let pid = state.pid.read::<E>(record.bytes);
         let comm = match self.comms.get(pid) {
             Some(comm) => comm,

@@ -173,6 +173,9 @@ pub fn play(
     let mut pipeline = Pipeline::new(kernel, outputs, ask);
     pipeline.outputs().check(&capture.events)?;
     let table = EventTable::new(std::mem::take(&mut capture.events));
+    if capture.counts_ticks() {
+        pipeline.count_ticks();
+    }
     if let Some(pair) = capture.clock_pair {
         pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
     }

@@ -149,7 +149,7 @@ fn the_folder_mirrors_tracefs_and_says_when_and_where_it_was_taken() {
 fn clock_now() -> ClockFile {
     let pair = ftrace_live::tracefs::ClockPair::take(&TraceClock::Mono);
     let (endian, long_size) = (ftrace_live::format::Endian::NATIVE, ftrace_live::format::LongSize::Eight);
-    ClockFile { clock: TraceClock::Mono, pair, endian, long_size }
+    ClockFile { clock: TraceClock::Mono, pair, times: Default::default(), endian, long_size }
 }
 
 #[test]

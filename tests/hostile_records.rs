@@ -44,7 +44,7 @@ fn torment<E: ByteOrder>(path: &Path, graph: bool) {
     let mut out = vec![];
     let mut write = |cpu: usize, time: u64, bytes: &[u8]| {
         out.clear();
-        let record = Record { cpu: cpu as u32, time, lost: Lost::Nothing, bytes };
+        let record = Record { cpu: cpu as u32, time, ticks: time, lost: Lost::Nothing, bytes };
         text.write::<E>(&mut out, &record, &names);
         // With the graph's layout one record can release what many others wrote.
         assert!(graph || out.len() <= longest(bytes.len()), "{} bytes for {bytes:?}", out.len());

@@ -52,7 +52,7 @@ fn nothing_is_allocated_between_record_and_datagram() {
             });
             let mut play = |allocating: &mut BTreeMap<u16, usize>| {
                 for (cpu, time, lost, bytes) in &records {
-                    let record = ftrace_live::ring::Record { cpu: *cpu, time: *time, lost: *lost, bytes };
+                    let record = ftrace_live::ring::Record { cpu: *cpu, time: *time, ticks: *time, lost: *lost, bytes };
                     let region = Region::new(ALLOCATOR);
                     pipeline.record::<LittleEndian>(record, None);
                     let change = region.change();

@@ -108,6 +108,7 @@ fn each<E: ByteOrder>(format: EventFormat, abi: Abi, choices: u8, mut rest: &[u8
         let record = Record {
             cpu: u32::from(bytes.last().is_some_and(|b| b & 1 == 1)),
             time,
+            ticks: time,
             lost: Lost::Nothing,
             bytes: &bytes,
         };

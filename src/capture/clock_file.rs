@@ -13,12 +13,23 @@
 //! ```
 //!
 //! `trace_ns` and `realtime_ns` are the same moment on the trace clock and in the time of day (since 1970);
-//! `uncertainty_ns` is how far they may be apart. A clock that has no twin in user space (`local`) has no such lines.
+//! `uncertainty_ns` is how far they may be apart. A clock whose times are no ns, or are to be corrected, has lines that say
+//! how they become ns, on which `trace_ns` is then counted:
+//!
+//! ```text
+//! # ns are ticks * 827136000 >> 31
+//! tick 827136000 31
+//! # CPU 0, from this time on: multiplied, shifted right, and this added
+//! shift 0 2106434190000 1 0 -250
+//! # the last of these is drawn out from one such line to the next
+//! interpolate yes
+//! ```
 
 use std::fmt;
 use std::path::Path;
 
 use crate::format::{Endian, LongSize};
+use crate::ring::{Scale, Shift, Times};
 use crate::tracefs::{ClockPair, TraceClock};
 
 /// The file's name in a capture folder.
@@ -29,8 +40,10 @@ pub const CLOCK_FILE: &str = "clock";
 pub struct ClockFile {
     /// The trace clock.
     pub clock: TraceClock,
-    /// One moment on it and in the time of day.
+    /// One moment on it, in ns, and in the time of day.
     pub pair: Option<ClockPair>,
+    /// How its times become ns.
+    pub times: Times,
     /// The byte order of the traced kernel.
     pub endian: Endian,
     /// The width of its `long`.
@@ -69,8 +82,42 @@ impl ClockFile {
             _ => return None,
         };
         let long_size = if value("long_size") == Some("4") { LongSize::Four } else { LongSize::Eight };
-        Some(ClockFile { clock: TraceClock::from_name(value("clock")?), pair, endian, long_size })
+        Some(ClockFile { clock: TraceClock::from_name(value("clock")?), pair, times: times(text), endian, long_size })
     }
+}
+
+/// More CPUs than any kernel has.
+const MOST_CPUS: usize = 1 << 14;
+
+/// What the lines say of how times become ns; those that say nothing of it are skipped.
+fn times(text: &str) -> Times {
+    let (mut shifts, mut interpolate, mut scale) = (Vec::<Vec<Shift>>::new(), false, None);
+    for line in text.lines() {
+        match line.split_whitespace().collect::<Vec<_>>().as_slice() {
+            ["tick", multiplier, shift] => {
+                let read = multiplier.parse().ok().zip(shift.parse().ok());
+                scale = read.map(|(multiplier, shift)| Scale { multiplier, shift, offset: 0 });
+            }
+            ["interpolate", "yes"] => interpolate = true,
+            ["shift", cpu, time, scaling, fraction, offset] => {
+                let read = |word: &str| word.parse::<u64>().ok();
+                if let (Some(cpu), Some(time), Some(scaling), Some(fraction), Ok(offset)) = (
+                    read(cpu).map(|cpu| cpu as usize).filter(|&cpu| cpu < MOST_CPUS),
+                    read(time),
+                    read(scaling),
+                    read(fraction),
+                    offset.parse(),
+                ) {
+                    if shifts.len() <= cpu {
+                        shifts.resize(cpu + 1, Vec::new());
+                    }
+                    shifts[cpu].push(Shift { time, offset, scaling, fraction });
+                }
+            }
+            _ => {}
+        }
+    }
+    Times::new(shifts, interpolate, scale.filter(|scale| scale.multiplier > 0))
 }
 
 impl fmt::Display for ClockFile {
@@ -81,6 +128,17 @@ impl fmt::Display for ClockFile {
             writeln!(f, "trace_ns {}", pair.trace_ns)?;
             writeln!(f, "realtime_ns {}", pair.realtime_ns)?;
             writeln!(f, "uncertainty_ns {}", pair.uncertainty_ns)?;
+        }
+        if let Some(Scale { multiplier, shift, .. }) = self.times.scale() {
+            writeln!(f, "tick {multiplier} {shift}")?;
+        }
+        if self.times.interpolates() {
+            writeln!(f, "interpolate yes")?;
+        }
+        for (cpu, shifts) in self.times.shifts().iter().enumerate() {
+            for Shift { time, offset, scaling, fraction } in shifts {
+                writeln!(f, "shift {cpu} {time} {scaling} {fraction} {offset}")?;
+            }
         }
         let order = match self.endian {
             Endian::Little => "little",
@@ -101,14 +159,22 @@ mod tests {
         for pair in [Some(pair), None] {
             for (endian, long_size) in [(Endian::Little, LongSize::Eight), (Endian::Big, LongSize::Four)] {
                 let clock = TraceClock::from_name(if pair.is_some() { "mono" } else { "local" });
-                let file = ClockFile { clock, pair, endian, long_size };
-                assert_eq!(ClockFile::parse(&file.to_string()), Some(file));
+                let shift = |time, offset| Shift { time, offset, scaling: 3, fraction: 1 };
+                let scale = Some(Scale { multiplier: u32::MAX, shift: 33, offset: 0 });
+                let times = Times::new(vec![vec![], vec![shift(5, -7), shift(9, i64::MAX)]], true, scale);
+                for times in [Times::default(), times] {
+                    let file = ClockFile { clock: clock.clone(), pair, times, endian, long_size };
+                    assert_eq!(ClockFile::parse(&file.to_string()), Some(file));
+                }
             }
         }
     }
 
     #[test]
     fn comments_blanks_and_unknown_names_are_skipped_and_a_torn_pair_is_none() {
+        let lines = "shift 99999999 1 1 0 1\nshift 0 1\nshift 0 x 1 0 1\ntick 0 3\ntick 5\ninterpolate maybe\n";
+        let file = ClockFile::parse(&format!("clock mono\nbyte_order little\n{lines}")).unwrap();
+        assert!(file.times.is_plain() && !file.times.interpolates());
         let text = "# clock tai\n\n  clock   mono \nmood fine\nbyte_order little\ntrace_ns 3\nrealtime_ns x\n";
         let file = ClockFile::parse(text).unwrap();
         assert_eq!((file.clock, file.pair, file.endian), (TraceClock::Mono, None, Endian::Little));

@@ -216,7 +216,8 @@ fn describe(
         folder.write("uname", format!("{uname}\n").as_bytes())?;
     }
     let clock = TraceClock::in_use(&clock).unwrap_or(TraceClock::from_name("local"));
-    let file = ClockFile { clock, pair: options.wall_clock(), endian: *endian, long_size: layout.long_size() };
+    let (pair, times, long_size) = (options.wall_clock(), options.times(), layout.long_size());
+    let file = ClockFile { clock, pair, times, endian: *endian, long_size };
     folder.write(CLOCK_FILE, file.to_string().as_bytes())?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use crate::ring::{Feed, detect_byte_order};
 use crate::tracefs::TraceClock;
 
 use super::clock_file::ClockFile;
-use super::{Capture, CaptureError, CpuRing};
+use super::{Capture, CaptureError, CpuRing, counts_ticks};
 
 /// Bytes read from a ring file at a time: some thousand events, beside which the system call does not show, and little
 /// enough that a CPU takes no more than 64 KiB.
@@ -52,12 +52,15 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
             Ok(CpuRing { cpu, feed, stats })
         })
         .collect::<Result<_, CaptureError>>()?;
-    let clock_pair = ClockFile::load(folder).and_then(|noted| noted.pair);
+    let noted = ClockFile::load(folder);
+    let (times, clock_pair) = noted.map(|noted| (noted.times, noted.pair)).unwrap_or_default();
+    // What counts ticks has no time of day.
+    let clock_pair = clock_pair.filter(|_| !counts_ticks(&clock, &times));
     let from = folder.to_owned();
     let names = Box::new(move || Names::load(&from));
     let uname = fs::read_to_string(folder.join("uname")).ok();
     let uname = uname.and_then(|text| text.lines().next().map(str::to_owned)).filter(|line| !line.is_empty());
-    Ok(Capture { header, endian, events, broken, clock, clock_pair, uname, problems: Vec::new(), rings, names })
+    Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, problems: Vec::new(), rings, names })
 }
 
 fn read_text(path: &Path) -> Result<String, CaptureError> {

@@ -26,9 +26,10 @@ use crate::format::btf::Btf;
 use crate::format::{Endian, EventFormat, FormatError, HeaderPage, LongSize};
 use crate::keeper::Keeper;
 use crate::names::{Enums, hz};
+use crate::ring::Times;
 use crate::tracefs::{
-    ClockPair, CpuStats, EnableFailure, EventName, Instance, RawRead, Setup, StoppedCommand, TraceClock, Tracefs,
-    TracefsError,
+    ClockPair, CpuStats, EnableFailure, EventName, Instance, Noted, RawRead, Setup, StoppedCommand, Timeline,
+    TraceClock, Tracefs, TracefsError,
 };
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
@@ -160,9 +161,14 @@ pub fn capture(
     setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
     let enabled = setup.apply(&instance)?;
     instance.start()?;
+    let (mut timeline, unread) = timeline(&instance, &setup.clock);
     let command = record(command, duration, stop, &mut || Ok(true))?;
     instance.stop()?;
-    let Contents { stats, bytes, warnings } = freeze(tracefs, &instance, &enabled.events, kallsyms, &mut folder)?;
+    let noted = noted(&mut timeline);
+    drop(timeline);
+    let frozen = freeze(tracefs, &instance, &enabled.events, kallsyms, noted, &mut folder)?;
+    let Contents { stats, bytes, mut warnings } = frozen;
+    warnings.extend(unread);
     instance.close()?;
     let folder = folder.keep();
     let (events, failures, cut) = (enabled.events, enabled.failures, None);
@@ -197,7 +203,8 @@ fn record_dat(
     let instance = Instance::create(tracefs, keeper)?;
     setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
     let enabled = setup.apply(&instance)?;
-    let mut recording = Recording::begin(tracefs, &instance, &path)?;
+    let (mut timeline, unread) = timeline(&instance, &setup.clock);
+    let mut recording = Recording::begin(tracefs, &instance, &path, noted(&mut timeline))?;
     let rings = instance.open_raw()?;
     let unreadable = |(cpu, source)| FreezeError::Ring { cpu, source };
     instance.start()?;
@@ -214,15 +221,32 @@ fn record_dat(
     drop(rings);
     let mut cut = recording.failure().map(|error| error.to_string());
     let bytes = recording.recorded();
+    recording.note(noted(&mut timeline));
+    drop(timeline);
     let finished = recording.finish(tracefs, &instance).map_err(RecordingError::Write)?;
     instance.close()?;
     cut = cut.or(finished.unwritten.map(|error| error.to_string()));
     let long = finished.not_compact.map(|error| {
         format!("{} is valid, but longer than it need be ({error}); ftrace-live convert makes it short", path.display())
     });
-    let (events, failures, warnings) = (enabled.events, enabled.failures, long.into_iter().collect());
+    let (events, failures, warnings) = (enabled.events, enabled.failures, unread.into_iter().chain(long).collect());
     let recorded = if cut.is_some() { recorded_in(&path) } else { written(&stats) };
     Ok(Frozen { folder: path, events, failures, stats, recorded, bytes, warnings, cut, command })
+}
+
+/// What holds a clock against the time of day that no process can read, or why there is nothing.
+fn timeline(instance: &Instance, clock: &TraceClock) -> (Option<Timeline>, Option<String>) {
+    match Timeline::is_needed_for(clock).then(|| Timeline::start(instance, clock)) {
+        None => (None, None),
+        Some(Ok(timeline)) => (Some(timeline), None),
+        Some(Err(error)) => (None, Some(error.to_string())),
+    }
+}
+
+fn noted(timeline: &mut Option<Timeline>) -> Option<Noted> {
+    let timeline = timeline.as_mut()?;
+    let _ = timeline.refresh();
+    Some(timeline.noted())
 }
 
 /// The command, before its execve.
@@ -269,12 +293,14 @@ fn freeze(
     instance: &Instance,
     events: &[EventName],
     kallsyms: bool,
+    noted: Option<Noted>,
     folder: &mut NewFolder,
 ) -> Result<Contents, FreezeError> {
     let mut warnings = Vec::new();
     let clock = TraceClock::in_use(&instance.read("trace_clock")?);
     let clock = clock.unwrap_or(TraceClock::Other("unknown".to_string()));
-    let pair = ClockPair::take(&clock);
+    let (scale, pair) = noted.unwrap_or_else(|| (None, ClockPair::take(&clock)));
+    let times = Times::new(Vec::new(), false, scale);
     let stats = at_rest(instance)?;
 
     // The text first: reading it takes nothing out of the ring, reading the raw sub-buffers does.
@@ -321,7 +347,7 @@ fn freeze(
             warnings.push(format!("enum constants stay numbers in a replay: /sys/kernel/btf/vmlinux: {error}"))
         }
     }
-    folder.write(CLOCK_FILE, clock_file(clock, pair, header.long_size()).to_string().as_bytes())?;
+    folder.write(CLOCK_FILE, clock_file(clock, pair, times, header.long_size()).to_string().as_bytes())?;
     folder.write("uname", uname().as_bytes())?;
     Ok(Contents { stats, bytes, warnings })
 }
@@ -416,8 +442,8 @@ fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<d
     Ok(enums.text_for(formats))
 }
 
-fn clock_file(clock: TraceClock, pair: Option<ClockPair>, long_size: LongSize) -> ClockFile {
-    ClockFile { clock, pair, endian: Endian::NATIVE, long_size }
+fn clock_file(clock: TraceClock, pair: Option<ClockPair>, times: Times, long_size: LongSize) -> ClockFile {
+    ClockFile { clock, pair, times, endian: Endian::NATIVE, long_size }
 }
 
 /// As `uname -srvm`. The machine's own name is nobody's business.

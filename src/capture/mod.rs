@@ -23,11 +23,12 @@ pub use freeze::{CaptureOptions, CommandEnd, FreezeError, Frozen, capture};
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::format::{Endian, EventFormat, FormatError, HeaderPage};
 use crate::names::{Names, NamesError};
-use crate::ring::{Feed, Merge};
-use crate::tracefs::ClockPair;
+use crate::ring::{Feed, Merge, Times};
+use crate::tracefs::{ClockPair, TraceClock};
 
 /// The sub-buffers of one CPU, in the order in which they were read.
 pub type RingFeed = Box<dyn Feed + Send>;
@@ -54,7 +55,9 @@ pub struct Capture {
     pub broken: Vec<(String, FormatError)>,
     /// The trace clock: `local`, `mono`, …
     pub clock: String,
-    /// One moment on the trace clock and in the time of day, if kept.
+    /// How times in the rings become ns.
+    pub times: Times,
+    /// One moment on the trace clock (in ns) and in the time of day, if kept.
     pub clock_pair: Option<ClockPair>,
     /// The kernel's name, release, version and machine, as far as noted.
     pub uname: Option<String>,
@@ -78,8 +81,22 @@ impl Capture {
     /// The records of all CPUs in the order of time, consuming the rings.
     pub fn merge(&mut self) -> Merge<RingFeed> {
         let rings = std::mem::take(&mut self.rings);
-        Merge::new(self.header.clone(), rings.into_iter().map(|ring| (ring.cpu, ring.feed)))
+        let mut merge = Merge::new(self.header.clone(), rings.into_iter().map(|ring| (ring.cpu, ring.feed)));
+        if !self.times.is_plain() {
+            merge.set_times(Some(Arc::new(self.times.clone())));
+        }
+        merge
     }
+
+    /// Whether its clock counts something of which nobody knows how long it takes: then no time can be told from it.
+    pub fn counts_ticks(&self) -> bool {
+        counts_ticks(&self.clock, &self.times)
+    }
+}
+
+/// Whether the times of this clock, after `times`, are no ns.
+fn counts_ticks(clock: &str, times: &Times) -> bool {
+    times.scale().is_none() && !TraceClock::from_name(clock).is_nanoseconds()
 }
 
 /// Opens the capture at `path`: a folder that mirrors tracefs, or a `trace.dat`, all of whose buffers are read as one.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::trace_dat::{Description, DescriptionError, EventText, Finished, Recorder, WriteError};
+use super::trace_dat::{Description, DescriptionError, EventText, Finished, Options, Recorder, WriteError};
 use crate::format::{Endian, EventFormat, EventId};
 use crate::names::Comms;
-use crate::tracefs::{ClockPair, Instance, RawBuffer, RawRead, TraceClock, Tracefs};
+use crate::ring::Times;
+use crate::tracefs::{ClockPair, Instance, Noted, RawBuffer, RawRead, TraceClock, Tracefs};
 
 /// Sub-buffers read of one ring before the next one has its turn.
 const QUOTA: u32 = 256;
@@ -46,7 +47,12 @@ impl Recording {
     ///
     /// # Errors
     /// If the file is there already or cannot be written, or tracefs cannot be read.
-    pub fn begin(tracefs: &Tracefs, instance: &Instance, path: &Path) -> Result<Recording, RecordingError> {
+    pub fn begin(
+        tracefs: &Tracefs,
+        instance: &Instance,
+        path: &Path,
+        noted: Option<Noted>,
+    ) -> Result<Recording, RecordingError> {
         // Found out here: a file of someone's is not to be lost, whatever else fails.
         if path.symlink_metadata().is_ok() {
             return Err(RecordingError::Exists(path.to_owned()));
@@ -58,11 +64,17 @@ impl Recording {
         if let Some(pair) = ClockPair::take(&clock) {
             description.options.set_wall_clock(&pair);
         }
+        note(&mut description.options, noted);
         let last = instance.cpus().iter().max().copied().unwrap_or(0);
         let sub_buffer = description.sub_buffer_size as usize;
         let recorder = Recorder::create(path, description, last)?;
         let recording = Recording { recorder, sub_buffer, page: Vec::new(), names: BTreeMap::new(), failed: None };
         Ok(recording)
+    }
+
+    /// Notes what is known by now of a clock that no process can read: the length of its ticks, and a moment on it.
+    pub fn note(&mut self, noted: Option<Noted>) {
+        note(&mut self.recorder.description_mut().options, noted);
     }
 
     /// Appends a sub-buffer as it was read. What the kernel gives of one that is still being written to is whole as well:
@@ -168,6 +180,12 @@ impl Recording {
         add_names(&mut description.metadata.saved_cmdlines, &self.names);
         self.recorder.finish()
     }
+}
+
+fn note(options: &mut Options, noted: Option<Noted>) {
+    let (scale, pair) = noted.unwrap_or_default();
+    options.set_times(&Times::new(Vec::new(), false, scale));
+    pair.iter().for_each(|pair| options.set_wall_clock(pair));
 }
 
 /// Adds to the text of `saved_cmdlines` those of `names` that it lacks, as the kernel writes them (`saved_cmdlines_show`).

@@ -25,6 +25,8 @@ pub struct Stat {
     pub kernel: Option<String>,
     /// The trace clock.
     pub clock: String,
+    /// Whether its times are ns; else they are ticks of unknown length, and all lengths and rates of time are 0.
+    pub nanoseconds: bool,
     /// Byte order and width of a `long` of the traced kernel, as `little-endian, 64 bits`.
     pub machine: String,
     /// When the first event happened, ns since 1970, if that is known.
@@ -299,7 +301,8 @@ impl Counting {
     }
 
     fn finish(self, capture: Capture) -> Stat {
-        let seconds = self.span.map_or(0.0, |span| span.length() as f64 / 1e9);
+        let nanoseconds = !capture.counts_ticks();
+        let seconds = self.span.filter(|_| nanoseconds).map_or(0.0, |span| span.length() as f64 / 1e9);
         let mut by_event: Vec<EventStat> = self
             .events
             .into_iter()
@@ -321,6 +324,7 @@ impl Counting {
         Stat {
             kernel: capture.uname,
             clock: capture.clock,
+            nanoseconds,
             machine: format!("{order}-endian, {bits} bits"),
             recorded_unix_ns: recorded,
             span: self.span,
@@ -347,14 +351,20 @@ impl Stat {
         line("kernel", self.kernel.as_deref().unwrap_or("not noted"));
         line("machine", &self.machine);
         line("clock", &self.clock);
-        if let Some(Span { first, last }) = self.span {
+        if let (false, Some(span)) = (self.nanoseconds, self.span) {
+            let Span { first, last } = span;
+            line("span", &format!("{} ticks of unknown length, from {first} to {last}", span.length()));
+        } else if let Some(Span { first, last }) = self.span {
             let span = format!("{} s, from {} to {}", fixed(self.seconds, 6), seconds(first), seconds(last));
             line("span", &span);
         }
         let rate = if self.seconds > 0.0 { self.events as f64 / self.seconds } else { 0.0 };
         let kinds = self.by_event.len();
-        line("events", &format!("{} of {kinds} kinds, {} a second", self.events, fixed(rate, 0)));
-        if let Some(Silence { from, length }) = self.longest_silence {
+        let a_second = if self.nanoseconds { format!(", {} a second", fixed(rate, 0)) } else { String::new() };
+        line("events", &format!("{} of {kinds} kinds{a_second}", self.events));
+        if let (false, Some(Silence { from, length })) = (self.nanoseconds, self.longest_silence) {
+            line("silence", &format!("{length} ticks at most, from {from} on"));
+        } else if let Some(Silence { from, length }) = self.longest_silence {
             line("silence", &format!("{} ms at most, from {} on", fixed(length as f64 / 1e6, 3), seconds(from)));
         }
         let gaps: u64 = self.cpus.iter().map(|cpu| cpu.gaps).sum();
@@ -411,9 +421,13 @@ impl Stat {
             let drawn: String = bars.iter().map(bar).collect();
             let length = self.activity.interval as f64 * counts.len() as f64 / columns as f64 / 1e9;
             let rate = if length > 0.0 { highest as f64 / length } else { 0.0 };
-            let _ = writeln!(out, "{:>names$} {:>10}/s │{drawn}", Escaped(system), fixed(rate, 0));
+            let highest = if self.nanoseconds { format!("{}/s", fixed(rate, 0)) } else { highest.to_string() };
+            let _ = writeln!(out, "{:>names$} {highest:>12} │{drawn}", Escaped(system));
         }
-        let length = format!("{} s", fixed(self.seconds, 3));
+        let length = match (self.nanoseconds, self.span) {
+            (false, Some(span)) => format!("{} ticks", span.length()),
+            _ => format!("{} s", fixed(self.seconds, 3)),
+        };
         let _ = writeln!(out, "{:names$} {:>12} └0{:─>rest$}", "", "", length, rest = columns - 1);
         out
     }

@@ -120,7 +120,7 @@ impl Span {
     /// The span of a capture; `None` if it holds no event. The rings are at their beginning again afterwards.
     pub fn of(capture: &mut Capture) -> io::Result<Option<Span>> {
         let mut span: Option<Span> = None;
-        let (header, endian) = (&capture.header, capture.endian);
+        let (header, endian, times) = (&capture.header, capture.endian, &capture.times);
         for ring in &mut capture.rings {
             if !ring.feed.seek(0)? {
                 continue;
@@ -129,6 +129,7 @@ impl Span {
             let last = last_of(&mut ring.feed, |page| ends(header, endian, page))?;
             ring.feed.seek(0)?;
             if let (Some(Span { first, .. }), Some(Span { last, .. })) = (first, last) {
+                let (first, last) = (times.ns(ring.cpu, first), times.ns(ring.cpu, last));
                 let so_far = span.unwrap_or(Span { first, last });
                 span = Some(Span { first: so_far.first.min(first), last: so_far.last.max(last) });
             }
@@ -201,7 +202,7 @@ fn ends_in<E: ByteOrder>(header: &HeaderPage, page: &[u8]) -> Option<Span> {
 /// Goes to the last sub-buffer of each ring that begins before `time`: all events from that time on are still to come,
 /// and few others. Where a ring cannot be searched it stays at its beginning.
 pub fn skip_to(capture: &mut Capture, time: u64) -> io::Result<()> {
-    let (header, endian) = (&capture.header, capture.endian);
+    let (header, endian, times) = (&capture.header, capture.endian, &capture.times);
     let mut page = Vec::new();
     for ring in &mut capture.rings {
         let Some(count) = ring.feed.sub_buffers()? else { continue };
@@ -212,7 +213,7 @@ pub fn skip_to(capture: &mut Capture, time: u64) -> io::Result<()> {
             ring.feed.seek(middle)?;
             let begins = if ring.feed.advance(&mut page)? { ends(header, endian, &page) } else { None };
             match begins {
-                Some(span) if span.first < time => low = middle + 1,
+                Some(span) if times.ns(ring.cpu, span.first) < time => low = middle + 1,
                 _ => high = middle,
             }
         }

@@ -24,6 +24,13 @@ pub fn open(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture>
     for (event, error) in &capture.broken {
         warn(format_args!("{event} cannot be decoded: {error}"));
     }
+    if capture.counts_ticks() {
+        warn(format_args!(
+            "the trace clock {} counts ticks whose length nobody noted: dt is 0 and events have no time of day; a replay \
+             goes on as if a tick were a nanosecond",
+            capture.clock
+        ));
+    }
     capture.problems.iter().take(TOLD).for_each(warn);
     if let Some(more) = capture.problems.len().checked_sub(TOLD).filter(|&more| more > 0) {
         warn(format_args!("{more} more problems of this kind"));
@@ -116,6 +123,11 @@ pub fn narrow(
     capture: &mut Capture,
     open: &mut dyn FnMut() -> Result<Capture>,
 ) -> Result<()> {
+    if capture.counts_ticks() && (args.from.is_some() || args.until.is_some() || args.around.is_some()) {
+        let instead = "--from-event and --until-event go without times";
+        let why = format!("--from, --until and --around: the trace clock {} counts ticks, not time", capture.clock);
+        return Err(Usage(format!("{why}: {instead}")).into());
+    }
     let Point::AfterStart(margin) = args.margin else {
         return Err(Usage("--margin takes a length of time, such as 500ms".to_owned()).into());
     };

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{captures, progress::Bar};
+use super::{Usage, captures, progress::Bar};
 use crate::capture::latency::{Latency, Pair};
 use crate::capture::stat::Stat;
 use crate::capture::window::Span;
@@ -24,6 +24,9 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
     let mut capture = captures::open(path, salvage, buffer)?;
     captures::narrow(&args.select, &mut select, &mut capture, &mut || captures::open_again(path, salvage, buffer))?;
+    if pair.is_some() && capture.counts_ticks() {
+        return Err(Usage(format!("--latency: the trace clock {} counts ticks, not time", capture.clock)).into());
+    }
     if let Some(pair) = pair {
         return latency(args, &Latency::of(capture, &pair, &select)?);
     }

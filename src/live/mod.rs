@@ -48,8 +48,8 @@ use crate::output::{Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::terminal;
 use crate::tracefs::{
-    CpuStats, EnableFailure, Enabled, EventName, Instance, PidView, Setup, StoppedCommand, Tracefs, TracefsError,
-    remove_stale,
+    CpuStats, EnableFailure, Enabled, EventName, Instance, PidView, Setup, StoppedCommand, Timeline, TraceClock,
+    Tracefs, TracefsError, remove_stale,
 };
 
 use feedback::FeedbackGuard;
@@ -291,12 +291,16 @@ impl<'a> Session<'a> {
         let names = names::of_events(tracefs, &formats, first, say);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
         let formats: Vec<_> = formats.into_iter().map(Arc::new).collect();
-        let record = options.record.as_deref().map(|path| Record::begin(tracefs, instance, path)).transpose()?;
-        let shared = Shared::new(outputs.len());
         let desk = control.map(|control| {
             let on = enabled.events.iter().filter(|event| !hidden.contains(event));
             control::Desk::new(control, on.cloned(), setup.filters.clone())
         });
+        let timeline = Timeline::is_needed_for(&setup.clock).then(|| Timeline::start(instance, &setup.clock));
+        let shared = Shared::new(outputs.len(), timeline.transpose()?);
+        // Its times are made those of a clock that can be read.
+        let clock = if shared.noted().is_some() { TraceClock::Mono } else { setup.clock.clone() };
+        let begin = |path| Record::begin(tracefs, instance, path, shared.noted());
+        let record = options.record.as_deref().map(begin).transpose()?;
         let rings = reader::deal(instance.open_raw()?, outputs.len());
         let mut readers = Vec::new();
         for (index, (outputs, rings)) in outputs.into_iter().zip(rings).enumerate() {
@@ -305,7 +309,7 @@ impl<'a> Session<'a> {
                 pipeline.add(format, hidden.contains(&EventName::new(&format.system, &format.name)));
             }
             let (shared, tracefs, header) = (shared.clone(), tracefs.clone(), header.clone());
-            let (clock, tick, ring_kib) = (setup.clock.clone(), options.tick, ring_kib(&setup, instance));
+            let (clock, tick, ring_kib) = (clock.clone(), options.tick, ring_kib(&setup, instance));
             readers.push(Reader::new(Parts {
                 index,
                 shared,
@@ -529,6 +533,7 @@ impl<'a> Session<'a> {
         let readers = || std::iter::once(&self.reader).chain(&self.others);
         let names = readers().flat_map(|reader| reader.pipeline.names());
         let known = readers().flat_map(|reader| reader.pipeline.event_counts().map(|(format, _)| &**format));
+        record.note(self.shared.noted());
         record.finish(self.tracefs, self.instance, known, names, records, say)
     }
 

@@ -29,7 +29,8 @@ use crate::osc::timetag;
 use crate::osc::transport::SendCounts;
 use crate::output::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
-use crate::tracefs::{ClockPair, EventName, RawBuffer, TraceClock, Tracefs};
+use crate::ring::Times;
+use crate::tracefs::{ClockPair, EventName, Noted, RawBuffer, Timeline, TraceClock, Tracefs};
 
 /// The kernel's byte order: that of this machine.
 type Native = byteorder::NativeEndian;
@@ -42,6 +43,8 @@ pub(super) struct Shared {
     ended: AtomicBool,
     /// By reader.
     boxes: Vec<Letters>,
+    /// How a trace clock goes that no process can read.
+    timeline: Option<Mutex<Timeline>>,
 }
 
 /// What every reader is to do differently from here on.
@@ -110,9 +113,24 @@ impl Report {
 }
 
 impl Shared {
-    pub(super) fn new(readers: usize) -> Arc<Shared> {
+    pub(super) fn new(readers: usize, timeline: Option<Timeline>) -> Arc<Shared> {
         let boxes = std::iter::repeat_with(Letters::default).take(readers).collect();
-        Arc::new(Shared { ended: AtomicBool::new(false), boxes })
+        Arc::new(Shared { ended: AtomicBool::new(false), boxes, timeline: timeline.map(Mutex::new) })
+    }
+
+    /// What a recording notes of the timeline.
+    pub(super) fn noted(&self) -> Option<Noted> {
+        Some(self.timeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).noted())
+    }
+
+    /// How times become ns, where they are not as they are; looked at anew where `refresh`.
+    fn times(&self, refresh: bool) -> Option<Arc<Times>> {
+        let mut timeline = self.timeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
+        if refresh {
+            // What was known goes on to hold for a while.
+            let _ = timeline.refresh();
+        }
+        Some(Arc::new(Times::new(Vec::new(), false, Some(timeline.scale()))))
     }
 
     /// Says that recording has stopped: what is left is to be read, and that is the end.
@@ -385,6 +403,9 @@ impl Reader {
     }
 
     fn pair_clocks(&mut self) {
+        if let Some(times) = self.shared.times(self.index == 0) {
+            self.rings.set_times(times);
+        }
         if let Some(pair) = ClockPair::take(&self.clock) {
             self.pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
         }
@@ -450,7 +471,7 @@ mod tests {
 
     #[test]
     fn a_reader_hears_the_names_that_others_learned_and_not_its_own() {
-        let shared = Shared::new(3);
+        let shared = Shared::new(3, None);
         shared.tell(1, 77, b"cat");
         let heard: Vec<_> = shared.boxes.iter().map(|letters| letters.names.lock().unwrap().clone()).collect();
         assert_eq!(heard, [vec![(77, b"cat".to_vec())], vec![], vec![(77, b"cat".to_vec())]]);

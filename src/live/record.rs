@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::capture::recording::{Recording, RecordingError};
 use crate::format::EventFormat;
-use crate::tracefs::{Instance, Tracefs};
+use crate::tracefs::{Instance, Noted, Tracefs};
 
 /// What was read so long ago, at the latest, survives a SIGKILL. It costs a write of one sub-buffer for each CPU.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
@@ -53,10 +53,22 @@ pub(super) struct Record {
 
 impl Record {
     /// Begins to record what `instance` will bring into the new file `path`.
-    pub(super) fn begin(tracefs: &Tracefs, instance: &Instance, path: &Path) -> Result<Record, RecordingError> {
-        let recording = Recording::begin(tracefs, instance, path)?;
+    pub(super) fn begin(
+        tracefs: &Tracefs,
+        instance: &Instance,
+        path: &Path,
+        noted: Option<Noted>,
+    ) -> Result<Record, RecordingError> {
+        let recording = Recording::begin(tracefs, instance, path, noted)?;
         let tap = Tap(Arc::new(Mutex::new(Some(recording))));
         Ok(Record { path: path.to_owned(), tap, flushed: Instant::now(), failure_said: false })
+    }
+
+    /// Notes what is known by now of a clock that no process can read.
+    pub(super) fn note(&self, noted: Option<Noted>) {
+        if let Some(recording) = &mut *self.tap.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            recording.note(noted);
+        }
     }
 
     pub(super) fn tap(&self) -> Tap {

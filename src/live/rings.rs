@@ -16,6 +16,7 @@
 use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 use byteorder::ByteOrder;
@@ -24,7 +25,7 @@ use mio::{Events, Interest, Poll, Token};
 
 use super::pace::Wait;
 use crate::format::HeaderPage;
-use crate::ring::{Feed, Merge, Record};
+use crate::ring::{Feed, Merge, Record, Times};
 
 /// The token of the first ring; those below are for whatever else wakes a reader.
 const FIRST_RING: usize = 16;
@@ -79,6 +80,11 @@ impl<F: Ring> Rings<F> {
             rings.watch(index)?;
         }
         Ok(rings)
+    }
+
+    /// Sets how times become ns.
+    pub(super) fn set_times(&mut self, times: Arc<Times>) {
+        self.merge.set_times(Some(times));
     }
 
     /// Sleeps until a ring has something, or something else wakes the reader, or for `most`. Says whether a ring has.

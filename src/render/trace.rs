@@ -118,7 +118,8 @@ impl TraceText {
         let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
         let event = self.events.get(id.index()).and_then(Option::as_ref);
         let (options, long) = (&self.options, self.long);
-        let (at, with) = (At { cpu: record.cpu, time: record.time, common }, With { names, options });
+        let time = record.ticks;
+        let (at, with) = (At { cpu: record.cpu, time, common }, With { names, options });
         self.lines += 1;
         let line_start = out.len();
         let first_of_cpu = self.overrun && self.started.insert(record.cpu);
@@ -128,7 +129,7 @@ impl TraceText {
         // `print_trace_fmt`: the ordinary line.
         let fields = self.fields.get(id.index()).and_then(Option::as_ref);
         let ordinary = |out: &mut Vec<u8>, line_start| {
-            line::write_context(out, common, record.cpu, record.time, names, options);
+            line::write_context(out, common, record.cpu, time, names, options);
             match fields {
                 Some(fields) => fields.write::<E>(out, record.bytes, names),
                 None => write_event::<E>(out, event, id, record, with, long, line_start),
@@ -196,9 +197,10 @@ fn write_event<E: ByteOrder>(
     long: LongSize,
     line_start: usize,
 ) {
+    let time = record.ticks;
     match event {
         Some(Event::Builtin(builtin)) => {
-            let context = Context { names: with.names, options: with.options, long, time: record.time, line_start };
+            let context = Context { names: with.names, options: with.options, long, time, line_start };
             builtin.write::<E>(out, record.bytes, &context);
         }
         Some(Event::PrintFmt(name, plan)) => {
@@ -212,14 +214,14 @@ fn write_event<E: ByteOrder>(
         Some(Event::Entry(fields)) => {
             let entry = fields.read::<E>(record.bytes);
             let mut graph = Graph::new(GraphOptions::default());
-            let at = At { cpu: record.cpu, time: record.time, common: common::<E>(record.bytes) };
+            let at = At { cpu: record.cpu, time, common: common::<E>(record.bytes) };
             graph.entry(out, at, entry, with);
             graph.finish(out, with);
         }
         Some(Event::Exit(fields)) => {
             let exit = fields.read::<E>(record.bytes);
             let mut graph = Graph::new(GraphOptions::default());
-            let at = At { cpu: record.cpu, time: record.time, common: common::<E>(record.bytes) };
+            let at = At { cpu: record.cpu, time, common: common::<E>(record.bytes) };
             graph.exit(out, at, exit, with);
         }
         None => {

@@ -16,10 +16,12 @@
 
 use std::io;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use byteorder::ByteOrder;
 
 use super::sub_buffer::{Lost, RingError, Walk};
+use super::times::Times;
 use super::tournament::{NONE, Tournament};
 use crate::format::HeaderPage;
 
@@ -77,8 +79,10 @@ impl<F: Feed + ?Sized> Feed for Box<F> {
 pub struct Record<'a> {
     /// The CPU it was written on.
     pub cpu: u32,
-    /// Trace-clock time.
+    /// Trace-clock time, ns where that is known.
     pub time: u64,
+    /// The time as it stands in the ring, in the unit of the trace clock.
+    pub ticks: u64,
     /// What the ring lost on this CPU right before it.
     pub lost: Lost,
     /// Its payload, from `common_type` on; up to three bytes of padding may follow the last field.
@@ -114,6 +118,8 @@ struct Cursor<F> {
     lost: Lost,
     /// The feed said that it has nothing now, or failed.
     dry: bool,
+    /// The time of the head as it stands in the ring.
+    ticks: u64,
     /// The feed failed and is not asked again.
     failed: bool,
     counts: Counts,
@@ -123,15 +129,17 @@ struct Cursor<F> {
 impl<F: Feed> Cursor<F> {
     /// Steps to the next record and returns its time, or [`NONE`].
     #[inline]
-    fn step<E: ByteOrder>(&mut self, layout: &HeaderPage) -> u64 {
+    fn step<E: ByteOrder>(&mut self, layout: &HeaderPage, times: Option<&Times>) -> u64 {
         loop {
             match self.walk.next_in::<E>(&self.page) {
                 Some(Ok(found)) => {
                     self.start = found.payload.start;
                     self.end = found.payload.end;
                     self.counts.records += 1;
+                    self.ticks = found.time;
+                    let time = times.map_or(found.time, |times| times.ns(self.cpu, found.time));
                     // A time that is all ones would be taken for "no head".
-                    return found.time.min(NONE - 1);
+                    return time.min(NONE - 1);
                 }
                 Some(Err(error)) => self.malformed(error),
                 None => {}
@@ -204,6 +212,8 @@ pub struct Merge<F> {
     settled: bool,
     /// The cursors without a head whose feeds are to be asked.
     asked: Vec<usize>,
+    /// How times become ns, where they are not as they are.
+    times: Option<Arc<Times>>,
 }
 
 impl<F: Feed> Merge<F> {
@@ -220,6 +230,7 @@ impl<F: Feed> Merge<F> {
                 end: 0,
                 lost: Lost::Nothing,
                 dry: true,
+                ticks: 0,
                 failed: false,
                 counts: Counts::default(),
                 error: None,
@@ -236,9 +247,15 @@ impl<F: Feed> Merge<F> {
             taken: false,
             settled: false,
             asked: Vec::new(),
+            times: None,
         };
         merge.resume();
         merge
+    }
+
+    /// Sets how times become ns, for all records that were not looked at yet.
+    pub fn set_times(&mut self, times: Option<Arc<Times>>) {
+        self.times = times;
     }
 
     /// Asks every feed again that had run dry.
@@ -259,7 +276,7 @@ impl<F: Feed> Merge<F> {
     #[inline]
     pub fn next_record<E: ByteOrder>(&mut self) -> Option<Record<'_>> {
         if std::mem::take(&mut self.taken) {
-            self.time = self.cursors.get_mut(self.current)?.step::<E>(&self.layout);
+            self.time = self.cursors.get_mut(self.current)?.step::<E>(&self.layout, self.times.as_deref());
             if self.time > self.limit {
                 self.set_head(self.time);
             }
@@ -271,7 +288,7 @@ impl<F: Feed> Merge<F> {
         let cursor = self.cursors.get_mut(self.current)?;
         let lost = std::mem::take(&mut cursor.lost);
         let bytes = cursor.page.get(cursor.start..cursor.end)?;
-        Some(Record { cpu: cursor.cpu, time: self.time, lost, bytes })
+        Some(Record { cpu: cursor.cpu, time: self.time, ticks: cursor.ticks, lost, bytes })
     }
 
     /// Hands every record to `each`, the earliest of all CPUs' first, until every feed is dry or `each` breaks off.
@@ -280,10 +297,16 @@ impl<F: Feed> Merge<F> {
     /// walk stays in registers.
     #[inline]
     pub fn for_each<E: ByteOrder, B>(&mut self, mut each: impl FnMut(Record<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
+        if self.times.is_some() {
+            while let Some(record) = self.next_record::<E>() {
+                each(record)?;
+            }
+            return ControlFlow::Continue(());
+        }
         if std::mem::take(&mut self.taken)
             && let Some(cursor) = self.cursors.get_mut(self.current)
         {
-            let time = cursor.step::<E>(&self.layout);
+            let time = cursor.step::<E>(&self.layout, None);
             self.set_head(time);
         }
         while self.select::<E>().is_some() {
@@ -298,7 +321,7 @@ impl<F: Feed> Merge<F> {
                 let mut records = 0;
                 // Within one sub-buffer nothing but the run changes.
                 let (flow, end) = loop {
-                    let flow = each(Record { cpu: cursor.cpu, time, lost, bytes });
+                    let flow = each(Record { cpu: cursor.cpu, time, ticks: time, lost, bytes });
                     lost = Lost::Nothing;
                     if let Some(short) = run.next::<E>() {
                         (time, bytes) = (run.time, short);
@@ -330,9 +353,10 @@ impl<F: Feed> Merge<F> {
                         if let Some(Err(error)) = end {
                             cursor.malformed(error);
                         }
-                        if cursor.load::<E>(&self.layout) { cursor.step::<E>(&self.layout) } else { NONE }
+                        if cursor.load::<E>(&self.layout) { cursor.step::<E>(&self.layout, None) } else { NONE }
                     }
                 };
+                cursor.ticks = time;
                 let ahead = self.heads.set(self.current, time);
                 if flow.is_break() {
                     self.settled = false;
@@ -373,7 +397,7 @@ impl<F: Feed> Merge<F> {
     fn refill<E: ByteOrder>(&mut self) {
         for index in self.asked.drain(..) {
             if let Some(cursor) = self.cursors.get_mut(index) {
-                self.heads.set(index, cursor.step::<E>(&self.layout));
+                self.heads.set(index, cursor.step::<E>(&self.layout, self.times.as_deref()));
             }
         }
     }

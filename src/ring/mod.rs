@@ -2,18 +2,20 @@
 //!
 //! A pure function of (bytes, [layout](crate::format::HeaderPage)): it knows neither events nor fields, nor where the
 //! bytes come from. [`sub_buffer`] walks one sub-buffer, [`merge`] joins the sub-buffers of all CPUs into one stream in
-//! the order of time. [`join`] makes one of two that are mostly empty.
+//! the order of time. [`join`] makes one of two that are mostly empty; [`Times`] makes ns of the ticks of a clock.
 //!
 //! The rules are those of kernel/trace/ring_buffer.c; every check names the part of it that it relies on.
 
 mod join;
 pub mod merge;
 pub mod sub_buffer;
+mod times;
 mod tournament;
 
 pub use join::join;
 pub use merge::{Counts, Feed, Merge, Record};
 pub use sub_buffer::{Lost, RingError, Walk, detect_byte_order};
+pub use times::{Scale, Shift, Times};
 
 #[cfg(test)]
 pub(crate) mod page;

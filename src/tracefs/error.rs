@@ -101,6 +101,14 @@ pub enum TracefsError {
         /// The kernel's own text: the condition, a caret under the place, the reason.
         kernel: String,
     },
+    /// A trace clock that gives no times.
+    #[error("the trace clock {clock} gives no times ({reason}): take mono, boot, tai or local with --clock")]
+    NoTime {
+        /// The clock.
+        clock: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// A process is to be traced from a pid namespace that does not show what the kernel calls it.
     #[error(
         "{0} cannot be traced from here: the kernel takes pids of the first pid namespace, and /proc shows those of this container alone; start this outside, or share the host's pids (docker run --pid=host), or trace all processes"
@@ -212,6 +220,7 @@ impl TracefsError {
                 | TracefsError::FilterUnmatched(_)
                 | TracefsError::FilterRefused { .. }
                 | TracefsError::NoClock { .. }
+                | TracefsError::NoTime { .. }
                 | TracefsError::BufferSize(_)
                 | TracefsError::SubBufferSize { .. }
                 | TracefsError::NoSubBufferSizes

@@ -127,6 +127,17 @@ impl Instance {
         Ok(instance)
     }
 
+    /// Whether root lends it to us: there is no other one then.
+    pub(super) fn is_lent(&self) -> bool {
+        self.tracefs.is_lent()
+    }
+
+    /// Makes another one as this one was made.
+    pub(super) fn another(&self) -> Result<Instance, TracefsError> {
+        let keeper = if let Access::Kept(keeper) = &self.access { Some(keeper) } else { None };
+        Instance::create(&self.tracefs, keeper)
+    }
+
     fn list_cpus(&self) -> Result<Vec<u32>, TracefsError> {
         let folders = self.folders(Path::new("per_cpu"));
         let folders = folders.map_err(|e| TracefsError::io("read", &self.path.join("per_cpu"), e))?;

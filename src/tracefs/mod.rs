@@ -29,6 +29,7 @@ mod raw;
 mod select;
 mod setup;
 mod stale;
+mod timeline;
 
 pub use clock::{ClockPair, TraceClock, TraceClocks};
 pub use command::{StoppedCommand, exit_code};
@@ -45,3 +46,4 @@ pub use raw::{CpuStats, RawBuffer, RawRead};
 pub use select::{Among, Selected, Selection, Unmatched};
 pub use setup::Setup;
 pub use stale::{Stale, remove_stale};
+pub use timeline::{Noted, Timeline};

@@ -2,7 +2,7 @@
 
 use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
-    capture::{Capture, CpuRing},
+    capture::{Capture, CpuRing, counts_ticks},
     format::{EventFormat, HeaderPage},
     names::{Comms, Enums, Kallsyms, Names, NamesError, PrintkFormats, hz},
 };
@@ -35,12 +35,14 @@ impl TraceDat {
             }
         }
         let (events, broken) = self.events(&header);
-        let clock_pair = self.options.wall_clock();
+        let times = self.options.times();
+        // What counts ticks has no time of day.
+        let clock_pair = self.options.wall_clock().filter(|_| !counts_ticks(&clock, &times));
         let names = Box::new(self.load_names());
         let endian = self.endian;
         let problems = self.problems.iter().map(|problem| problem.to_string()).collect();
         let uname = self.options.uname.clone();
-        Ok(Capture { header, endian, events, broken, clock, clock_pair, uname, problems, rings, names })
+        Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, problems, rings, names })
     }
 
     /// Reads the names that the file holds, when it is called: kallsyms is long. There are no enum constants

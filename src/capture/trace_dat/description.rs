@@ -43,8 +43,9 @@ impl Description {
     /// The description in a folder that mirrors tracefs: a capture folder.
     pub fn of_folder(folder: &Path, endian: Endian) -> Result<Description, DescriptionError> {
         let mut description = Description::of_files(folder, endian)?;
-        if let Some(pair) = ClockFile::load(folder).and_then(|file| file.pair) {
-            description.options.set_wall_clock(&pair);
+        if let Some(noted) = ClockFile::load(folder) {
+            description.options.set_times(&noted.times);
+            noted.pair.iter().for_each(|pair| description.options.set_wall_clock(pair));
         }
         Ok(description)
     }

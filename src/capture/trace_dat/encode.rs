@@ -215,6 +215,7 @@ impl Options {
                 samples.iter().for_each(|sample| body.u64(sample.offset.cast_unsigned()));
                 samples.iter().for_each(|sample| body.u64(sample.scaling));
             }
+            cpus.iter().flatten().for_each(|sample| body.u64(sample.fraction));
             out.option(id::TIME_SHIFT, &body.bytes)?;
         }
         for Guest { name, trace_id, cpus } in &self.guests {

@@ -1,6 +1,7 @@
 //! The options of a `trace.dat`: small facts about the machine, its clock and the recording.
 
 use super::{DatError, Problem, Version, source::Cursor};
+use crate::ring::{Scale, Shift, Times};
 use crate::tracefs::TraceClock;
 
 /// Option numbers of the format.
@@ -35,6 +36,9 @@ const MAX_OPTION: u64 = 16 << 20;
 /// Options of one kind that are kept; a file with more is not a recording.
 const MAX_REPEATED: usize = 1 << 16;
 
+/// `TRACECMD_TSYNC_FLAG_INTERPOLATE`.
+const INTERPOLATE: u32 = 1;
+
 /// How to turn time stamp counter ticks into nanoseconds: `(ticks * multiplier >> shift) + offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tsc2Nsec {
@@ -53,8 +57,10 @@ pub struct ShiftSample {
     pub time: u64,
     /// To be added from then on, ns.
     pub offset: i64,
-    /// Scaling ratio.
+    /// Scaling ratio, …
     pub scaling: u64,
+    /// … of which this many bits are a fraction.
+    pub fraction: u64,
 }
 
 /// Clock corrections between a guest and its host (option TIME_SHIFT).
@@ -62,7 +68,7 @@ pub struct ShiftSample {
 pub struct TimeShift {
     /// Trace id of the peer's file.
     pub peer: u64,
-    /// Flags of the synchronisation protocol.
+    /// Flags of the synchronisation protocol: 1 if offsets are drawn out between two samples.
     pub flags: u32,
     /// The samples, by CPU.
     pub cpus: Vec<Vec<ShiftSample>>,
@@ -119,6 +125,33 @@ impl Options {
         let date = self.date.as_deref().and_then(number).map(|microseconds| microseconds * 1000);
         let offset = self.offset.as_deref().and_then(number);
         (date.is_some() || offset.is_some()).then(|| date.unwrap_or(0) + offset.unwrap_or(0))
+    }
+
+    /// How times become ns: by the last correction against a peer, and the length of a TSC's ticks.
+    pub(in crate::capture) fn times(&self) -> Times {
+        let shift =
+            |&ShiftSample { time, offset, scaling, fraction }: &ShiftSample| Shift { time, offset, scaling, fraction };
+        let scale = self.tsc2nsec.filter(|tsc| tsc.multiplier != 0);
+        // trace-cmd notes an offset, and does not add it.
+        let scale = scale.map(|Tsc2Nsec { multiplier, shift, .. }| Scale { multiplier, shift, offset: 0 });
+        let shifts = self.time_shifts.last();
+        let interpolate = shifts.is_some_and(|shifts| shifts.flags & INTERPOLATE != 0);
+        let shifts = shifts.iter().flat_map(|shifts| &shifts.cpus).map(|cpu| cpu.iter().map(shift).collect());
+        Times::new(shifts.collect(), interpolate, scale)
+    }
+
+    /// Notes what [`times`](Options::times) gives, beside what is noted of a peer already.
+    pub(in crate::capture) fn set_times(&mut self, times: &Times) {
+        if let Some(Scale { multiplier, shift, .. }) = times.scale() {
+            self.tsc2nsec = Some(Tsc2Nsec { multiplier, shift, offset: 0 });
+        }
+        if self.time_shifts.is_empty() && !times.shifts().is_empty() {
+            let sample =
+                |&Shift { time, offset, scaling, fraction }: &Shift| ShiftSample { time, offset, scaling, fraction };
+            let cpus = times.shifts().iter().map(|cpu| cpu.iter().map(sample).collect()).collect();
+            let flags = if times.interpolates() { INTERPOLATE } else { 0 };
+            self.time_shifts.push(TimeShift { peer: 0, flags, cpus });
+        }
     }
 
     /// The clock in use: the bracketed word of `trace_clock`.
@@ -217,7 +250,19 @@ fn time_shift(body: &mut Cursor) -> Result<TimeShift, DatError> {
         let column = |body: &mut Cursor| (0..samples).map(|_| body.u64()).collect::<Result<Vec<_>, _>>();
         let (times, offsets, scalings) = (column(body)?, column(body)?, column(body)?);
         let rows = times.into_iter().zip(offsets).zip(scalings);
-        cpus.push(rows.map(|((time, o), scaling)| ShiftSample { time, offset: o as i64, scaling }).collect());
+        let sample = |((time, o), scaling): ((u64, u64), u64)| ShiftSample {
+            time,
+            offset: o.cast_signed(),
+            scaling,
+            fraction: 0,
+        };
+        cpus.push(rows.map(sample).collect::<Vec<_>>());
+    }
+    // Files from before trace-cmd 3.0 have no fractions.
+    if body.left() > 0 {
+        for sample in cpus.iter_mut().flatten() {
+            sample.fraction = body.u64()?;
+        }
     }
     Ok(TimeShift { peer, flags, cpus })
 }
@@ -231,7 +276,37 @@ fn guest(body: &mut Cursor) -> Result<Guest, DatError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::capture::trace_dat::{Part, source::Source};
+    use crate::format::Endian;
+
+    #[test]
+    fn corrections_have_fractions_where_the_file_is_of_a_program_that_writes_them() {
+        let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
+        // Peer, flags, one CPU, two samples: times, offsets, scalings.
+        let mut body = [&words(&[7])[..], &1u32.to_le_bytes(), &1u32.to_le_bytes(), &2u32.to_le_bytes()].concat();
+        body.extend(words(&[100, 200, 10, u64::MAX, 3, 3]));
+        let read = |body: &[u8]| {
+            let source = Arc::new(Source::new(tempfile::tempfile().unwrap()).unwrap());
+            let mut cursor = Cursor::over_bytes(source, Endian::Little, Part::Options, 0, body.to_vec());
+            time_shift(&mut cursor)
+        };
+        let shift = read(&body).unwrap();
+        let sample = |time, offset, fraction| ShiftSample { time, offset, scaling: 3, fraction };
+        assert_eq!(shift, TimeShift { peer: 7, flags: 1, cpus: vec![vec![sample(100, 10, 0), sample(200, -1, 0)]] });
+        body.extend(words(&[1, 2]));
+        let shift = read(&body).unwrap();
+        assert_eq!(shift.cpus, [[sample(100, 10, 1), sample(200, -1, 2)]]);
+        assert!(read(&body[..body.len() - 4]).is_err());
+        let options = Options { time_shifts: vec![shift], ..Options::default() };
+        // 150 * 3 >> 1, and half of the way from 10 to -1: (50 * -11 + 50) / 100 = -5.
+        assert_eq!(options.times().ns(0, 150), 230);
+        let mut again = Options::default();
+        again.set_times(&options.times());
+        assert_eq!(again.times(), options.times());
+    }
 
     #[test]
     fn date_counts_in_microseconds_and_offset_in_nanoseconds() {

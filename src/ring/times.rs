@@ -1,0 +1,198 @@
+//! From the times in a ring to ns: a guest's clock corrected by its host's, ticks by their length.
+//!
+//! Both are what a trace.dat says of itself (its options TIME_SHIFT and TSC2NSEC), and they are applied as trace-cmd does
+//! (`timestamp_calc`, lib/trace-cmd/trace-input.c): first the correction of the CPU, then the scale.
+
+/// A correction of one clock against another, from a moment on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shift {
+    /// When it was measured, on the clock that is corrected.
+    pub time: u64,
+    /// Added from then on.
+    pub offset: i64,
+    /// A time is multiplied by this, …
+    pub scaling: u64,
+    /// … and shifted right by this many bits.
+    pub fraction: u64,
+}
+
+/// The length of a tick: `(ticks * multiplier >> shift) + offset` is ns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scale {
+    /// Multiplier.
+    pub multiplier: u32,
+    /// Right shift after the multiplication.
+    pub shift: u32,
+    /// Added, ns.
+    pub offset: i64,
+}
+
+impl Scale {
+    /// Where times are ns already, `offset` before another clock's.
+    pub const fn moved(offset: i64) -> Scale {
+        Scale { multiplier: 1, shift: 0, offset }
+    }
+
+    /// That of a tick of `numerator / denominator` ns; `None` where that is nothing, or more than 4 s.
+    ///
+    /// ```
+    /// use ftrace_live::ring::Scale;
+    /// // A 2.5 GHz counter: 0.4 ns.
+    /// let scale = Scale::of_tick(2, 5).unwrap();
+    /// assert_eq!(scale.ns(2_500_000_000), 1_000_000_000);
+    /// assert_eq!(Scale::of_tick(10_000_000, 1).unwrap().ns(3), 30_000_000);
+    /// ```
+    pub fn of_tick(numerator: u64, denominator: u64) -> Option<Scale> {
+        if numerator == 0 || denominator == 0 {
+            return None;
+        }
+        // As many bits as the multiplier has room for.
+        (0..=32).rev().find_map(|shift| {
+            let denominator = u128::from(denominator);
+            let multiplier = ((u128::from(numerator) << shift) + denominator / 2) / denominator;
+            let multiplier = u32::try_from(multiplier).ok().filter(|&multiplier| multiplier > 0)?;
+            Some(Scale { multiplier, shift, offset: 0 })
+        })
+    }
+
+    /// The ns of a time in ticks.
+    pub fn ns(&self, ticks: u64) -> u64 {
+        let scaled = (u128::from(ticks) * u128::from(self.multiplier)).checked_shr(self.shift).unwrap_or(0);
+        (scaled as u64).wrapping_add(self.offset.cast_unsigned())
+    }
+}
+
+/// How times become ns. By default they are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Times {
+    /// Corrections by CPU, ascending in time and no two of one time. A CPU beyond them has none.
+    shifts: Vec<Vec<Shift>>,
+    /// Whether an offset is drawn out between two corrections (`TRACECMD_TSYNC_FLAG_INTERPOLATE`).
+    interpolate: bool,
+    /// The length of a tick; `None`: a time is ns.
+    scale: Option<Scale>,
+}
+
+impl Times {
+    /// Times that are corrected by `shifts`, each CPU's, and then scaled.
+    pub fn new(mut shifts: Vec<Vec<Shift>>, interpolate: bool, scale: Option<Scale>) -> Times {
+        for cpu in &mut shifts {
+            cpu.sort_by_key(|shift| shift.time);
+            cpu.dedup_by_key(|shift| shift.time);
+        }
+        Times { shifts, interpolate, scale }
+    }
+
+    /// Whether they are ns as they are.
+    pub fn is_plain(&self) -> bool {
+        self.shifts.iter().all(Vec::is_empty) && self.scale.is_none()
+    }
+
+    /// The corrections, by CPU.
+    pub fn shifts(&self) -> &[Vec<Shift>] {
+        &self.shifts
+    }
+
+    /// Whether an offset is drawn out between two corrections.
+    pub fn interpolates(&self) -> bool {
+        self.interpolate
+    }
+
+    /// The length of a tick.
+    pub fn scale(&self) -> Option<Scale> {
+        self.scale
+    }
+
+    /// The ns of `time` in the ring of `cpu`.
+    pub fn ns(&self, cpu: u32, time: u64) -> u64 {
+        let time = match self.shifts.get(cpu as usize).map(Vec::as_slice) {
+            None | Some([]) => time,
+            Some([only]) => time.wrapping_add(only.offset.cast_unsigned()),
+            Some(shifts) => {
+                // The last one that is not later, and of the last two the first.
+                let after = shifts.partition_point(|shift| shift.time <= time);
+                let at = after.saturating_sub(1).min(shifts.len() - 2);
+                match shifts.get(at..at + 2) {
+                    Some([from, to]) => self.shifted(time, from, to),
+                    _ => time,
+                }
+            }
+        };
+        self.scale.map_or(time, |scale| scale.ns(time))
+    }
+
+    fn shifted(&self, time: u64, from: &Shift, to: &Shift) -> u64 {
+        let mut offset = from.offset;
+        if self.interpolate {
+            // In 64 bits, as trace-cmd has it: what it makes of a correction that is beyond them is all there is to say.
+            let since = |time: u64| time.wrapping_sub(from.time).cast_signed();
+            let (length, change) = (since(to.time), to.offset.wrapping_sub(from.offset));
+            let part = since(time).wrapping_mul(change).wrapping_add(length / 2);
+            offset = offset.wrapping_add(part.checked_div(length).unwrap_or(0));
+        }
+        let scaled = time.wrapping_mul(from.scaling).checked_shr(from.fraction.try_into().unwrap_or(64)).unwrap_or(0);
+        scaled.wrapping_add(offset.cast_unsigned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shift(time: u64, offset: i64) -> Shift {
+        Shift { time, offset, scaling: 1, fraction: 0 }
+    }
+
+    #[test]
+    fn a_scale_is_the_product_of_all_64_bits() {
+        // A TSC of 2 GHz as trace-cmd notes it.
+        let scale = Scale { multiplier: 1 << 31, shift: 32, offset: 0 };
+        assert_eq!(scale.ns(7_000_000_000), 3_500_000_000);
+        assert_eq!(scale.ns(u64::MAX), u64::MAX / 2);
+        assert_eq!(Scale { offset: -500, ..scale }.ns(2_000), 500);
+        assert_eq!(Scale { shift: 200, ..scale }.ns(2_000), 0);
+        assert_eq!(Scale::of_tick(0, 5), None);
+        assert_eq!(Scale::of_tick(5_000_000_000, 1), None);
+    }
+
+    #[test]
+    fn one_correction_is_its_offset_and_a_cpu_without_one_stays() {
+        let times = Times::new(vec![vec![shift(50, -20)], vec![]], false, None);
+        assert_eq!((times.ns(0, 10), times.ns(0, 100)), (u64::MAX - 9, 80));
+        assert_eq!((times.ns(1, 100), times.ns(2, 100)), (100, 100));
+        assert!(!times.is_plain() && Times::default().is_plain());
+    }
+
+    #[test]
+    fn of_several_the_last_one_that_is_not_later_counts_and_never_the_last() {
+        // Out of order and one of them twice, as a file may have them.
+        let shifts = vec![shift(300, 30), shift(100, 10), shift(200, 20), shift(200, 99)];
+        let times = Times::new(vec![shifts], false, None);
+        for (time, corrected) in [(50, 60), (100, 110), (199, 209), (200, 220), (299, 319), (300, 320), (900, 920)] {
+            assert_eq!(times.ns(0, time), corrected, "{time}");
+        }
+    }
+
+    #[test]
+    fn an_offset_is_drawn_out_between_two_and_beyond_them_when_the_file_says_so() {
+        let times = Times::new(vec![vec![shift(100, 10), shift(200, 20)]], true, None);
+        // The last: (-100 * 10 + 50) / 100 is -9, as C divides.
+        for (time, corrected) in [(100, 110), (150, 165), (200, 220), (300, 330), (0, 1)] {
+            assert_eq!(times.ns(0, time), corrected, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_guests_counter_is_scaled_before_it_is_moved_and_its_ticks_after_both() {
+        // Half as fast as its host's (1/2: scaling 1, fraction 1), 1000 ticks behind; 0.5 ns a tick.
+        let half = |time| Shift { time, offset: 1000, scaling: 1, fraction: 1 };
+        let scale = Scale { multiplier: 1, shift: 1, offset: 0 };
+        let times = Times::new(vec![vec![half(0), half(10)]], false, Some(scale));
+        assert_eq!(times.ns(0, 4000), 1500);
+        let wild = Shift { time: 0, offset: i64::MIN, scaling: u64::MAX, fraction: u64::MAX };
+        let times = Times::new(vec![vec![wild, Shift { time: u64::MAX, offset: i64::MAX, ..wild }]], true, Some(scale));
+        for time in [0, 1, u64::MAX] {
+            times.ns(0, time);
+        }
+    }
+}
