@@ -9,6 +9,7 @@ mod demo;
 mod devtools;
 mod flood;
 mod layout;
+mod live;
 mod pictures;
 mod server;
 mod strangers;
