@@ -30,7 +30,7 @@ use crate::terminal;
 /// What addresses begin with where nobody says another prefix.
 const PREFIX: &str = "/ftrace";
 /// Messages a second that a page is sent, unless --max-rate says otherwise: more than anybody sees. Hits are not thinned.
-const MAX_RATE: u32 = 5000;
+const MAX_RATE: u32 = 20_000;
 /// The longest datagram: no network is in between that would have to split it.
 const MTU: usize = 8192;
 /// How often a page hears where the replay is, ns.

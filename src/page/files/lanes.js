@@ -125,7 +125,9 @@ export class Lanes {
     const least = this.narrow ? 5.4 * em : 4.6 * em;
     this.laneHeight = Math.max(least, Math.min(this.stage.clientHeight / count, 15 * em));
     this.height = Math.max(this.stage.clientHeight, this.laneHeight * count);
-    this.left = this.narrow ? 0 : 11.5 * em;
+    // Where there is room, the names of the events have a column of their own.
+    this.names = 11.8 * em;
+    this.left = this.narrow ? 0 : (this.width > 95 * em ? 22 : 11.5) * em;
     this.now = this.width - Math.max(18, this.width * 0.03);
     this.em = em;
     this.font = `${0.68 * em}px ${style.fontFamily}`;
@@ -202,7 +204,7 @@ export class Lanes {
     pen.fillStyle = this.colours.soft;
     pen.globalAlpha = 0.55 * heard;
     pen.textBaseline = "middle";
-    for (const event of lane.rows.keys()) pen.fillText(event, this.left + 0.3 * em, this.y(lane, event), 15 * em);
+    for (const event of lane.rows.keys()) pen.fillText(event, this.names, this.y(lane, event), 15 * em);
   }
 
   drawBands(lane, clock, oldest, heard) {
