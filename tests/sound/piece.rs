@@ -209,3 +209,71 @@ fn fourier(wave: &mut [(f64, f64)]) {
         wave[k + n / 2] = (even[k].0 - re, even[k].1 - im);
     }
 }
+
+/// A minute of a desktop that nobody touches, as one looks with `-e irq sched timer block net`: hundreds of switches and
+/// softirqs a second, the compositor's 60 Hz now and then, a cursor, a mail check, the journal.
+pub fn desktop_minute() -> Stream {
+    let mut stream = Stream::new(MapperOptions { cpus: 4, ..MapperOptions::default() });
+    let switch = stream.add("sched", "sched_switch", &["prev_pid", "next_pid"]);
+    let wakeup = stream.add("sched", "sched_wakeup", &["pid", "prio"]);
+    let exec = stream.add("sched", "sched_process_exec", &["pid"]);
+    let fork = stream.add("sched", "sched_process_fork", &["child_pid"]);
+    let entry = stream.add("irq", "softirq_entry", &["vec"]);
+    let exit = stream.add("irq", "softirq_exit", &["vec"]);
+    let irq = stream.add("irq", "irq_handler_entry", &["irq"]);
+    let hrtimer = stream.add("timer", "hrtimer_expire_entry", &["softexpires"]);
+    let issue = stream.add("block", "block_rq_issue", &["bytes"]);
+    let complete = stream.add("block", "block_rq_complete", &["nr_sector"]);
+    let rx = stream.add("net", "netif_receive_skb", &["len"]);
+    let mut random = 7u64;
+    let mut chance = move || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (random >> 33) as f64 / (1u64 << 31) as f64
+    };
+    let mut events: Vec<(u64, u16, u32, Vec<i32>)> = vec![];
+    for ms in 0..60_000u64 {
+        let at = ms * MS;
+        let cpu = (chance() * 4.0) as u32;
+        // The compositor works for two seconds of each nine.
+        let busy = if ms / 1000 % 9 < 2 { 2.0 } else { 0.6 };
+        if chance() < 0.25 * busy {
+            let lasts = 2_000 + (chance() * chance() * 300_000.0) as u64;
+            events.push((at + 10_000, entry, cpu, vec![(chance() * 9.0) as i32]));
+            events.push((at + 10_000 + lasts, exit, cpu, vec![1]));
+        }
+        for k in 0..2 {
+            if chance() < 0.25 * busy {
+                events.push((at + 400_000 + k * 200_000, switch, cpu, vec![100 + (chance() * 9.0) as i32, 200]));
+                events.push((at + 350_000 + k * 200_000, wakeup, cpu, vec![200, 120]));
+            }
+        }
+        if chance() < 0.025 * busy {
+            events.push((at + 700_000, irq, cpu, vec![30 + (chance() * 5.0) as i32]));
+        }
+        if chance() < 0.06 {
+            events.push((at + 750_000, hrtimer, cpu, vec![1]));
+        }
+        if ms % 5300 == 120 {
+            for k in 0..3 + (ms / 5300 % 4) {
+                let bytes = 4096 << (chance() * 6.0) as u32;
+                events.push((at + 800_000 + k * 7 * MS, issue, cpu, vec![bytes]));
+                events.push((at + 900_000 + k * 9 * MS, complete, cpu, vec![bytes / 512]));
+            }
+        }
+        if chance() < 0.0015 {
+            for k in 0..4 {
+                events.push((at + 850_000 + k * 3 * MS, rx, 0, vec![60 + (chance() * 1400.0) as i32]));
+            }
+        }
+        if ms % 17_000 == 9000 {
+            events.push((at + 860_000, fork, cpu, vec![77]));
+            events.push((at + 960_000, exec, cpu, vec![77]));
+        }
+    }
+    events.sort();
+    for (at, event, cpu, values) in events {
+        stream.event(event, at, cpu, &values);
+    }
+    stream.wait_until(60 * S);
+    stream
+}

@@ -1,8 +1,12 @@
 //! What comes out of the loudspeakers.
 
-use ftrace_live::sound::{MapperOptions, SAMPLE_RATE};
+use std::collections::BTreeSet;
 
-use crate::piece::{FIXTURES, S, Stream, centroid, flood, idle_minute, level, loudness, of_fixture, samples};
+use ftrace_live::sound::{Form, Hit, MapperOptions, SAMPLE_RATE};
+
+use crate::piece::{
+    FIXTURES, S, Stream, centroid, desktop_minute, flood, idle_minute, level, loudness, of_fixture, samples,
+};
 
 const SECOND: usize = SAMPLE_RATE as usize;
 
@@ -91,4 +95,28 @@ fn both_ears_hear_each_cpu_on_its_side() {
     let ((left, right), (other_left, other_right)) = (of(0), of(1));
     assert!((10.0..25.0).contains(&(left - right)), "{left} {right}");
     assert!((left - other_right).abs() < 1.0 && (right - other_left).abs() < 1.0);
+}
+
+#[test]
+fn a_minute_of_an_idle_desktop_is_music_and_no_drone() {
+    let score = desktop_minute().score();
+    let samples = samples(&score);
+    assert_pleasant("desktop", &samples);
+    // Levels of tenths of a second, the quietest first: the bed is what is always there, sounds stand out of it.
+    let levels = |from: usize, until: usize| {
+        let mut levels: Vec<f64> = samples[from * SECOND..until * SECOND].chunks(SECOND / 10).map(level).collect();
+        levels.sort_by(f64::total_cmp);
+        levels
+    };
+    let (first, later) = (levels(1, 6), levels(30, 60));
+    assert!(later[later.len() / 10] < first[first.len() / 10] - 12.0, "the bed sinks: {first:?} {later:?}");
+    assert!(later[later.len() * 95 / 100] > later[later.len() / 10] + 12.0, "sounds stand out: {later:?}");
+    // Most of what begins are notes of their own, of more than two octaves.
+    let begun: Vec<&Hit> = score.hits().iter().filter(|hit| hit.form == Form::Note).collect();
+    assert!((2.0..20.0).contains(&(begun.len() as f64 / 60.0)), "{} notes", begun.len());
+    let notes: BTreeSet<i32> = begun.iter().map(|hit| hit.note.round() as i32).collect();
+    assert!(notes.len() >= 10 && notes.last().unwrap() - notes.first().unwrap() > 24, "{notes:?}");
+    let beds: BTreeSet<u16> =
+        score.hits().iter().filter(|hit| hit.form == Form::Texture).map(|hit| hit.event).collect();
+    assert!(beds.len() >= 4, "what comes hundreds of times a second is a texture: {beds:?}");
 }
