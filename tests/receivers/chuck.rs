@@ -1,5 +1,8 @@
 //! ChucK without a sound card: `--silent` renders as fast as it can.
 
+use std::net::UdpSocket;
+use std::time::Duration;
+
 use crate::{
     common::program,
     launch::chuck,
@@ -61,16 +64,28 @@ fn chuck_sees_every_value_of_the_chuck_stream_in_order() {
     chuck.assert_no_complaint(&[]);
 }
 
-/// Writes what the patch plays to a file for some seconds, then says so. `--silent` has no clock: it waits for the machine's.
-const RECORDER: &str = r#"
+/// Writes what the patch plays to a file for some seconds, then says so. `--silent` has no clock, so the load follows
+/// ChucK's: each fortieth of a second of its time, which it gives about as long, is told to `back`.
+fn recorder(back: u16) -> String {
+    format!(
+        r#"
 dac => WvOut2 wave => blackhole;
 "sound.wav" => wave.wavFilename;
-while (Math.fabs(dac.left.last()) + Math.fabs(dac.right.last()) < 0.001) { 50::ms => now; Std.system("sleep 0.04"); }
+OscOut out;
+out.dest("127.0.0.1", {back});
+fun void tick() {{
+    25::ms => now;
+    out.start("/tick").send();
+    Std.system("sleep 0.02");
+}}
+while (Math.fabs(dac.left.last()) + Math.fabs(dac.right.last()) < 0.001) tick();
 now + 6::second => time end;
-while (now < end) { 50::ms => now; Std.system("sleep 0.04"); }
+while (now < end) tick();
 "" => wave.closeFile;
 <<< "recorded" >>>;
-"#;
+"#
+    )
+}
 
 #[test]
 fn the_chuck_patch_is_heard() {
@@ -81,10 +96,19 @@ fn the_chuck_patch_is_heard() {
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
     let text = stream.patch(port);
-    let mut chuck = chuck(home.path(), &[("ftrace.ck", text), ("recorder.ck", RECORDER.into())]);
+    let ticks = UdpSocket::bind("127.0.0.1:0").unwrap();
+    ticks.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let back = ticks.local_addr().unwrap().port();
+    let mut chuck = chuck(home.path(), &[("ftrace.ck", text), ("recorder.ck", recorder(back))]);
     // What comes before ChucK waits for it is lost.
     chuck.wait_while_doing("ftrace-live: started on", || stream.send_first(port));
-    sound::send_load(port);
+    // Those of the time before.
+    ticks.set_nonblocking(true).unwrap();
+    while ticks.recv(&mut [0; 64]).is_ok() {}
+    ticks.set_nonblocking(false).unwrap();
+    sound::send_load_by(port, |_| {
+        ticks.recv(&mut [0; 64]).expect("ChucK's clock goes on");
+    });
     chuck.wait_for("ftrace-live: stopped");
     chuck.wait_for("recorded");
     chuck.assert_no_complaint(&["--caution-to-the-wind"]);

@@ -22,8 +22,13 @@ fn hit(event: &str, form: i32, timbre: i32, numbers: [f32; 5]) -> OscPacket {
 /// Four seconds of a mixed load: 20 notes a second of all timbres, from both sides in turn, and two textures. Then a second of
 /// what no mapping exceeds: 40 notes and 4 textures, all as loud as can be.
 pub fn send_load(port: u16) {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let began = Instant::now();
+    send_load_by(port, |k| sleep(Duration::from_secs_f64(k as f64 / 40.0).saturating_sub(began.elapsed())));
+}
+
+/// The same by another clock: `wait` returns when the given fortieth of a second has come.
+pub fn send_load_by(port: u16, mut wait: impl FnMut(usize)) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for k in 0..(SECONDS * 40.0) as usize {
         let at = k as f64 / 40.0;
         let flood = at >= MIXED;
@@ -54,7 +59,7 @@ pub fn send_load(port: u16) {
             let bytes = rosc::encoder::encode(&OscPacket::Bundle(bundle)).unwrap();
             socket.send_to(&bytes, ("127.0.0.1", port)).unwrap();
         }
-        sleep(Duration::from_secs_f64((k + 1) as f64 / 40.0).saturating_sub(began.elapsed()));
+        wait(k + 1);
     }
     let ends =
         ["mm:one", "sys:two", "irq:three", "fs:four"].map(|event| hit(event, 2, 5, [57.0, 0.0, 100.0, 0.0, 0.4]));

@@ -9,7 +9,7 @@ pub const fn mix(language: Language) -> f32 {
     match language {
         Language::SuperCollider => 0.35,
         Language::PureData => 0.24,
-        Language::Chuck => 0.22,
+        Language::Chuck => 0.27,
         Language::Csound | Language::Python => 0.46,
     }
 }
