@@ -17,19 +17,29 @@ use criterion::{BenchmarkId, Criterion, Throughput};
 use ftrace_live::capture::{self, Capture};
 use ftrace_live::decode::{EventTable, Plan, Value};
 use ftrace_live::format::{Abi, HeaderPage};
+use ftrace_live::map::Map;
 use ftrace_live::names::{Kernel, Names};
 use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::{MessageOptions, Types};
+use ftrace_live::output::{Mapped, Output};
 use ftrace_live::pipeline::Pipeline;
 use ftrace_live::ring::{Feed, Merge, Walk};
 use memory::Memory;
+
+/// What a typed message says of any event, as a map says it.
+const MAP: &str = r#"
+[[message]]
+address = "/ftrace/{system}/{event}"
+args = ["$dt", "$cpu", "$pid", "$comm", "$log(pid, 1, 100000)", "$unit(cpu)"]
+"#;
 
 struct Bench {
     header: HeaderPage,
     rings: Vec<(u32, Memory)>,
     plans: Vec<Option<Plan>>,
     pipeline: Pipeline<Stream>,
+    mapped: Pipeline<Mapped>,
     events: u64,
 }
 
@@ -59,7 +69,11 @@ impl Bench {
         let kernel = Arc::new(Kernel { abi, names: Names::default() });
         let mut pipeline = Pipeline::new(kernel, Stream::new(options, vec![]), Box::new(|_| Some(b"a task".to_vec())));
         pipeline.add_all(&table);
-        let mut bench = Bench { header: capture.header, rings, plans, pipeline, events: 0 };
+        let map = Arc::new(Map::parse("the bench's map", MAP).expect("a map"));
+        let mapped = Mapped::new(map, 1432, Tag::Event { latency_ns: 0 }, None, vec![]);
+        let mut mapped = Pipeline::new(pipeline.kernel().clone(), mapped, Box::new(|_| Some(b"a task".to_vec())));
+        mapped.add_all(&table);
+        let mut bench = Bench { header: capture.header, rings, plans, pipeline, mapped, events: 0 };
         bench.events = bench.walk();
         bench
     }
@@ -108,13 +122,20 @@ impl Bench {
     }
 
     fn osc(&mut self) {
-        let pipeline = &mut self.pipeline;
-        let _ = Merge::new(self.header.clone(), self.rings.clone()).for_each::<LittleEndian, ()>(|record| {
-            pipeline.record::<LittleEndian>(record, None);
-            ControlFlow::Continue(())
-        });
-        pipeline.flush();
+        run(&self.header, &self.rings, &mut self.pipeline);
     }
+
+    fn mapped(&mut self) {
+        run(&self.header, &self.rings, &mut self.mapped);
+    }
+}
+
+fn run<O: Output>(header: &HeaderPage, rings: &[(u32, Memory)], pipeline: &mut Pipeline<O>) {
+    let _ = Merge::new(header.clone(), rings.to_vec()).for_each::<LittleEndian, ()>(|record| {
+        pipeline.record::<LittleEndian>(record, None);
+        ControlFlow::Continue(())
+    });
+    pipeline.flush();
 }
 
 fn captures() -> Vec<PathBuf> {
@@ -154,6 +175,7 @@ fn main() {
         group.bench_function(BenchmarkId::from_parameter("merge"), |b| b.iter(|| bench.merge()));
         group.bench_function(BenchmarkId::from_parameter("values"), |b| b.iter(|| bench.values()));
         group.bench_function(BenchmarkId::from_parameter("osc"), |b| b.iter(|| bench.osc()));
+        group.bench_function(BenchmarkId::from_parameter("map"), |b| b.iter(|| bench.mapped()));
         group.finish();
         let walk = best(events, || {
             black_box(bench.walk());
@@ -163,15 +185,16 @@ fn main() {
             let mut full = Bench::new(open(), Types::Full);
             best(events, || full.osc())
         };
-        table.push((name, events, walk, rest, full));
+        let mapped = best(events, || bench.mapped());
+        table.push((name, events, walk, rest, full, mapped));
     }
     println!(
-        "\n{:24} {:>9} {:>6} {:>7} {:>7} {:>12} {:>12}",
-        "ns per event", "events", "walk", "merge", "values", "osc double", "osc full"
+        "\n{:24} {:>9} {:>6} {:>7} {:>7} {:>12} {:>12} {:>6}",
+        "ns per event", "events", "walk", "merge", "values", "osc double", "osc full", "map"
     );
-    for (name, events, walk, [merge, values, osc], full) in table {
+    for (name, events, walk, [merge, values, osc], full, mapped) in table {
         println!(
-            "{name:24} {events:>9} {walk:>6.1} {merge:>7.1} {values:>7.1} {osc:>6.1} ×{:<4.1} {full:>6.1} ×{:<4.1}",
+            "{name:24} {events:>9} {walk:>6.1} {merge:>7.1} {values:>7.1} {osc:>6.1} ×{:<4.1} {full:>6.1} ×{:<4.1} {mapped:>6.1}",
             osc / walk,
             full / walk
         );

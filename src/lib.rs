@@ -37,6 +37,7 @@
 //! | [`capture`] | frozen rings: folders and `trace.dat`, read and written | sinks |
 //! | [`live`], [`replay`] | the two loops that join a source to the outputs | the insides of either |
 //! | [`pipeline`], [`output`] | the one way from record to outputs | where records come from |
+//! | [`map`] | events and hits → messages in a receiver's own words | where they go |
 //! | [`sound`] | event → hit; hits → samples | OSC, browsers, sockets |
 //! | [`page`] | the page in a browser: HTTP, WebSocket, OSCQuery, the embedded files | events of one kernel, how sound is chosen |
 //! | [`control`] | OSC in → checked commands | how they are carried out |
@@ -85,6 +86,7 @@ pub mod format;
 pub mod keeper;
 pub mod listen;
 pub mod live;
+pub mod map;
 pub mod names;
 pub mod osc;
 pub mod output;

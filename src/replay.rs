@@ -25,9 +25,8 @@ use crate::control::{Command, Refused, Switched};
 use crate::decode::EventTable;
 use crate::format::{Abi, Endian, EventFormat};
 use crate::names::Kernel;
-use crate::osc::aggregate::AggregateError;
 use crate::output::audience::{Audience, News};
-use crate::output::{Outputs, Window};
+use crate::output::{CheckError, Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
 use crate::tracefs::EventName;
@@ -109,9 +108,9 @@ pub enum ReplayError {
     /// What is asked for cannot be selected from it.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// A field to be aggregated is not among the capture's.
+    /// A field to be aggregated, or that a map names, is not among the capture's.
     #[error(transparent)]
-    Aggregate(#[from] AggregateError),
+    Check(#[from] CheckError),
     /// It cannot be opened again.
     #[error(transparent)]
     Capture(#[from] CaptureError),
@@ -122,7 +121,7 @@ impl ReplayError {
     pub fn is_usage(&self) -> bool {
         match self {
             ReplayError::Select(error) => error.is_usage(),
-            ReplayError::Aggregate(_) => true,
+            ReplayError::Check(_) => true,
             ReplayError::Capture(_) => false,
         }
     }
@@ -171,7 +170,12 @@ pub fn play(
     let known = kernel.clone();
     let ask = Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec));
     let mut pipeline = Pipeline::new(kernel, outputs, ask);
-    pipeline.outputs().check(&capture.events)?;
+    let known: Vec<_> = capture.events.iter().map(name_of).collect();
+    let selected = options.select.events.as_ref().and_then(|events| events.resolve(&known).ok());
+    let plays =
+        |format: &&EventFormat| selected.as_ref().is_none_or(|selected| selected.events.contains(&name_of(format)));
+    let events: Vec<_> = capture.events.iter().filter(plays).cloned().collect();
+    pipeline.outputs().check(&known, &events)?;
     let table = EventTable::new(std::mem::take(&mut capture.events));
     if capture.counts_ticks() {
         pipeline.count_ticks();

@@ -10,17 +10,29 @@ use byteorder::LittleEndian;
 use ftrace_live::capture::{self, Capture};
 use ftrace_live::decode::EventTable;
 use ftrace_live::format::{Abi, EventId};
+use ftrace_live::map::Map;
 use ftrace_live::names::{Kernel, Names};
 use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::{MessageOptions, Types};
-use ftrace_live::output::{Hits, Outputs};
+use ftrace_live::output::{Hits, Mapped, Outputs};
 use ftrace_live::pipeline::Pipeline;
 use ftrace_live::sound::MapperOptions;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+/// Something of every kind, of every event.
+const MAP: &str = r#"
+[[message]]
+address = "/a/{event}"
+args = ["$unit(dt)", "$log(cpu, 1, 8)", "$pick(cpu, a, b)", "$comm", "$event", 1, "$mul(add(pid, 1), 2):d"]
+[[message]]
+on = "hit"
+address = "/h/{event}"
+args = ["$lin(hit.note, 24, 108)", "$hit.form"]
+"#;
 
 fn fixture(name: &str) -> Capture {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18").join(name);
@@ -42,6 +54,8 @@ fn nothing_is_allocated_between_record_and_datagram() {
             let mut outputs = Outputs::default();
             outputs.streams.push(Stream::new(options, vec![]));
             outputs.hits = Some(Hits::new(MapperOptions::default(), "/ftrace"));
+            let map = Arc::new(Map::parse("a test's map", MAP).unwrap());
+            outputs.mapped = Some(Mapped::new(map, 1432, tag, None, vec![]));
             let mut pipeline = Pipeline::new(kernel, outputs, Box::new(|_| None));
             pipeline.add_all(&table);
             // The records in memory, so that reading files is not counted.

@@ -199,6 +199,10 @@ pub struct DescribeArgs {
     #[arg(long, value_enum, default_value_t = DescribeFormat::Text)]
     pub format: DescribeFormat,
 
+    /// Describe what the events become by this map instead: a file, or superdirt, vcv and others (docs/MAPS.md)
+    #[arg(long, value_name = "FILE|NAME")]
+    pub map: Option<String>,
+
     /// The form of messages.
     #[command(flatten)]
     pub form: FormArgs,

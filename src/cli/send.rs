@@ -62,7 +62,7 @@ pub struct FormArgs {
 
 /// Where events go.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Sending", group(ArgGroup::new("heard").args(["hits", "page"]).multiple(true)))]
+#[command(next_help_heading = "Sending", group(ArgGroup::new("heard").args(["hits", "page", "map"]).multiple(true)))]
 pub struct SendArgs {
     /// Typed messages, one address for each event; without it text, as /ftrace ,dsii. Options that are about typed messages
     /// (--for, --types, --to RECEIVER@…, --hits and others) imply it
@@ -76,6 +76,11 @@ pub struct SendArgs {
     /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several times
     #[arg(long, value_name = "TARGET")]
     pub to: Vec<String>,
+
+    /// Send messages in the receiver's own words: a map of yours, or superdirt, tidal, vcv, processing, unity, openframeworks,
+    /// ossia, chataigne, resolume, faust (docs/MAPS.md)
+    #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["hits", "aggregate"])]
+    pub map: Option<String>,
 
     /// Print each message on a line instead of sending; with --to, do both
     #[arg(long)]
@@ -105,7 +110,7 @@ pub struct SendArgs {
     #[arg(long)]
     pub hits: bool,
 
-    /// With --hits or --page, how long events are heard one by one: 0 is calm, 1 all detail
+    /// With --hits, --page or --map, how long events are heard one by one: 0 is calm, 1 all detail
     #[arg(long, value_name = "0…1", requires = "heard", default_value_t = 0.5, allow_negative_numbers = true)]
     pub detail: f32,
 
@@ -145,6 +150,7 @@ impl SendArgs {
             ("--to RECEIVER@HOST", self.to.iter().any(receiver)),
             ("--aggregate", self.aggregate.is_some()),
             ("--hits", self.hits),
+            ("--map", self.map.is_some()),
             ("--mtu", self.mtu.is_some()),
             ("--latency", self.latency.is_some()),
             ("--timetag", self.timetag.is_some()),

@@ -45,7 +45,7 @@ pub fn settings(
     };
     Ok(Settings {
         live,
-        typed: args.raw,
+        typed: args.raw && args.map.is_none(),
         rate: args.max_rate,
         pids: pids.to_vec(),
         aggregate: send::aggregate(args)?,

@@ -1,5 +1,6 @@
 //! `describe`: what an event's message looks like.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use anyhow::Result;
 use super::{list, send, source::Source};
 use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
 use crate::format::{Abi, Endian};
+use crate::map::{Map, Mapping};
 use crate::names::Names;
 use crate::osc::{MessagePlan, Schema, oscquery};
 use crate::terminal::{self, Escaped};
@@ -19,7 +21,10 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (source, patterns) = Source::open(tracefs, &args.events)?;
-    let schemas = schemas(&source, patterns, &args.form)?;
+    let schemas = match send::map(args.map.as_deref())? {
+        Some(map) => mapped(&source, patterns, &map)?,
+        None => schemas(&source, patterns, &args.form)?,
+    };
     let mut out = io::BufWriter::new(io::stdout().lock());
     match args.format {
         DescribeFormat::Text => schemas.iter().try_for_each(|schema| text(&mut out, schema))?,
@@ -57,6 +62,20 @@ pub fn schemas(source: &Source, patterns: &[String], args: &FormArgs) -> Result<
         }
     }
     Ok(schemas)
+}
+
+/// What the events become by a map.
+fn mapped(source: &Source, patterns: &[String], map: &Map) -> Result<Vec<Schema>> {
+    let known = source.all_events()?;
+    let events = list::select_among(known.clone(), patterns, source.among())?;
+    let long = source.long_size()?;
+    let mut formats = Vec::with_capacity(events.len());
+    for event in &events {
+        formats.extend(source.format(event, long)?.ok().map(Cow::into_owned));
+    }
+    map.check(&known, &formats)?;
+    let messages = || map.messages.iter().map(|message| &**message);
+    Ok(formats.iter().flat_map(|format| Mapping::compile(messages(), format).schemas).collect())
 }
 
 fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {

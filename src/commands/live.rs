@@ -31,9 +31,9 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let duration = duration(&args.trace)?;
     // Everything that can be wrong is found before anything is touched.
     let readers = args.readers;
-    let whole = args.send.print || args.send.hits || args.send.aggregate.is_some();
+    let whole = args.send.print || args.send.hits || args.send.aggregate.is_some() || args.send.map.is_some();
     if readers == 0 || readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
-        let why = "it is at least 1; more go with --raw only, and with none of --print, --hits, --aggregate and --page";
+        let why = "it is at least 1; more go with --raw only, and with none of --print, --hits, --map, --aggregate and --page";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
     let player = player::start(&args.trace, tracefs, args.record.as_deref())?;
@@ -57,7 +57,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if let (Some(page), Some(outputs)) = (&page, outputs.first_mut()) {
         page::add(outputs, page, &args.send, settings.clone(), &addresses)?;
     }
-    if !args.send.aggregate_fields.is_empty() {
+    if !args.send.aggregate_fields.is_empty() || args.send.map.is_some() {
         check_fields(&tracefs, &setup, &outputs)?;
     }
     let control = args.control.as_deref().map(|at| {
@@ -149,16 +149,17 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     })
 }
 
-/// Whether the events that will be traced have the fields that are to be aggregated.
+/// Whether the events that will be traced have the fields that are to be aggregated, or that a map names.
 fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &[Outputs]) -> Result<()> {
     let source = Source::Tracefs(tracefs.clone());
     let long = source.long_size()?;
+    let known = source.events()?;
     let mut formats = Vec::new();
     for event in &setup.events {
         // A format that is not understood is said when tracing begins.
         formats.extend(source.format(event, long)?.ok().map(Cow::into_owned));
     }
-    Ok(outputs.iter().try_for_each(|outputs| outputs.check(&formats))?)
+    Ok(outputs.iter().try_for_each(|outputs| outputs.check(&known, &formats))?)
 }
 
 /// What became of `--record`.

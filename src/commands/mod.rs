@@ -107,9 +107,11 @@ fn is_usage(error: &anyhow::Error) -> bool {
     use crate::capture::moment::FindError;
     use crate::capture::select::SelectError;
     use crate::live::LiveError;
+    use crate::map::Mistake;
     use crate::osc::aggregate::AggregateError;
     use crate::osc::patch::PatchError;
     use crate::osc::preset::{TargetError, UnknownPreset};
+    use crate::output::CheckError;
     use crate::replay::ReplayError;
     use crate::tracefs::TracefsError;
     error.chain().any(|cause| {
@@ -117,6 +119,8 @@ fn is_usage(error: &anyhow::Error) -> bool {
             || cause.is::<UnknownPreset>()
             || cause.is::<PatchError>()
             || cause.is::<AggregateError>()
+            || cause.is::<CheckError>()
+            || cause.is::<Mistake>()
             || cause.is::<TargetError>()
             || cause.downcast_ref::<TracefsError>().is_some_and(TracefsError::is_usage)
             || cause.downcast_ref::<FreezeError>().is_some_and(FreezeError::is_usage)

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use super::Usage;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
+use crate::map::{self, Map};
 use crate::osc::addresses::Addresses;
 use crate::osc::aggregate::{AggregateField, AggregateOptions, window};
 use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
@@ -16,7 +17,7 @@ use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
-use crate::output::{Hits, Lines, Outputs, Text};
+use crate::output::{Hits, Lines, Mapped, Outputs, Text};
 use crate::page::Page;
 use crate::render::Settings;
 use crate::sound::MapperOptions;
@@ -111,17 +112,23 @@ pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
     let default = preset_of(&args.form)?;
     aggregate(args)?;
     detail(args.detail)?;
-    let port = args.port.as_deref().map(port).transpose()?;
+    let map = map(args.map.as_deref())?;
+    let port = args.port.as_deref().map(port).transpose()?.or(map.as_ref().and_then(|map| map.port));
     let local = "127.0.0.1".to_owned();
     let targets = match args.to.as_slice() {
         [] if args.print || args.page.is_some() => vec![],
         [] => vec![local],
         targets => targets.to_vec(),
     };
-    targets.iter().map(|target| receiver(args, default, port, target)).collect()
+    targets.iter().map(|target| receiver(args, (default, map.as_deref()), port, target)).collect()
 }
 
-fn receiver(args: &SendArgs, default: &'static Preset, port: Option<u16>, target: &str) -> Result<Receiver> {
+fn receiver(
+    args: &SendArgs,
+    (default, map): (&'static Preset, Option<&Map>),
+    port: Option<u16>,
+    target: &str,
+) -> Result<Receiver> {
     let mut target: Target = target.parse()?;
     if target.preset.is_none() {
         target.port = target.port.or(port);
@@ -135,20 +142,21 @@ fn receiver(args: &SendArgs, default: &'static Preset, port: Option<u16>, target
     if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
         return Err(Usage(format!("--mtu {mtu} is not from {MIN_MTU} to {MAX_MTU}")).into());
     }
-    let latency_ns = match args.latency {
+    let latency = args.latency.or(map.and_then(|map| map.latency_ms));
+    let latency_ns = match latency {
         None => 0,
         Some(ms) if (0.0..=60_000.0).contains(&ms) => (ms * 1e6) as u64,
         Some(ms) => return Err(Usage(format!("--latency {ms} is not from 0 to 60000 milliseconds")).into()),
     };
     let tag = match args.timetag {
         Some(TimetagArg::On) => Tag::Event { latency_ns },
-        None if address.ip().is_loopback() || args.latency.is_some() => Tag::Event { latency_ns },
+        None if address.ip().is_loopback() || latency.is_some() => Tag::Event { latency_ns },
         Some(TimetagArg::Off) | None => Tag::Now,
     };
     let max_rate = match args.max_rate {
         Some(0) => None,
         Some(rate) => Some(rate),
-        None => preset.max_rate,
+        None => map.and_then(|map| map.rate).or(preset.max_rate),
     };
     let message = message_options(&args.form, preset)?;
     let aggregate = aggregate(args)?;
@@ -202,7 +210,14 @@ pub fn open(
         }
     }
     let mut outputs = Outputs::default();
-    if !args.raw && (args.print || !receivers.is_empty()) {
+    if let Some(map) = map(args.map.as_deref())? {
+        outputs.hits = if map.has_hits() { Some(hits(args)?) } else { None };
+        let options = receivers.first().map(|receiver| &receiver.options);
+        let (mtu, tag) = options.map_or((MAX_MTU, Tag::Now), |options| (options.mtu, options.tag));
+        let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
+        let mapped = Mapped::new(map, mtu, tag, options.and_then(|options| options.max_rate), transports);
+        outputs.mapped = Some(if args.print { mapped.to_lines(terminal::stdout()) } else { mapped });
+    } else if !args.raw && (args.print || !receivers.is_empty()) {
         let mut text = Text::new(settings, live);
         if !receivers.is_empty() {
             let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
@@ -238,6 +253,21 @@ pub fn open(
 pub fn hits(args: &SendArgs) -> Result<Hits> {
     let options = MapperOptions { detail: detail(args.detail)?, ..MapperOptions::default() };
     Ok(Hits::new(options, &args.form.prefix))
+}
+
+/// `--map`: one of the program's own, or a file.
+pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
+    let Some(name) = map else { return Ok(None) };
+    if let Some(map) = Map::built_in(name) {
+        return Ok(Some(Arc::new(map?)));
+    }
+    let toml = std::fs::read_to_string(name).map_err(|error| {
+        let known: Vec<_> = map::names().collect();
+        let near = map::nearest(name, known.iter().copied()).map(|near| format!("; the nearest name is {near}"));
+        let near = near.unwrap_or_default();
+        Usage(format!("--map {name}: {error}, and no map of that name is built in: {}{near}", known.join(", ")))
+    })?;
+    Ok(Some(Arc::new(Map::parse(name, &toml)?)))
 }
 
 /// Whether all lines of `outputs` could be written; says why, if not. A reader that has enough of them is no failure.

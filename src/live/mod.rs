@@ -40,11 +40,10 @@ use crate::control::udp::Control;
 use crate::format::{Abi, Endian, EventFormat, FormatError, HeaderPage, LongSize};
 use crate::keeper::Keeper;
 use crate::names::Kernel;
-use crate::osc::aggregate::AggregateError;
 use crate::osc::timetag;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::output::audience::{Audience, News};
-use crate::output::{Outputs, Window};
+use crate::output::{CheckError, Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::terminal;
 use crate::tracefs::{
@@ -106,9 +105,9 @@ pub enum LiveError {
         /// Why.
         source: FormatError,
     },
-    /// An event has not the field that is to be aggregated.
+    /// An event has not the field that is to be aggregated, or that a map names.
     #[error(transparent)]
-    Aggregate(#[from] AggregateError),
+    Check(#[from] CheckError),
     /// Polling, or the signal handlers, failed.
     #[error("cannot wait for events: {0}")]
     Poll(#[from] io::Error),
@@ -125,7 +124,7 @@ impl LiveError {
     pub fn is_usage(&self) -> bool {
         match self {
             LiveError::Tracefs(error) => error.is_usage(),
-            LiveError::Aggregate(_) | LiveError::Recording(RecordingError::Exists(_)) => true,
+            LiveError::Check(_) | LiveError::Recording(RecordingError::Exists(_)) => true,
             _ => false,
         }
     }
@@ -286,7 +285,9 @@ impl<'a> Session<'a> {
         let mut outputs = outputs;
         outputs.truncate(instance.cpus().len().max(1));
         let first = outputs.first().ok_or_else(|| io::Error::other("there is no output"))?;
-        first.check(&formats)?;
+        let of = |format: &EventFormat| EventName::new(format.system.as_str(), format.name.as_str());
+        let asked: Vec<_> = formats.iter().filter(|format| !hidden.contains(&of(format))).cloned().collect();
+        first.check(&tracefs.events()?, &asked)?;
         let targets: Vec<_> = first.targets().collect();
         let names = names::of_events(tracefs, &formats, first, say);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });

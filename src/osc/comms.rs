@@ -44,6 +44,11 @@ impl Comm {
         &self.bytes
     }
 
+    /// The OSC string.
+    pub(crate) fn string(&self) -> &[u8] {
+        self.bytes.get(..self.padded as usize).unwrap_or_default()
+    }
+
     /// Length of the OSC string.
     #[inline]
     pub(super) fn padded(&self) -> usize {

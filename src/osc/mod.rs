@@ -23,7 +23,7 @@ pub mod print;
 mod schema;
 mod signature;
 pub mod stream;
-mod text;
+pub(crate) mod text;
 pub mod text_stream;
 pub mod thin;
 pub mod timetag;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use byteorder::ByteOrder;
 
-use super::Event;
+use super::{Event, Mapped};
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::about;
@@ -15,6 +15,9 @@ use crate::sound::{Hit, Mapper, MapperOptions, When};
 
 /// Time between two announcements of the address, ns.
 const ANNOUNCED_NS: u64 = 10_000_000_000;
+
+/// Where hits go: the streams that have them, and a map.
+pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Mapped>);
 
 /// The streams that have hits.
 fn hearing(streams: &mut [Stream]) -> impl Iterator<Item = &mut Stream> {
@@ -60,7 +63,7 @@ impl Hits {
     }
 
     #[inline(never)]
-    pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>, streams: &mut [Stream]) {
+    pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>, to: To<'_>) {
         let moment = &event.moment;
         let (event_ns, play_ns) = (moment.event_ns, moment.play_ns);
         let when = When { event_ns, play_ns, cpu: moment.cpu, pid: moment.pid };
@@ -68,10 +71,10 @@ impl Hits {
             self.mapper.lost(event.id, when);
         }
         self.mapper.event::<E>(event.id, event.record.bytes, when);
-        self.pass_on(streams);
+        self.pass_on(to);
     }
 
-    fn pass_on(&mut self, streams: &mut [Stream]) {
+    fn pass_on(&mut self, (streams, mut mapped): To<'_>) {
         if self.mapper.is_silent() {
             return;
         }
@@ -79,6 +82,9 @@ impl Hits {
         mapper.take(|hit, name| match kept {
             Some(kept) => kept.push(*hit),
             None => {
+                if let Some(mapped) = &mut mapped {
+                    mapped.hit(hit, name);
+                }
                 if let Ok(bytes) = message.encode(hit, name) {
                     hearing(streams).for_each(|stream| stream.message(bytes, hit.time_ns));
                 }
@@ -104,16 +110,16 @@ impl Hits {
         self.mapper.due()
     }
 
-    pub(super) fn tick(&mut self, now: u64, streams: &mut [Stream]) {
+    pub(super) fn tick(&mut self, now: u64, to: To<'_>) {
         self.mapper.tick(now);
-        self.pass_on(streams);
+        self.pass_on(to);
     }
 
     /// Ends what goes on.
-    pub(super) fn stop(&mut self, streams: &mut [Stream]) {
+    pub(super) fn stop(&mut self, to: To<'_>) {
         if let Some(end) = self.mapper.now() {
             self.mapper.stop(end);
-            self.pass_on(streams);
+            self.pass_on(to);
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod audience;
 mod hits;
 mod lines;
+mod mapped;
 mod text;
 mod typed;
 mod words;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use byteorder::ByteOrder;
 
 use crate::format::{EventFormat, EventId};
+use crate::map::Mistake;
 use crate::names::Kernel;
 use crate::osc::EncodeError;
 use crate::osc::about::Stat;
@@ -24,9 +26,11 @@ use crate::osc::aggregate::{AggregateError, AggregateOptions};
 use crate::osc::stream::{Moment, Stream};
 use crate::osc::transport::{SendCounts, Transport};
 use crate::ring::Record;
+use crate::tracefs::EventName;
 
 pub use hits::Hits;
 pub use lines::Lines;
+pub use mapped::Mapped;
 pub use text::Text;
 pub use words::Words;
 
@@ -69,6 +73,8 @@ pub struct Outputs {
     pub words: Option<Words>,
     /// What is heard of the events, beside the messages of the streams.
     pub hits: Option<Hits>,
+    /// Messages in a receiver's own words.
+    pub mapped: Option<Mapped>,
     /// When the last `/ftrace/stat` went out: what had been counted, by stream.
     last_sent: Vec<(u64, u64)>,
 }
@@ -80,6 +86,7 @@ impl Output for Outputs {
         self.text.iter_mut().for_each(|text| text.add(format, kernel));
         self.words.iter_mut().for_each(|words| words.add(format, kernel));
         self.hits.iter_mut().for_each(|hits| hits.add(format, kernel));
+        self.mapped.iter_mut().for_each(|mapped| mapped.add(format, kernel));
     }
 
     // The events are given, not lent: one lent to a function out of line would have to lie in memory, asked for or not.
@@ -97,8 +104,11 @@ impl Output for Outputs {
         if let Some(words) = &mut self.words {
             words.event::<E>(*event, &mut self.streams);
         }
+        if let Some(mapped) = &mut self.mapped {
+            mapped.event::<E>(event)?;
+        }
         if let Some(hits) = &mut self.hits {
-            hits.event::<E>(*event, &mut self.streams);
+            hits.event::<E>(*event, (&mut self.streams, self.mapped.as_mut()));
         }
         Ok(())
     }
@@ -107,7 +117,20 @@ impl Output for Outputs {
         self.streams.iter_mut().for_each(Output::flush);
         self.lines.iter_mut().for_each(Lines::flush);
         self.text.iter_mut().for_each(Text::flush);
+        self.mapped.iter_mut().for_each(Output::flush);
     }
+}
+
+/// What is asked of events does not go with the events there are.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckError {
+    /// A field to be aggregated.
+    #[error(transparent)]
+    Aggregate(#[from] AggregateError),
+    /// A map.
+    #[error(transparent)]
+    Map(#[from] Mistake),
 }
 
 /// What the loop counted in a window; what a single stream adds to it stands in [`Stat`].
@@ -137,6 +160,7 @@ impl Outputs {
     pub fn set_max_rate(&mut self, max_rate: Option<u32>) {
         self.streams.iter_mut().for_each(|stream| stream.set_max_rate(max_rate));
         self.text.iter_mut().for_each(|text| text.set_max_rate(max_rate));
+        self.mapped.iter_mut().for_each(|mapped| mapped.set_max_rate(max_rate));
     }
 
     /// Sends numbers for each window instead of events from here on; `None`: events. The pipeline must
@@ -152,9 +176,15 @@ impl Outputs {
         self.lines.iter_mut().for_each(|lines| lines.set_names(names));
     }
 
-    /// Checks what the options ask of single events against the events there are.
-    pub fn check(&self, formats: &[EventFormat]) -> Result<(), AggregateError> {
-        self.streams.iter().try_for_each(|stream| stream.check(formats))
+    /// Checks what the options and a map ask of single events against the events there are: `known` are the names of all
+    /// of them, `traced` those that may come.
+    ///
+    /// # Errors
+    /// The first field or pattern that means nothing.
+    pub fn check(&self, known: &[EventName], traced: &[EventFormat]) -> Result<(), CheckError> {
+        self.streams.iter().try_for_each(|stream| stream.check(traced))?;
+        self.mapped.iter().try_for_each(|mapped| mapped.map().check(known, traced))?;
+        Ok(())
     }
 
     /// When there is something to say though no event comes, ns since 1970.
@@ -166,7 +196,7 @@ impl Outputs {
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
         if let Some(hits) = &mut self.hits {
-            hits.tick(now, &mut self.streams);
+            hits.tick(now, (&mut self.streams, self.mapped.as_mut()));
         }
     }
 
@@ -205,39 +235,46 @@ impl Outputs {
     /// Announces the end to all receivers and sends what is left.
     pub fn stop(&mut self) {
         if let Some(hits) = &mut self.hits {
-            hits.stop(&mut self.streams);
+            hits.stop((&mut self.streams, self.mapped.as_mut()));
         }
         self.streams.iter_mut().for_each(Stream::stop);
         self.lines.iter_mut().for_each(Lines::flush);
         self.text.iter_mut().for_each(Text::stop);
+        self.mapped.iter_mut().for_each(Output::flush);
     }
 
     /// Whom datagrams go to.
     pub fn targets(&self) -> impl Iterator<Item = SocketAddr> {
         let text = self.text.iter().flat_map(Text::transports);
-        self.streams.iter().flat_map(Stream::transports).chain(text).filter_map(Transport::target)
+        let mapped = self.mapped.iter().flat_map(Mapped::transports);
+        self.streams.iter().flat_map(Stream::transports).chain(text).chain(mapped).filter_map(Transport::target)
     }
 
     /// The ways to all receivers.
     pub(crate) fn transports_mut(&mut self) -> impl Iterator<Item = &mut Transport> {
         let text = self.text.iter_mut().flat_map(|text| text.transports_mut());
-        self.streams.iter_mut().flat_map(|stream| stream.transports_mut()).chain(text)
+        let mapped = self.mapped.iter_mut().flat_map(|mapped| mapped.transports_mut());
+        self.streams.iter_mut().flat_map(|stream| stream.transports_mut()).chain(text).chain(mapped)
     }
 
     /// What became of everything sent, over all receivers.
     pub fn counts(&self) -> SendCounts {
-        let text = self.text.iter().map(Text::counts);
+        let text = self.text.iter().map(Text::counts).chain(self.mapped.iter().map(Mapped::counts));
         self.streams.iter().map(Stream::counts).chain(text).fold(SendCounts::default(), SendCounts::add)
     }
 
     /// Events left out to keep below a rate cap, over all streams.
     pub fn thinned(&self) -> u64 {
-        self.streams.iter().map(Stream::thinned).sum::<u64>() + self.text.iter().map(Text::thinned).sum::<u64>()
+        self.streams.iter().map(Stream::thinned).sum::<u64>()
+            + self.text.iter().map(Text::thinned).sum::<u64>()
+            + self.mapped.as_ref().map_or(0, Mapped::thinned)
     }
 
     /// Messages that were too long for a datagram, over all streams.
     pub fn too_long(&self) -> u64 {
-        self.streams.iter().map(Stream::too_long).sum::<u64>() + self.text.iter().map(Text::too_long).sum::<u64>()
+        self.streams.iter().map(Stream::too_long).sum::<u64>()
+            + self.text.iter().map(Text::too_long).sum::<u64>()
+            + self.mapped.as_ref().map_or(0, Mapped::too_long)
     }
 
     /// Whether an output has the kernel's own text.
@@ -254,6 +291,7 @@ impl Outputs {
 
     /// Why lines cannot be written any more: `BrokenPipe` where their reader has enough of them. Then it is time to end.
     pub fn failure(&self) -> Option<io::ErrorKind> {
-        self.lines.as_ref().and_then(Lines::failure).or(self.text.as_ref().and_then(Text::failure))
+        let lines = self.lines.as_ref().and_then(Lines::failure).or(self.text.as_ref().and_then(Text::failure));
+        lines.or(self.mapped.as_ref().and_then(Mapped::failure))
     }
 }

@@ -156,3 +156,40 @@ fn the_sc_patch_says_that_its_port_is_taken_and_nothing_else() {
     sclang.wait_for("waited");
     assert!(!sclang.said().iter().any(|line| line.contains("listening")), "{:?}", sclang.said());
 }
+
+/// As SuperDirt does it: the pairs become an event, and the bundle's time says when it is played.
+const DIRT: &str = r#"
+OSCdef(\dirt, { |msg, time|
+	var event = ().putPairs(msg[1..]);
+	"dirt % note % gain % pan % sustain % ahead %".format(event[\s], event[\note].isKindOf(Float), event[\gain] > 0,
+		event[\pan].inclusivelyBetween(0, 1), event[\sustain] > 0, (time - Main.elapsedTime) > 0.05).postln;
+}, '/dirt/play');
+"ready".postln;
+"#;
+
+#[test]
+fn sclang_takes_page_faults_as_superdirt_does() {
+    if !program::installed("sclang") {
+        return;
+    }
+    let (home, port) = (tempfile::tempdir().unwrap(), program::free_port());
+    let text = format!("thisProcess.openUDPPort({port});\n{}", DIRT);
+    let mut sclang = sclang(home.path(), "dirt.scd", &text);
+    sclang.wait_for("ready");
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/irq-exceptions");
+    let mut replay = std::process::Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    replay.args([
+        "replay",
+        fixture,
+        "--map",
+        "superdirt",
+        "-e",
+        "exceptions",
+        "--to",
+        &format!("127.0.0.1:{port}"),
+        "-q",
+    ]);
+    assert!(replay.status().unwrap().success());
+    sclang.wait_for("dirt supersnare note true gain true pan true sustain true ahead true");
+    sclang.assert_no_complaint(NOISE);
+}

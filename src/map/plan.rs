@@ -1,0 +1,381 @@
+//! A message of a map and an event → flat operations: bytes that are always the same, and values between them.
+
+use byteorder::ByteOrder;
+
+use super::expression::{Expression, HitValue, Source, Step};
+use super::parse::{Argument, Constant, MessageRule, Trigger};
+use crate::decode::{DecodeError, Element, FieldPlan, Plan, Read, Value};
+use crate::format::EventFormat;
+use crate::osc::stream::Moment;
+use crate::osc::text::{address_part, push, repair};
+use crate::osc::{self, EncodeError, Full, Schema, Writer};
+use crate::sound::{Form, Hit};
+
+/// The longest text of a field, bytes.
+const TEXT: usize = 64;
+
+/// Where a number comes from.
+#[derive(Debug, Clone, Copy)]
+enum Number {
+    Field(FieldPlan),
+    Hit(HitValue),
+    Cpu,
+    Pid,
+    Dt,
+}
+
+/// A step that a number goes through; [`Step::Unit`] keeps what it has seen.
+#[derive(Debug, Clone, Copy)]
+enum Motion {
+    Unit { least: f64, greatest: f64 },
+    Lin { from: f64, factor: f64 },
+    Log { from: f64, factor: f64 },
+    Add(f64),
+    Mul(f64),
+}
+
+/// How a number is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wire {
+    Int,
+    Long,
+    Float,
+    Double,
+}
+
+/// One operation.
+#[derive(Debug, Clone)]
+enum Op {
+    /// Address, type tags and arguments that are always the same.
+    Bytes(Box<[u8]>),
+    Number(Number, Box<[Motion]>, Wire),
+    /// A field's text.
+    Text(FieldPlan),
+    Comm,
+    /// One of several texts, each as an OSC string.
+    Pick(Number, Box<[Motion]>, Box<[Box<[u8]>]>),
+}
+
+/// A message of an event.
+#[derive(Debug, Clone)]
+pub struct RecordPlan {
+    ops: Box<[Op]>,
+    fields: Plan,
+}
+
+/// A message of a hit.
+#[derive(Debug, Clone)]
+pub struct HitPlan {
+    ops: Box<[Op]>,
+    forms: u8,
+}
+
+/// What one event becomes by a map.
+#[derive(Debug, Clone, Default)]
+pub struct Mapping {
+    /// By each event.
+    pub records: Vec<RecordPlan>,
+    /// By each of its hits.
+    pub hits: Vec<HitPlan>,
+    /// The messages' signatures, in the order of the map.
+    pub schemas: Vec<Schema>,
+}
+
+impl Mapping {
+    /// The messages of one event. What was not [checked](super::Map::check), such as a field that it has not, is left out.
+    pub fn compile<'m>(messages: impl IntoIterator<Item = &'m MessageRule>, format: &EventFormat) -> Mapping {
+        let mut mapping = Mapping::default();
+        for message in messages {
+            if !message.takes(format) || message.check_fields(format).is_err() {
+                continue;
+            }
+            let (ops, schema) = compile(message, format);
+            mapping.schemas.push(schema);
+            match &message.trigger {
+                Trigger::Event => mapping.records.push(RecordPlan { ops, fields: Plan::compile(format) }),
+                Trigger::Hit(forms) => {
+                    let forms = forms.iter().fold(0, |bits, form| bits | 1 << form.number());
+                    mapping.hits.push(HitPlan { ops, forms });
+                }
+            }
+        }
+        mapping
+    }
+}
+
+/// Whether a field is a text.
+pub(super) fn is_text(format: &EventFormat, index: usize) -> bool {
+    let read = Plan::compile(format).fields().get(index).map(|field| field.read);
+    matches!(
+        read,
+        Some(
+            Read::Array(Element::Char, _)
+                | Read::DataLoc(Element::Char)
+                | Read::RelLoc(Element::Char)
+                | Read::DataLocShort(Element::Char)
+                | Read::Tail(Element::Char)
+        )
+    )
+}
+
+fn compile(message: &MessageRule, format: &EventFormat) -> (Box<[Op]>, Schema) {
+    let part = |name: &str| address_part(name);
+    let address = message.address.replace("{event}", &part(&format.name)).replace("{system}", &part(&format.system));
+    let fields = Plan::compile(format);
+    let field = |name: &str| {
+        let index = format.fields.iter().position(|field| field.name == name)?;
+        Some((index, *fields.fields().get(index)?))
+    };
+    let (mut tags, mut arguments, mut values) = (String::new(), Vec::new(), Vec::new());
+    for argument in &message.arguments {
+        let (tag, name, kind, op) = match argument {
+            Argument::Constant(Constant::Int(number)) => {
+                ('i', number.to_string(), "always", Op::Bytes(number.to_be_bytes().into()))
+            }
+            Argument::Constant(Constant::Float(number)) => {
+                ('f', number.to_string(), "always", Op::Bytes(number.to_be_bytes().into()))
+            }
+            Argument::Constant(Constant::Text(text)) => ('s', text.clone(), "always", Op::Bytes(osc_string(text))),
+            Argument::Expression(expression, _) => value(expression, format, &field),
+        };
+        tags.push(tag);
+        values.push(op);
+        arguments.push(osc::Argument { name, tag, kernel_type: kind.to_owned(), note: None });
+    }
+    let mut head = Vec::new();
+    push(&mut head, &address);
+    push(&mut head, &format!(",{tags}"));
+    let mut ops = vec![Op::Bytes(head.into())];
+    for op in values {
+        match (ops.last_mut(), op) {
+            // One copy for all that stands together.
+            (Some(Op::Bytes(bytes)), Op::Bytes(more)) => *bytes = [&**bytes, &*more].concat().into(),
+            (_, op) => ops.push(op),
+        }
+    }
+    let (system, event) = (format.system.clone(), format.name.clone());
+    (ops.into(), Schema { address, tags, arguments, omitted: vec![], system, event })
+}
+
+fn osc_string(text: &str) -> Box<[u8]> {
+    let mut bytes = Vec::new();
+    push(&mut bytes, text);
+    bytes.into()
+}
+
+/// What an expression becomes for an event: its type tag, name and kind for people, and the operation.
+fn value(
+    expression: &Expression,
+    format: &EventFormat,
+    field: &dyn Fn(&str) -> Option<(usize, FieldPlan)>,
+) -> (char, String, &'static str, Op) {
+    let zero = Number::Cpu;
+    let (number, name, kind, int) = match &expression.source {
+        Source::Field(name) => match field(name) {
+            Some((index, plan)) if is_text(format, index) => return ('s', name.clone(), "field", Op::Text(plan)),
+            Some((_, plan)) => {
+                let narrow = match plan.read {
+                    Read::Scalar(Element::Integer { bits, signed, .. }) => bits < 32 || bits == 32 && signed,
+                    Read::Scalar(Element::Bool { .. }) => true,
+                    _ => false,
+                };
+                (Number::Field(plan), name.clone(), "field", narrow)
+            }
+            // It was checked.
+            None => (zero, name.clone(), "field", true),
+        },
+        Source::Hit(value) => {
+            let int = matches!(value, HitValue::Form | HitValue::Timbre);
+            (Number::Hit(*value), format!("hit.{}", value.name()), "of the hit", int)
+        }
+        Source::Cpu => (Number::Cpu, "cpu".to_owned(), "of the event", true),
+        Source::Pid => (Number::Pid, "pid".to_owned(), "of the event", true),
+        Source::Dt => (Number::Dt, "dt".to_owned(), "of the event", false),
+        Source::Comm => return ('s', "comm".to_owned(), "of the event", Op::Comm),
+        Source::Event => return ('s', format.name.clone(), "the event", Op::Bytes(osc_string(&format.name))),
+        Source::System => return ('s', format.system.clone(), "its group", Op::Bytes(osc_string(&format.system))),
+    };
+    let motions: Box<[Motion]> = expression.steps.iter().map(|step| Motion::of(*step)).collect();
+    if !expression.words.is_empty() {
+        let words = expression.words.iter().map(|word| osc_string(word)).collect();
+        return ('s', name, "a word by the number", Op::Pick(number, motions, words));
+    }
+    let (tag, wire) = match expression.tag {
+        Some('d') => ('d', Wire::Double),
+        Some('h') => ('h', Wire::Long),
+        Some('i') => ('i', Wire::Int),
+        Some('f') => ('f', Wire::Float),
+        _ if int && motions.is_empty() => ('i', Wire::Int),
+        _ => ('f', Wire::Float),
+    };
+    (tag, name, kind, Op::Number(number, motions, wire))
+}
+
+impl Motion {
+    fn of(step: Step) -> Motion {
+        match step {
+            Step::Unit => Motion::Unit { least: f64::INFINITY, greatest: f64::NEG_INFINITY },
+            Step::Lin(lo, hi) => Motion::Lin { from: lo, factor: 1.0 / (hi - lo) },
+            Step::Log(lo, hi) => Motion::Log { from: lo.ln(), factor: 1.0 / (hi.ln() - lo.ln()) },
+            Step::Add(number) => Motion::Add(number),
+            Step::Mul(number) => Motion::Mul(number),
+        }
+    }
+
+    #[inline]
+    fn apply(&mut self, number: f64) -> f64 {
+        match self {
+            Motion::Unit { least, greatest } => {
+                *least = least.min(number);
+                *greatest = greatest.max(number);
+                let span = *greatest - *least;
+                if span > 0.0 { (number - *least) / span } else { 0.0 }
+            }
+            Motion::Lin { from, factor } => ((number - *from) * *factor).clamp(0.0, 1.0),
+            // What has no logarithm is below all.
+            Motion::Log { from, factor } => ((number.max(f64::MIN_POSITIVE).ln() - *from) * *factor).clamp(0.0, 1.0),
+            Motion::Add(more) => number + *more,
+            Motion::Mul(factor) => number * *factor,
+        }
+    }
+}
+
+/// What a number can be taken from.
+trait From {
+    fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError>;
+    fn text<E: ByteOrder>(&self, field: &FieldPlan) -> Result<&[u8], DecodeError>;
+    fn comm(&self) -> &[u8];
+}
+
+struct OfRecord<'a>(&'a [u8], &'a Moment<'a>);
+
+impl From for OfRecord<'_> {
+    #[inline(always)]
+    fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError> {
+        Ok(match number {
+            Number::Field(field) => match field.value::<E>(self.0)? {
+                Value::Signed(number) => number as f64,
+                Value::Unsigned(number) | Value::Pointer(number) => number as f64,
+                Value::Bool(truth) => f64::from(u8::from(truth)),
+                _ => 0.0,
+            },
+            Number::Cpu => f64::from(self.1.cpu),
+            Number::Pid => f64::from(self.1.pid),
+            Number::Dt => f64::from(self.1.dt),
+            Number::Hit(_) => 0.0,
+        })
+    }
+
+    fn text<E: ByteOrder>(&self, field: &FieldPlan) -> Result<&[u8], DecodeError> {
+        Ok(match field.value::<E>(self.0)? {
+            Value::Text(text) => text,
+            _ => &[],
+        })
+    }
+
+    fn comm(&self) -> &[u8] {
+        self.1.comm.string()
+    }
+}
+
+struct OfHit<'a>(&'a Hit);
+
+impl From for OfHit<'_> {
+    fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError> {
+        let Number::Hit(value) = number else { return Ok(0.0) };
+        let hit = self.0;
+        Ok(match value {
+            HitValue::Form => f64::from(hit.form.number()),
+            HitValue::Timbre => f64::from(hit.timbre.number()),
+            HitValue::Note => f64::from(hit.note),
+            HitValue::Level => f64::from(hit.level),
+            HitValue::Length => f64::from(hit.length_ms),
+            HitValue::Seconds => f64::from(hit.length_ms) / 1e3,
+            HitValue::Pan => f64::from(hit.pan),
+            HitValue::Brightness => f64::from(hit.brightness),
+        })
+    }
+
+    fn text<E: ByteOrder>(&self, _: &FieldPlan) -> Result<&[u8], DecodeError> {
+        Ok(&[])
+    }
+
+    fn comm(&self) -> &[u8] {
+        &[0; 4]
+    }
+}
+
+#[inline(always)]
+fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Result<usize, EncodeError> {
+    let mut out = Writer::new(room);
+    for op in ops {
+        match op {
+            Op::Bytes(bytes) => out.put_slice(bytes)?,
+            Op::Number(number, motions, wire) => {
+                let mut value = from.number::<E>(number)?;
+                for motion in motions {
+                    value = motion.apply(value);
+                }
+                // `as` saturates.
+                match wire {
+                    Wire::Int => out.put((value as i32).to_be_bytes())?,
+                    Wire::Long => out.put((value as i64).to_be_bytes())?,
+                    Wire::Float => out.put((value as f32).to_be_bytes())?,
+                    Wire::Double => out.put(value.to_be_bytes())?,
+                }
+            }
+            Op::Text(field) => {
+                let text = from.text::<E>(field)?;
+                let mut len = 0;
+                repair(text, TEXT, |piece| {
+                    len += piece.len();
+                    out.put_slice(piece)
+                })?;
+                out.pad(len, true)?;
+            }
+            Op::Comm => out.put_slice(from.comm())?,
+            Op::Pick(number, motions, words) => {
+                let mut value = from.number::<E>(number)?;
+                for motion in motions {
+                    value = motion.apply(value);
+                }
+                // Beyond the last word the first one's turn comes again.
+                let index = (value.max(0.0) as usize).checked_rem(words.len()).unwrap_or(0);
+                out.put_slice(words.get(index).ok_or(Full)?)?;
+            }
+        }
+    }
+    Ok(out.written())
+}
+
+impl RecordPlan {
+    /// Writes the message of `record` to the beginning of `room`; returns its length, bytes.
+    ///
+    /// # Errors
+    /// If there is no room, or if the record is not what its format says.
+    #[inline]
+    pub fn encode<E: ByteOrder>(
+        &mut self,
+        record: &[u8],
+        moment: &Moment<'_>,
+        room: &mut [u8],
+    ) -> Result<usize, EncodeError> {
+        self.fields.fits(record)?;
+        run::<E>(&mut self.ops, &OfRecord(record, moment), room)
+    }
+}
+
+impl HitPlan {
+    /// Whether it is made of hits of this form.
+    pub fn takes(&self, form: Form) -> bool {
+        self.forms & 1 << form.number() != 0
+    }
+
+    /// Writes the message of a hit to the beginning of `room`; returns its length, bytes.
+    ///
+    /// # Errors
+    /// If there is no room.
+    pub fn encode(&mut self, hit: &Hit, room: &mut [u8]) -> Result<usize, EncodeError> {
+        run::<byteorder::NativeEndian>(&mut self.ops, &OfHit(hit), room)
+    }
+}

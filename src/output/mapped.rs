@@ -1,0 +1,200 @@
+//! Messages in a receiver's own words: what a [`Map`] makes of events and hits, in datagrams or as lines.
+
+use std::collections::HashMap;
+use std::io::{self, BufWriter, Write};
+use std::sync::Arc;
+
+use byteorder::ByteOrder;
+
+use super::{Event, Output};
+use crate::format::{EventFormat, EventId};
+use crate::map::{HitPlan, Map, Mapping, RecordPlan};
+use crate::names::Kernel;
+use crate::osc::EncodeError;
+use crate::osc::datagram::{MAX_MTU, Packer, Tag};
+use crate::osc::message::Message;
+use crate::osc::print::write_line;
+use crate::osc::thin::Thinner;
+use crate::osc::timetag;
+use crate::osc::transport::{SendCounts, Transport};
+use crate::sound::Hit;
+
+/// See the [module](self).
+pub struct Mapped {
+    map: Arc<Map>,
+    records: Vec<Vec<RecordPlan>>,
+    /// By `system:event`.
+    hits: HashMap<String, Vec<HitPlan>>,
+    packer: Packer,
+    thinner: Option<Thinner>,
+    thinned_before: u64,
+    transports: Vec<Transport>,
+    lines: Option<BufWriter<Box<dyn Write + Send>>>,
+    failed: Option<io::ErrorKind>,
+    /// A message that is printed as well.
+    message: Vec<u8>,
+    too_long: u64,
+}
+
+impl Mapped {
+    /// Messages of `map` in datagrams of at most `mtu` bytes, at most so many a second.
+    pub fn new(map: Arc<Map>, mtu: usize, tag: Tag, max_rate: Option<u32>, transports: Vec<Transport>) -> Mapped {
+        Mapped {
+            map,
+            records: vec![],
+            hits: HashMap::new(),
+            packer: Packer::new(mtu, tag),
+            thinner: max_rate.map(Thinner::new),
+            thinned_before: 0,
+            transports,
+            lines: None,
+            failed: None,
+            message: vec![0; MAX_MTU],
+            too_long: 0,
+        }
+    }
+
+    /// The same, and each message on a line.
+    pub fn to_lines(mut self, out: Box<dyn Write + Send>) -> Mapped {
+        self.lines = Some(BufWriter::with_capacity(1 << 16, out));
+        self
+    }
+
+    /// The map.
+    pub fn map(&self) -> &Arc<Map> {
+        &self.map
+    }
+
+    /// A hit of the event `name`.
+    pub(super) fn hit(&mut self, hit: &Hit, name: &str) {
+        let Some(plans) = self.hits.get_mut(name) else { return };
+        for plan in plans.iter_mut().filter(|plan| plan.takes(hit.form)) {
+            if let Ok(len) = plan.encode(hit, &mut self.message) {
+                let packed = self.packer.push(hit.time_ns, |room| {
+                    room.get_mut(..len).ok_or(EncodeError::Full)?.copy_from_slice(&self.message[..len]);
+                    Ok(len)
+                });
+                self.too_long += u64::from(packed.is_err());
+                print(&mut self.lines, &mut self.failed, &self.message[..len], hit.time_ns);
+            }
+        }
+        self.flush_if_full();
+    }
+
+    fn flush_if_full(&mut self) {
+        if self.packer.is_full() {
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        let datagrams = self.packer.take();
+        for transport in &mut self.transports {
+            transport.send(datagrams.clone());
+        }
+    }
+
+    pub(super) fn set_max_rate(&mut self, max_rate: Option<u32>) {
+        self.thinned_before = self.thinned();
+        self.thinner = max_rate.map(Thinner::new);
+    }
+
+    pub(super) fn transports(&self) -> &[Transport] {
+        &self.transports
+    }
+
+    pub(super) fn transports_mut(&mut self) -> &mut [Transport] {
+        &mut self.transports
+    }
+
+    pub(super) fn counts(&self) -> SendCounts {
+        self.transports.iter().fold(SendCounts::default(), |sum, transport| sum + transport.counts())
+    }
+
+    pub(super) fn thinned(&self) -> u64 {
+        self.thinned_before + self.thinner.as_ref().map_or(0, Thinner::thinned)
+    }
+
+    pub(super) fn too_long(&self) -> u64 {
+        self.too_long
+    }
+
+    pub(super) fn failure(&self) -> Option<io::ErrorKind> {
+        self.failed
+    }
+}
+
+impl Output for Mapped {
+    fn add(&mut self, format: &Arc<EventFormat>, _: &Kernel) {
+        let mapping = Mapping::compile(self.map.messages.iter().map(|message| &**message), format);
+        let index = format.id.index();
+        if self.records.len() <= index {
+            self.records.resize_with(index + 1, Vec::new);
+        }
+        self.records[index] = mapping.records;
+        if !mapping.hits.is_empty() {
+            self.hits.insert(format.full_name(), mapping.hits);
+        }
+    }
+
+    #[inline(always)]
+    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
+        match self.records.get(event.id.index()) {
+            Some(plans) if !plans.is_empty() => self.messages::<E>(event.id, *event),
+            _ => Ok(()),
+        }
+    }
+
+    fn flush(&mut self) {
+        self.send();
+        if let Some(lines) = &mut self.lines {
+            self.failed = self.failed.or(lines.flush().err().map(|error| error.kind()));
+        }
+    }
+}
+
+impl Mapped {
+    #[inline(never)]
+    fn messages<E: ByteOrder>(&mut self, id: EventId, event: Event<'_>) -> Result<(), EncodeError> {
+        let moment = &event.moment;
+        if self.thinner.as_mut().is_some_and(|thinner| !thinner.admit(id.index(), moment.play_ns)) {
+            return Ok(());
+        }
+        let Mapped { records, packer, lines, failed, message, too_long, .. } = self;
+        for plan in records.get_mut(id.index()).into_iter().flatten() {
+            let packed = if lines.is_some() {
+                let len = plan.encode::<E>(event.record.bytes, moment, message)?;
+                print(lines, failed, &message[..len], moment.play_ns);
+                packer.push(moment.play_ns, |room| {
+                    room.get_mut(..len).ok_or(EncodeError::Full)?.copy_from_slice(&message[..len]);
+                    Ok(len)
+                })
+            } else {
+                packer.push(moment.play_ns, |room| plan.encode::<E>(event.record.bytes, moment, room))
+            };
+            match packed {
+                Err(EncodeError::Full) => *too_long += 1,
+                done => done?,
+            }
+            if packer.is_full() {
+                let datagrams = packer.take();
+                for transport in &mut self.transports {
+                    transport.send(datagrams.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Prints a message, where messages are printed.
+fn print(
+    lines: &mut Option<BufWriter<Box<dyn Write + Send>>>,
+    failed: &mut Option<io::ErrorKind>,
+    message: &[u8],
+    play_ns: u64,
+) {
+    let Some(lines) = lines else { return };
+    let written = write_line(lines, &Message::read(message), Some(timetag::osc_time(play_ns)), &[]);
+    *failed = failed.or(written.err().map(|error| error.kind()));
+}
