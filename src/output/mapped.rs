@@ -19,7 +19,7 @@ use crate::osc::timetag;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::sound::Hit;
 
-/// See the [module](self).
+/// Sends what a map makes of events and hits.
 pub struct Mapped {
     map: Arc<Map>,
     records: Vec<Vec<RecordPlan>>,
