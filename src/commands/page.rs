@@ -10,14 +10,16 @@ use rosc::{OscMessage, OscPacket, OscType, encoder};
 
 use super::progress::Bar;
 use super::{Usage, captures, replay, send};
+use crate::capture::Capture;
 use crate::capture::select::Select;
 use crate::cli::{PageArgs, SendArgs};
 use crate::control::{Command, Refused, udp::Control};
+use crate::format::Abi;
 use crate::osc::addresses::Addresses;
 use crate::osc::datagram::Tag;
 use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::transport::Transport;
-use crate::osc::{MessageOptions, Strings, Types, hit, words};
+use crate::osc::{MessageOptions, MessagePlan, Strings, Types, hit, words};
 use crate::output::audience::News;
 use crate::output::{Hits, Outputs, Words};
 use crate::page::demo::Demo;
@@ -77,15 +79,9 @@ pub fn add(
     Ok(())
 }
 
-fn stream(
-    outputs: &mut Outputs,
-    page: &Page,
-    prefix: &str,
-    max_rate: Option<u32>,
-    settings: Settings,
-    addresses: &Arc<Addresses>,
-) {
-    let message = MessageOptions {
+/// The form of a page's messages: all there is.
+fn message_options(prefix: &str, addresses: &Arc<Addresses>) -> MessageOptions {
+    MessageOptions {
         types: Types::Full,
         prefix: prefix.to_owned(),
         pointers: true,
@@ -94,7 +90,27 @@ fn stream(
         names: true,
         brackets: true,
         addresses: addresses.clone(),
-    };
+    }
+}
+
+/// Tells the page all addresses of a capture, before any of its events comes: an OSCQuery client asks early, and once.
+pub fn know(page: &Page, capture: &Capture, prefix: &str, addresses: &Arc<Addresses>) {
+    let ((names, _), options) = (capture.names(), message_options(prefix, addresses));
+    let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
+    for format in &capture.events {
+        page.frames().add(&MessagePlan::compile(format, &options, abi, &names).1);
+    }
+}
+
+fn stream(
+    outputs: &mut Outputs,
+    page: &Page,
+    prefix: &str,
+    max_rate: Option<u32>,
+    settings: Settings,
+    addresses: &Arc<Addresses>,
+) {
+    let message = message_options(prefix, addresses);
     let max_rate = match max_rate {
         Some(0) => None,
         Some(rate) => Some(rate),
@@ -133,6 +149,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     }
     outputs.hits = Some(hits);
     let addresses = replay::addresses(&capture, PREFIX);
+    know(&page, &capture, PREFIX, &addresses);
     stream(&mut outputs, &page, PREFIX, None, captures::settings(&path, &capture), &addresses);
     let mut out = terminal::stdout();
     writeln!(out, "{}", page.url())?;

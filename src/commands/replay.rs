@@ -48,6 +48,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let page = args.send.page.as_deref().map(page::open).transpose()?;
     if let Some(page) = &page {
         page::add(&mut outputs, page, &args.send, settings, &addresses)?;
+        page::know(page, &capture, &args.send.form.prefix, &addresses);
     }
     if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
         hits.set_speed(times);

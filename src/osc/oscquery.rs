@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    Schema, Types,
+    Argument, Schema, Types,
     about::{self, Stat},
     print,
 };
@@ -38,7 +38,14 @@ const NONE: u8 = 0;
 pub fn tree(schemas: &[Schema], prefix: &str, types: Types) -> Value {
     let mut root = container("/");
     for schema in schemas {
-        let mut description = format!("{}:{}", schema.system, schema.event);
+        let mut description = match schema.address.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')) {
+            // What is about the stream says what its arguments are: no kernel describes it.
+            Some(name) if !name.contains('/') => {
+                let argument = |argument: &Argument| format!("{}: {}", argument.name, argument.kernel_type);
+                schema.arguments.iter().map(argument).collect::<Vec<_>>().join(". ")
+            }
+            _ => format!("{}:{}", schema.system, schema.event),
+        };
         for omitted in &schema.omitted {
             description += &format!("; not sent: {} ({})", omitted.name, omitted.why);
         }
@@ -157,6 +164,14 @@ mod tests {
         assert_eq!(event["EXTENDED_TYPE"], json!(["cpu", "comm"]));
         assert_eq!(event["DESCRIPTION"], "irq:x; not sent: skbaddr (a pointer)");
         assert_eq!(event.get("CONTENTS"), None, "a leaf holds nothing");
+    }
+
+    #[test]
+    fn a_hit_says_what_its_arguments_are() {
+        let tree = tree(&[crate::osc::hit::schema("/ftrace")], "/ftrace", Types::Full);
+        let hit = &tree["CONTENTS"]["ftrace"]["CONTENTS"]["hit"];
+        assert_eq!(hit["TYPE"], "siifffff");
+        assert!(hit["DESCRIPTION"].as_str().unwrap().contains("note: MIDI note number"), "{hit}");
     }
 
     #[test]

@@ -191,20 +191,33 @@ fn oscquery_clients_listen_to_single_addresses() {
     }
 }
 
+/// What the server answers to a GET.
+fn get(host: &str, path: &str) -> serde_json::Value {
+    let mut stream = TcpStream::connect(host).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
 #[test]
 fn the_tree_is_read_over_http() {
     let page = page();
-    let get = |path: &str| {
-        let mut stream = TcpStream::connect(page.address()).unwrap();
-        stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\n\r\n", page.address()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        serde_json::from_str::<serde_json::Value>(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
-    };
-    let node = get(ADDRESS);
+    let host = page.address().to_string();
+    let node = get(&host, ADDRESS);
     assert_eq!((&node["FULL_PATH"], &node["TYPE"]), (&ADDRESS.into(), &"i".into()));
-    assert_eq!(get("/?HOST_INFO")["EXTENSIONS"]["LISTEN"], true);
+    assert_eq!(get(&host, "/?HOST_INFO")["EXTENSIONS"]["LISTEN"], true);
+}
+
+#[test]
+fn a_replay_that_waits_has_all_its_addresses_already() {
+    let (_program, url) = crate::demo::demo(&[]);
+    let host = url.trim_start_matches("http://").split('/').next().unwrap();
+    let tree = get(host, "/");
+    let event = &tree["CONTENTS"]["ftrace"]["CONTENTS"]["irq"]["CONTENTS"]["softirq_entry"];
+    assert_eq!(event["TYPE"], "tfiiss", "vec is a name");
+    assert_eq!(get(host, "/ftrace/hit")["TYPE"], "siifffff");
 }
 
 #[test]
