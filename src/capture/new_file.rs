@@ -10,7 +10,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
@@ -54,6 +55,7 @@ impl Place {
     /// # Errors
     /// Something of that name is there (also a link that leads nowhere), or the folder refuses.
     pub(super) fn create(&self) -> io::Result<File> {
+        survive_file_size_limit();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(openat(&self.folder, &self.name, flags, Mode::from_raw_mode(0o666))?);
         if let Some((user, group)) = behind_sudo() {
@@ -75,6 +77,16 @@ impl Place {
             done => Ok(done?),
         }
     }
+}
+
+/// A write beyond the file-size limit ends the process with SIGXFSZ, unless someone handles that: then it is an error of
+/// the write like any other.
+pub(super) fn survive_file_size_limit() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // If this fails, the signal does what it always does.
+        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+    });
 }
 
 #[cfg(test)]

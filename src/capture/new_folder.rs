@@ -7,6 +7,7 @@ use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::FreezeError;
+use super::new_file::survive_file_size_limit;
 
 /// A folder that was not there, or was empty, when we began. Dropped without [`keep`](NewFolder::keep), it is so again.
 #[derive(Debug)]
@@ -36,6 +37,7 @@ impl NewFolder {
     /// # Errors
     /// [`FreezeError::NotEmpty`], or it cannot be made.
     pub(super) fn create(path: &Path) -> Result<NewFolder, FreezeError> {
+        survive_file_size_limit();
         let mut folder =
             NewFolder { path: path.to_path_buf(), within: PathBuf::new(), owner: behind_sudo(), made: Vec::new() };
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {

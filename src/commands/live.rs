@@ -168,9 +168,8 @@ fn say_recorded(recorded: &Recorded, say: &mut dyn FnMut(String)) {
     match &recorded.cut {
         None => say(format!("{file}: {} events recorded in {kib} KiB", recorded.events)),
         Some(why) => {
-            terminal::warn(format_args!(
-                "{file}: the recording ended early, after {kib} KiB: {why}; what it has can be played"
-            ));
+            let rest = if recorded.path.exists() { "; what it has can be played" } else { "" };
+            terminal::warn(format_args!("{file}: the recording ended early, after {kib} KiB: {why}{rest}"));
         }
     }
     if let Some(why) = &recorded.not_compact {

@@ -26,6 +26,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::cli::{Cli, Command, about};
+use crate::rights;
 use crate::terminal::{self, Verbosity};
 
 /// The command line asks for something that cannot be: exit code 2.
@@ -64,6 +65,17 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         terminal::say(format_args!("typed messages, as with --raw: {} asks for them", asked.join(", ")));
     }
     let tracefs = cli.tracefs.as_deref();
+    let opens_tracefs = match &cli.command {
+        // Those give it up themselves, when the keeper has it.
+        None | Some(Command::Capture(_)) => true,
+        Some(Command::List(args)) => source::is_of_tracefs(tracefs, &args.patterns),
+        Some(Command::Describe(args)) => source::is_of_tracefs(tracefs, &args.events),
+        Some(Command::Patch(args)) => source::is_of_tracefs(tracefs, &args.events),
+        Some(_) => false,
+    };
+    if !opens_tracefs {
+        rights::give_up_capabilities()?;
+    }
     match cli.command {
         None => live::run(&cli.live, tracefs),
         Some(Command::List(args)) => list::run(&args, tracefs),

@@ -10,7 +10,7 @@ use crate::cli::TraceArgs;
 use crate::keeper::Keeper;
 use crate::rights::{self, Caller};
 use crate::terminal;
-use crate::tracefs::{Kind, PidView, StoppedCommand, Tracefs, TracefsError};
+use crate::tracefs::{Kind, PidView, StoppedCommand, Tracefs, TracefsError, make_room_for_files};
 
 /// What was done while there was the right to.
 pub struct Player {
@@ -69,6 +69,8 @@ pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) ->
         arguments => Some(StoppedCommand::spawn_as(arguments, command.as_ref())?),
     };
     let name = player.name.as_ref().map_or_else(|| player.uid.to_string(), |name| name.to_string_lossy().into_owned());
+    // As long as we may: a descriptor for each CPU, and some.
+    make_room_for_files(std::thread::available_parallelism().map_or(1, usize::from));
     rights::give_up(&player)?;
     terminal::detail(format_args!("reads and sends as {name}; the keeper alone has root's rights"));
     let tracefs = tracefs.through(&keeper);

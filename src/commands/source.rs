@@ -23,15 +23,25 @@ pub enum Source {
 /// The system of what tracers write by themselves, and of `trace_marker`'s text: nothing of it can be enabled.
 const FTRACE: &str = "ftrace";
 
+/// Whether [`Source::open`] would open the running kernel's tracefs, and nothing that the user names.
+pub fn is_of_tracefs(tracefs: Option<&Path>, patterns: &[String]) -> bool {
+    path_of(tracefs, patterns).0.is_none()
+}
+
+/// The file or folder that is named, and the patterns.
+fn path_of<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> (Option<&'a Path>, &'a [String]) {
+    match (tracefs, patterns) {
+        (Some(path), _) => (Some(path), patterns),
+        (None, [first, rest @ ..]) if is_capture(first) => (Some(Path::new(first)), rest),
+        (None, _) => (None, patterns),
+    }
+}
+
 impl Source {
     /// What `--tracefs` names; or the capture that stands first of the patterns, which are then the rest; or the running
     /// kernel.
-    pub fn open<'a>(tracefs: Option<&Path>, patterns: &'a [String]) -> Result<(Source, &'a [String])> {
-        let (path, patterns) = match (tracefs, patterns) {
-            (Some(path), _) => (Some(path), patterns),
-            (None, [first, rest @ ..]) if is_capture(first) => (Some(Path::new(first)), rest),
-            (None, _) => (None, patterns),
-        };
+    pub fn open<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> Result<(Source, &'a [String])> {
+        let (path, patterns) = path_of(tracefs, patterns);
         let source = match path {
             Some(path) if path.is_file() => Source::Dat(Box::new(captures::open(path, false, None)?)),
             path => Source::Tracefs(list::open(path)?),

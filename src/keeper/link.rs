@@ -56,6 +56,10 @@ pub(super) fn receive(link: impl AsFd) -> io::Result<Option<(Vec<u8>, Option<Fil
         _ => None,
     });
     let file = rights.flatten().next().map(File::from);
+    // The kernel had a file for us and no descriptor to put it in (`scm_detach_fds`).
+    if received.flags.contains(ReturnFlags::CTRUNC) {
+        return Err(io::Error::from_raw_os_error(libc::EMFILE));
+    }
     if received.flags.contains(ReturnFlags::TRUNC) {
         return Err(io::Error::from_raw_os_error(libc::EMSGSIZE));
     }

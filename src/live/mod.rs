@@ -355,11 +355,11 @@ impl<'a> Session<'a> {
         say: &mut dyn FnMut(String),
     ) -> Result<(Traced, Vec<Outputs>), LiveError> {
         let registry = self.reader.rings.poll.registry();
-        registry.register(&mut signals.pipe, SIGNALS, Interest::READABLE)?;
+        registry.register(signals.pipe(), SIGNALS, Interest::READABLE)?;
         if let Some(desk) = &self.desk {
             desk.register(registry)?;
         }
-        let wakers: Vec<_> = self.others.iter().map(Reader::waker).collect();
+        let wakers: Vec<_> = self.others.iter().filter_map(Reader::waker).collect();
         let mut threads = Vec::new();
         for (index, reader) in std::mem::take(&mut self.others).into_iter().enumerate() {
             let named = std::thread::Builder::new().name(format!("reader-{}", index + 1));
@@ -437,6 +437,8 @@ impl<'a> Session<'a> {
         self.reader.pipeline.flush();
         self.look_at_audience(say);
         self.window_start = Instant::now();
+        // From here on, what is different is somebody else's doing.
+        self.instance.changed_outside()?;
         self.instance.start()?;
         let mut child = command.map(StoppedCommand::release).transpose()?;
         self.begun = true;
@@ -483,7 +485,10 @@ impl<'a> Session<'a> {
             if self.window_start.elapsed() >= SECOND {
                 self.window(began.elapsed(), say);
                 // Without its keeper, or its instance, there is nothing more to be done in order.
-                self.instance.is_on()?;
+                for change in self.instance.changed_outside()? {
+                    self.status.clear();
+                    say(format!("warning: {change}"));
+                }
             }
         }
     }

@@ -178,7 +178,8 @@ pub(super) struct Reader {
     tick: Duration,
     pub(super) pipeline: Pipeline<Outputs>,
     pub(super) rings: Rings<InstanceFeed>,
-    waker: Arc<Waker>,
+    /// Of those that are threads; the first one is woken by signals.
+    waker: Option<Arc<Waker>>,
     pace: Pace,
     /// Ids that even a second reading of the formats did not explain.
     unknown: BTreeSet<EventId>,
@@ -212,7 +213,7 @@ impl Reader {
             let shared = shared.clone();
             pipeline.tell_names(Box::new(move |pid, name| shared.tell(index, pid, name)));
         }
-        let waker = Arc::new(Waker::new(rings.poll.registry(), END)?);
+        let waker = if parts.index == 0 { None } else { Some(Arc::new(Waker::new(rings.poll.registry(), END)?)) };
         let mut reader = Reader {
             index,
             shared,
@@ -234,7 +235,7 @@ impl Reader {
     }
 
     /// Wakes it when it sleeps.
-    pub(super) fn waker(&self) -> Arc<Waker> {
+    pub(super) fn waker(&self) -> Option<Arc<Waker>> {
         self.waker.clone()
     }
 

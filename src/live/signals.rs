@@ -1,15 +1,18 @@
 //! The signals that end tracing, and the one that says that the command has ended.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mio::net::UnixStream;
 use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::backend::SignalDelivery;
+use signal_hook::iterator::exfiltrator::SignalOnly;
 
 /// Flags say which signal came; a pipe, which epoll can wait for, says that one came.
 pub(super) struct Signals {
-    pub(super) pipe: UnixStream,
+    /// One pipe for all: a descriptor for each signal is too many where there are few.
+    delivery: SignalDelivery<UnixStream, SignalOnly>,
     ended: Arc<AtomicBool>,
     child: Arc<AtomicBool>,
 }
@@ -19,12 +22,18 @@ impl Signals {
         let (pipe, write) = std::os::unix::net::UnixStream::pair()?;
         pipe.set_nonblocking(true)?;
         let (ended, child) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
-        for signal in [SIGINT, SIGTERM, SIGHUP, SIGCHLD] {
+        let signals = [SIGINT, SIGTERM, SIGHUP, SIGCHLD];
+        for signal in signals {
             // The flag first: handlers run in the order of registration.
             signal_hook::flag::register(signal, if signal == SIGCHLD { child.clone() } else { ended.clone() })?;
-            signal_hook::low_level::pipe::register(signal, write.try_clone()?)?;
         }
-        Ok(Signals { pipe: UnixStream::from_std(pipe), ended, child })
+        let delivery = SignalDelivery::with_pipe(UnixStream::from_std(pipe), write, SignalOnly::default(), signals)?;
+        Ok(Signals { delivery, ended, child })
+    }
+
+    /// What becomes readable when a signal comes.
+    pub(super) fn pipe(&mut self) -> &mut UnixStream {
+        self.delivery.get_read_mut()
     }
 
     pub(super) fn ended(&mut self) -> bool {
@@ -35,7 +44,7 @@ impl Signals {
         let child = self.child.swap(false, Ordering::Relaxed);
         if child {
             // Emptied, so that it can take the next byte.
-            while matches!(self.pipe.read(&mut [0; 64]), Ok(1..)) {}
+            self.delivery.pending().for_each(drop);
         }
         child
     }

@@ -37,6 +37,16 @@ pub fn is_privileged() -> bool {
         || capabilities(None).is_ok_and(|sets| !(sets.permitted | sets.effective).is_empty())
 }
 
+/// Gives a file capability up, for what needs none: with `CAP_DAC_OVERRIDE` anybody would read and write everybody's files.
+/// Root stays root, whose files are root's.
+///
+/// # Errors
+/// As [`give_up`].
+pub fn give_up_capabilities() -> Result<(), GiveUpError> {
+    let only_capabilities = !rustix::process::geteuid().is_root() && is_privileged();
+    if only_capabilities { give_up(&Caller::ourselves()) } else { Ok(()) }
+}
+
 /// Becomes `caller` (where it is root now), without any other group, without a capability, and without a way back.
 ///
 /// To be called while this process has no thread that reads what others wrote: capabilities are each thread's

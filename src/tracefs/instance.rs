@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::files::{Files, bytes_of, folders_of};
+use super::settings::Settings;
 use super::{
     CpuList, CpuStats, EventName, Kind, PidView, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError,
 };
@@ -31,6 +32,8 @@ pub struct Instance {
     cpus: Vec<u32>,
     pids: PidView,
     access: Access,
+    /// What was set through us, to tell it from what others set.
+    ours: Mutex<Settings>,
     removed: bool,
 }
 
@@ -121,8 +124,8 @@ impl Instance {
         let name = made.words.into_iter().next().unwrap_or_default();
         let path = if lent { tracefs.root().to_path_buf() } else { tracefs.root().join("instances").join(&name) };
         // From here on `Drop` cleans up, whichever step fails.
-        let (tracefs, pids) = (tracefs.clone(), PidView::ours());
-        let mut instance = Instance { tracefs, name, path, cpus: Vec::new(), pids, access, removed: false };
+        let (tracefs, pids, ours) = (tracefs.clone(), PidView::ours(), Mutex::default());
+        let mut instance = Instance { tracefs, name, path, cpus: Vec::new(), pids, access, ours, removed: false };
         instance.cpus = instance.list_cpus()?;
         Ok(instance)
     }
@@ -192,7 +195,30 @@ impl Instance {
 
     /// Changes a setting, by whoever has the right to.
     fn change(&self, setting: Setting) -> io::Result<()> {
-        self.access.ask(&Request::Set(self.name.clone(), setting)).map(drop)
+        let request = Request::Set(self.name.clone(), setting);
+        self.access.ask(&request)?;
+        if let Request::Set(_, setting) = &request {
+            self.ours.lock().unwrap_or_else(PoisonError::into_inner).note(setting);
+        }
+        Ok(())
+    }
+
+    /// What others have changed since the last time, each as a sentence: root can write to the instance as well. What is
+    /// found counts as ours from now on, so that each change is told once.
+    ///
+    /// # Errors
+    /// The instance, or its keeper, is gone.
+    pub fn changed_outside(&self) -> Result<Vec<String>, TracefsError> {
+        let found = Settings {
+            on: Some(self.is_on()?),
+            clock: self.read("trace_clock").ok().and_then(|text| TraceClock::in_use(&text)),
+            kib: self.read("buffer_size_kb").ok().and_then(|text| text.split_whitespace().next()?.parse().ok()),
+            events: self.read("set_event")?.lines().filter_map(|line| line.parse().ok()).collect(),
+        };
+        let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
+        let changes = ours.changes(&found);
+        *ours = found;
+        Ok(changes)
     }
 
     fn set(&self, file: &str, setting: Setting) -> Result<(), TracefsError> {
@@ -444,6 +470,8 @@ impl Instance {
         for (system, group) in asked {
             let whole = in_group.get(system) == Some(&group.len());
             if whole && self.change(Setting::Group(system.to_owned(), true)).is_ok() {
+                let mut ours = self.ours.lock().unwrap_or_else(PoisonError::into_inner);
+                ours.events.extend(group.into_iter().cloned());
                 continue;
             }
             // The group's switch goes on after a refusal and does not say whose it was: so each one by itself.
@@ -609,14 +637,18 @@ impl Drop for Instance {
     }
 }
 
-/// Raises the soft limit of open files where `more` would not go below it, as far as the hard limit allows. What needs more
-/// than that says so when it is opened.
-fn make_room_for_files(more: usize) {
+/// Raises the limit of open files where `more` would go beyond it: the soft one as far as the hard one allows, and that one too
+/// where we have the right to. What needs more than that says so when it is opened.
+pub(crate) fn make_room_for_files(more: usize) {
     /// Sockets, pipes, control files, the output.
     const OTHERS: u64 = 64;
     let limit = getrlimit(Resource::Nofile);
     let needed = more as u64 + OTHERS;
-    if limit.current.is_some_and(|current| current < needed) {
+    let at_least = |limit: Option<u64>| limit.map(|limit| limit.max(needed));
+    if limit.current.is_some_and(|current| current < needed)
+        && setrlimit(Resource::Nofile, Rlimit { current: at_least(limit.current), maximum: at_least(limit.maximum) })
+            .is_err()
+    {
         let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
         let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
     }

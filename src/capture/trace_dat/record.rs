@@ -23,7 +23,6 @@ use std::{
     io,
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
-    sync::{Arc, Once, atomic::AtomicBool},
 };
 
 use byteorder::{BigEndian, LittleEndian};
@@ -127,7 +126,6 @@ impl Recorder {
     /// # Errors
     /// If the file is there already or cannot be written, or the file system has no files with holes. The file is removed again.
     pub fn create(path: &Path, description: Description, last_cpu: u32) -> Result<Recorder, WriteError> {
-        survive_file_size_limit();
         if last_cpu > MAX_CPU {
             return Err(WriteError::Cpu { path: path.to_owned(), cpu: last_cpu, limit: MAX_CPU });
         }
@@ -345,17 +343,11 @@ impl Recorder {
         }
         self.put(&header, 0)?;
         let size = u64::from(self.description.sub_buffer_size).max(1);
-        let bytes = self.file.metadata().map_err(WriteError::at(&self.path, "cannot be read", 0))?.len();
-        Ok(Written { sub_buffers: self.recorded() / size, bytes, incomplete: 0 })
+        let metadata = self.file.metadata().map_err(WriteError::at(&self.path, "cannot be read", 0))?;
+        if metadata.nlink() == 0 {
+            let source = io::Error::other("the file, or its folder, was removed meanwhile");
+            return Err(WriteError::at(&self.path, "cannot be kept", 0)(source));
+        }
+        Ok(Written { sub_buffers: self.recorded() / size, bytes: metadata.len(), incomplete: 0 })
     }
-}
-
-/// A write beyond the file-size limit ends the process with SIGXFSZ, unless someone handles that: then it is an error of
-/// the write like any other.
-fn survive_file_size_limit() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        // If this fails, the signal does what it always does; the file is valid even then.
-        let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
-    });
 }

@@ -1,0 +1,64 @@
+//! Everything that can go wrong around a live run: processes killed, streams closed, limits reached, settings changed by others,
+//! files and receivers gone. Each is said, and survived or ended in order; nothing of it stays in tracefs.
+//!
+//! All of it needs root and tracefs, and says so where it skips. `.ci/deep` runs it at length.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod files;
+mod kills;
+mod limits;
+mod modes;
+mod network;
+mod outside;
+#[path = "../live_end_to_end/program.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod program;
+#[path = "../live_end_to_end/receiver.rs"]
+#[allow(dead_code, reason = "a part of it is used here")]
+mod receiver;
+mod streams;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use ftrace_live::tracefs::Tracefs;
+
+use program::Running;
+
+/// Few events, and a small ring: what is traced does not matter.
+const TRACED: [&str; 6] = ["--raw", "-e", "irq", "sched", "-b", "64"];
+
+/// The running kernel's tracefs; where a test cannot have it, says why it skips.
+fn live() -> Option<Tracefs> {
+    common::live::tracefs()
+}
+
+/// Waits until `condition` holds; a test that waits in vain fails with `what`. How long it took is nobody's concern.
+fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !condition() {
+        assert!(Instant::now() < give_up, "waited in vain: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Starts the program as `command` says, and waits until it traces.
+fn start(tracefs: &Tracefs, command: &mut Command) -> Running {
+    let running = Running::spawn_command(tracefs, command);
+    let on = running.instance().join("tracing_on");
+    wait_until("it traces", || {
+        assert!(Path::new(&format!("/proc/{}/exe", running.pid())).exists(), "it ended: {}", running.said());
+        running.records() && fs::read_to_string(&on).is_ok_and(|on| on.trim() == "1")
+    });
+    running
+}
+
+/// The program, with what it traces and where it sends to.
+fn traced(more: &[&str]) -> Command {
+    let mut command = Command::new(program::PROGRAM);
+    command.args(TRACED).args(more);
+    command
+}
