@@ -1,6 +1,6 @@
 //! An instance that root lends: its user traces without a capability, it is quiet after each run, and it goes at last.
 //!
-//! All of it needs root (to lend, and to become `nobody`), and says so where it skips.
+//! All of it needs root (to lend, and to become another user), and says so where it skips.
 
 mod common;
 
@@ -14,15 +14,18 @@ use std::time::{Duration, Instant};
 use ftrace_live::rights::Caller;
 use rustix::process::{Pid, Signal, kill_process};
 
+/// A user that no other test becomes: whatever runs as this one would use the instance too.
+const USER: &str = "games";
+
 /// There is one instance for a user.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// An instance lent to `nobody`, taken back in the end.
+/// An instance lent to [`USER`], taken back in the end.
 struct Lent {
     user: Caller,
     at: PathBuf,
     instance: PathBuf,
-    /// Holds the program, and what it writes: `nobody` may not go where it was built.
+    /// Holds the program, and what it writes: that user may not go where it was built.
     folder: tempfile::TempDir,
     _one: MutexGuard<'static, ()>,
 }
@@ -34,11 +37,14 @@ impl Lent {
         if !common::program::installed("setpriv") {
             return None;
         }
-        let user = Caller::nobody();
+        let Ok(user) = Caller::named(USER) else {
+            eprintln!("SKIPPED: no user {USER}");
+            return None;
+        };
         let at = PathBuf::from(format!("/run/ftrace-live/{}", user.uid));
         let instance = tracefs.root().join(format!("instances/ftrace-live-user-{}", user.uid));
         if instance.exists() {
-            eprintln!("SKIPPED: an instance is lent to nobody already");
+            eprintln!("SKIPPED: an instance is lent to {USER} already");
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -48,7 +54,7 @@ impl Lent {
         let program = env!("CARGO_BIN_EXE_ftrace-live");
         assert!(Command::new("cp").arg(program).arg(folder.path()).status().unwrap().success());
         let lent = Lent { user, at, instance, folder, _one: one };
-        let output = lent.root(&["setup", "--user", "nobody"]);
+        let output = lent.root(&["setup", "--user", USER]);
         if String::from_utf8_lossy(&output.stderr).contains("cannot mount") {
             eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
             return None;
@@ -66,7 +72,7 @@ impl Lent {
         Command::new(self.program()).args(arguments).output().unwrap()
     }
 
-    /// The program as `nobody`, with no capability.
+    /// The program as that user, with no capability.
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new("setpriv");
         let (uid, gid) = (self.user.uid.to_string(), self.user.gid.to_string());
@@ -137,7 +143,7 @@ impl Drop for Run {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let output = self.root(&["teardown", "--user", "nobody"]);
+        let output = self.root(&["teardown", "--user", USER]);
         let left = self.instance.exists() || self.at.exists();
         if !std::thread::panicking() {
             assert!(output.status.success() && !left, "{output:?}");
@@ -238,7 +244,7 @@ fn killed_at_once_or_together_with_its_keeper_it_is_quiet_at_the_next_start_or_b
     run.signal(Signal::KILL);
     run.end();
     // So does a second setup, and dropping this takes it back.
-    assert!(lent.root(&["setup", "--user", "nobody"]).status.success());
+    assert!(lent.root(&["setup", "--user", USER]).status.success());
     assert!(lent.is_quiet());
 }
 
@@ -266,13 +272,13 @@ fn nothing_else_is_given_and_nobody_else_may_lend() {
         assert!(!opens(&lent.at.join(file)), "{file}");
     }
     for subcommand in ["setup", "teardown"] {
-        let (output, said) = lent.run(&[subcommand, "--user", "nobody"]);
+        let (output, said) = lent.run(&[subcommand, "--user", USER]);
         assert_eq!(output.status.code(), Some(1));
         assert!(said.contains("only root can lend"), "{said}");
     }
     // While a run goes on, it is not taken back.
     let run = lent.start(&["--raw", "--print", "-e", "sched"]);
-    let output = lent.root(&["teardown", "--user", "nobody"]);
+    let output = lent.root(&["teardown", "--user", USER]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("in use by a run of its user's"), "{output:?}");
     run.signal(Signal::INT);
     assert!(run.end().success());

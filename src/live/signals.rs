@@ -27,7 +27,7 @@ impl Signals {
             // The flag first: handlers run in the order of registration.
             signal_hook::flag::register(signal, if signal == SIGCHLD { child.clone() } else { ended.clone() })?;
         }
-        let delivery = SignalDelivery::with_pipe(UnixStream::from_std(pipe), write, SignalOnly::default(), signals)?;
+        let delivery = SignalDelivery::with_pipe(UnixStream::from_std(pipe), write, SignalOnly, signals)?;
         Ok(Signals { delivery, ended, child })
     }
 
