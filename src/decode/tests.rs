@@ -125,6 +125,28 @@ fn values_are_found_where_the_format_places_them() {
     placed::<BigEndian>();
 }
 
+/// A location word has 16 bits for the offset and 16 for the length, both unsigned.
+fn far<E: ByteOrder>() {
+    let (offset, len) = (0x9000_u32, 0x8001_u32);
+    let mut bytes = record::<E>(&[&u32_bytes::<E>(len << 16 | offset)]);
+    bytes.resize(offset as usize, 0);
+    bytes.extend((0..len).map(|at| at as u8 | 1));
+    let Ok(Value::Text(text)) = only::<E>(("__data_loc char[] s", 8, 4, 0), &bytes) else { panic!() };
+    assert_eq!((text.len(), text), (len as usize, &bytes[0x9000..]));
+    let Ok(Value::Bytes(found)) = only::<E>(("__data_loc u8[] s", 8, 4, 0), &bytes) else { panic!() };
+    assert_eq!(found, &bytes[0x9000..]);
+    // The same place, counted from behind the word.
+    bytes[8..12].copy_from_slice(&u32_bytes::<E>(len << 16 | (offset - 12)));
+    let Ok(Value::Bytes(found)) = only::<E>(("__rel_loc u8[] s", 8, 4, 0), &bytes) else { panic!() };
+    assert_eq!(found, &bytes[0x9000..]);
+}
+
+#[test]
+fn values_are_found_beyond_32_kib() {
+    far::<LittleEndian>();
+    far::<BigEndian>();
+}
+
 #[test]
 fn a_location_outside_of_the_record_is_an_error_and_names_it() {
     let words = [&u32_bytes::<LittleEndian>(6 << 16 | 12)[..], b"hell"];

@@ -219,4 +219,24 @@ mod tests {
             assert_eq!(pace.wait(), Wait::Event);
         }
     }
+
+    #[test]
+    fn what_comes_all_the_time_is_no_echo_where_it_comes_around_our_waking() {
+        let mut pace = Pace { credit: 0.0, ..Pace::new(TICK, ROOMY) };
+        // 100 in 10 ms apart: 2 are to be expected in the 0.2 ms around.
+        pace.turned(&turn(100, 2, 10));
+        let earned = 0.2 * 100.0 + 50.0 * 0.0102;
+        assert!((pace.credit - earned).abs() < 1e-9, "{}", pace.credit);
+        pace.turned(&turn(100, 5, 10));
+        assert!((pace.credit - (2.0 * earned - 3.0)).abs() < 1e-9, "{}", pace.credit);
+    }
+
+    #[test]
+    fn however_much_echo_there_was_the_longest_rest_pays_for_it() {
+        let mut pace = Pace::new(TICK, ROOMY);
+        pace.turned(&turn(0, 250, 1));
+        assert_eq!(pace.wait(), Wait::Rest(LONGEST_REST));
+        pace.turned(&turn(0, 0, 250));
+        assert_eq!(pace.wait(), Wait::Event);
+    }
 }

@@ -345,16 +345,10 @@ impl Reader {
 
     /// Reads what is left after recording has stopped.
     pub(super) fn drain(&mut self) {
-        let mut quiet = 0;
-        // A writer that was in the middle of an event finishes it after the stop.
-        while quiet < 2 {
+        until_quiet(|| {
             self.rings.all();
-            let (read, more) = self.turn(0..0);
-            quiet = if read == 0 && !more { quiet + 1 } else { 0 };
-            if quiet == 1 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        }
+            self.turn(0..0)
+        });
     }
 
     /// Takes the names that other readers have learned, and what is to be done differently.
@@ -428,6 +422,19 @@ impl Reader {
     }
 }
 
+/// Takes turns, each with its number of events and whether there is more, until two in a row bring nothing.
+fn until_quiet(mut turn: impl FnMut() -> (u64, bool)) {
+    let mut quiet = 0;
+    // A writer that was in the middle of an event finishes it after the stop.
+    while quiet < 2 {
+        let (read, more) = turn();
+        quiet = if read == 0 && !more { quiet + 1 } else { 0 };
+        if quiet == 1 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
 /// Reads all formats again for the sake of `id`, which no format explained: dynamic events come and go. Each id gets one
 /// such reading.
 #[cold]
@@ -468,6 +475,18 @@ mod tests {
         for readers in 1..=64 {
             assert!(dealt(64, readers).iter().all(|block| !block.is_empty()));
         }
+    }
+
+    #[test]
+    fn what_a_writer_finishes_after_the_stop_is_read() {
+        let turns_taken = |turns: &[(u64, bool)]| {
+            let mut left = turns.iter();
+            until_quiet(|| left.next().copied().expect("it was quiet twice"));
+            turns.len() - left.len()
+        };
+        assert_eq!(turns_taken(&[(0, false), (0, false), (9, false)]), 2);
+        assert_eq!(turns_taken(&[(0, false), (3, false), (0, false), (0, false)]), 4);
+        assert_eq!(turns_taken(&[(5, true), (0, true), (0, false), (0, false)]), 4);
     }
 
     #[test]

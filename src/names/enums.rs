@@ -169,6 +169,14 @@ mod tests {
         assert_eq!(constants.enumerators("TCP_CLOSE"), None);
     }
 
+    /// Two enums of a kernel may have a constant of the same name; the one that is declared first counts.
+    #[test]
+    fn of_equal_names_the_first_counts() {
+        let constants = Enums::parse("STATE_UP 1\nSTATE_UP 2\nenum other\nSTATE_UP 3\n");
+        assert_eq!(constants.value("STATE_UP"), Some(1));
+        assert_eq!(constants.enumerators("other").unwrap(), [("STATE_UP", 3)]);
+    }
+
     #[test]
     fn lines_of_another_form_are_passed_over() {
         assert_eq!(Enums::parse("\nA\nA B\nenum\n\u{e9} \u{e9}\nA 99999999999999999999\n").value("A"), None);

@@ -50,4 +50,20 @@ mod tests {
             assert_eq!(told_by(untold), None, "{untold}");
         }
     }
+
+    /// As a captured folder has them: the file of one event is enough, and an event that does not tell is passed over.
+    #[test]
+    fn the_formats_of_a_folder_tell_it_whichever_has_it() {
+        for event in TOLD_BY {
+            let folder = tempfile::tempdir().unwrap();
+            assert_eq!(of_folder(folder.path()), None);
+            let writeback = folder.path().join("events/writeback");
+            for (name, divisor) in TOLD_BY.map(|name| (name, if name == event { "300" } else { "HZ" })) {
+                std::fs::create_dir_all(writeback.join(name)).unwrap();
+                let text = format!("print fmt: \"age=%lu\", (jiffies - REC->dirtied_when) / {divisor}, REC->index\n");
+                std::fs::write(writeback.join(name).join("format"), text).unwrap();
+            }
+            assert_eq!(of_folder(folder.path()), Some(300), "{event}");
+        }
+    }
 }

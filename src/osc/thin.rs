@@ -154,4 +154,58 @@ mod tests {
         assert_eq!(water_level(&mut [5, 10], 100), u32::MAX);
         assert_eq!(water_level(&mut [], 100), u32::MAX);
     }
+
+    const MS: u64 = 1_000_000;
+
+    /// Offers `count` events of each address at `at_ms`, address by address; returns how many of each pass.
+    fn offer(thinner: &mut Thinner, at_ms: u64, addresses: &[usize], count: u32) -> Vec<u32> {
+        let admitted = |index: &usize, thinner: &mut Thinner| {
+            (0..count).map(|_| u32::from(thinner.admit(*index, at_ms * MS))).sum()
+        };
+        addresses.iter().map(|index| admitted(index, thinner)).collect()
+    }
+
+    // 200 a second are 10 in a window of 50 ms.
+    #[test]
+    fn what_a_first_window_passes_beyond_the_cap_the_next_one_pays() {
+        let mut thinner = Thinner::new(200);
+        // Each address has its share reserved: 20 pass, 10 too many. Half a window's budget is the most that is paid.
+        assert_eq!(offer(&mut thinner, 1000, &[0, 1], 40), [10, 10]);
+        // 5 are left, 2 for each: every 20th of 40.
+        assert_eq!(offer(&mut thinner, 1050, &[0, 1], 40), [2, 2]);
+        // Nothing to be paid: 5 for each, every 8th.
+        assert_eq!(offer(&mut thinner, 1100, &[0, 1], 40), [5, 5]);
+    }
+
+    #[test]
+    fn after_a_pause_nothing_is_owed_and_nothing_thinned_until_the_budget_is_used() {
+        let mut thinner = Thinner::new(200);
+        offer(&mut thinner, 1000, &[0, 1], 40);
+        offer(&mut thinner, 1050, &[0, 1], 400);
+        assert_eq!(offer(&mut thinner, 1237, &[0], 10), [10]);
+        // Still the same window, which began with its first event: a third of the budget is sure for each of two, and one.
+        assert_eq!(offer(&mut thinner, 1286, &[1], 10), [3]);
+        // The next one, by the step of a window.
+        assert_eq!(offer(&mut thinner, 1287, &[2], 1), [1]);
+    }
+
+    #[test]
+    fn windows_follow_each_other_by_their_own_length_whenever_their_first_event_comes() {
+        let mut thinner = Thinner::new(200);
+        offer(&mut thinner, 1000, &[0], 1);
+        // The window from 1050 on begins late, and ends at 1100 all the same.
+        assert_eq!(offer(&mut thinner, 1095, &[0], 20), [10]);
+        assert_eq!(offer(&mut thinner, 1099, &[0], 20), [0]);
+        // 40 were seen, 10 may pass: every 4th.
+        assert_eq!(offer(&mut thinner, 1100, &[0], 40), [10]);
+    }
+
+    #[test]
+    fn a_common_event_that_comes_first_leaves_each_other_its_even_share() {
+        let mut thinner = Thinner::new(200);
+        assert_eq!(offer(&mut thinner, 1000, &[0, 1, 2], 3), [3, 3, 3]);
+        // Nothing is thinned; the first one takes the whole budget. A quarter of it, 2, is sure for each of three, and for
+        // one that is new.
+        assert_eq!(offer(&mut thinner, 1050, &[0, 1, 9], 30), [10, 2, 2]);
+    }
 }

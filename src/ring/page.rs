@@ -55,10 +55,11 @@ impl<E: ByteOrder> Page<E> {
         page
     }
 
-    /// A long record: its length in the second word, which counts itself.
+    /// A long record: its length in the second word, which counts itself. The next record begins at a whole word.
     pub(crate) fn long_data(self, delta: u32, payload: &[u8]) -> Self {
         let mut page = self.word(0, delta).u32(payload.len() as u32 + 4);
         page.data.extend(payload);
+        page.data.resize(page.data.len().next_multiple_of(4), 0xaa);
         page
     }
 

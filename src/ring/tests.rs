@@ -129,6 +129,21 @@ on_every_kernel! {
         assert_eq!(walk::<E>(long, &page).unwrap().1[1].0, 4000);
     }
 
+    fn an_absolute_stamp_below_the_time_so_far_belongs_to_the_next_59_bits<E>(long: LongSize) {
+        let now = (3 << 59) + (1 << 59) - 10;
+        let page = Page::<E>::new(long, now).data(0, b"abcd").time_stamp(5).data(1, b"efgh").build();
+        assert_eq!(walk::<E>(long, &page).unwrap().1[1].0, (4 << 59) + 6);
+    }
+
+    fn behind_a_record_with_a_length_word_the_next_one_begins_at_a_whole_word<E>(long: LongSize) {
+        for len in 1..=8 {
+            let page = Page::<E>::new(long, 10).long_data(1, &b"abcdefgh"[..len]).data(2, b"next").build();
+            let (_, records, error) = walk::<E>(long, &page).unwrap();
+            assert_eq!(records, [(11, b"abcdefgh"[..len].to_vec()), (13, b"next".to_vec())], "{len}");
+            assert_eq!(error, None);
+        }
+    }
+
     fn a_discarded_event_is_stepped_over_and_its_delta_is_not_added<E>(long: LongSize) {
         let page = Page::<E>::new(long, 10).data(1, b"abcd").discarded(1, 12).data(3, b"efgh").build();
         let (_, records, error) = walk::<E>(long, &page).unwrap();
@@ -333,6 +348,38 @@ fn what_was_lost_stands_before_the_first_record_of_its_own_ring() {
         records.push((record.time, record.lost));
     }
     assert_eq!(records, [(1, Lost::Nothing), (2, Lost::Unknown), (6, Lost::Nothing), (8, Lost::Count(4))]);
+}
+
+#[test]
+fn what_was_lost_before_an_empty_sub_buffer_is_told_by_the_next_record() {
+    let empty = Page::<LittleEndian>::new(LongSize::Eight, 5).lost(Some(807)).with_commit(0);
+    let feeds = || [(0, pages(vec![page_at(1, &[0]), empty.clone(), page_at(9, &[0, 1])]))];
+    let want = [(1, Lost::Nothing), (9, Lost::Count(807)), (10, Lost::Nothing)];
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds());
+    let pulled: Vec<_> =
+        std::iter::from_fn(|| merge.next_record::<LittleEndian>().map(|record| (record.time, record.lost))).collect();
+    assert_eq!(pulled, want);
+    let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds());
+    let mut pushed = vec![];
+    let _ = merge.for_each::<LittleEndian, ()>(|record| {
+        pushed.push((record.time, record.lost));
+        ControlFlow::Continue(())
+    });
+    assert_eq!(pushed, want);
+}
+
+/// All ones stands for "no record" inside; a clock that says it must not end the stream.
+#[test]
+fn records_whose_time_is_all_ones_come_last_and_all_come() {
+    let feeds = || {
+        vec![
+            (0, pages(vec![page_at(u64::MAX, &[0, 0]), page_at(u64::MAX, &[0])])),
+            (1, pages(vec![page_at(u64::MAX - 2, &[0, 2])])),
+        ]
+    };
+    let cpus = |records: Vec<(u64, u32)>| records.into_iter().map(|(_, cpu)| cpu).collect::<Vec<_>>();
+    assert_eq!(cpus(merged(feeds())), [1, 0, 0, 0, 1]);
+    assert_eq!(cpus(pushed(feeds(), 2)), [1, 0, 0, 0, 1]);
 }
 
 /// A feed that has one sub-buffer after the other, each only when a turn begins.

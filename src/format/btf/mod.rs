@@ -396,6 +396,15 @@ mod tests {
     }
 
     #[test]
+    fn of_enumerators_of_one_name_the_first_counts() {
+        let mut w = Writer::new(false);
+        w.enumeration("a", false, &[("AT", 9), ("UP", 1), ("Z", 4)]);
+        w.enumeration("b", false, &[("UP", 2)]);
+        w.enumeration("c", false, &[("UP", 3)]);
+        assert_eq!(Btf::parse(&w.finish()).unwrap().constant("UP"), Some(1));
+    }
+
+    #[test]
     fn values_are_signed_where_the_kind_flag_says_so_or_no_enum_uses_the_flag() {
         let mut w = Writer::new(false);
         w.enumeration("a", false, &[("OLD", u32::MAX)]);
