@@ -14,8 +14,9 @@ use std::path::{Path, PathBuf};
 use byteorder::LittleEndian;
 use common::instance::{Instance, freeze};
 use ftrace_live::capture::folder;
-use ftrace_live::decode::{Filter, FilterError, Plan, Surroundings, Value};
+use ftrace_live::decode::{Filter, FilterError, Plan, Surroundings, Traced, Value};
 use ftrace_live::format::EventFormat;
+use ftrace_live::names::Kallsyms;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -128,6 +129,7 @@ struct Both {
     format: EventFormat,
     records: Vec<Vec<u8>>,
     here: Here,
+    kallsyms: Kallsyms,
 }
 
 impl Both {
@@ -166,7 +168,8 @@ impl Both {
         }
         assert_eq!(records.len(), VALUES.len());
         let comm = fs::read("/proc/thread-self/comm").unwrap().trim_ascii_end().to_vec();
-        Some(Both { instance, probe, format, records, here: Here { comm, cpus } })
+        let kallsyms = Kallsyms::parse(&fs::read("/proc/kallsyms").unwrap());
+        Some(Both { instance, probe, format, records, here: Here { comm, cpus }, kallsyms })
     }
 
     fn file(&self, name: &str) -> String {
@@ -191,7 +194,8 @@ impl Both {
 
     /// The same from the recording.
     fn recording(&self, filter: &str) -> Result<Vec<u64>, FilterError> {
-        let matcher = Filter::parse(filter)?.compile(&self.format)?;
+        let traced = Traced { kallsyms: Some(&self.kallsyms), cpus: Some(self.here.cpus) };
+        let matcher = Filter::parse(filter)?.compile_for(&self.format, &traced)?;
         let plan = Plan::compile(&self.format);
         let index = self.format.fields.iter().position(|field| field.name == "x64n").unwrap();
         let value = |record: &Vec<u8>| match plan.fields()[index].value::<LittleEndian>(record) {
@@ -235,7 +239,7 @@ fn number_test() -> impl Strategy<Value = String> {
     let operators = vec!["==", "!=", "<", "<=", ">", ">=", "&"];
     let wanted = prop_oneof![
         9 => constant(),
-        1 => proptest::sample::select(vec!["CPUS{0}", "CPUS{1}", "CPUS{0-1}", "CPUS{0,1}", "CPUS{1-0}"]).prop_map(str::to_owned),
+        1 => proptest::sample::select(vec!["CPUS{0}", "CPUS{1}", "CPUS{0-1}", "CPUS{0,1}", "CPUS{1-0}", "CPUS{all}", "CPUS{N}"]).prop_map(str::to_owned),
     ];
     (proptest::sample::select(fields), proptest::sample::select(operators), wanted)
         .prop_map(|(field, operator, wanted)| format!("{field}{operator}{wanted}"))
@@ -326,6 +330,51 @@ fn a_recording_is_filtered_as_the_kernel_filters() {
         "COMM==5",
         "common_pid!=0",
         "common_pid==0",
+        "u8n&CPUS{all}",
+        "u8n!=CPUS{ALL}",
+        "u8n==CPUS{N}",
+        "u8n!=CPUS{N}",
+        "u64n&CPUS{N}",
+        "CPU&CPUS{0-N:1/2}",
+        "u8n&CPUS{0-N:2/1}",
+        "u8n&CPUS{0:1/2}",
+        "u8n&CPUS{0 1}",
+        "u8n&CPUS{0,}",
+        "u8n&CPUS{ }",
+        "u8n==CPUS{ }",
+        "u8n&CPUS{0 - 1}",
+        "u8n&CPUS{n}",
+        "u8n&CPUS{8191}",
+        "u8n==1 &&",
+        "u8n==1 ||",
+        "!u8n==1 &&",
+        "u8n==1 || u8n==2 &&",
+        "u8n==1 || u8n==2 ||",
+        "u8n==1 && u8n==2 || u8n==5 &&",
+        "u8n==1 || u8n==2 && u8n==2 &&",
+        "u8n==1 || u8n==2 && u8n==2 ||",
+        "(u8n==1 || u8n==2) && u8n==2 &&",
+        "u8n>1 && u8n<9 ||",
+        "u8n>1 && u8n<9 &&",
+        "(u8n==1 || u8n==2) &&",
+        "!(u8n==1 || u8n==2) ||",
+        "(u8n==1 &&)",
+        "u8n==1 && &&",
+        "u8n==1 &&&&",
+        "u8n==1 &",
+        "u64n.function==kfree",
+        "u64n.function!=kfree",
+        "u64n.function == kfree && u8n==1",
+        "u64n.function==nosuchfunction",
+        "u64n.function>kfree",
+        "u64n.function==0",
+        "u64n.function==0x7g",
+        "u32n.function==kfree",
+        "(u64n.function==kfree)",
+        "(u64n.function==kfree )",
+        "!u64n.function==kfree",
+        "s.function==kfree",
+        "a8.function!=kfree",
         "u8n==1\n",
         "u8n \t==\n1",
     ];

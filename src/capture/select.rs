@@ -9,7 +9,7 @@ use super::{
     window::{Span, Window, skip_to},
 };
 use crate::{
-    decode::{Element, FieldPlan, Filter, FilterError, Matcher, Plan, Read, Value, filter::Surroundings},
+    decode::{Element, FieldPlan, Filter, FilterError, Matcher, Plan, Read, Traced, Value, filter::Surroundings},
     format::{EventFormat, EventId},
     names::Names,
     ring::Record,
@@ -137,6 +137,10 @@ impl Select {
                 }
             }
         }
+        // Only filters ask for names, and only pids for thread groups; both are short beside kallsyms.
+        let needs_names = !self.pids.is_empty() || !self.filters.is_empty();
+        let names_of = if needs_names { capture.names().0 } else { Names::default() };
+        let traced = Traced { kallsyms: Some(&names_of.kallsyms), cpus: Some(cpu_count) };
         for filter in &self.filters {
             let events = filter.events().resolve_among(&names, Among::Capture);
             let events = events.map_err(|_| SelectError::NoEvent(filter.text().to_owned()))?.events;
@@ -145,13 +149,10 @@ impl Select {
                 if events.contains(name)
                     && let Some(rule) = rules.get_mut(format.id.index()).and_then(Option::as_mut)
                 {
-                    rule.matchers.push(condition.compile(format)?);
+                    rule.matchers.push(condition.compile_for(format, &traced)?);
                 }
             }
         }
-        // Only filters ask for names, and only pids for thread groups; both are short beside kallsyms.
-        let needs_names = !self.pids.is_empty() || !self.filters.is_empty();
-        let names = if needs_names { capture.names().0 } else { Names::default() };
         let span = if self.window.is_all() { None } else { Span::of(capture)? };
         let (first, last) = self.window.within(span);
         if first > 0 {
@@ -176,7 +177,7 @@ impl Select {
             cpus: self.cpus.clone(),
             threads: (!threads.is_empty()).then_some(threads),
             processes: self.pids.clone(),
-            names,
+            names: names_of,
             cpu_count,
             first,
             last,

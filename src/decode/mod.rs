@@ -11,7 +11,7 @@ mod short_text;
 mod table;
 mod value;
 
-pub use filter::{Filter, FilterError, Matcher, Surroundings};
+pub use filter::{Filter, FilterError, Matcher, Surroundings, Traced};
 pub(crate) use number::Number;
 pub use plan::{Element, FieldPlan, PidPlace, Plan, Read};
 pub(crate) use short_text::ShortText;

@@ -87,6 +87,15 @@ impl Kallsyms {
         self.text_start
     }
 
+    /// The address of the symbol of that name: the kernel's own before those of modules.
+    pub fn address_of(&self, name: &str) -> Option<u64> {
+        let named = |entry: &Entry| {
+            let at = entry.name as usize;
+            self.text.get(at..at + usize::from(entry.len)) == Some(name)
+        };
+        self.addresses.get(self.entries.iter().position(named)?).copied()
+    }
+
     /// The symbol that `address` lies in.
     pub fn lookup(&self, address: u64) -> Option<Symbol<'_>> {
         let range = match self.kernel.iter().any(|part| part.contains(&address)) {

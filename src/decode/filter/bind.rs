@@ -3,18 +3,17 @@
 
 use super::parse::{Expression, Literal, Operator, Predicate};
 use super::pattern::Pattern;
-use super::{Cpus, FilterError, Node, PidPlace, Spot, Stored, Test};
+use super::{Cpus, FilterError, Node, PidPlace, Spot, Stored, Test, Traced};
 use crate::format::{Base, EventFormat, Field, Place};
-use crate::tracefs::CpuList;
 
 /// The expression with its predicates bound to the fields of `format`.
-pub(super) fn node(expression: &Expression, format: &EventFormat) -> Result<Node, FilterError> {
-    let all = |items: &[Expression]| items.iter().map(|item| node(item, format)).collect::<Result<_, _>>();
+pub(super) fn node(expression: &Expression, format: &EventFormat, traced: &Traced<'_>) -> Result<Node, FilterError> {
+    let all = |items: &[Expression]| items.iter().map(|item| node(item, format, traced)).collect::<Result<_, _>>();
     Ok(match expression {
         Expression::Or(items) => Node::Or(all(items)?),
         Expression::And(items) => Node::And(all(items)?),
-        Expression::Not(item) => Node::Not(Box::new(node(item, format)?)),
-        Expression::Predicate(predicate) => Node::Test(test(predicate, format)?),
+        Expression::Not(item) => Node::Not(Box::new(node(item, format, traced)?)),
+        Expression::Predicate(predicate) => Node::Test(test(predicate, format, traced)?),
     })
 }
 
@@ -84,7 +83,7 @@ fn find(format: &EventFormat, name: &str) -> Option<Kind> {
         .or_else(|| among(&format.common))
 }
 
-fn test(predicate: &Predicate, format: &EventFormat) -> Result<Test, FilterError> {
+fn test(predicate: &Predicate, format: &EventFormat, traced: &Traced<'_>) -> Result<Test, FilterError> {
     let Predicate { field: name, operator, value } = predicate;
     let Some(kind) = find(format, name) else {
         let known: Vec<_> = format.fields.iter().map(|field| field.name.as_str()).collect();
@@ -118,6 +117,34 @@ fn test(predicate: &Predicate, format: &EventFormat) -> Result<Test, FilterError
                 _ => Test::Never,
             })
         }
+        Literal::Function(word) => {
+            let Kind::Number(stored) = kind else { return Err(wrong(".function is for addresses")) };
+            let negated = match operator {
+                Operator::Equal => false,
+                Operator::NotEqual => true,
+                _ => return Err(wrong(".function goes with == and !=")),
+            };
+            let Some(kallsyms) = traced.kallsyms.filter(|kallsyms| !kallsyms.is_empty()) else {
+                return Err(wrong(
+                    "the recording has no symbols (kallsyms), so .function can be a condition live only",
+                ));
+            };
+            let long = if kallsyms.text_start().is_some_and(|start| start <= u32::MAX.into()) { 4 } else { 8 };
+            if stored.size != long {
+                return Err(wrong(".function is for addresses"));
+            }
+            let address = match word.starts_with(|c: char| c.is_ascii_digit()) {
+                true => unsigned(word),
+                false => kallsyms.address_of(word),
+            };
+            let function = address.and_then(|address| {
+                let symbol = kallsyms.lookup(address)?;
+                let start = address - symbol.offset;
+                Some(start..start.wrapping_add(symbol.size))
+            });
+            let function = function.ok_or_else(|| wrong("there is no such function"))?;
+            Ok(Test::Function(stored, function, negated))
+        }
         Literal::Text(text) => {
             let (pattern, negated) = match operator {
                 Operator::Like => Pattern::like(text),
@@ -147,7 +174,8 @@ fn test(predicate: &Predicate, format: &EventFormat) -> Result<Test, FilterError
             if !matches!(operator, Operator::Bits | Operator::Equal | Operator::NotEqual) {
                 return Err(wrong("CPUS{…} goes with &, == and !="));
             }
-            let list: CpuList = list.parse().map_err(|_| wrong("CPUS{…} holds a list such as 0,2-3"))?;
+            let list = super::cpus::parse(list, traced.cpus);
+            let list = list.ok_or_else(|| wrong("CPUS{…} holds a list of CPUs that the kernel has, such as 0,2-3"))?;
             let only = list.iter().next().filter(|_| list.iter().nth(1).is_none());
             Ok(match (cpus, only) {
                 (Cpus::Number(stored), _) if !stored.is_comparable() => Test::Never,

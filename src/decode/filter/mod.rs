@@ -6,11 +6,11 @@
 //! The kernel looks at a field's size and sign as the format file states them, not at its C type: it cuts the number to that
 //! width before it compares. An `int dfd` of a system call is eight unsigned bytes to it. So it is here.
 //!
-//! Not as live: a `char *` is refused with a text, and `.function` at all, for neither the text nor the symbol table is in
-//! the record. In `CPUS{…}` the words `all` and `N`, which depend on the machine, are refused. A filter that ends with `&&`
-//! or `||`, which the kernel lets pass, is an error.
+//! Not as live: a `char *` is refused with a text, which is not in the record. `.function` needs the kernel's symbols and
+//! the words `all` and `N` in `CPUS{…}` its number of CPUs ([`Traced`]); without them they are refused.
 
 mod bind;
+mod cpus;
 mod glob;
 mod parse;
 mod pattern;
@@ -18,7 +18,7 @@ mod pattern;
 use byteorder::ByteOrder;
 
 use super::{PidPlace, place, unsigned};
-use crate::{format::EventFormat, tracefs::CpuList};
+use crate::{format::EventFormat, names::Kallsyms, tracefs::CpuList};
 use parse::{Expression, Operator};
 use pattern::Pattern;
 
@@ -86,6 +86,15 @@ pub enum FilterError {
     },
 }
 
+/// What a filter may ask of the kernel whose event it is for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Traced<'a> {
+    /// Its symbols, for `.function`.
+    pub kallsyms: Option<&'a Kallsyms>,
+    /// How many CPUs it has (`nr_cpu_ids`), for `CPUS{all}` and `CPUS{N}`.
+    pub cpus: Option<u32>,
+}
+
 /// What a filter is asked about, besides the record's own bytes.
 pub trait Surroundings {
     /// The CPU that the record was written on.
@@ -115,7 +124,12 @@ impl Filter {
 
     /// Binds the filter to the fields of one event.
     pub fn compile(&self, format: &EventFormat) -> Result<Matcher, FilterError> {
-        Ok(Matcher { node: bind::node(&self.expression, format)? })
+        self.compile_for(format, &Traced::default())
+    }
+
+    /// The same, for an event of a kernel of which more is known.
+    pub fn compile_for(&self, format: &EventFormat, traced: &Traced<'_>) -> Result<Matcher, FilterError> {
+        Ok(Matcher { node: bind::node(&self.expression, format, traced)? })
     }
 }
 
@@ -178,6 +192,8 @@ enum Test {
     /// A field that the kernel has no comparison for, because of its size: never true, not even of `!=`.
     Never,
     Number(Stored, Operator, u64),
+    /// An address in a function: from its first byte up to this one. The other way round if true.
+    Function(Stored, std::ops::Range<u64>, bool),
     /// `CPU`: where the record was written.
     Cpu(Operator, i32),
     /// Whether the text is like the pattern; the other way round if true.
@@ -204,6 +220,7 @@ impl Test {
         Some(match self {
             Test::Never => false,
             Test::Number(stored, operator, wanted) => stored.compare(*operator, stored.read::<E>(record)?, *wanted),
+            Test::Function(stored, function, negated) => function.contains(&stored.read::<E>(record)?) != *negated,
             Test::Cpu(operator, wanted) => compare_cpu(*operator, around.cpu() as i32, *wanted),
             Test::Text(spot, pattern, negated) => {
                 let (text, len) = spot.text::<E>(record)?;

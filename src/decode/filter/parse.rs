@@ -2,10 +2,11 @@
 //! (kernel/trace/trace_events_filter.c).
 //!
 //! ```text
+//! filter    = or [ "||" ] | and [ "&&" ]
 //! or        = and { "||" and }
 //! and       = not { "&&" not }
 //! not       = "!" not | "(" or ")" | predicate
-//! predicate = field [ ".ustring" ] operator value
+//! predicate = field [ ".ustring" ] operator value | field ".function" operator ( number | name )
 //! operator  = "==" | "!=" | "<=" | ">=" | "<" | ">" | "&" | "~"
 //! value     = number | quoted text | "CPUS{" list "}"
 //! ```
@@ -60,6 +61,8 @@ pub(super) enum Literal {
     Text(String),
     /// The list between the braces of `CPUS{…}`.
     Cpus(String),
+    /// Behind `.function`: a function's name, or an address in it.
+    Function(String),
 }
 
 /// The kernel has room for numbers shorter than this (`num_buf` in `parse_pred`).
@@ -90,7 +93,16 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
         Err(nom::Err::Error(error) | nom::Err::Failure(error)) => return Err(failed(error.input)),
         Err(nom::Err::Incomplete(_)) => return Err(failed("")),
     };
-    if rest.trim_start().is_empty() { Ok(expression) } else { Err(failed(rest.trim_start())) }
+    let rest = rest.trim_start();
+    // `predicate_parse` goes on behind these words, and ends where there is nothing more; but behind a `||` it finds no
+    // end for `&&`.
+    let joined = || {
+        and(text, 0)
+            .is_ok_and(|(rest, _)| rest.trim_start().strip_prefix("||").is_some_and(|behind| !behind.trim().is_empty()))
+    };
+    let and = rest.strip_prefix("&&").filter(|_| !joined());
+    let behind = and.or_else(|| rest.strip_prefix("||")).map_or(rest, str::trim_start);
+    if behind.is_empty() { Ok(expression) } else { Err(failed(rest)) }
 }
 
 fn or(input: &str, depth: u32) -> IResult<&str, Expression> {
@@ -111,6 +123,10 @@ fn joined<'a>(
     let (mut input, first) = item(input)?;
     let mut items = vec![first];
     while let (rest, Some(_)) = opt(preceded(multispace0, tag::<_, _, Error<&str>>(word))).parse(input)? {
+        if rest.trim_start().is_empty() {
+            // Whether something may be missing there is for the whole filter to say.
+            break;
+        }
         let (rest, next) = item(rest)?;
         items.push(next);
         input = rest;
@@ -138,6 +154,11 @@ fn not(input: &str, depth: u32) -> IResult<&str, Expression> {
 fn predicate(input: &str) -> IResult<&str, Expression> {
     let (rest, field) = preceded(multispace0, take_while1(is_word)).parse(input)?;
     // A text of a record is none in user space; the kernel, too, heeds this for a `char *` only.
+    if let Some(rest) = rest.strip_prefix(".function") {
+        let (rest, operator) = preceded(multispace0, operator).parse(rest)?;
+        let (rest, literal) = preceded(multispace0, function).parse(rest)?;
+        return Ok((rest, Expression::Predicate(Predicate { field: field.to_owned(), operator, value: literal })));
+    }
     let rest = rest.strip_prefix(".ustring").unwrap_or(rest);
     let (rest, operator) = preceded(multispace0, operator).parse(rest)?;
     let (rest, literal) = preceded(multispace0, literal).parse(rest)?;
@@ -180,6 +201,16 @@ fn literal(input: &str) -> IResult<&str, Literal> {
         nom::Err::Error(_) if !input.is_empty() => nom::Err::Failure(Error::new(input, NO_VALUE)),
         error => error,
     })
+}
+
+/// An address, or all up to the next blank, a parenthesis included.
+fn function(input: &str) -> IResult<&str, Literal> {
+    let address = verify(take_while1(|c: char| c.is_ascii_alphanumeric()), |word: &str| {
+        word.starts_with(|c: char| c.is_ascii_digit())
+    });
+    let name = take_while1(|c: char| !c.is_ascii_whitespace());
+    let (rest, word) = alt((address, name)).parse(input)?;
+    Ok((rest, Literal::Function(word.to_owned())))
 }
 
 /// `-` and a digit, or a digit, and all letters and digits behind: whether that is a number depends on the field.

@@ -166,15 +166,53 @@ fn what_does_not_fit_is_said() {
     assert_eq!(error("who > \"x\""), "filter: s:e: who is a text: texts go with ==, != and ~");
     assert!(error(&format!("who == \"{}\"", "x".repeat(256))).ends_with("at most 255 bytes here"));
     assert!(error("irq == 0x000000000000000000000001").starts_with("filter: a number or"));
-    assert_eq!(error("mask & CPUS{x}"), "filter: s:e: mask is a set of CPUs: CPUS{…} holds a list such as 0,2-3");
+    assert_eq!(
+        error("mask & CPUS{x}"),
+        "filter: s:e: mask is a set of CPUs: CPUS{…} holds a list of CPUs that the kernel has, such as 0,2-3"
+    );
     for (filter, column) in
-        [("", 1), ("irq", 4), ("irq == 5 &&", 12), ("irq == 5)", 9), ("(irq == 5", 10), ("irq = 5", 5)]
+        [("", 1), ("irq", 4), ("irq == 5 && &&", 13), ("irq == 5)", 9), ("(irq == 5", 10), ("irq = 5", 5)]
     {
         let error = Filter::parse(filter).unwrap_err();
         assert!(matches!(error, FilterError::Syntax { column: c, .. } if c == column), "{filter}: {error}");
     }
     let deep = "(".repeat(1000) + "irq==1" + &")".repeat(1000);
     assert_eq!(Filter::parse(&deep), Err(FilterError::TooDeep { limit: 100 }));
+}
+
+#[test]
+fn the_last_cpu_and_functions_are_known_where_the_kernel_is() {
+    let kallsyms =
+        b"ffffffff81000000 T _stext\nffffffff81000010 T f\nffffffff81000030 T g\nffffffff81000080 T _etext\n";
+    let kallsyms = Kallsyms::parse(kallsyms);
+    let traced = Traced { kallsyms: Some(&kallsyms), cpus: Some(8) };
+    let fields =
+        "\tfield:unsigned long at;\toffset:8;\tsize:8;\tsigned:0;\n\tfield:int n;\toffset:16;\tsize:4;\tsigned:1;\n";
+    let common = "\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n";
+    let text = format!("name: e\nID: 9\nformat:\n{common}\n{fields}\nprint fmt: \"\"\n");
+    let format = EventFormat::parse("s", &text, LongSize::Eight).unwrap();
+    let matches = |filter: &str, at: u64, n: i32| {
+        let record = [&9u64.to_le_bytes()[..], &at.to_le_bytes(), &n.to_le_bytes()].concat();
+        let matcher = Filter::parse(filter).unwrap().compile_for(&format, &traced);
+        matcher.map(|matcher| matcher.matches::<LittleEndian>(&record, &On { cpu: 3, comm: b"" }))
+    };
+    let f = 0xffff_ffff_8100_0010;
+    for (at, inside) in [(f - 1, false), (f, true), (f + 0x1f, true), (f + 0x20, false), (0, false)] {
+        for filter in ["at.function == f", "at.function == 0xffffffff8100002f", "!(at.function != f )"] {
+            assert_eq!(matches(filter, at, 0), Ok(inside), "{filter} {at:x}");
+        }
+        assert_eq!(matches("at.function!=f", at, 0), Ok(!inside));
+    }
+    for filter in ["at.function > f", "n.function == f", "at.function == h", "at.function == 0", "(at.function == f)"] {
+        let refused = Filter::parse(filter).map(|filter| filter.compile_for(&format, &traced).map(drop));
+        assert!(!matches!(refused, Ok(Ok(()))), "{filter}");
+    }
+    let unknown = Filter::parse("at.function == f").unwrap().compile(&format).unwrap_err().to_string();
+    assert!(unknown.contains("no symbols"), "{unknown}");
+    assert_eq!((matches("n == CPUS{N}", 0, 7), matches("n == CPUS{N}", 0, 6)), (Ok(true), Ok(false)));
+    assert_eq!((matches("n & CPUS{all:1/2}", 0, 4), matches("n & CPUS{all:1/2}", 0, 5)), (Ok(true), Ok(false)));
+    assert!(matches("n & CPUS{8}", 0, 4).is_err());
+    assert_eq!(matches("n == 4 &&", 0, 4), Ok(true));
 }
 
 #[test]
