@@ -10,6 +10,7 @@
 mod obey;
 mod start;
 mod time;
+mod together;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -34,6 +35,7 @@ use crate::tracefs::EventName;
 pub use crate::control::State;
 pub use start::{StartAt, StartAtError};
 pub use time::{JumpingTime, RealTime, Time};
+pub use together::{Machine, play_together};
 
 /// How fast a capture is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -170,12 +172,7 @@ pub fn play(
     let known = kernel.clone();
     let ask = Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec));
     let mut pipeline = Pipeline::new(kernel, outputs, ask);
-    let known: Vec<_> = capture.events.iter().map(name_of).collect();
-    let selected = options.select.events.as_ref().and_then(|events| events.resolve(&known).ok());
-    let plays =
-        |format: &&EventFormat| selected.as_ref().is_none_or(|selected| selected.events.contains(&name_of(format)));
-    let events: Vec<_> = capture.events.iter().filter(plays).cloned().collect();
-    pipeline.outputs().check(&known, &events)?;
+    check(pipeline.outputs(), capture, &options.select)?;
     let table = EventTable::new(std::mem::take(&mut capture.events));
     if capture.counts_ticks() {
         pipeline.count_ticks();
@@ -232,6 +229,16 @@ pub fn play(
     played.counts = player.pipeline.counts().clone();
     played.ended = end == ControlFlow::Break(Stop::End);
     Ok((played, std::mem::take(player.pipeline.outputs())))
+}
+
+/// Checks what is asked of single events against those that are played.
+fn check(outputs: &Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
+    let known: Vec<_> = capture.events.iter().map(name_of).collect();
+    let selected = select.events.as_ref().and_then(|events| events.resolve(&known).ok());
+    let plays =
+        |format: &&EventFormat| selected.as_ref().is_none_or(|selected| selected.events.contains(&name_of(format)));
+    let events: Vec<_> = capture.events.iter().filter(plays).cloned().collect();
+    outputs.check(&known, &events)
 }
 
 /// A capture at the beginning of what is to be played of it.

@@ -10,6 +10,7 @@ use crate::ring::{Feed, detect_byte_order};
 use crate::tracefs::TraceClock;
 
 use super::clock_file::ClockFile;
+use super::origin::Origin;
 use super::{Capture, CaptureError, CpuRing, counts_ticks};
 
 /// Bytes read from a ring file at a time: some thousand events, beside which the system call does not show, and little
@@ -60,7 +61,9 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     let names = Box::new(move || Names::load(&from));
     let uname = fs::read_to_string(folder.join("uname")).ok();
     let uname = uname.and_then(|text| text.lines().next().map(str::to_owned)).filter(|line| !line.is_empty());
-    Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, problems: Vec::new(), rings, names })
+    let origin = Origin { host: uname.as_deref().and_then(Origin::host_of), ..Origin::default() };
+    let problems = Vec::new();
+    Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, origin, problems, rings, names })
 }
 
 fn read_text(path: &Path) -> Result<String, CaptureError> {

@@ -12,6 +12,7 @@ pub mod latency;
 pub mod moment;
 mod new_file;
 mod new_folder;
+pub mod origin;
 pub mod perf_data;
 pub mod recording;
 pub mod select;
@@ -61,6 +62,8 @@ pub struct Capture {
     pub clock_pair: Option<ClockPair>,
     /// The kernel's name, release, version and machine, as far as noted.
     pub uname: Option<String>,
+    /// Whose it is.
+    pub origin: origin::Origin,
     /// What is wrong with the container, where it is read all the same.
     pub problems: Vec<String>,
     /// The rings.

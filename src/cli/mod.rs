@@ -230,6 +230,9 @@ pub struct ReplayArgs {
     /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
+    /// Others, played with it in one order of the time of day; --prefix /ftrace/%h gives each machine addresses of its own
+    pub more: Vec<PathBuf>,
+
     /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower, max as fast as possible
     #[arg(long, value_name = "FACTOR", default_value = "1", help_heading = "Time")]
     pub speed: String,

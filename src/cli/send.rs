@@ -28,7 +28,7 @@ pub enum TimetagArg {
 const STRING_LIMIT: usize = 64;
 
 /// The form of messages.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Messages")]
 pub struct FormArgs {
     /// The receiver, which sets port, types, rate and datagram size in one word; without a value: list them
@@ -39,7 +39,7 @@ pub struct FormArgs {
     #[arg(long, value_name = "LEVEL")]
     pub types: Option<String>,
 
-    /// What every address begins with
+    /// What every address begins with; %h is the machine's name, in a replay %b the buffer's
     #[arg(long, value_name = "ADDRESS", default_value = "/ftrace")]
     pub prefix: String,
 
@@ -61,7 +61,7 @@ pub struct FormArgs {
 }
 
 /// Where events go.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sending", group(ArgGroup::new("heard").args(["hits", "page", "map"]).multiple(true)))]
 pub struct SendArgs {
     /// Typed messages, one address for each event; without it text, as /ftrace ,dsii. Options that are about typed messages

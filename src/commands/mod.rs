@@ -18,6 +18,7 @@ mod send;
 mod setup;
 mod source;
 mod stat;
+mod together;
 pub mod version;
 
 use std::io::{self, Write};
@@ -77,7 +78,11 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         rights::give_up_capabilities()?;
     }
     match cli.command {
-        None => live::run(&cli.live, tracefs),
+        None => {
+            let prefix = &mut cli.live.send.form.prefix;
+            *prefix = together::with_this_host(prefix)?;
+            live::run(&cli.live, tracefs)
+        }
         Some(Command::List(args)) => list::run(&args, tracefs),
         Some(Command::Describe(args)) => describe::run(&args, tracefs),
         Some(Command::Capture(args)) => capture::run(&args, tracefs),

@@ -9,7 +9,7 @@ use anyhow::Result;
 use jiff::Zoned;
 
 use super::page::{self, Shown};
-use super::{Usage, captures, control, progress::Bar, send};
+use super::{Usage, captures, control, progress::Bar, send, together};
 use crate::capture::select::Select;
 use crate::capture::{self, Capture, trace_dat::Open};
 use crate::cli::ReplayArgs;
@@ -25,6 +25,9 @@ use crate::tracefs::EventName;
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     if send::lists_presets(&args.send.form)? {
         return Ok(ExitCode::SUCCESS);
+    }
+    if together::is_asked(args) {
+        return together::run(args);
     }
     let speed = speed(&args.speed)?;
     let mut select = captures::select(&args.select)?;
@@ -133,7 +136,7 @@ pub fn play(
 }
 
 /// `--start-at`.
-fn start_at(args: &ReplayArgs) -> Result<Option<u64>> {
+pub fn start_at(args: &ReplayArgs) -> Result<Option<u64>> {
     let over = || Usage("--start-at: that time is over, or there is no such time; name one that is to come".to_owned());
     let now = Zoned::now();
     Ok(args.start_at.map(|at| at.unix_ns(&now).ok_or_else(over)).transpose()?)

@@ -35,5 +35,6 @@ mod write;
 pub use comms::{Comm, Comms};
 pub use plan::{EncodeError, Head, MessageOptions, MessagePlan, Strings};
 pub use schema::{Argument, Omitted, Schema};
+pub(crate) use text::address_part;
 pub use types::Types;
 pub use write::{Full, Writer};

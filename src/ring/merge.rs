@@ -272,9 +272,9 @@ impl<F: Feed> Merge<F> {
         (self.limit, self.settled) = (0, false);
     }
 
-    /// The next record, the earliest of all CPUs'; `None` when every feed is dry.
+    /// The time of the next record, which is not taken; `None` when every feed is dry.
     #[inline]
-    pub fn next_record<E: ByteOrder>(&mut self) -> Option<Record<'_>> {
+    pub fn peek<E: ByteOrder>(&mut self) -> Option<u64> {
         if std::mem::take(&mut self.taken) {
             self.time = self.cursors.get_mut(self.current)?.step::<E>(&self.layout, self.times.as_deref());
             if self.time > self.limit {
@@ -284,6 +284,13 @@ impl<F: Feed> Merge<F> {
         if !self.settled {
             self.select::<E>()?;
         }
+        Some(self.time)
+    }
+
+    /// The next record, the earliest of all CPUs'; `None` when every feed is dry.
+    #[inline]
+    pub fn next_record<E: ByteOrder>(&mut self) -> Option<Record<'_>> {
+        self.peek::<E>()?;
         self.taken = true;
         let cursor = self.cursors.get_mut(self.current)?;
         let lost = std::mem::take(&mut cursor.lost);

@@ -2,7 +2,7 @@
 
 use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
-    capture::{Capture, CpuRing, counts_ticks},
+    capture::{Capture, CpuRing, counts_ticks, origin::Origin},
     format::{EventFormat, HeaderPage},
     names::{Comms, Enums, Kallsyms, Names, NamesError, PrintkFormats, hz},
 };
@@ -42,7 +42,13 @@ impl TraceDat {
         let endian = self.endian;
         let problems = self.problems.iter().map(|problem| problem.to_string()).collect();
         let uname = self.options.uname.clone();
-        Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, problems, rings, names })
+        let origin = Origin {
+            host: uname.as_deref().and_then(Origin::host_of),
+            trace_id: self.options.trace_id,
+            peer: self.options.time_shifts.last().map(|shift| shift.peer),
+            guests: self.options.guests.iter().map(|guest| (guest.trace_id, guest.name.clone())).collect(),
+        };
+        Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, origin, problems, rings, names })
     }
 
     /// Reads the names that the file holds, when it is called: kallsyms is long. There are no enum constants

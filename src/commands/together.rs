@@ -1,0 +1,195 @@
+//! `replay` of several captures, and of the buffers of one: each with its own name in `--prefix`.
+
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Result;
+
+use super::page::Shown;
+use super::replay::{addresses, options, speed, start_at};
+use super::{Usage, captures, progress::Bar, send};
+use crate::capture::origin::{self, NoCommonClock};
+use crate::capture::{self, Capture, trace_dat};
+use crate::cli::{ReplayArgs, SendArgs};
+use crate::osc::address_part;
+use crate::replay::{Machine, RealTime, play_together};
+use crate::terminal;
+
+/// What stands for the machine's name in `--prefix`, and for the buffer's.
+const HOST: &str = "%h";
+const BUFFER: &str = "%b";
+/// What the buffer that is no instance is called.
+const TOP: &str = "top";
+
+/// Whether a replay is one of several machines, or of one that is named in its addresses.
+pub fn is_asked(args: &ReplayArgs) -> bool {
+    !args.more.is_empty() || args.send.form.prefix.contains('%')
+}
+
+/// `--prefix` with the name of this machine, for what is sent live.
+pub fn with_this_host(prefix: &str) -> Result<String> {
+    let prefix = prefix.replace(HOST, &address_part(&rustix::system::uname().nodename().to_string_lossy()));
+    if prefix.contains('%') {
+        return Err(Usage(format!(
+            "--prefix {prefix:?}: {HOST} stands for the machine's name, and % for nothing else"
+        ))
+        .into());
+    }
+    Ok(prefix)
+}
+
+/// Replays.
+pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
+    refuse(args)?;
+    let speed = speed(&args.speed)?;
+    let select = captures::select(&args.select)?;
+    let receivers = send::receivers(&args.send)?;
+    let mut parts = Vec::new();
+    for path in std::iter::once(&args.capture).chain(&args.more) {
+        for buffer in buffers(path, args)? {
+            parts.push(Part { capture: captures::open(path, args.open.salvage, buffer.as_deref())?, path, buffer });
+        }
+    }
+    let all: Vec<&Capture> = parts.iter().map(|part| &part.capture).collect();
+    let offsets = origin::offsets(&all).map_err(|NoCommonClock(index)| no_clock(&parts, index))?;
+    let hosts = hosts(&parts);
+    let mut machines = Vec::new();
+    for ((part, offset), host) in parts.into_iter().zip(offsets).zip(&hosts) {
+        let Part { capture, path, buffer } = part;
+        let buffer = buffer.filter(|name| !name.is_empty()).unwrap_or(TOP.to_owned());
+        let mut send = args.send.clone();
+        let prefix = send.form.prefix.replace(HOST, &address_part(host)).replace(BUFFER, &address_part(&buffer));
+        send.form.prefix.clone_from(&prefix);
+        let mut receivers = receivers.clone();
+        receivers.iter_mut().for_each(|receiver| receiver.options.message.prefix.clone_from(&prefix));
+        let addresses = if send.raw { addresses(&capture, &prefix) } else { Arc::default() };
+        let outputs = send::open(&send, &receivers, captures::settings(path, &capture), false, &addresses)?;
+        terminal::say(format_args!("{} at {prefix}", path.display()));
+        machines.push((Machine { capture, offset, host: host.clone(), outputs }, path.clone(), prefix));
+    }
+    if machines.iter().enumerate().any(|(at, (.., prefix))| machines.iter().take(at).any(|(.., other)| other == prefix))
+    {
+        terminal::warn(format_args!(
+            "several machines have the same addresses: --prefix '/ftrace/{HOST}' gives each its own"
+        ));
+    }
+    terminal::say(format_args!("{} machines to {}", machines.len(), send::names(&args.send, &receivers, None)));
+    let options = options(speed, select, start_at(args)?, false);
+    let lines = args.send.print && io::stdout().is_terminal();
+    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, None);
+    let (machines, names): (Vec<_>, Vec<_>) = machines.into_iter().map(|(m, path, prefix)| (m, (path, prefix))).unzip();
+    let (played, outputs) = play_together(machines, &options, &mut RealTime::new()?, &mut shown)?;
+    drop(shown);
+    let mut whole = true;
+    for ((played, outputs), (path, prefix)) in played.iter().zip(&outputs).zip(&names) {
+        let done = send::done(&args.send, &receivers, outputs.counts());
+        let mut summary = format!("{prefix}: {} events, {done}", played.counts.read);
+        for (count, what) in [
+            (outputs.thinned(), "thinned"),
+            (played.lost, "lost when it was captured"),
+            (played.counts.malformed + played.malformed_sub_buffers, "malformed"),
+            (played.counts.unknown, "of unknown events"),
+            (outputs.too_long(), "too long for a datagram"),
+            (outputs.counts().unsent, "not sent"),
+            (outputs.counts().refused, "refused: nobody listens there"),
+        ] {
+            if count > 0 {
+                summary.push_str(&format!(", {count} {what}"));
+            }
+        }
+        terminal::say(summary);
+        if let Some((event, error)) = &played.counts.first_error {
+            terminal::say(format_args!("{}: first malformed record: {event}: {error}", path.display()));
+        }
+        captures::say_errors(&played.errors, args.open.salvage);
+        whole &= played.errors.is_empty();
+    }
+    if !played.iter().any(|played| played.ended) {
+        let read = played.iter().map(|played| played.counts.read).sum();
+        captures::refuse_empty(&args.select, &args.capture, read)?;
+    }
+    Ok(if whole && send::all_written(&outputs) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+struct Part<'a> {
+    capture: Capture,
+    path: &'a PathBuf,
+    /// `None`: all buffers as one.
+    buffer: Option<String>,
+}
+
+/// What goes with one capture alone.
+fn refuse(args: &ReplayArgs) -> Result<()> {
+    let prefix = &args.send.form.prefix;
+    if prefix.replace(HOST, "").replace(BUFFER, "").contains('%') {
+        let why = format!("{HOST} stands for the machine's name, {BUFFER} for the buffer's, and % for nothing else");
+        return Err(Usage(format!("--prefix {prefix:?}: {why}")).into());
+    }
+    let (select, SendArgs { page, source_port, .. }) = (&args.select, &args.send);
+    let asked = [
+        (args.control.is_some(), "--control"),
+        (args.repeat, "--loop"),
+        (page.is_some(), "--page"),
+        (*source_port != 0, "--source-port"),
+        (select.from_event.is_some(), "--from-event"),
+        (select.until_event.is_some(), "--until-event"),
+        (select.around.is_some(), "--around"),
+    ];
+    match asked.iter().find(|(asked, _)| *asked) {
+        Some((_, option)) => {
+            let why = format!("goes with one capture alone, and with no {HOST} or {BUFFER} in --prefix");
+            Err(Usage(format!("{option} {why}")).into())
+        }
+        None => Ok(()),
+    }
+}
+
+/// The buffers of a capture that are played, each by its own name where the addresses name it.
+fn buffers(path: &Path, args: &ReplayArgs) -> Result<Vec<Option<String>>> {
+    if !args.send.form.prefix.contains(BUFFER) || args.open.buffer.is_some() {
+        return Ok(vec![args.open.buffer.clone()]);
+    }
+    let mut names = vec![];
+    if path.is_dir() {
+        names.push(String::new());
+        let folders = std::fs::read_dir(path.join("instances")).into_iter().flatten().flatten();
+        let whole = folders.filter(|folder| folder.path().join("events/header_page").is_file());
+        names.extend(whole.filter_map(|folder| folder.file_name().into_string().ok()));
+    } else if path.exists() {
+        let dat = capture::open_file(path, trace_dat::Open { salvage: args.open.salvage })?;
+        let rings = dat.buffers.iter().filter(|buffer| match &buffer.data {
+            trace_dat::BufferData::Cpus(cpus) => cpus.iter().any(|cpu| cpu.size > 0),
+            trace_dat::BufferData::Text(_) => false,
+        });
+        names.extend(rings.map(|buffer| buffer.name.clone()));
+    }
+    if names.is_empty() {
+        // What is wrong with it is said where it is opened.
+        names.push(String::new());
+    }
+    Ok(names.into_iter().map(Some).collect())
+}
+
+/// The machine's name of each part: one for each file.
+fn hosts(parts: &[Part<'_>]) -> Vec<String> {
+    let first_of = |path: &PathBuf| parts.iter().position(|part| part.path == path).unwrap_or(0);
+    let files: Vec<usize> =
+        parts.iter().enumerate().filter(|(at, part)| first_of(part.path) == *at).map(|(at, _)| at).collect();
+    let captures: Vec<&Capture> = files.iter().filter_map(|at| parts.get(*at)).map(|part| &part.capture).collect();
+    let stem = |index: usize| {
+        let path = files.get(index).and_then(|at| parts.get(*at)).map(|part| part.path);
+        let stem = path.and_then(|path| path.file_stem()).map(|stem| stem.to_string_lossy().into_owned());
+        stem.unwrap_or_else(|| format!("machine{}", index + 1))
+    };
+    let names = origin::hosts(&captures, stem);
+    let of = |part: &Part<'_>| files.iter().position(|at| *at == first_of(part.path)).and_then(|file| names.get(file));
+    parts.iter().map(|part| of(part).cloned().unwrap_or_default()).collect()
+}
+
+fn no_clock(parts: &[Part<'_>], index: usize) -> Usage {
+    let name = parts.get(index).map(|part| part.path.display().to_string()).unwrap_or_default();
+    let how = "trace-cmd record --date, perf record -k mono, or ftrace-live capture with a clock that is time";
+    Usage(format!("{name} does not say at what time of day it was recorded, so it cannot be played with others: {how}"))
+}

@@ -1,0 +1,183 @@
+//! Several captures played as one piece: in one order of the time of day, each machine by its name; a guest of its host by the
+//! host's clock. The times are worked out by hand.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::made;
+use ftrace_live::capture::trace_dat::{self, BufferOut, Guest, Open, Options, ShiftSample, TimeShift, TraceDat};
+
+fn replay(arguments: &[&str], captures: &[&Path]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.arg("replay").args(captures).args(["--raw", "--print"]).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+const WALL: u64 = 1_700_000_000_000_000_000;
+
+/// A capture of events at these ms of the trace clock, at whose zero it was `wall` (if that is known) on the machine `host`.
+fn capture(path: PathBuf, host: Option<&str>, wall: Option<u64>, events: &[(u64, u32)]) -> PathBuf {
+    let format = made::format("tick", 301, &["int n;\toffset:8;\tsize:4;\tsigned:1;"], "\"n=%d\", REC->n");
+    let start = events[0].0 * 1_000_000;
+    let mut last = start;
+    let records = events.iter().map(|&(ms, n)| {
+        let delta = ms * 1_000_000 - std::mem::replace(&mut last, ms * 1_000_000);
+        (delta as u32, made::record(301, 7, &n.to_le_bytes()))
+    });
+    let ring = made::page(start, &records.collect::<Vec<_>>());
+    made::folder(&path, "mono", &[("made", "tick", format)], &[(0, ring)]);
+    if let Some(host) = host {
+        fs::write(path.join("uname"), format!("Linux {host} 6.1.0 aarch64\n")).unwrap();
+    }
+    if let Some(wall) = wall {
+        let noted = format!("clock mono\nbyte_order little\ntrace_ns 0\nrealtime_ns {wall}\nuncertainty_ns 3\n");
+        fs::write(path.join("clock"), noted).unwrap();
+    }
+    path
+}
+
+/// The address without its end, the ms since `WALL`, and the number of each event, in the order of the lines.
+fn played(output: &Output) -> Vec<(String, f64, u32)> {
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let event = |line: &str| {
+        let value = |name: &str| line.split_once(&format!(" {name}=")).unwrap().1.split(' ').next().unwrap().to_owned();
+        let time = value("time").replace('.', "").parse::<u64>().unwrap();
+        let address = line.split(' ').nth(1).unwrap().strip_suffix("/made/tick").unwrap().to_owned();
+        (address, time.wrapping_sub(WALL).cast_signed() as f64 / 1e6, value("n").parse().unwrap())
+    };
+    text(&output.stdout).lines().map(event).collect()
+}
+
+fn expected(events: &[(&str, f64, u32)]) -> Vec<(String, f64, u32)> {
+    events.iter().map(|&(address, ms, n)| (address.to_owned(), ms, n)).collect()
+}
+
+#[test]
+fn machines_play_in_one_order_of_the_time_of_day_each_by_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    // The second machine's clock began 1000 ms later.
+    let first = capture(folder.path().join("a"), Some("pi 4"), Some(WALL), &[(5000, 1), (5020, 3), (5050, 6)]);
+    let first_host = "pi";
+    fs::write(first.join("uname"), format!("Linux {first_host} 6.1.0 aarch64\n")).unwrap();
+    let second =
+        capture(folder.path().join("desk"), None, Some(WALL + 1_000_000_000), &[(4010, 2), (4030, 4), (4040, 5)]);
+    let all = expected(&[
+        ("/ftrace/pi", 5000.0, 1),
+        ("/ftrace/desk", 5010.0, 2),
+        ("/ftrace/pi", 5020.0, 3),
+        ("/ftrace/desk", 5030.0, 4),
+        ("/ftrace/desk", 5040.0, 5),
+        ("/ftrace/pi", 5050.0, 6),
+    ]);
+    let prefix = ["--prefix", "/ftrace/%h"];
+    for speed in ["max", "10"] {
+        let output = replay(&[&prefix[..], &["--speed", speed]].concat(), &[&first, &second]);
+        assert_eq!(played(&output), all, "--speed {speed}");
+        let said = text(&output.stderr);
+        assert!(said.contains("/ftrace/pi: 3 events") && said.contains("/ftrace/desk: 3 events"), "{said}");
+    }
+    // A trace.dat and a folder, in the other order; a part of both, by the time since the first event of all.
+    let dat = folder.path().join("x.dat");
+    let converted =
+        Command::new(env!("CARGO_BIN_EXE_ftrace-live")).arg("convert").arg(&first).arg("-o").arg(&dat).output();
+    assert!(converted.unwrap().status.success());
+    let output =
+        replay(&["--prefix", "/%h/x", "--speed", "max", "--from", "15ms", "--until", "45ms"], &[&second, &dat]);
+    let part = expected(&[("/pi/x", 5020.0, 3), ("/desk/x", 5030.0, 4), ("/desk/x", 5040.0, 5)]);
+    assert_eq!(played(&output), part);
+    let output = replay(&["--speed", "max", "--filter", "tick=n>4"], &[&first, &second]);
+    assert_eq!(played(&output), expected(&[("/ftrace", 5040.0, 5), ("/ftrace", 5050.0, 6)]));
+    assert!(text(&output.stderr).contains("several machines have the same addresses"), "{}", text(&output.stderr));
+    // Two of one name, and one alone by its name.
+    let output = replay(&[&prefix[..], &["--speed", "max"]].concat(), &[&first, &dat]);
+    let names: Vec<_> = played(&output).into_iter().map(|(address, ..)| address).collect();
+    assert_eq!(names.iter().filter(|name| *name == "/ftrace/pi_2").count(), 3, "{names:?}");
+    let output = replay(&[&prefix[..], &["--speed", "max"]].concat(), &[&first]);
+    assert_eq!(played(&output).len(), 3);
+}
+
+#[test]
+fn what_has_no_time_of_day_or_goes_with_one_capture_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = capture(folder.path().join("a"), None, Some(WALL), &[(5000, 1)]);
+    let second = capture(folder.path().join("timeless"), None, None, &[(5000, 1)]);
+    let both: [&Path; 2] = [&first, &second];
+    let output = replay(&["--speed", "max"], &both);
+    assert_eq!(output.status.code(), Some(2));
+    let said = text(&output.stderr);
+    assert!(said.contains("timeless does not say at what time of day it was recorded"), "{said}");
+    for option in [&["--loop"][..], &["--control", "9"], &["--page"], &["--around", "tick"], &["--prefix", "/%x"]] {
+        let output = replay(option, &[&first, &first]);
+        assert_eq!(output.status.code(), Some(2), "{option:?}: {}", text(&output.stderr));
+        assert!(text(&output.stderr).contains(option[0]), "{option:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_buffers_of_a_capture_have_their_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let top = capture(folder.path().join("a"), None, Some(WALL), &[(5000, 1), (5020, 3)]);
+    capture(top.join("instances/net"), None, Some(WALL), &[(5010, 2)]);
+    let output = replay(&["--speed", "max", "--prefix", "/%h/%b"], &[&top]);
+    let all = [("/a/top", 5000.0, 1), ("/a/net", 5010.0, 2), ("/a/top", 5020.0, 3)];
+    assert_eq!(played(&output), expected(&all));
+}
+
+/// Writes the capture as a trace.dat with these options.
+fn dat(capture: &Path, to: &Path, change: impl FnOnce(&mut Options)) {
+    let plain = to.with_extension("plain.dat");
+    let converted =
+        Command::new(env!("CARGO_BIN_EXE_ftrace-live")).arg("convert").arg(capture).arg("-o").arg(&plain).output();
+    assert!(converted.unwrap().status.success());
+    let read = TraceDat::open(&plain, Open::default()).unwrap();
+    let mut description = read.description().unwrap();
+    change(&mut description.options);
+    let cpus = read.buffers.iter().flat_map(|buffer| read.feeds(buffer)).collect();
+    trace_dat::write(to, &description, vec![BufferOut { name: String::new(), clock: None, cpus }], &mut |_| {})
+        .unwrap();
+}
+
+#[test]
+fn a_guest_plays_by_its_hosts_clock_and_under_the_name_that_the_host_has_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    for wall in [Some(WALL), None] {
+        let host = capture(path("host"), Some("big"), wall, &[(5000, 1), (5020, 3)]);
+        // Its own clock is 4000 ms behind its host's; what its file says of the time of day is wrong.
+        let guest = capture(path("guest"), Some("localhost"), wall.map(|_| WALL / 2), &[(1010, 2), (1030, 4)]);
+        dat(&host, &path("host.dat"), |options| {
+            options.trace_id = Some(7);
+            options.guests = vec![Guest { name: "vm1".to_owned(), trace_id: 9, cpus: vec![(0, 100)] }];
+        });
+        dat(&guest, &path("guest.dat"), |options| {
+            options.trace_id = Some(9);
+            let sample = ShiftSample { time: 0, offset: 4_000_000_000, scaling: 1, fraction: 0 };
+            options.time_shifts = vec![TimeShift { peer: 7, flags: 0, cpus: vec![vec![sample]] }];
+        });
+        let output =
+            replay(&["--speed", "max", "--prefix", "/%h"], &[path("guest.dat").as_path(), path("host.dat").as_path()]);
+        let began = if wall.is_some() { 0.0 } else { WALL as f64 / 1e6 };
+        let order: Vec<_> = played(&output).into_iter().map(|(name, ms, n)| (name, (ms + began).round(), n)).collect();
+        let all = [("/big", 5000.0, 1), ("/vm1", 5010.0, 2), ("/big", 5020.0, 3), ("/vm1", 5030.0, 4)];
+        match wall {
+            Some(_) => assert_eq!(order, expected(&all)),
+            // Without a time of day the host's clock is shown: f64 has no digit left for the ms.
+            None => assert_eq!(
+                order.iter().map(|(name, _, n)| (name.as_str(), *n)).collect::<Vec<_>>(),
+                all.map(|(name, _, n)| (name, n))
+            ),
+        }
+        fs::remove_dir_all(path("host")).unwrap();
+        fs::remove_dir_all(path("guest")).unwrap();
+        ["host", "guest"].iter().for_each(|name| {
+            fs::remove_file(path(&format!("{name}.dat"))).unwrap();
+            fs::remove_file(path(&format!("{name}.plain.dat"))).unwrap();
+        });
+    }
+}
