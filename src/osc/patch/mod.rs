@@ -13,6 +13,7 @@ mod python;
 mod sc;
 
 use super::{Schema, preset::Preset};
+use crate::terminal::is_escaped;
 
 /// The languages a patch can be written in: the presets of the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,11 +168,11 @@ fn introduction(language: Language, schemas: &[Schema], listen: Listen<'_>, run:
         send += &format!(" --control {}", control.port);
     }
     if listen.prefix != "/ftrace" {
-        send += &format!(" --prefix {}", plain(listen.prefix));
+        send += &format!(" --prefix {}", shell_word(listen.prefix));
     }
     send += " -e";
     for schema in schemas {
-        send += &format!(" {}:{}", plain(&schema.system), plain(&schema.event));
+        send += &format!(" {}", shell_word(&format!("{}:{}", schema.system, schema.event)));
     }
     vec![
         format!("The Linux kernel's events in {}, as ftrace-live sends them.", preset.receiver),
@@ -208,12 +209,28 @@ fn argument_lines(schema: &Schema, index: impl Fn(usize) -> String) -> Vec<Strin
     lines
 }
 
-/// `text` as it may stand in a comment of any of the languages: one line, nothing that could end the comment.
+/// `text` as it may stand in a comment of any of the languages: one line, nothing that could end the comment, go on in the next
+/// line, or be a tag of Csound's.
 fn plain(text: &str) -> String {
-    text.replace("*/", "* /").chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    let harmless = |c| match c {
+        '<' => '(',
+        '>' => ')',
+        '\\' => '/',
+        c => c,
+    };
+    plain_controls(text).map(harmless).collect::<String>().replace("*/", "* /").replace("/*", "/ *")
 }
 
-/// `text` as a string literal with C's escapes for `quote` and the backslash, without control characters.
+/// `text` as one word of a command for a shell: somebody will copy it out of the comment.
+fn shell_word(text: &str) -> String {
+    let text = plain(text);
+    if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:,/@%+=".contains(c)) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', r#"'"'"'"#))
+}
+
+/// `text` as a string literal with C's escapes for `quote` and the backslash, without control characters and their like.
 fn quoted(text: &str, quote: char) -> String {
     let mut out = String::from(quote);
     for c in plain_controls(text) {
@@ -227,7 +244,7 @@ fn quoted(text: &str, quote: char) -> String {
 }
 
 fn plain_controls(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c })
+    text.chars().map(|c| if is_escaped(c) { ' ' } else { c })
 }
 
 #[cfg(test)]

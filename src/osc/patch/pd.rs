@@ -10,7 +10,7 @@ use std::fmt::Write;
 use super::{
     Language, Listen, Schema, argument_lines, control,
     hit::{self, CEILING, TEXTURES},
-    introduction, plain,
+    introduction, plain, plain_controls,
 };
 use crate::sound::Timbre;
 
@@ -372,7 +372,7 @@ impl Canvas {
     /// Puts a comment.
     pub(super) fn comment(&mut self, x: usize, text: &str) -> usize {
         let y = self.y + 20;
-        self.put(format!("#X text {x} {y} {};\n", escaped(text)))
+        self.put(format!("#X text {x} {y} {};\n", escaped(&plain(text))))
     }
 
     /// Puts `canvas` as the sub-patch `[pd name]`.
@@ -415,7 +415,7 @@ impl Canvas {
 /// message box a comma only parts messages where it is a word of its own.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
-    for c in plain(text).chars() {
+    for c in plain_controls(text) {
         match c {
             ';' | ',' | '$' => {
                 out.push('\\');
