@@ -12,6 +12,7 @@ use tungstenite::handshake::derive_accept_key;
 use super::files;
 use crate::osc::frames::Frames;
 use crate::osc::{Types, oscquery};
+use crate::sound::Timbre;
 
 /// The longest request head, bytes.
 pub const LONGEST_HEAD: usize = 8 << 10;
@@ -132,6 +133,10 @@ impl Site {
             && let Some((kind, bytes)) = files::get(name)
         {
             return response(200, kind, host, bytes);
+        }
+        if query.is_none() && name == "recipes.json" {
+            let recipes = json!(Timbre::ALL.map(Timbre::recipe));
+            return response(200, "application/json", host, recipes.to_string().as_bytes());
         }
         match self.oscquery(path, query) {
             Ok(Some(value)) => response(200, "application/json", host, value.to_string().as_bytes()),

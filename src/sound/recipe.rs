@@ -3,7 +3,7 @@
 use super::Timbre;
 
 /// The parts of a timbre: a sine whose phase another one bends, and noise in a band around the note.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Recipe {
     /// Amplitude of the tone.
     pub tone: f32,

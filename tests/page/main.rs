@@ -14,4 +14,5 @@ mod pictures;
 mod server;
 mod strangers;
 mod transport;
+mod voices;
 mod words;

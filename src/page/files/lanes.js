@@ -104,6 +104,14 @@ export class Lanes {
     lane.count--;
   }
 
+  /** Moves all that is there to later, ms: it was stood still for that long. */
+  shift(ms) {
+    for (const lane of this.lanes.values()) {
+      for (const item of lane.items) item.ms += ms;
+      for (const band of lane.bands.values()) for (const hit of band) hit.ms += ms;
+    }
+  }
+
   clear() {
     for (const lane of this.lanes.values()) {
       lane.items = [];

@@ -87,8 +87,10 @@ const about = {
   },
   replay([at, length, speed, paused, repeat]) {
     const before = replay;
-    replay = { at, length, speed, paused: !!paused, repeat: !!repeat, told: performance.now() };
-    if (before && (at < before.at - 0.05 || (before.paused && !paused))) sound.flush();
+    const told = performance.now();
+    const pausedAt = before?.paused ? before.pausedAt : told;
+    if (!paused) goOn();
+    replay = { at, length, speed, paused: !!paused, repeat: !!repeat, told, pausedAt };
     transport();
   },
   hit([name, form, timbre, note, level, length, pan, brightness], ms) {
@@ -427,9 +429,21 @@ function drawScope() {
   scope.stroke();
 }
 
+// A replay that pauses stands still on the lanes too, when what is under way has been heard; and goes on from there.
+const SETTLES = 400;
+let stands = null;
+function shown() {
+  if (replay?.paused && performance.now() - replay.pausedAt > SETTLES) stands ??= clock();
+  return stands ?? clock();
+}
+function goOn() {
+  if (stands !== null) lanes.shift(clock() - stands);
+  stands = null;
+}
+
 function frame() {
   const began = performance.now();
-  lanes.draw(clock());
+  lanes.draw(shown());
   $("nothing").hidden = lanes.lanes.size > 0 || !$("welcome").hidden;
   position();
   drawScope();

@@ -22,7 +22,8 @@ export class Sound {
     if (!this.context) {
       const context = new AudioContext({ latencyHint: "interactive" });
       await context.audioWorklet.addModule("voices.js");
-      this.node = new AudioWorkletNode(context, "hits", { numberOfInputs: 0, outputChannelCount: [2] });
+      const recipes = await (await fetch("recipes.json")).json();
+      this.node = new AudioWorkletNode(context, "hits", { numberOfInputs: 0, outputChannelCount: [2], processorOptions: { recipes } });
       this.gain = new GainNode(context, { gain: this.volume ** 2 });
       this.analyser = new AnalyserNode(context, { fftSize: 2048, smoothingTimeConstant: 0.6 });
       this.node.connect(this.gain).connect(this.analyser).connect(context.destination);

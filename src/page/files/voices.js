@@ -1,43 +1,29 @@
-// The voices: an AudioWorklet that plays hits at their times. It decides nothing; what a hit is, /ftrace/hit says.
-//
-// 64 voices at most, of three forms: a note dies away by itself, a grain is a short window, a texture goes on for as long
-// as its hits come. Then a room, a fade-in of a second, and a limiter.
+// The voices: an AudioWorklet that plays hits at their times. It decides nothing: what a hit is, /ftrace/hit says, and how each
+// timbre is made, recipes.json (src/sound/recipe.rs). A voice is that of src/sound/voice.rs, step by step, so that the page and
+// `render` sound the same; the page alone has a small room around it.
 
 const VOICES = 64;
-const SIZE = 2048;
 const LOOKAHEAD = 240;
-const CEILING = 0.84; // −1.5 dBFS
+const CEILING = 0.794; // −2 dBFS
+/** The mix before the limiter: what a capture is brought to −23 LUFS by lies between 0.4 and 4. */
+const MIX = 1;
 
-/** One period of a sum of partials, given by amplitude. */
-function table(...partials) {
-  const wave = new Float32Array(SIZE + 1);
-  let most = 0;
-  for (let k = 0; k <= SIZE; k++) {
-    partials.forEach((level, n) => (wave[k] += level * Math.sin((2 * Math.PI * k * (n + 1)) / SIZE)));
-    most = Math.max(most, Math.abs(wave[k]));
-  }
-  return wave.map((sample) => sample / most);
+const TEXTURE = 2;
+/** How long a texture takes to a new value, s, and after which time it ends when nothing comes of it. */
+const GLIDE = 0.1, ABANDONED = 0.5;
+/** The shortest sound, s. */
+const SHORTEST = 0.008;
+
+const SIZE = 4096;
+const SINE = Float32Array.from({ length: SIZE + 1 }, (_, k) => Math.sin((2 * Math.PI * k) / SIZE));
+/** The sine of a phase in periods. */
+function sine(phase) {
+  const place = (phase - Math.floor(phase)) * SIZE, index = place | 0;
+  return SINE[index] + (place - index) * (SINE[index + 1] - SINE[index]);
 }
-
-const SINE = table(1);
-const ODD = table(1, 0.02, 0.5, 0.02, 0.28, 0.01, 0.15);
-
-// dark, bright: the tone, by brightness. ratio, second: an inharmonic partial and its level; it dies sooner by `dies`.
-// noise: level of noise, in a band around the note. attack: s. drop: how far the pitch falls, in octaves. hold: whether it
-// sustains. gain: to be as loud as the others.
-const TIMBRES = [
-  { dark: table(1, 0.3, 0.08), bright: table(1, 0.7, 0.5, 0.36, 0.25, 0.18), ratio: 4.02, second: 0.12, dies: 6, noise: 0, attack: 0.002, drop: 0, hold: false, gain: 0.8 },
-  { dark: SINE, bright: table(1, 0.1, 0.12, 0.3), ratio: 3.93, second: 0.4, dies: 9, noise: 0.1, attack: 0.002, drop: 0, hold: false, gain: 1 },
-  { dark: SINE, bright: table(1, 0.4, 0.1), ratio: 1.51, second: 0.25, dies: 5, noise: 0.12, attack: 0.003, drop: 0.9, hold: false, gain: 1.15 },
-  { dark: SINE, bright: table(1, 0.15, 0.05), ratio: 2.757, second: 0.5, dies: 1.8, noise: 0, attack: 0.002, drop: 0, hold: false, gain: 0.7 },
-  { dark: SINE, bright: table(1, 0.4, 0.2), ratio: 2, second: 0.06, dies: 2, noise: 0.9, attack: 0.018, drop: 0, hold: true, gain: 0.7 },
-  { dark: SINE, bright: SINE, ratio: 1.5, second: 0.1, dies: 3, noise: 1.5, attack: 0.006, drop: 0.1, hold: false, gain: 0.6 },
-  { dark: table(1, 0.05, 0.3, 0.02, 0.1), bright: ODD, ratio: 2, second: 0.05, dies: 2, noise: 0.04, attack: 0.014, drop: 0, hold: true, gain: 0.6 },
-  { dark: SINE, bright: table(1, 0.35, 0.15), ratio: 2, second: 0.08, dies: 3, noise: 0, attack: 0.004, drop: 0, hold: false, gain: 0.85 },
-];
-
-const NOTE = 0, GRAIN = 1, TEXTURE = 2;
-const hertz = (note) => 440 * 2 ** ((note - 69) / 12);
+const white = () => Math.random() * 2 - 1;
+/** Periods a sample. */
+const frequency = (note) => (440 * 2 ** ((note - 69) / 12)) / sampleRate;
 
 class Voice {
   constructor() {
@@ -45,93 +31,135 @@ class Voice {
     this.key = "";
   }
 
-  start(hit, now) {
-    const timbre = TIMBRES[hit.timbre] ?? TIMBRES[7];
+  start(hit, recipe) {
     const texture = hit.form === TEXTURE;
+    this.length = Math.max(SHORTEST, hit.length / 1000) * sampleRate;
     Object.assign(this, {
-      on: true, key: texture ? hit.event : "", form: hit.form, timbre, begun: now, age: 0,
-      phase: 0, phase2: 0.25, phase3: 0.5, low: 0, band: 0, tremble: Math.random() * 6.28, level: texture ? 0 : hit.level,
+      on: true, key: texture ? hit.event : "", form: hit.form, recipe, phase: 0, bender: 0, frequency: frequency(hit.note), age: 0,
+      level: texture ? 0 : hit.level, slope: 0, gliding: 0, unheard: 0, ending: false, falling: 1, bending: 1,
+      fall: Math.exp(-4.6 / this.length), bendFall: Math.exp((-4.6 * recipe.dulls) / this.length),
+      band0: 0, band1: 0, shimmer: 0.7, shimmerAim: 0, shimmerLeft: 0,
     });
-    this.frequency = hertz(hit.note);
-    this.length = Math.max(hit.form === GRAIN ? 0.008 : 0.04, hit.length / 1000);
-    this.set(hit);
-    this.bright = this.wantBright;
+    this.aim = this.frequency;
+    this.place(hit);
+    this.tune();
+    if (texture) this.set(hit);
+  }
+
+  place(hit) {
+    this.brightness = hit.brightness;
+    const angle = ((Math.max(-1, Math.min(1, hit.pan)) + 1) * Math.PI) / 4;
+    this.left = Math.cos(angle);
+    this.right = Math.sin(angle);
   }
 
   /** What a texture's next hit changes. */
   set(hit) {
-    this.wantLevel = hit.level;
-    this.wantFrequency = hertz(hit.note);
-    this.wantBright = hit.brightness;
-    const angle = ((hit.pan + 1) * Math.PI) / 4;
-    this.left = Math.cos(angle);
-    this.right = Math.sin(angle);
-    this.updated = this.age;
+    this.place(hit);
+    this.aim = frequency(hit.note);
+    this.gliding = Math.round(GLIDE * sampleRate);
+    this.slope = (hit.level - this.level) / this.gliding;
+    this.unheard = 0;
+    this.ending = hit.level <= 0;
+  }
+
+  end() {
+    this.gliding = Math.round(GLIDE * sampleRate);
+    this.slope = -this.level / this.gliding;
+    this.ending = true;
+  }
+
+  /** The band of the noise: Andrew Simper's filter, brought to the power of a sine. */
+  tune() {
+    const { recipe } = this;
+    const narrow = this.form === TEXTURE ? recipe.narrow * (1.3 - this.brightness) : recipe.narrow;
+    const x = Math.PI * Math.min(0.2, this.frequency);
+    const g = x * (1 + (x * x) / 3), k = 1 / narrow;
+    this.a1 = 1 / (1 + g * (g + k));
+    this.a2 = g * this.a1;
+    this.a3 = (k * 0.5) / Math.sqrt(((Math.PI / 3) * this.frequency) / narrow);
+  }
+
+  noise() {
+    const { a1, a2 } = this;
+    const v3 = white() - this.band1;
+    const v1 = a1 * this.band0 + a2 * v3;
+    const v2 = this.band1 + a2 * this.band0 + ((a2 * a2) / a1) * v3;
+    this.band0 = 2 * v1 - this.band0;
+    this.band1 = 2 * v2 - this.band1;
+    return v1 * this.a3;
   }
 
   /** Loudness now, to find the voice that is missed least. */
   weight() {
-    return this.form === TEXTURE ? 1 + this.level : this.level * Math.max(0, 1 - this.age / (this.length * sampleRate));
+    return this.form === TEXTURE ? 1 + this.level : this.level * Math.max(0, 1 - this.age / this.length);
   }
 
   play(left, right, from, to) {
-    const t = this.timbre, rate = sampleRate, dt = 1 / rate;
-    const texture = this.form === TEXTURE, grain = this.form === GRAIN;
-    const seconds = this.length, attack = grain ? seconds / 2 : Math.min(t.attack, seconds / 2);
-    // An amplitude of a thousandth at the end.
-    const fall = Math.exp((-6.9 * dt) / seconds), fall2 = Math.exp((-6.9 * t.dies * dt) / seconds);
-    let envelope = Math.exp((-6.9 * this.age * dt) / seconds), envelope2 = Math.exp((-6.9 * t.dies * this.age * dt) / seconds);
-    const glide = 1 - Math.exp(-dt / 0.06);
-    const stale = texture && this.age - this.updated > 0.35 * rate;
+    if (this.form === TEXTURE) this.playTexture(left, right, from, to);
+    else this.playNote(left, right, from, to);
+  }
+
+  playNote(left, right, from, to) {
+    const { tone, noise, ratio, drop } = this.recipe;
+    const bend = this.recipe.bend * (0.3 + 1.4 * this.brightness);
+    const attack = Math.min(this.recipe.attack * sampleRate, this.length / 3);
     for (let k = from; k < to; k++) {
-      const time = this.age * dt;
-      let loud, frequency = this.frequency;
-      if (texture) {
-        this.level += ((stale ? 0 : this.wantLevel) - this.level) * glide;
-        this.frequency += (this.wantFrequency - this.frequency) * glide;
-        this.bright += (this.wantBright - this.bright) * glide;
-        this.tremble += 2.1 * dt;
-        loud = this.level * (0.82 + 0.18 * Math.sin(this.tremble));
-      } else if (grain) {
-        loud = this.level * Math.sin(Math.PI * Math.min(1, time / seconds)) ** 2;
-      } else if (t.hold) {
-        const release = seconds * 0.6;
-        loud = this.level * Math.min(1, time / attack) * Math.min(1, Math.max(0, (seconds - time) / release)) ** 2;
-      } else {
-        loud = this.level * Math.min(1, time / attack) * envelope;
+      if (this.age >= this.length) {
+        this.on = false;
+        return;
       }
-      if (t.drop && !texture) frequency *= 2 ** (t.drop * Math.exp(-time / 0.025));
-      const step = frequency * dt;
-      this.phase += step;
+      let rise = Math.min(1, this.age / attack);
+      rise = rise * rise * (3 - 2 * rise);
+      const envelope = rise * this.falling * (1 - this.age / this.length) * this.level;
+      const frequency = drop > 0 ? this.frequency * (1 + drop * this.bending ** 4) : this.frequency;
+      let sound = tone * sine(this.phase + bend * this.bending * sine(this.bender));
+      if (noise > 0) sound += noise * this.noise();
+      sound *= envelope;
+      left[k] += sound * this.left;
+      right[k] += sound * this.right;
+      this.phase += frequency;
       this.phase -= Math.floor(this.phase);
-      this.phase2 += step * t.ratio;
-      this.phase2 -= Math.floor(this.phase2);
-      const at = this.phase * SIZE, index = at | 0;
-      const mix = this.bright * (texture || t.hold ? 1 : 0.35 + 0.65 * envelope2);
-      let sample = t.dark[index] * (1 - mix) + t.bright[index] * mix;
-      sample += t.second * SINE[(this.phase2 * SIZE) | 0] * (texture ? 0.3 : grain ? 0.5 : envelope2 / Math.max(envelope, 1e-4));
-      if (texture) {
-        this.phase3 += step * 1.0035;
-        this.phase3 -= Math.floor(this.phase3);
-        sample = 0.5 * sample + 0.4 * t.dark[(this.phase3 * SIZE) | 0];
-      }
-      const noise = texture ? 0.35 + t.noise : t.noise;
-      if (noise > 0) {
-        // A state variable filter around the note, or above it where it is bright.
-        const centre = Math.min(0.9, 2 * Math.sin(Math.PI * Math.min(0.15, step * (1 + 3 * this.bright))));
-        this.low += centre * this.band;
-        const high = Math.random() * 2 - 1 - this.low - 0.35 * this.band;
-        this.band += centre * high;
-        sample = sample / (1 + noise) + this.band * noise * 0.8;
-      }
-      envelope *= fall;
-      envelope2 *= fall2;
-      sample *= loud * t.gain;
-      left[k] += sample * this.left;
-      right[k] += sample * this.right;
+      this.bender += frequency * ratio;
+      this.bender -= Math.floor(this.bender);
+      this.falling *= this.fall;
+      this.bending *= this.bendFall;
       this.age++;
     }
-    if (texture ? this.level < 1e-4 && (stale || this.wantLevel === 0) : this.age * dt > seconds) this.on = false;
+  }
+
+  playTexture(left, right, from, to) {
+    // Textures are noise first, whatever their timbre: a bed of tones would be an organ.
+    const tone = 0.55 * this.recipe.tone, noise = 0.6 + 0.2 * this.recipe.noise, { ratio } = this.recipe;
+    const bend = this.recipe.bend * (0.2 + 0.8 * this.brightness);
+    this.frequency += (this.aim - this.frequency) * Math.min(1, (to - from) / (0.03 * sampleRate));
+    this.tune();
+    for (let k = from; k < to; k++) {
+      if (this.gliding > 0) {
+        this.level += this.slope;
+        this.gliding--;
+      } else if (this.ending) {
+        this.on = false;
+        return;
+      } else if (++this.unheard >= ABANDONED * sampleRate) {
+        this.end();
+      }
+      if (this.shimmerLeft-- <= 0) {
+        // The denser, the faster it flickers.
+        this.shimmerLeft = Math.round(sampleRate / (6 + 30 * this.brightness));
+        this.shimmerAim = (0.65 + 0.35 * white() - this.shimmer) / this.shimmerLeft;
+      }
+      this.shimmer += this.shimmerAim;
+      let sound = tone * this.shimmer * sine(this.phase + bend * sine(this.bender)) + noise * this.noise();
+      sound *= Math.max(0, this.level);
+      left[k] += sound * this.left;
+      right[k] += sound * this.right;
+      this.phase += this.frequency;
+      this.phase -= Math.floor(this.phase);
+      this.bender += this.frequency * ratio;
+      this.bender -= Math.floor(this.bender);
+    }
+    this.age += to - from;
   }
 }
 
@@ -144,38 +172,74 @@ class Room {
   }
 
   play(left, right, length) {
-    const [a, b, c, d] = this.lines;
+    const { lines, at, damp } = this;
+    const [a, b, c, d] = lines, half = 0.5 * 0.8;
     for (let k = 0; k < length; k++) {
-      const out = this.lines.map((line, n) => line[this.at[n]]);
-      for (let n = 0; n < 4; n++) this.damp[n] += (out[n] - this.damp[n]) * 0.42;
-      const [p, q, r, s] = this.damp;
-      const half = 0.5 * 0.83;
-      const into = [half * (p + q + r + s), half * (p - q + r - s), half * (p + q - r - s), half * (p - q - r + s)];
-      into[0] += left[k] * 0.5;
-      into[1] += right[k] * 0.5;
-      [a, b, c, d].forEach((line, n) => {
-        line[this.at[n]] = into[n];
-        this.at[n] = this.at[n] + 1 === line.length ? 0 : this.at[n] + 1;
-      });
-      left[k] += 0.32 * (p + r);
-      right[k] += 0.32 * (q + s);
+      for (let n = 0; n < 4; n++) damp[n] += (lines[n][at[n]] - damp[n]) * 0.42;
+      const p = damp[0], q = damp[1], r = damp[2], s = damp[3];
+      a[at[0]] = half * (p + q + r + s) + left[k] * 0.5;
+      b[at[1]] = half * (p - q + r - s) + right[k] * 0.5;
+      c[at[2]] = half * (p + q - r - s);
+      d[at[3]] = half * (p - q - r + s);
+      for (let n = 0; n < 4; n++) at[n] = at[n] + 1 === lines[n].length ? 0 : at[n] + 1;
+      left[k] += 0.25 * (p + r);
+      right[k] += 0.25 * (q + s);
+    }
+  }
+}
+
+/** Keeps every sample below the ceiling without a click: src/sound/limiter.rs. */
+class Limiter {
+  constructor() {
+    this.delayed = [new Float32Array(LOOKAHEAD), new Float32Array(LOOKAHEAD)];
+    this.allowed = new Float32Array(LOOKAHEAD).fill(1);
+    this.sum = LOOKAHEAD;
+    this.at = 0;
+    this.count = 0;
+    this.released = 1;
+    // Candidates for the least of the last gains: number, gain; rising.
+    this.least = [];
+  }
+
+  play(left, right, length) {
+    const release = 1 / (0.1 * sampleRate);
+    for (let k = 0; k < length; k++) {
+      const peak = Math.max(Math.abs(left[k]), Math.abs(right[k]));
+      const gain = peak > CEILING ? CEILING / peak : 1;
+      const { least } = this;
+      while (least.length && least[least.length - 1][1] >= gain) least.pop();
+      least.push([this.count, gain]);
+      if (least[0][0] + LOOKAHEAD <= this.count) least.shift();
+      this.count++;
+      this.released = Math.min(least[0][1], this.released + (1 - this.released) * release);
+      this.sum += this.released - this.allowed[this.at];
+      this.allowed[this.at] = this.released;
+      this.delayed[0][this.at] = left[k];
+      this.delayed[1][this.at] = right[k];
+      this.at = this.at + 1 === LOOKAHEAD ? 0 : this.at + 1;
+      const mean = this.sum / LOOKAHEAD;
+      const clip = (sample) => Math.max(-CEILING, Math.min(CEILING, sample * mean));
+      left[k] = clip(this.delayed[0][this.at]);
+      right[k] = clip(this.delayed[1][this.at]);
     }
   }
 }
 
 class Hits extends AudioWorkletProcessor {
-  constructor() {
+  /** `recipes`: how each timbre is made. `dry`: without the room and the fade-in; `hits`: what is to be played at once. */
+  constructor({ processorOptions: { recipes, dry = false, hits = [] } }) {
     super();
+    this.recipes = recipes;
+    this.dry = dry;
     this.voices = Array.from({ length: VOICES }, () => new Voice());
     this.queue = [];
     this.room = new Room();
-    this.gain = 1;
+    this.limiter = new Limiter();
     this.fade = 0;
-    this.delay = [new Float32Array(LOOKAHEAD), new Float32Array(LOOKAHEAD)];
-    this.delayed = 0;
     this.recording = null;
     this.busy = 0;
     this.port.onmessage = ({ data }) => this.told(data);
+    this.told({ hits });
   }
 
   told(data) {
@@ -189,12 +253,12 @@ class Hits extends AudioWorkletProcessor {
       if (this.queue.length > 4096) this.queue.splice(0, this.queue.length - 4096);
     }
     if (data.mute) {
-      for (const voice of this.voices) if (voice.on && voice.form === TEXTURE && data.mute.includes(voice.key)) voice.wantLevel = 0;
+      for (const voice of this.voices) if (voice.on && voice.form === TEXTURE && data.mute.includes(voice.key)) voice.end();
       this.queue = this.queue.filter((hit) => !data.mute.includes(hit.event));
     }
     if (data.clear) {
       this.queue = [];
-      for (const voice of this.voices) if (voice.on && voice.form === TEXTURE) voice.wantLevel = 0;
+      for (const voice of this.voices) if (voice.on && voice.form === TEXTURE) voice.end();
     }
     if (data.record === true) this.recording = [];
     if (data.record === false) {
@@ -213,11 +277,11 @@ class Hits extends AudioWorkletProcessor {
     if (hit.form === TEXTURE) {
       const known = this.voices.find((voice) => voice.on && voice.key === hit.event);
       if (known) return known.set(hit);
-      if (hit.level === 0) return undefined;
+      if (hit.level <= 0) return undefined;
     }
     let voice = this.voices.find((candidate) => !candidate.on);
     voice ??= this.voices.reduce((least, candidate) => (candidate.weight() < least.weight() ? candidate : least));
-    return voice.start(hit, currentTime);
+    return voice.start(hit, this.recipes[hit.timbre] ?? this.recipes.at(-1));
   }
 
   process(_, [[left, right]]) {
@@ -236,25 +300,15 @@ class Hits extends AudioWorkletProcessor {
     }
     play(length);
     if (!right) return true;
-    this.room.play(left, right, length);
-    const release = 1 - Math.exp(-1 / (0.15 * sampleRate));
+    if (!this.dry) this.room.play(left, right, length);
     for (let k = 0; k < length; k++) {
-      this.fade = Math.min(1, this.fade + 1 / sampleRate);
-      const louder = 0.9 * this.fade * this.fade;
-      const [l, r] = [left[k] * louder, right[k] * louder];
-      const peak = Math.max(Math.abs(l), Math.abs(r));
-      const most = peak > CEILING ? CEILING / peak : 1;
-      // Down within the lookahead, up slowly.
-      this.hold = most < (this.wanted ?? 1) ? LOOKAHEAD : Math.max(0, (this.hold ?? 0) - 1);
-      this.wanted = most < (this.wanted ?? 1) ? most : this.hold > 0 ? this.wanted : 1;
-      this.gain += (this.wanted - this.gain) * (this.wanted < this.gain ? 5 / LOOKAHEAD : release);
-      const clip = (sample) => Math.max(-0.89, Math.min(0.89, sample));
-      left[k] = clip(this.delay[0][this.delayed] * this.gain);
-      right[k] = clip(this.delay[1][this.delayed] * this.gain);
-      this.delay[0][this.delayed] = l;
-      this.delay[1][this.delayed] = r;
-      this.delayed = this.delayed + 1 === LOOKAHEAD ? 0 : this.delayed + 1;
+      this.fade = this.dry ? 1 : Math.min(1, this.fade + 1 / sampleRate);
+      const { fade } = this;
+      const gain = MIX * (0.1 + 0.9 * fade * fade * (3 - 2 * fade));
+      left[k] *= gain;
+      right[k] *= gain;
     }
+    this.limiter.play(left, right, length);
     if (this.recording) {
       const both = new Float32Array(2 * length);
       for (let k = 0; k < length; k++) [both[2 * k], both[2 * k + 1]] = [left[k], right[k]];

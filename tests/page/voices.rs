@@ -1,0 +1,116 @@
+//! The page's voices are `render`'s: each timbre and form, played by both, has the same level and the same spectrum all along.
+
+use ftrace_live::sound::{Form, Hit, SAMPLE_RATE, Score, Timbre};
+use serde_json::json;
+
+use crate::demo::demo;
+use crate::devtools::Browser;
+
+const S: u64 = 1_000_000_000;
+/// Samples of a part that is compared: 50 ms.
+const PART: usize = 2400;
+const PARTS: usize = 8;
+/// By which both mix: `MIX` of src/sound/score.rs and of voices.js.
+const MIXES: [f64; 2] = [0.35, 1.0];
+
+/// Level, and level of the differences between neighbours, left and right, of each part: the latter is larger by 6 dB for each
+/// octave that the spectrum is higher.
+fn measure(samples: &[[f32; 2]]) -> Vec<f64> {
+    let rms =
+        |values: &mut dyn Iterator<Item = f64>| (values.map(|value| value * value).sum::<f64>() / PART as f64).sqrt();
+    let mut all = vec![];
+    for part in samples.chunks_exact(PART).take(PARTS) {
+        for side in 0..2 {
+            all.push(rms(&mut part.iter().map(|frame| f64::from(frame[side]))));
+            all.push(rms(&mut part.windows(2).map(|two| f64::from(two[1][side] - two[0][side]))));
+        }
+    }
+    all
+}
+
+fn rendered(hit: Hit) -> Vec<f64> {
+    // Behind the fade-in.
+    let began = hit.time_ns - 2 * S;
+    let (mut samples, score) = (vec![], Score::new(vec![hit], began, hit.time_ns));
+    let mut each = |frames: &[[f32; 2]]| {
+        samples.extend_from_slice(frames);
+        Ok::<(), ()>(())
+    };
+    score.play(1.0, false, 5, &mut each).unwrap();
+    measure(&samples[2 * SAMPLE_RATE as usize..])
+}
+
+/// The same of the page's voices, and what of it is late: the limiter's 239 samples.
+const PLAYED: &str = "async (hit) => {
+    const context = new OfflineAudioContext(2, 48000, 48000);
+    await context.audioWorklet.addModule('voices.js');
+    const recipes = await (await fetch('recipes.json')).json();
+    const processorOptions = { recipes, dry: true, hits: [{ ...hit, when: 0.1 }] };
+    const node = new AudioWorkletNode(context, 'hits', { numberOfInputs: 0, outputChannelCount: [2], processorOptions });
+    node.connect(context.destination);
+    const buffer = await context.startRendering();
+    const from = 4800 + 239, all = [];
+    for (let part = 0; part < 8; part++) {
+        for (const side of [0, 1]) {
+            const data = buffer.getChannelData(side).slice(from + part * 2400, from + (part + 1) * 2400);
+            const rms = (values) => Math.sqrt(values.reduce((sum, value) => sum + value * value, 0) / 2400);
+            all.push(rms(data), rms(data.map((value, k) => (k ? value - data[k - 1] : 0))));
+        }
+    }
+    return all;
+}";
+
+#[test]
+fn each_timbre_sounds_as_it_is_rendered() {
+    let Some(browser) = Browser::start() else { return };
+    let (_program, url) = demo(&[]);
+    let tab = browser.tab(800, 600);
+    tab.open(&url);
+    let mut noise = [vec![], vec![]];
+    for timbre in Timbre::ALL {
+        for (form, length_ms) in [(Form::Note, 380.0), (Form::Grain, 60.0), (Form::Texture, 100.0)] {
+            let hit = Hit {
+                time_ns: 1000 * S,
+                event: 3,
+                form,
+                timbre,
+                note: 64.5,
+                level: 0.25,
+                length_ms,
+                pan: -0.3,
+                brightness: 0.6,
+            };
+            let of_page = json!({
+                "event": "a:b", "form": form.number(), "timbre": timbre.number(), "note": 64.5, "level": 0.25, "length": length_ms,
+                "pan": -0.3, "brightness": 0.6,
+            });
+            let played = tab.get(&format!("({PLAYED})({of_page})"));
+            let played: Vec<f64> = played.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
+            let rendered = rendered(hit);
+            assert_eq!(played.len(), rendered.len());
+            let noisy = form == Form::Texture || timbre.recipe().noise > 0.0;
+            let loudest = rendered.iter().copied().fold(0.0, f64::max) / MIXES[0];
+            for (k, (ours, theirs)) in rendered.iter().zip(&played).enumerate().filter(|_| !noisy) {
+                // What is 40 dB below the loudest is not heard beside it.
+                let floor = loudest / 100.0;
+                let apart = 20.0 * ((theirs / MIXES[1] + floor) / (ours / MIXES[0] + floor)).log10();
+                assert!(apart.abs() < 0.2, "{timbre:?} {form:?}, {k}: {apart} dB; {rendered:?} {played:?}");
+            }
+            // Levels, and levels of differences.
+            let mean = |values: &[f64], from: usize| {
+                values[from..].iter().step_by(2).map(|value| value * value).sum::<f64>().sqrt()
+            };
+            for (what, noise) in noise.iter_mut().enumerate() {
+                let apart = 20.0 * (mean(&played, what) / MIXES[1] / (mean(&rendered, what) / MIXES[0])).log10();
+                assert!(apart.abs() < if noisy { 7.0 } else { 0.2 }, "{timbre:?} {form:?}: {apart} dB");
+                noise.extend(noisy.then_some(apart));
+            }
+        }
+    }
+    // Noise is never twice the same: in a narrow band, some tenths of a second of it stray by a few dB, but not all one way.
+    for apart in noise {
+        let mean = apart.iter().sum::<f64>() / apart.len() as f64;
+        assert!(mean.abs() < 2.0, "{mean} dB: {apart:?}");
+    }
+    tab.assert_no_complaint();
+}
