@@ -15,7 +15,12 @@ fn main() -> ExitCode {
     if keeper::run_if_asked() {
         return ExitCode::SUCCESS;
     }
-    match Cli::try_parse_from(words::arrange(std::env::args_os())) {
+    let words = words::arrange(std::env::args_os());
+    if let Some(sentence) = words::misspelt(&words) {
+        terminal::error(sentence);
+        return ExitCode::from(2);
+    }
+    match Cli::try_parse_from(words) {
         Ok(cli) => commands::run(cli),
         Err(error)
             if error.kind() == ErrorKind::DisplayVersion && std::env::args_os().any(|arg| arg == "--version") =>
@@ -28,14 +33,19 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what clap says. Its colours stay, unless it would show a word that is no plain text: `ftrace-live *` in a folder of
-/// somebody else's file names.
+/// Says what clap says. Its colours stay, unless it would show a word that is no plain text (`ftrace-live *` in a folder of
+/// somebody else's file names) or a very long one, or gives its advice to write `-- VALUE`: behind `--` stands a command.
 fn usage_error(error: &clap::Error) -> ExitCode {
+    let advice = |line: &&str| !line.contains("to pass '");
+    let without_advice =
+        |text: &str| text.lines().filter(advice).collect::<Vec<_>>().join("\n").replace("\n\n\n", "\n\n");
     let text = error.render().to_string();
-    let escaped = terminal::escape_lines(&text);
-    if escaped == text {
-        error.exit();
-    }
-    let _ = write!(io::stderr(), "{escaped}");
+    let plain = terminal::escape_lines(&text) == text && terminal::shorten(&text) == text;
+    let said = match plain && terminal::coloured() {
+        _ if plain && without_advice(&text) == text.trim_end_matches('\n') => error.exit(),
+        true => without_advice(&error.render().ansi().to_string()),
+        false => terminal::shorten(&terminal::escape_lines(&without_advice(&text))).into_owned(),
+    };
+    let _ = writeln!(io::stderr(), "{said}");
     ExitCode::from(error.exit_code() as u8)
 }

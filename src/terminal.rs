@@ -87,6 +87,22 @@ pub fn escape_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
+/// The longest word that is shown whole, characters: as long as paths usually are.
+const LONGEST_WORD: usize = 300;
+
+/// Text of which very long words are cut: somebody has given a file for a name.
+pub fn shorten(text: &str) -> Cow<'_, str> {
+    if text.len() <= LONGEST_WORD || text.split_whitespace().all(|word| word.len() <= LONGEST_WORD) {
+        return Cow::Borrowed(text);
+    }
+    let word = |word: &str| match word.char_indices().nth(LONGEST_WORD / 4) {
+        Some((at, _)) if word.len() > LONGEST_WORD => format!("{}…({} bytes)", &word[..at], word.len()),
+        _ => word.to_owned(),
+    };
+    let lines = text.split('\n').map(|line| line.split(' ').map(word).collect::<Vec<_>>().join(" "));
+    Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
+}
+
 /// JSON text: what is escaped elsewhere is here written as JSON itself escapes it, so that its value stays the same. Between
 /// strings there is nothing but line feeds to keep.
 pub fn escape_json(text: &str) -> String {
@@ -157,14 +173,28 @@ pub fn say_text(text: impl fmt::Display) {
     let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
 
+/// Whether standard error is a terminal on which nobody minds colours (no-color.org).
+pub fn coloured() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
+    !unwanted && !dumb && io::stderr().is_terminal()
+}
+
+/// A word in a colour.
+fn colour(code: &str, word: &str) -> String {
+    if coloured() { format!("\x1b[1;{code}m{word}\x1b[0m") } else { word.to_owned() }
+}
+
 /// Says a warning.
 pub fn warn(text: impl fmt::Display) {
-    say_line(format_args!("warning: {text}"));
+    let text = Escaped(text.to_string()).to_string();
+    say_text(format_args!("ftrace-live: {}: {}\n", colour("33", "warning"), shorten(&text)));
 }
 
 /// Says why the program ends. The kernel's own words in it may have several lines.
 pub fn error(text: impl fmt::Display) {
-    say_text(format_args!("ftrace-live: {}\n", escape_lines(&text.to_string())));
+    let text = text.to_string();
+    say_text(format_args!("{}: {}\n", colour("31", "ftrace-live"), shorten(&escape_lines(&text))));
 }
 
 /// Standard output for text that is to be exact: as it is into a file or a pipe, escaped on a terminal.

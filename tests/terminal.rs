@@ -94,7 +94,7 @@ fn the_kernels_text_is_exact_in_a_pipe_and_escaped_on_a_terminal() {
 fn on_terminal(capture: &Path) -> Vec<u8> {
     let command = format!("{} replay \"$CAPTURE\" --print --speed max", env!("CARGO_BIN_EXE_ftrace-live"));
     let mut script = Command::new("script");
-    script.args(["-qec", &command, "/dev/null"]).env("CAPTURE", capture);
+    script.args(["-qec", &command, "/dev/null"]).env("CAPTURE", capture).env("NO_COLOR", "1");
     let output = script.output().unwrap().stdout;
     let text: Vec<u8> = output.into_iter().filter(|&byte| byte != b'\r').collect();
     let escaped = br"\x1b[2J\xff\u202e";

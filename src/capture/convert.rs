@@ -88,7 +88,7 @@ struct Contents {
 
 /// Whether `output` names a `trace.dat` rather than a folder: by its ending.
 pub fn is_dat_name(output: &Path) -> bool {
-    output.extension() == Some(OsStr::new("dat")) && !output.is_dir()
+    output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dat")) && !output.is_dir()
 }
 
 /// Converts the capture at `input` into `output`: a `trace.dat` if the name ends so, else a new folder. `progress` is told

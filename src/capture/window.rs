@@ -46,20 +46,27 @@ impl FromStr for Point {
             Some(rest) => (true, rest),
             None => (false, trimmed),
         };
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, unit) = rest.split_at(digits);
-        let unit: u64 = match unit.trim() {
-            "" | "s" => 1_000_000_000,
-            "ms" => 1_000_000,
-            "us" | "µs" => 1000,
-            "ns" => 1,
-            "m" | "min" => 60_000_000_000,
-            "h" => 3_600_000_000_000,
-            _ => return Err(bad()),
-        };
-        let ns = scaled(number, unit).ok_or_else(bad)?;
+        let ns = nanoseconds(rest, 1_000_000_000).ok_or_else(bad)?;
         Ok(if before_end { Point::BeforeEnd(ns) } else { Point::AfterStart(ns) })
     }
+}
+
+/// The ns of `12.5s`, `250ms`, `10us`, `500ns`, `2m` or `1h`; a number without a unit counts `bare` ns each.
+pub fn nanoseconds(text: &str, bare: u64) -> Option<u64> {
+    let text = text.trim();
+    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let unit: u64 = match unit.trim() {
+        "" => bare,
+        "s" => 1_000_000_000,
+        "ms" => 1_000_000,
+        "us" | "µs" => 1000,
+        "ns" => 1,
+        "m" | "min" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    };
+    scaled(number, unit)
 }
 
 /// `12.5` times `unit`, without the errors of binary fractions.

@@ -6,9 +6,11 @@ mod select;
 mod send;
 mod setup;
 mod trace;
+mod value;
 pub mod words;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -20,6 +22,7 @@ pub use trace::TraceArgs;
 
 use crate::replay::StartAt;
 use about::CompletionsArgs;
+use value::{Bare, time, whole};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -27,7 +30,7 @@ Examples:
   ftrace-live listen                          see what arrives, with no synth
   sudo ftrace-live --raw -e sched --for pd    the scheduler, as Pure Data takes it
   sudo ftrace-live --raw -e syscalls -- ls    what one command does, from its start
-  sudo ftrace-live -e tcp random fs           as text: /ftrace ,dsii
+  sudo ftrace-live -e sched_switch irq        as text: /ftrace ,dsii
   sudo ftrace-live --raw -e irq --record x.dat    send, and keep it for later
   sudo ftrace-live capture -e irq -o one --seconds 1    keep a second of it …
   ftrace-live replay one --raw --speed 0.1    … and play it ten times slower
@@ -39,7 +42,7 @@ Examples:
 
 const AFTER: &str = "\
 Exit codes: 0 done, 1 it could not be done, 2 the command line asks for what cannot be, 3 events were lost and \
---fail-on-loss was given. With -- COMMAND: the command's own.";
+--fail-on-loss was given. With -- COMMAND: the command's own; 126 it cannot be run, 127 it is not there.";
 
 /// A running Linux kernel as a stream of typed OSC messages.
 #[derive(Debug, Parser)]
@@ -112,16 +115,19 @@ pub struct LiveArgs {
     #[command(flatten)]
     pub send: SendArgs,
 
-    /// Look for new events every MS milliseconds while many come; one that comes alone is sent at once
-    #[arg(long, value_name = "MS", default_value_t = 1.0, allow_negative_numbers = true, help_heading = "Tracing")]
-    pub tick: f64,
+    /// Look for new events this often while many come, 0 to 10s; one that comes alone is sent at once
+    #[arg(long, value_name = "TIME", default_value = "1ms", allow_negative_numbers = true, help_heading = "Tracing")]
+    #[arg(value_parser = time(Bare::Milliseconds, Duration::ZERO, Duration::from_secs(10)))]
+    pub tick: Duration,
 
     /// Read with N threads, each some of the CPUs: for machines with many; dt then counts within such a part
-    #[arg(long, value_name = "N", default_value_t = 1, help_heading = "Tracing")]
+    #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, help_heading = "Tracing")]
+    #[arg(value_parser = whole::<usize>(1, 1024))]
     pub readers: usize,
 
     /// KiB that are read at once: more is cheaper at high rates; the kernel's default is a page
-    #[arg(long, value_name = "KIB", help_heading = "Tracing")]
+    #[arg(long, value_name = "KIB", allow_negative_numbers = true, help_heading = "Tracing")]
+    #[arg(value_parser = whole::<u32>(0, u32::MAX.into()))]
     pub sub_buffer: Option<u32>,
 
     /// Keep what is read in FILE too, a trace.dat that trace-cmd, KernelShark and replay open; what is sent stays the same
@@ -168,9 +174,17 @@ pub struct ListArgs {
     /// Groups, events or globs, as for -e; all without one. First of them may stand a capture: x.dat, or folder/
     pub patterns: Vec<String>,
 
+    /// The same
+    #[arg(short = 'e', long = "events", value_name = "EVENT", num_args = 1..)]
+    pub named: Vec<String>,
+
     /// List the tracers that -t takes, instead of events
     #[arg(long)]
     pub tracers: bool,
+
+    /// The form of the list
+    #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
+    pub format: LinesFormat,
 }
 
 /// The forms of `describe`.
@@ -188,11 +202,15 @@ pub enum DescribeFormat {
 #[derive(Debug, Args)]
 pub struct DescribeArgs {
     /// Groups, events or globs, as for -e. First of them may stand a capture: x.dat, or folder/
-    #[arg(required_unless_present = "all")]
+    #[arg(required_unless_present_any = ["all", "named"])]
     pub events: Vec<String>,
 
+    /// The same
+    #[arg(short = 'e', long = "events", value_name = "EVENT", num_args = 1..)]
+    pub named: Vec<String>,
+
     /// Every event there is
-    #[arg(long, conflicts_with = "events")]
+    #[arg(long, conflicts_with_all = ["events", "named"])]
     pub all: bool,
 
     /// The form of the description
@@ -234,7 +252,7 @@ pub struct ReplayArgs {
     pub more: Vec<PathBuf>,
 
     /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower, max as fast as possible
-    #[arg(long, value_name = "FACTOR", default_value = "1", help_heading = "Time")]
+    #[arg(long, value_name = "FACTOR", default_value = "1", allow_negative_numbers = true, help_heading = "Time")]
     pub speed: String,
 
     /// Begin at this time of day, so that several machines begin together: 20:15, 20:15:30, RFC 3339 or Unix seconds
@@ -291,7 +309,7 @@ pub struct StatArgs {
     pub latency: Option<String>,
 
     /// List this many events, the most frequent ones
-    #[arg(long, value_name = "N", default_value_t = 30)]
+    #[arg(long, value_name = "N", default_value_t = 30, allow_negative_numbers = true, value_parser = whole::<usize>(0, u64::MAX))]
     pub top: usize,
 
     /// Which part of it.
@@ -342,6 +360,15 @@ pub struct PageArgs {
     pub repeat: bool,
 }
 
+/// The forms of lists and of messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LinesFormat {
+    /// For people
+    Text,
+    /// For programs: one array, or of messages one object a line
+    Json,
+}
+
 /// `listen`.
 #[derive(Debug, Args)]
 pub struct ListenArgs {
@@ -358,16 +385,28 @@ pub struct ListenArgs {
     pub write: Option<PathBuf>,
 
     /// End after N messages
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub count: Option<u64>,
+
+    /// The form of the messages
+    #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
+    pub format: LinesFormat,
 }
 
 /// `patch`.
 #[derive(Debug, Args)]
 pub struct PatchArgs {
     /// Groups, events or globs, as for -e
-    #[arg(required = true)]
+    #[arg(required_unless_present = "named")]
     pub events: Vec<String>,
+
+    /// The same
+    #[arg(short = 'e', long = "events", value_name = "EVENT", num_args = 1..)]
+    pub named: Vec<String>,
+
+    /// Listen at this address of the machine that the patch runs on: 0.0.0.0 takes what comes from other machines
+    #[arg(long, value_name = "ADDRESS")]
+    pub bind: Option<std::net::IpAddr>,
 
     /// The UDP port that the program listens on [default: that of --for]
     #[arg(short, long, value_name = "PORT")]

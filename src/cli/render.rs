@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::value::{share, whole};
 use super::{OpenArgs, SelectArgs};
 
 /// `render`.
@@ -17,15 +18,17 @@ pub struct RenderArgs {
     pub output: PathBuf,
 
     /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower
-    #[arg(long, value_name = "FACTOR", default_value = "1", help_heading = "Sound")]
+    #[arg(long, value_name = "FACTOR", default_value = "1", allow_negative_numbers = true, help_heading = "Sound")]
     pub speed: String,
 
     /// How long events are heard one by one: 0 is calm, 1 all detail
     #[arg(long, value_name = "0…1", default_value_t = 0.5, allow_negative_numbers = true, help_heading = "Sound")]
+    #[arg(value_parser = share)]
     pub detail: f32,
 
     /// Where chance begins: the same seed gives the same file, to the byte
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Sound")]
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, help_heading = "Sound")]
+    #[arg(value_parser = whole::<u64>(0, u64::MAX))]
     pub seed: u64,
 
     /// Which part of it.

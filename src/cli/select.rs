@@ -1,6 +1,10 @@
 //! Options that say which part of a capture is meant, and how it is opened.
 
+use std::time::Duration;
+
 use clap::Args;
+
+use super::value::{Bare, time, whole};
 
 use crate::capture::moment::Moment;
 use crate::capture::window::Point;
@@ -14,7 +18,8 @@ pub struct SelectArgs {
     pub events: Vec<String>,
 
     /// This process only, with all its threads, or this thread; may be given several times
-    #[arg(short = 'i', long = "pid", value_name = "PID", value_parser = clap::value_parser!(i32).range(0..))]
+    #[arg(short = 'i', long = "pid", value_name = "PID", allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<i32>(0, i32::MAX as u64))]
     pub pids: Vec<i32>,
 
     /// These CPUs only: 0,2-3
@@ -47,7 +52,8 @@ pub struct SelectArgs {
 
     /// How far --around goes before and after
     #[arg(long, value_name = "TIME", default_value = "500ms", requires = "around", allow_hyphen_values = true)]
-    pub margin: Point,
+    #[arg(value_parser = time(Bare::Seconds, Duration::ZERO, Duration::MAX))]
+    pub margin: Duration,
 }
 
 /// How a capture is opened.

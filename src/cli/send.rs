@@ -1,7 +1,12 @@
 //! Options that say where events go, and in what form.
 
+use std::time::Duration;
+
 use clap::{ArgGroup, Args, ValueEnum};
 
+use super::value::{Bare, share, time, whole};
+use crate::osc::aggregate::{MAX_WINDOW, MIN_WINDOW};
+use crate::osc::datagram::{MAX_MTU, MIN_MTU};
 use crate::osc::preset::Target;
 
 /// Which strings are sent.
@@ -56,7 +61,8 @@ pub struct FormArgs {
     pub strings: StringsArg,
 
     /// The longest string, bytes
-    #[arg(long, value_name = "BYTES", default_value_t = STRING_LIMIT)]
+    #[arg(long, value_name = "BYTES", default_value_t = STRING_LIMIT, allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<usize>(0, u64::MAX))]
     pub string_limit: usize,
 }
 
@@ -70,7 +76,7 @@ pub struct SendArgs {
     pub raw: bool,
 
     /// The UDP port to send to [default: that of --for, 57120 for sc]
-    #[arg(short, long, value_name = "PORT")]
+    #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
     pub port: Option<String>,
 
     /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several times
@@ -91,12 +97,13 @@ pub struct SendArgs {
     pub page: Option<String>,
 
     /// Messages a second at most, thinned fairly; 0 sends everything
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
     pub max_rate: Option<u32>,
 
     /// Send each event's count, rate and mean, least and greatest of a number for each WINDOW (50ms), zeros included
     #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
-    pub aggregate: Option<String>,
+    #[arg(value_parser = time(Bare::Seconds, MIN_WINDOW, MAX_WINDOW))]
+    pub aggregate: Option<Duration>,
 
     /// The number that --aggregate takes of an event: irq:softirq_entry=vec; else it is the first it has
     #[arg(long = "aggregate-field", value_name = "EVENT=FIELD", requires = "aggregate")]
@@ -111,23 +118,26 @@ pub struct SendArgs {
     pub hits: bool,
 
     /// With --hits, --page or --map, how long events are heard one by one: 0 is calm, 1 all detail
-    #[arg(long, value_name = "0…1", requires = "heard", default_value_t = 0.5, allow_negative_numbers = true)]
+    #[arg(long, value_name = "0…1", requires = "heard", default_value_t = 0.5, allow_negative_numbers = true, value_parser = share)]
     pub detail: f32,
 
     /// The longest datagram, bytes
-    #[arg(long, value_name = "BYTES")]
+    #[arg(long, value_name = "BYTES", allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<usize>(MIN_MTU as u64, MAX_MTU as u64))]
     pub mtu: Option<usize>,
 
-    /// Shift timetags into the future, for receivers that schedule by them
-    #[arg(long, value_name = "MS", allow_negative_numbers = true)]
-    pub latency: Option<f64>,
+    /// Shift timetags into the future, for receivers that schedule by them: 50ms
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(value_parser = time(Bare::Milliseconds, Duration::ZERO, Duration::from_secs(60)))]
+    pub latency: Option<Duration>,
 
     /// What timetags say [default: on for receivers on this machine, off for others]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub timetag: Option<TimetagArg>,
 
     /// Send from this UDP port
-    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true)]
+    #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true, allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<u16>(0, 65535))]
     pub source_port: u16,
 
     /// The form of messages.
@@ -155,7 +165,8 @@ impl SendArgs {
             ("--latency", self.latency.is_some()),
             ("--timetag", self.timetag.is_some()),
         ];
-        if self.raw {
+        // A map has messages of its own.
+        if self.raw || self.map.is_some() {
             return Vec::new();
         }
         let asked: Vec<_> = options.into_iter().filter_map(|(option, given)| given.then_some(option)).collect();

@@ -1,8 +1,11 @@
 //! Options that say what is traced.
 
 use std::ffi::OsString;
+use std::time::Duration;
 
 use clap::Args;
+
+use super::value::{Bare, time, whole};
 
 /// What is traced.
 #[derive(Debug, Args)]
@@ -13,7 +16,8 @@ pub struct TraceArgs {
     pub events: Vec<String>,
 
     /// Trace this process only, and what it starts; may be given several times
-    #[arg(short = 'i', long = "pid", value_name = "PID")]
+    #[arg(short = 'i', long = "pid", value_name = "PID", allow_negative_numbers = true)]
+    #[arg(value_parser = whole::<u32>(1, i32::MAX as u64))]
     pub pids: Vec<u32>,
 
     /// The kernel's own filter on events: 'irq:irq_handler_entry=irq>3'; may be given several times
@@ -33,16 +37,17 @@ pub struct TraceArgs {
     pub functions: Vec<String>,
 
     /// Room for events that were not read yet, KiB for each CPU
-    #[arg(short, long, value_name = "KIB")]
+    #[arg(short, long, value_name = "KIB", allow_negative_numbers = true, value_parser = whole::<u64>(0, u64::MAX))]
     pub buffer: Option<u64>,
 
     /// The clock of the events
     #[arg(long, value_name = "CLOCK", default_value = "mono")]
     pub clock: String,
 
-    /// End after N seconds
-    #[arg(long, value_name = "N", allow_negative_numbers = true)]
-    pub seconds: Option<f64>,
+    /// End after this time: 5, 500ms, 2m
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(value_parser = time(Bare::Seconds, Duration::ZERO, Duration::MAX))]
+    pub seconds: Option<Duration>,
 
     /// Become this user once tracefs is open, and run the command as this user [default: who called sudo, else nobody]
     #[arg(long, value_name = "NAME", conflicts_with = "stay_root")]

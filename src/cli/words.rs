@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 
 use super::Cli;
+use crate::terminal::Escaped;
 
 /// The words, with the options that hold everywhere behind the subcommand: `-q list` is `list -q`.
 ///
@@ -12,13 +13,7 @@ use super::Cli;
 /// (`args_conflicts_with_subcommands`), which is right for all other options.
 pub fn arrange(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
-    let global = words.iter().skip(1).scan(false, |value, word| {
-        let word = word.to_string_lossy();
-        let flag = matches!(&*word, "-q" | "--quiet" | "-v" | "--verbose") || word.starts_with("--tracefs=");
-        let taken = std::mem::replace(value, word == "--tracefs") || flag || *value;
-        taken.then_some(())
-    });
-    let end = 1 + global.count();
+    let end = first_word(&words);
     let subcommand = words
         .get(end)
         .is_some_and(|word| Cli::command().get_subcommands().any(|subcommand| word == subcommand.get_name()));
@@ -28,6 +23,58 @@ pub fn arrange(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
+/// Where the first word is that is no option that holds everywhere.
+fn first_word(words: &[OsString]) -> usize {
+    let global = words.iter().skip(1).scan(false, |value, word| {
+        let word = word.to_string_lossy();
+        let flag = matches!(&*word, "-q" | "--quiet" | "-v" | "--verbose") || word.starts_with("--tracefs=");
+        let taken = std::mem::replace(value, word == "--tracefs") || flag || *value;
+        taken.then_some(())
+    });
+    1 + global.count()
+}
+
+/// What is to be said where the first word is no subcommand: nothing else can stand there.
+pub fn misspelt(words: &[OsString]) -> Option<String> {
+    let word = words.get(first_word(words))?.to_str()?;
+    if word.starts_with('-') || word.is_empty() {
+        return None;
+    }
+    let command = Cli::command();
+    let names: Vec<_> = command.get_subcommands().map(|subcommand| subcommand.get_name().to_owned()).collect();
+    if word == "help" || names.iter().any(|name| name == word) {
+        return None;
+    }
+    let how = match word {
+        "record" | "rec" => "to keep events, write ftrace-live capture -e EVENT… -o x.dat; to send and keep them, \
+             ftrace-live --raw -e EVENT… --record x.dat"
+            .to_owned(),
+        "trace" | "live" | "start" | "run" | "stream" | "send" | "follow" => {
+            "tracing live needs no subcommand: ftrace-live --raw -e EVENT…".to_owned()
+        }
+        "report" | "show" | "print" | "dump" | "cat" => {
+            "to print a capture, write ftrace-live replay CAPTURE --print --speed max".to_owned()
+        }
+        "play" => "did you mean replay?".to_owned(),
+        "events" | "ls" => "did you mean list?".to_owned(),
+        "info" | "stats" | "statistics" | "hist" => "did you mean stat?".to_owned(),
+        "receive" | "recv" | "monitor" => "did you mean listen?".to_owned(),
+        word => {
+            let likeness = |name: &String| strsim::jaro_winkler(&word.to_lowercase(), name);
+            let nearest = names.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+            match nearest.filter(|name| likeness(name) > 0.8) {
+                Some(name) => format!("did you mean {name}?"),
+                None => format!(
+                    "there are {}; events stand behind -e: ftrace-live --raw -e {}",
+                    names.join(", "),
+                    Escaped(word)
+                ),
+            }
+        }
+    };
+    Some(format!("there is no subcommand {word:?}: {how}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,6 +82,24 @@ mod tests {
     fn arranged(line: &str) -> String {
         let words = arrange(line.split(' ').map(OsString::from));
         words.iter().map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_misspelt_subcommand_gets_the_right_one() {
+        let said = |word: &str| misspelt(&["x".into(), word.into()]).unwrap_or_default();
+        for (word, words) in [
+            ("record", "capture -e EVENT"),
+            ("trace", "needs no subcommand"),
+            ("live", "needs no subcommand"),
+            ("capure", "did you mean capture?"),
+            ("Replay", "did you mean replay?"),
+            ("irq", "-e irq"),
+        ] {
+            assert!(said(word).contains(words), "{}", said(word));
+        }
+        for word in ["list", "help", "-e", "--raw", ""] {
+            assert_eq!(said(word), "");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::written::{self, What};
 use super::{live, player};
 use crate::capture::{self, CaptureOptions, CommandEnd};
 use crate::cli::CaptureArgs;
@@ -17,7 +18,8 @@ use crate::tracefs::{PidView, exit_code, remove_stale};
 
 /// Captures.
 pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
-    let duration = live::duration(&args.trace)?;
+    let duration = args.trace.seconds;
+    written::check("-o", &args.output, What::Capture)?;
     let player = player::start(&args.trace, tracefs, Some(&args.output))?;
     let tracefs = player.tracefs.clone();
     let setup = live::setup(&args.trace, &tracefs)?;

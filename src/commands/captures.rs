@@ -8,7 +8,7 @@ use super::Usage;
 use crate::capture::moment::Between;
 use crate::capture::select::Select;
 use crate::capture::trace_dat::{Open, Problem};
-use crate::capture::window::{Point, Span, Window};
+use crate::capture::window::{Span, Window};
 use crate::capture::{self, Capture, CaptureError};
 use crate::cli::SelectArgs;
 use crate::render::Settings;
@@ -128,9 +128,7 @@ pub fn narrow(
         let why = format!("--from, --until and --around: the trace clock {} counts ticks, not time", capture.clock);
         return Err(Usage(format!("{why}: {instead}")).into());
     }
-    let Point::AfterStart(margin) = args.margin else {
-        return Err(Usage("--margin takes a length of time, such as 500ms".to_owned()).into());
-    };
+    let margin = u64::try_from(args.margin.as_nanos()).unwrap_or(u64::MAX);
     let between = Between {
         from: args.from_event.clone(),
         until: args.until_event.clone(),

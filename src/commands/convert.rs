@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::written::{self, What};
 use super::{Usage, captures, progress::Bar};
 use crate::capture::Capture;
 use crate::capture::convert::{ConvertError, convert, is_dat_name};
@@ -15,6 +16,7 @@ use crate::terminal;
 /// Converts.
 pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let output = &args.output;
+    written::check("-o", output, What::Capture)?;
     if is_dat_name(output) && output.symlink_metadata().is_ok() && !is_same(&args.capture, output) {
         let how = "name another one, nothing is written over";
         return Err(Usage(format!("{} is there already: {how}", output.display())).into());

@@ -20,7 +20,8 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if send::lists_presets(&args.form)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let (source, patterns) = Source::open(tracefs, &args.events)?;
+    let patterns = [&args.events[..], &args.named].concat();
+    let (source, patterns) = Source::open(tracefs, &patterns)?;
     let schemas = match send::map(args.map.as_deref())? {
         Some(map) => mapped(&source, patterns, &map)?,
         None => schemas(&source, patterns, &args.form)?,

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::source::Source;
+use super::written::{self, What};
 use super::{Usage, control, list, page, player, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::control::switches::Switches;
@@ -24,17 +24,16 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if send::lists_presets(&args.send.form)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let tick = match args.tick {
-        ms if (0.0..=10_000.0).contains(&ms) => Duration::from_secs_f64(ms / 1000.0),
-        ms => return Err(Usage(format!("--tick {ms} is not from 0 to 10000 milliseconds")).into()),
-    };
-    let duration = duration(&args.trace)?;
+    let (tick, duration) = (args.tick, args.trace.seconds);
     // Everything that can be wrong is found before anything is touched.
     let readers = args.readers;
     let whole = args.send.print || args.send.hits || args.send.aggregate.is_some() || args.send.map.is_some();
-    if readers == 0 || readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
-        let why = "it is at least 1; more go with --raw only, and with none of --print, --hits, --map, --aggregate and --page";
+    if readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
+        let why = "more than 1 go with --raw only, and with none of --print, --hits, --map, --aggregate and --page";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
+    }
+    if let Some(file) = &args.record {
+        written::check("--record", file, What::Dat)?;
     }
     let player = player::start(&args.trace, tracefs, args.record.as_deref())?;
     let mut receivers = send::receivers(&args.send)?;
@@ -177,13 +176,6 @@ fn say_recorded(recorded: &Recorded, say: &mut dyn FnMut(String)) {
     }
 }
 
-/// `--seconds`.
-pub fn duration(args: &TraceArgs) -> Result<Option<Duration>> {
-    let usage = |seconds| Usage(format!("--seconds {seconds} is no time"));
-    let seconds = |seconds: f64| Duration::try_from_secs_f64(seconds).map_err(|_| usage(seconds));
-    Ok(args.seconds.map(seconds).transpose()?)
-}
-
 /// What to trace, as the options say.
 pub fn setup(args: &TraceArgs, tracefs: &Tracefs) -> Result<Setup> {
     if args.events.is_empty() && args.tracer.is_none() {
@@ -191,6 +183,12 @@ pub fn setup(args: &TraceArgs, tracefs: &Tracefs) -> Result<Setup> {
         return Err(Usage(format!("no events to trace: {how}")).into());
     }
     let events = if args.events.is_empty() { vec![] } else { list::select(tracefs, &args.events)? };
+    if let (Some(tracer), Ok(tracers)) = (&args.tracer, tracefs.tracers())
+        && !tracers.contains(tracer)
+    {
+        let there = tracers.iter().map(String::as_str).filter(|&tracer| tracer != "nop").collect::<Vec<_>>().join(", ");
+        return Err(Usage(format!("-t {tracer:?}: this kernel has no such tracer; it has {there}")).into());
+    }
     let clock = TraceClock::from_name(&args.clock);
     Ok(Setup {
         clock,

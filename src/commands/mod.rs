@@ -20,6 +20,7 @@ mod source;
 mod stat;
 mod together;
 pub mod version;
+mod written;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -42,7 +43,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             terminal::error(sentence(&error));
-            ExitCode::from(if is_usage(&error) { 2 } else { 1 })
+            ExitCode::from(code(&error))
         }
     }
 }
@@ -114,6 +115,26 @@ fn sentence(error: &anyhow::Error) -> String {
         let cause = cause.to_string();
         if said.contains(&cause) { said } else { format!("{said}: {cause}") }
     })
+}
+
+/// The exit code of an error: as a shell's where it is about the command to be traced.
+fn code(error: &anyhow::Error) -> u8 {
+    use crate::capture::FreezeError;
+    use crate::live::LiveError;
+    use crate::tracefs::TracefsError;
+    let command = error.chain().find_map(|cause| {
+        // A transparent error hides the one that it passes on.
+        let tracefs = match (cause.downcast_ref::<LiveError>(), cause.downcast_ref::<FreezeError>()) {
+            (Some(LiveError::Tracefs(error)), _) | (_, Some(FreezeError::Tracefs(error))) => Some(error),
+            _ => cause.downcast_ref::<TracefsError>(),
+        };
+        match tracefs {
+            Some(TracefsError::NoSuchCommand(_)) => Some(127),
+            Some(TracefsError::Command { .. }) => Some(126),
+            _ => None,
+        }
+    });
+    command.unwrap_or(if is_usage(error) { 2 } else { 1 })
 }
 
 /// Whether the command line is at fault, rather than the machine.

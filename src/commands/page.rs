@@ -74,7 +74,7 @@ pub fn add(
     addresses: &Arc<Addresses>,
 ) -> Result<()> {
     let hits = outputs.hits.take();
-    outputs.hits = Some(hits.map_or_else(|| send::hits(args), Ok)?);
+    outputs.hits = Some(hits.unwrap_or_else(|| send::hits(args)));
     stream(outputs, page, &args.form.prefix, args.max_rate, settings, addresses);
     Ok(())
 }

@@ -17,11 +17,13 @@ pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let language = Language::named(args.form.preset.as_deref().unwrap_or(Language::SuperCollider.name()))?;
-    let (source, events) = Source::open(tracefs, &args.events)?;
+    let patterns = [&args.events[..], &args.named].concat();
+    let (source, events) = Source::open(tracefs, &patterns)?;
     let schemas = describe::schemas(&source, events, &args.form)?;
     let port = args.port.as_deref().map_or(Ok(language.preset().port), send::port)?;
     let control = args.control.as_deref().map(control).transpose()?;
-    let program = patch::patch(language, &schemas, Listen { port, prefix: &args.form.prefix, control })?;
+    let listen = Listen { port, bind: args.bind, prefix: &args.form.prefix, control };
+    let program = patch::patch(language, &schemas, listen)?;
     let mut out = terminal::stdout();
     out.write_all(program.as_bytes())?;
     out.flush()?;

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
-use super::{Usage, captures, progress::Bar, replay, send};
+use super::written::{self, What};
+use super::{Usage, captures, progress::Bar, replay};
 use crate::capture::{self, trace_dat::Open};
 use crate::cli::RenderArgs;
 use crate::output::{Hits, Outputs};
@@ -31,7 +32,7 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
             Usage("--speed max is for replay; a sound has a length: name a factor such as 1 or 1/10".into()).into()
         );
     };
-    let detail = send::detail(args.detail)?;
+    let detail = args.detail;
     let select = captures::select(&args.select)?;
     let to_stdout = args.output.as_os_str() == "-";
     check_output(&args.output, to_stdout)?;
@@ -85,14 +86,7 @@ fn check_output(output: &Path, to_stdout: bool) -> Result<()> {
         let how = format!("write x.wav and let another program make the rest of it: ffmpeg -i x.wav x.{other}");
         return Err(Usage(format!("{}: render writes WAV files; {how}", output.display())).into());
     }
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.is_dir());
-    if let Some(folder) = folder.filter(|_| !to_stdout) {
-        return Err(Usage(format!("{}: there is no folder {}", output.display(), folder.display())).into());
-    }
-    if output.is_dir() {
-        return Err(Usage(format!("{} is a folder: name a file in it, such as x.wav", output.display())).into());
-    }
-    Ok(())
+    if to_stdout { Ok(()) } else { written::check("-o", output, What::File) }
 }
 
 fn write_file(score: &Score, gain: f32, seed: u64, path: &Path) -> Result<()> {

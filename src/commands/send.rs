@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -10,8 +11,8 @@ use super::Usage;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
 use crate::map::{self, Map};
 use crate::osc::addresses::Addresses;
-use crate::osc::aggregate::{AggregateField, AggregateOptions, window};
-use crate::osc::datagram::{MAX_MTU, MIN_MTU, Tag};
+use crate::osc::aggregate::{AggregateField, AggregateOptions};
+use crate::osc::datagram::{MAX_MTU, Tag};
 use crate::osc::preset::{self, Preset, Target};
 use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::text_stream::TextStream;
@@ -111,7 +112,6 @@ impl Receiver {
 pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
     let default = preset_of(&args.form)?;
     aggregate(args)?;
-    detail(args.detail)?;
     let map = map(args.map.as_deref())?;
     let port = args.port.as_deref().map(port).transpose()?.or(map.as_ref().and_then(|map| map.port));
     let local = "127.0.0.1".to_owned();
@@ -139,15 +139,10 @@ fn receiver(
     let preset = target.preset_or(default);
     let address = target.resolve(default)?;
     let mtu = args.mtu.unwrap_or(preset.mtu);
-    if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
-        return Err(Usage(format!("--mtu {mtu} is not from {MIN_MTU} to {MAX_MTU}")).into());
-    }
-    let latency = args.latency.or(map.and_then(|map| map.latency_ms));
-    let latency_ns = match latency {
-        None => 0,
-        Some(ms) if (0.0..=60_000.0).contains(&ms) => (ms * 1e6) as u64,
-        Some(ms) => return Err(Usage(format!("--latency {ms} is not from 0 to 60000 milliseconds")).into()),
-    };
+    // A map's is in milliseconds, checked where it is read.
+    let of_map = map.and_then(|map| map.latency_ms).map(|ms| Duration::from_nanos((ms * 1e6) as u64));
+    let latency = args.latency.or(of_map);
+    let latency_ns = latency.map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     let tag = match args.timetag {
         Some(TimetagArg::On) => Tag::Event { latency_ns },
         None if address.ip().is_loopback() || latency.is_some() => Tag::Event { latency_ns },
@@ -165,22 +160,14 @@ fn receiver(
 
 /// `--aggregate` and what belongs to it.
 pub fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
-    let Some(text) = &args.aggregate else {
+    let Some(window) = args.aggregate else {
         // clap sees to --events-too, but not to its other form.
         let why = "--events too goes with --aggregate, such as --aggregate 50ms; without it, events are sent anyway";
         return if args.events_too { Err(Usage(why.to_owned()).into()) } else { Ok(None) };
     };
-    let usage = || Usage(format!("--aggregate {text:?} is no time from 1ms to 1h: write 50ms, 0.1s or 2s"));
-    let window = window(text).ok_or_else(usage)?;
     let fields = args.aggregate_fields.iter().map(|field| field.parse::<AggregateField>());
     let fields = fields.collect::<Result<_, _>>()?;
     Ok(Some(AggregateOptions { window, fields, events_too: args.events_too }))
-}
-
-/// `--detail`.
-pub fn detail(detail: f32) -> Result<f32> {
-    let usage = || Usage(format!("--detail {detail} is not from 0 (calm) to 1 (all detail)"));
-    Ok(Some(detail).filter(|detail| (0.0..=1.0).contains(detail)).ok_or_else(usage)?)
 }
 
 /// A UDP port.
@@ -211,7 +198,7 @@ pub fn open(
     }
     let mut outputs = Outputs::default();
     if let Some(map) = map(args.map.as_deref())? {
-        outputs.hits = if map.has_hits() { Some(hits(args)?) } else { None };
+        outputs.hits = if map.has_hits() { Some(hits(args)) } else { None };
         let options = receivers.first().map(|receiver| &receiver.options);
         let (mtu, tag) = options.map_or((MAX_MTU, Tag::Now), |options| (options.mtu, options.tag));
         let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
@@ -237,7 +224,7 @@ pub fn open(
         };
         outputs.streams = groups.into_iter().map(stream).collect();
         if args.hits {
-            outputs.hits = Some(hits(args)?);
+            outputs.hits = Some(hits(args));
             outputs.streams = std::mem::take(&mut outputs.streams).into_iter().map(Stream::with_hits).collect();
         }
         if args.print {
@@ -250,9 +237,9 @@ pub fn open(
 }
 
 /// What is heard of the events.
-pub fn hits(args: &SendArgs) -> Result<Hits> {
-    let options = MapperOptions { detail: detail(args.detail)?, ..MapperOptions::default() };
-    Ok(Hits::new(options, &args.form.prefix))
+pub fn hits(args: &SendArgs) -> Hits {
+    let options = MapperOptions { detail: args.detail, ..MapperOptions::default() };
+    Hits::new(options, &args.form.prefix)
 }
 
 /// `--map`: one of the program's own, or a file.

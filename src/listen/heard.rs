@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use crate::osc::json::write_json;
 use crate::{
     osc::{
         message::{Argument, Message},
@@ -33,7 +34,7 @@ struct Address {
 }
 
 /// A line of the table of rates.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Rate {
     /// The address.
     pub address: String,
@@ -46,6 +47,8 @@ pub struct Rate {
 /// Everything heard so far.
 #[derive(Debug, Default)]
 pub struct Heard {
+    /// Whether lines are JSON.
+    json: bool,
     datagrams: u64,
     messages: u64,
     addresses: BTreeMap<String, Address>,
@@ -73,6 +76,12 @@ impl Heard {
         Heard::default()
     }
 
+    /// The same, and its lines are JSON.
+    pub fn as_json(mut self, json: bool) -> Heard {
+        self.json = json;
+        self
+    }
+
     /// Messages decoded so far.
     pub fn messages(&self) -> u64 {
         self.messages
@@ -82,6 +91,7 @@ impl Heard {
     pub fn datagram(&mut self, datagram: &[u8], lines: &mut dyn Write) -> io::Result<()> {
         self.datagrams += 1;
         let mut end = Ok(());
+        let json = self.json;
         packet::messages(datagram, &mut |at, found| {
             let (bytes, time) = match found {
                 Ok(found) => found,
@@ -93,7 +103,10 @@ impl Heard {
             }
             let names = self.message(&message);
             if end.is_ok() {
-                end = print::write_line(lines, &message, time, names);
+                end = match json {
+                    true => write_json(lines, &message, time, names),
+                    false => print::write_line(lines, &message, time, names),
+                };
             }
         });
         end
@@ -166,7 +179,10 @@ impl Heard {
                 Rate { address: name.clone(), messages: address.messages, per_second: new as f64 / seconds }
             })
             .collect();
-        rates.sort_by(|a, b| b.per_second.total_cmp(&a.per_second).then_with(|| a.address.cmp(&b.address)));
+        rates.sort_by(|a, b| {
+            let active = b.per_second.total_cmp(&a.per_second).then_with(|| b.messages.cmp(&a.messages));
+            active.then_with(|| a.address.cmp(&b.address))
+        });
         rates
     }
 

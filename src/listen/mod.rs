@@ -21,11 +21,13 @@ use mio::{Events, Interest, Poll, Token, net::UdpSocket};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::terminal::Escaped;
+use terminal_size::terminal_size;
+
+use crate::terminal::{Escaped, escape_json};
 
 pub use heard::{Heard, Rate};
 
-use crate::terminal::say_text;
+use crate::terminal::{Verbosity, say_text, says};
 
 /// The receive buffer asked for, bytes. The kernel grants at most `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
@@ -47,6 +49,8 @@ pub struct ListenOptions {
     pub write: Option<PathBuf>,
     /// End after that many messages.
     pub count: Option<u64>,
+    /// Print JSON: an object for each message, or for each table of rates.
+    pub json: bool,
 }
 
 /// Why listening is not possible.
@@ -86,10 +90,12 @@ pub fn run(options: &ListenOptions) -> Result<(), ListenError> {
     let mut socket = open(options.address)?;
     let mut out = Output::open(options)?;
     let address = socket.local_addr()?;
-    say_text(format_args!("listening on {address}; Ctrl-C ends\n"));
+    if says(Verbosity::Usual) {
+        say_text(format_args!("listening on {address}; Ctrl-C ends\n"));
+    }
 
     let began = Instant::now();
-    let mut heard = Heard::new();
+    let mut heard = Heard::new().as_json(options.json);
     let end = listen(&mut socket, &mut heard, &mut out, options, &ended);
     match end {
         // Whoever read the lines has enough of them: `listen | head`.
@@ -181,7 +187,10 @@ fn listen(
         let now = Instant::now();
         if options.rates && now >= next_table {
             let over = now.saturating_duration_since(next_table) + TABLE_EVERY;
-            draw(heard, over, out.terminal)?;
+            match options.json {
+                true => draw_json(heard, over)?,
+                false => draw(heard, over, out.terminal)?,
+            }
             next_table = now + TABLE_EVERY;
             // There may be more to read, of which mio will not tell again.
             continue;
@@ -203,16 +212,42 @@ fn draw(heard: &mut Heard, over: Duration, terminal: bool) -> io::Result<()> {
         // Cursor to the top left, erase from there.
         out.write_all(b"\x1b[H\x1b[J")?;
     }
-    let rates = heard.rates(over);
-    writeln!(out, "{:>10} {:>12}  address", "msg/s", "messages")?;
-    let shown = if terminal { 40 } else { rates.len() };
-    for rate in rates.iter().take(shown) {
-        writeln!(out, "{:>10.1} {:>12}  {}", rate.per_second, rate.messages, Escaped(&rate.address))?;
+    let window = terminal_size().map(|(width, height)| (usize::from(width.0), usize::from(height.0)));
+    let (width, height) = if terminal { window.unwrap_or((80, 24)) } else { (usize::MAX, usize::MAX) };
+    for line in table(&heard.rates(over), width, height) {
+        // The last line has no end: the window would move up by it.
+        out.write_all(line.as_bytes())?;
     }
+    if !terminal {
+        out.write_all(b"\n\n")?;
+    }
+    out.flush()
+}
+
+/// The table as pieces, each line's beginning with the end of the one before it; the active addresses come first.
+fn table(rates: &[Rate], width: usize, height: usize) -> Vec<String> {
+    let mut lines = vec![format!("{:>10} {:>12}  address", "msg/s", "messages")];
+    let room = height.saturating_sub(2).max(1);
+    let shown = if rates.len() > room { room.saturating_sub(1) } else { rates.len() };
+    lines.extend(
+        rates
+            .iter()
+            .take(shown)
+            .map(|rate| format!("{:>10.1} {:>12}  {}", rate.per_second, rate.messages, Escaped(&rate.address))),
+    );
     if rates.len() > shown {
-        writeln!(out, "{:>23}  and {} more", "", rates.len() - shown)?;
+        let active = rates.iter().skip(shown).filter(|rate| rate.per_second > 0.0).count();
+        lines.push(format!("{:>23}  and {} more, {active} of them active", "", rates.len() - shown));
     }
-    writeln!(out)?;
+    let cut = |line: String| line.chars().take(width.saturating_sub(1)).collect::<String>();
+    lines.into_iter().map(cut).enumerate().map(|(k, line)| if k == 0 { line } else { format!("\n{line}") }).collect()
+}
+
+/// The same as a line of JSON.
+fn draw_json(heard: &mut Heard, over: Duration) -> io::Result<()> {
+    let json = serde_json::to_string(&heard.rates(over)).map_err(io::Error::from)?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", escape_json(&json))?;
     out.flush()
 }
 
@@ -224,4 +259,23 @@ fn drops(address: SocketAddr) -> Option<u64> {
     // Columns as in Documentation/networking/proc_net_tcp.rst; the last is the number of drops.
     let of_port = text.lines().filter(|l| l.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port)));
     of_port.filter_map(|l| l.split_whitespace().last()?.parse::<u64>().ok()).reduce(|a, b| a + b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_fits_its_window() {
+        let rate =
+            |n: usize| Rate { address: format!("/ftrace/group/{n:060}"), messages: 7, per_second: 100.0 - n as f64 };
+        let rates: Vec<_> = (0..200).map(rate).collect();
+        for (width, height) in [(80, 24), (40, 10), (80, 300), (20, 3)] {
+            let text: String = table(&rates, width, height).concat();
+            assert!(text.lines().count() < height && text.lines().all(|line| line.len() < width), "{text}");
+        }
+        let text = table(&rates, 80, 24).concat();
+        assert!(text.contains("and 179 more, 79 of them active"), "{text}");
+        assert!(!table(&rates[..5], 80, 24).concat().contains("more"));
+    }
 }

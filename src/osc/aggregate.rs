@@ -10,6 +10,7 @@ use byteorder::ByteOrder;
 use rosc::{OscMessage, OscType};
 
 use super::plan::AGGREGATE;
+use crate::capture::window::nanoseconds;
 use crate::decode::{Element, FieldPlan, Plan, Read, Value};
 use crate::format::{EventFormat, EventId};
 
@@ -20,18 +21,9 @@ pub const MAX_WINDOW: Duration = Duration::from_secs(3600);
 /// Windows in a row that are made up for when time has jumped; more are passed over.
 const MAX_CATCH_UP: u64 = 100;
 
-/// A window in words, from [`MIN_WINDOW`] to [`MAX_WINDOW`]: `50ms`, `0.1s`, `2m`.
+/// A window in words, from [`MIN_WINDOW`] to [`MAX_WINDOW`]: `50ms`, `0.1s`, `2m`, or bare seconds.
 pub fn window(text: &str) -> Option<Duration> {
-    let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
-    let seconds = match unit {
-        "us" => 1e-6,
-        "ms" => 1e-3,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return None,
-    };
-    let window = Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()?;
+    let window = Duration::from_nanos(nanoseconds(text, 1_000_000_000)?);
     (MIN_WINDOW..=MAX_WINDOW).contains(&window).then_some(window)
 }
 

@@ -13,6 +13,7 @@ mod comms;
 pub mod datagram;
 pub mod frames;
 pub mod hit;
+pub mod json;
 pub mod message;
 pub mod oscquery;
 pub mod packet;

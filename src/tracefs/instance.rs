@@ -516,6 +516,17 @@ impl Instance {
             let log = self.last_error();
             let reason = if log.is_empty() { format!("{what}: {e}") } else { format!("{what}: {e}\n{log}") };
             let available = self.read("available_tracers").unwrap_or_default();
+            let why = match e.raw_os_error() {
+                // `trace_ok_for_array`: a tracer says whether it can have several rings (`allow_instances`).
+                Some(libc::EINVAL) if !available.split_whitespace().any(|word| word == tracer) => {
+                    "; it works for the whole machine only, and not in an instance of its own, which is what we trace in"
+                }
+                Some(libc::EPERM) => {
+                    "; the kernel has it, but may not change its own code for it here (a hardened machine)"
+                }
+                _ => "",
+            };
+            let reason = reason + why;
             TracefsError::TracerRefused { tracer: tracer.to_string(), reason, available: available.trim().to_string() }
         };
         for function in functions {

@@ -195,6 +195,26 @@ impl Expression {
     }
 }
 
+/// Words that name no group of this kernel, or of any, and the groups that people mean by them.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    ("fs", &["ext4", "xfs", "btrfs", "f2fs", "writeback", "filemap"]),
+    ("file", &["filemap", "writeback", "ext4"]),
+    ("disk", &["block", "nvme", "scsi"]),
+    ("io", &["block", "io_uring", "writeback"]),
+    ("network", &["net", "tcp", "udp", "sock"]),
+    ("interrupt", &["irq", "irq_vectors"]),
+    ("interrupts", &["irq", "irq_vectors"]),
+    ("memory", &["kmem", "vmscan", "exceptions"]),
+    ("mm", &["kmem", "vmscan", "mmap"]),
+    ("page_fault", &["exceptions"]),
+    ("page_faults", &["exceptions"]),
+    ("process", &["sched", "task"]),
+    ("scheduler", &["sched"]),
+    ("syscall", &["syscalls", "raw_syscalls"]),
+    ("usb", &["xhci-hcd", "udc_core"]),
+    ("sound", &["snd_pcm", "asoc"]),
+];
+
 /// The names (groups and events, or full names where `expression` is one) most like `expression`.
 fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
     let wanted: String = expression.chars().filter(|c| !matches!(c, '*' | '?' | '!' | '[' | ']')).collect();
@@ -202,6 +222,13 @@ fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
         return Vec::new();
     }
     let wanted = wanted.replace('/', ":");
+    let elsewhere =
+        ELSEWHERE.iter().find(|(word, _)| wanted.eq_ignore_ascii_case(word)).map_or(&[][..], |(_, there)| there);
+    let there = |group: &&&str| available.iter().any(|event| event.system == **group);
+    let meant: Vec<_> = elsewhere.iter().filter(there).map(|group| (*group).to_owned()).take(NEAREST).collect();
+    if !meant.is_empty() {
+        return meant;
+    }
     let mut names = BTreeSet::new();
     for event in available {
         if wanted.contains(':') {
@@ -315,6 +342,8 @@ mod tests {
         let first = |n: usize| selected.unmatched[n].nearest[0].as_str();
         let irq = Selection::parse(&["tcp", "IRQ"]).unwrap().resolve(&kernel()).unwrap();
         assert_eq!(irq.unmatched[0].nearest[0], "irq");
+        let fs = Selection::parse(&["tcp", "fs"]).unwrap().resolve(&kernel()).unwrap();
+        assert_eq!(fs.unmatched[0].nearest, ["ext4"]);
         assert_eq!(selected.unmatched.len(), 4);
         assert_eq!(first(0), "sched_switch");
         assert_eq!(first(1), "irq");

@@ -62,6 +62,13 @@ fn a_command_that_is_not_there_is_said_before_anything_is_touched() {
     let Some(live) = live() else { return };
     let ended = run(&live.tracefs, &["--raw", "-e", "sched", "--", "no-such-command-anywhere"]);
     assert!(ended.said.contains("there is no command \"no-such-command-anywhere\""), "{}", ended.said);
-    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.status.code(), Some(127));
     assert!(!ended.said.contains(" events enabled"), "{}", ended.said);
+    // One that is there and cannot be run, as by a shell.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("no-program");
+    std::fs::write(&file, "").unwrap();
+    let ended = run(&live.tracefs, &["--raw", "-e", "sched", "--stay-root", "--", file.to_str().unwrap()]);
+    assert_eq!(ended.status.code(), Some(126), "{}", ended.said);
+    assert!(ended.said.contains("cannot run"), "{}", ended.said);
 }

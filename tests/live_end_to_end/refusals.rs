@@ -73,8 +73,8 @@ fn forms_of_messages_that_cannot_be() {
     refused(&["--to", "gramophone@127.0.0.1"], &["gramophone", "did you mean", "sc, pd, max"]);
     refused(&["--types", "huge"], &["huge", "full, double or portable"]);
     refused(&["--string-limit", "0"], &["--string-limit 0", "from 1", "--strings none"]);
-    refused(&["--mtu", "1"], &["--mtu 1", "256 to 65507"]);
-    refused(&["--latency", "-1"], &["--latency -1", "0 to 60000"]);
+    refused(&["--mtu", "1"], &["'1' for '--mtu", "256 to 65507"]);
+    refused(&["--latency", "-1"], &["'-1' for '--latency", "to 60s", "of milliseconds"]);
     refused(&["--max-rate", "-1"], &["'-1' for '--max-rate"]);
     for prefix in ["ftrace", "/", "/a b", "/a//b", "/a/", "/a*", ""] {
         refused(&["--prefix", prefix], &[&format!("{prefix:?}"), "write /name"]);
@@ -84,8 +84,8 @@ fn forms_of_messages_that_cannot_be() {
 #[test]
 fn aggregates_that_cannot_be() {
     let refused = |more: &[&str], words: &[&str]| refused(&[&["--raw", "-e", "signal"], more].concat(), 2, words);
-    for window in ["nonsense", "50", "0ms", "-5ms", "2d", "1e99s", "NaNs"] {
-        refused(&["--aggregate", window], &[window, "write 50ms"]);
+    for window in ["nonsense", "0ms", "-5ms", "2d", "1e99s", "NaNs", "2h"] {
+        refused(&["--aggregate", window], &[window, "from 1ms to 3600s", "write 50ms"]);
     }
     refused(&["--aggregate", "0ms", "--print"], &["write 50ms"]);
     let field = |field| ["--aggregate", "50ms", "--aggregate-field", field];
@@ -103,7 +103,11 @@ fn cpus_processes_clocks_and_times_that_are_not_there() {
     refused(&["--raw", "-e", "irq", "-i", "4194305"], 2, &["there is no process 4194305"]);
     refused(&["--raw", "-e", "irq", "--clock", "sundial"], 2, &["sundial", "mono"]);
     refused(&["--raw", "-e", "irq", "--seconds", "-1"], 2, &["--seconds"]);
-    refused(&["--raw", "-e", "irq", "--tick", "-1"], 2, &["--tick"]);
+    refused(&["--raw", "-e", "irq", "--tick", "-1"], 2, &["--tick", "to 10s"]);
+    refused(&["--raw", "-e", "irq", "--readers", "x"], 2, &["--readers", "from 1 to 1024"]);
+    refused(&["--raw", "-e", "irq", "-b", "1.5"], 2, &["--buffer", "a whole number"]);
+    refused(&["--raw", "-e", "irq", "-i", "-1"], 2, &["--pid", "from 1 to"]);
+    refused(&["--raw", "-e", "irq", "-t", "no_such_tracer"], 2, &["no_such_tracer", "it has "]);
 }
 
 #[test]

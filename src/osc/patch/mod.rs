@@ -12,6 +12,8 @@ mod pd;
 mod python;
 mod sc;
 
+use std::net::IpAddr;
+
 use super::{Schema, preset::Preset};
 use crate::terminal::is_escaped;
 
@@ -35,6 +37,8 @@ pub enum Language {
 pub struct Listen<'a> {
     /// The UDP port.
     pub port: u16,
+    /// The address, where one was asked for.
+    pub bind: Option<IpAddr>,
     /// What all addresses begin with: `/ftrace`.
     pub prefix: &'a str,
     /// Where the stream takes commands, if the patch is to give some: `--control`.
@@ -62,6 +66,9 @@ pub enum PatchError {
         "the patch for {0} has nothing to control with: use --for sc, pd or python, or send by hand (docs/CONTROL.md)"
     )]
     Control(&'static str),
+    /// The receiver listens at every address of its machine and cannot be told otherwise.
+    #[error("{0} listens at every address of its machine: leave out --bind (a firewall can keep others out)")]
+    Bind(&'static str),
     /// Nothing to listen to.
     #[error("a patch needs at least one event: name it as SYSTEM:EVENT")]
     NoEvents,
@@ -131,6 +138,10 @@ impl Language {
 
 /// The complete program in `language` which plays (or prints) the events of `schemas`.
 pub fn patch(language: Language, schemas: &[Schema], listen: Listen<'_>) -> Result<String, PatchError> {
+    let only_some = listen.bind.is_some_and(|address| !address.is_unspecified());
+    if only_some && language != Language::Python {
+        return Err(PatchError::Bind(language.preset().receiver));
+    }
     if schemas.is_empty() {
         return Err(PatchError::NoEvents);
     }

@@ -1,5 +1,7 @@
 //! A program for python-osc which prints every event with its arguments' names.
 
+use std::net::Ipv4Addr;
+
 use super::{Language, Listen, Schema, control, introduction, plain, quoted};
 
 /// The program text.
@@ -9,6 +11,7 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
         out += &format!("# {line}\n");
     }
     let port = listen.port;
+    let host = listen.bind.unwrap_or(Ipv4Addr::LOCALHOST.into());
     let own = |name: &str| quoted(&format!("{}/{name}", listen.prefix), '"');
     out += if listen.control.is_some() {
         "import socket\nimport sys\nimport threading\nimport time\n"
@@ -86,7 +89,7 @@ dispatcher.map({stat}, stat)
 dispatcher.map({stop}, stop)
 {control}
 try:
-    server = BlockingOSCUDPServer(("127.0.0.1", {port}), dispatcher)
+    server = BlockingOSCUDPServer(("{host}", {port}), dispatcher)
 except OSError as error:
     sys.exit(f"port {port}: {{error}}")
 # Room for bursts: Python is slower than the kernel.

@@ -25,7 +25,7 @@ pub fn schema(system: &str, event: &str, fields: &[(&str, char)], double: bool) 
     }
 }
 
-const LISTEN: Listen<'_> = Listen { port: 9999, prefix: "/ftrace", control: None };
+const LISTEN: Listen<'_> = Listen { port: 9999, bind: None, prefix: "/ftrace", control: None };
 
 fn example(language: Language) -> Vec<Schema> {
     let double = language.preset().types != crate::osc::Types::Portable;
@@ -87,7 +87,7 @@ fn no_name_can_end_a_comment_or_a_string() {
         let double = language.preset().types != crate::osc::Types::Portable;
         let mut odd = schema("u.pro-be", "0x1_e.v-t", &[("a\"b\\c'd;e,f$g\nh*/i", 'i')], double);
         odd.arguments.last_mut().unwrap().kernel_type = "evil */ type\n\"quote".into();
-        let text = patch(language, &[odd], Listen { port: 9999, prefix: "/f'\"t", control: None }).unwrap();
+        let text = patch(language, &[odd], Listen { port: 9999, bind: None, prefix: "/f'\"t", control: None }).unwrap();
         assert!(!text.lines().any(|l| l.starts_with("h*/i") || l.starts_with("\"quote")), "{language:?}:\n{text}");
     }
 }

@@ -1,0 +1,62 @@
+//! Names of files and folders to be written: what is wrong with one is said before the work is done.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Usage;
+use crate::capture::convert::is_dat_name;
+
+/// What is to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// A folder, or a trace.dat if the name ends so.
+    Capture,
+    /// A trace.dat.
+    Dat,
+    /// A file of any name.
+    File,
+}
+
+/// Endings that say that a file is meant which we do not write.
+const OTHER_FILES: &[&str] = &[
+    "trace", "data", "perf", "txt", "log", "json", "csv", "raw", "bin", "ctf", "pcap", "gz", "zst", "xz", "zip", "tar",
+    "tgz", "wav",
+];
+
+/// Refuses a name that is none of a thing to be written.
+pub fn check(option: &str, path: &Path, what: What) -> Result<()> {
+    let refuse = |why: String| Err(Usage(why).into());
+    let shown = path.display();
+    if path.as_os_str() == "-" {
+        return refuse(match what {
+            What::File => format!("{option} - is what happens without {option}: leave it out"),
+            What::Capture | What::Dat => {
+                format!(
+                    "{option} - cannot be: parts of a capture are written last, so it needs a file, such as {option} x.dat"
+                )
+            }
+        });
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir());
+    if let Some(parent) = parent {
+        let parent = parent.display();
+        return refuse(format!("{shown}: there is no folder {parent}: make it first (mkdir -p {parent})"));
+    }
+    if what != What::Capture && path.is_dir() {
+        return refuse(format!("{option} {shown} is a folder: name a file in it"));
+    }
+    let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match (what, ending.as_deref()) {
+        (What::Dat, Some(_)) if !is_dat_name(path) => refuse(format!(
+            "{option} {shown}: a trace.dat is written: name it {}",
+            path.with_extension("dat").display()
+        )),
+        (What::Capture, Some(ending)) if OTHER_FILES.contains(&ending) && !path.is_dir() => refuse(format!(
+            "{option} {shown}: a folder is written, or a trace.dat: name it {}, or {} for a folder",
+            path.with_extension("dat").display(),
+            path.with_extension("").display()
+        )),
+        _ => Ok(()),
+    }
+}

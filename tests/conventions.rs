@@ -1,0 +1,172 @@
+//! What every command line tool of today does: refusals name what is possible, names of files mean what they say, machine
+//! forms, colours on terminals alone.
+
+mod common;
+
+use std::process::{Command, Output, Stdio};
+
+use common::program::{Program, free_port, installed};
+use serde_json::Value;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ftrace-live");
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/sched");
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// It ends with exit code 2, says all of `words`, and none of what the parser says to programmers.
+fn refused(arguments: &[&str], words: &[&str]) {
+    let output = run(arguments);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    for word in words {
+        assert!(said.contains(word), "{arguments:?} says {said:?}, without {word:?}");
+    }
+    for raw in ["invalid digit", "invalid float", "cannot parse", "use '-- ", "panicked", "out of range"] {
+        assert!(!said.contains(raw), "{arguments:?}: {said}");
+    }
+    assert!(said.len() < 2500, "{} bytes", said.len());
+}
+
+#[test]
+fn refusals_name_ranges_and_choices() {
+    refused(&["stat", FIXTURE, "--top", "-1"], &["--top", "a whole number, 0 or more"]);
+    refused(&["stat", FIXTURE, "--format", "xml"], &["text, json"]);
+    refused(&["listen", "--count", "x"], &["--count", "a whole number, 1 or more"]);
+    refused(&["listen", "0"], &["1 to 65535"]);
+    refused(&["replay", FIXTURE, "-i", "one"], &["--pid", "whole number"]);
+    refused(&["replay", FIXTURE, "--speed", "-1"], &["\"-1\"", "such as 1, 0.1"]);
+    refused(&["replay", FIXTURE, "--max-rate", "1.5"], &["--max-rate", "whole number"]);
+    refused(&["replay", FIXTURE, "--hits", "--detail", "2"], &["--detail", "from 0 to 1"]);
+    refused(&["replay", FIXTURE, "--around", "sched_switch", "--margin", "soon"], &["--margin", "write 50ms"]);
+    refused(&["replay", FIXTURE, "--latency", "2m"], &["--latency", "to 60s"]);
+    refused(&["replay", FIXTURE, "--mtu", "-7"], &["--mtu", "from 256 to 65507"]);
+    refused(&["render", FIXTURE, "-o", "x.wav", "--seed", "x"], &["--seed", "whole number"]);
+    refused(&["patch", "--for", "sc", "--bind", "127.0.0.1", "--tracefs", FIXTURE, "sched"], &["leave out --bind"]);
+}
+
+#[test]
+fn a_misspelt_subcommand_gets_the_right_one() {
+    refused(&["record", "-e", "irq"], &["capture -e EVENT", "--record x.dat"]);
+    refused(&["trace", "irq"], &["needs no subcommand", "--raw -e"]);
+    refused(&["-q", "live"], &["needs no subcommand"]);
+    refused(&["repaly", "x.dat"], &["did you mean replay?"]);
+}
+
+#[test]
+fn a_very_long_word_is_cut_wherever_it_stands() {
+    let long = "x".repeat(100_000);
+    for arguments in [
+        vec!["list", FIXTURE, &long],
+        vec!["replay", FIXTURE, "--for", &long],
+        vec!["replay", FIXTURE, "--to", &long],
+        vec!["replay", FIXTURE, "--prefix", &long],
+        vec!["replay", FIXTURE, "--speed", &long],
+        vec!["stat", FIXTURE, "--top", &long],
+        vec!["stat", FIXTURE, "--latency", &long],
+        vec!["replay", FIXTURE, "--from", &long],
+        vec![&long],
+    ] {
+        refused(&arguments, &["xxx"]);
+    }
+}
+
+#[test]
+fn names_of_files_mean_what_they_say_or_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let convert = |name: &str| vec!["convert".to_owned(), FIXTURE.to_owned(), "-o".to_owned(), name.to_owned()];
+    let refused = |arguments: Vec<String>, words: &[&str]| {
+        refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), words);
+    };
+    // A trace.dat, however its ending is written.
+    let output = Command::new(PROGRAM).args(convert(&path("c.DAT"))).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(std::fs::read(path("c.DAT")).unwrap().starts_with(b"\x17\x08\x44tracing"));
+    refused(convert("-"), &["-o x.dat"]);
+    refused(convert(&path("x.trace")), &["x.dat", "for a folder"]);
+    for command in ["capture", "render", "convert"] {
+        let mut arguments = vec![command.to_owned(), "-o".to_owned(), path("none/x")];
+        arguments.extend(if command == "capture" {
+            vec!["-e".to_owned(), "irq".to_owned()]
+        } else {
+            vec![FIXTURE.to_owned()]
+        });
+        refused(arguments, &["there is no folder", "mkdir -p"]);
+    }
+    let live = |record: &str| ["--raw", "-e", "irq", "--record", record].map(str::to_owned).to_vec();
+    refused(live(&path("none/x.dat")), &["there is no folder", "mkdir -p"]);
+    refused(live(&path("x.trace")), &["x.dat"]);
+    refused(live("-"), &["--record x.dat"]);
+    refused(live(dir.path().to_str().unwrap()), &["is a folder"]);
+    refused(["listen", "--write", &path("none/x")].map(str::to_owned).to_vec(), &["there is no folder"]);
+    assert!(!dir.path().join("none").exists());
+}
+
+#[test]
+fn events_may_stand_behind_e_in_every_subcommand() {
+    let out = |arguments: &[&str]| {
+        let output = run(&[arguments, &["--tracefs", FIXTURE]].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for command in [vec!["list"], vec!["describe"], vec!["patch", "--for", "python"]] {
+        let behind = out(&[&command[..], &["-e", "sched_switch", "sched_waking"]].concat());
+        assert_eq!(behind, out(&[&command[..], &["sched_switch", "sched_waking"]].concat()), "{command:?}");
+        assert!(behind.contains("sched_waking"));
+    }
+}
+
+#[test]
+fn lists_and_messages_have_a_form_for_programs() {
+    let list = run(&["list", FIXTURE, "sched_switch", "--format", "json"]);
+    let list: Value = serde_json::from_slice(&list.stdout).unwrap();
+    assert_eq!((&list[0]["system"], &list[0]["name"]), (&"sched".into(), &"sched_switch".into()));
+
+    let port = free_port().to_string();
+    let mut command = Command::new(PROGRAM);
+    command.args(["listen", &port, "--format", "json"]);
+    let mut listen = Program::start(command);
+    listen.wait_for("listening on");
+    let replay = run(&["replay", FIXTURE, "--raw", "--speed", "max", "-e", "sched_switch", "-p", &port]);
+    assert!(replay.status.success(), "{replay:?}");
+    let line = listen.wait_for("\"/ftrace/sched/sched_switch\",\"tags\"");
+    let message: Value = serde_json::from_str(&line).unwrap();
+    let arguments = message["arguments"].as_array().unwrap();
+    let named = |name: &str| arguments.iter().find(|argument| argument["name"] == name).map(|a| a["value"].clone());
+    assert!(named("next_comm").is_some_and(|value| value.is_string()), "{line}");
+    assert!(named("dt").is_some_and(|value| value.is_number()), "{line}");
+}
+
+#[test]
+fn a_patch_for_another_machine_listens_where_it_is_told_to() {
+    let patch = |bind: &[&str]| {
+        let output = run(&[&["patch", "--for", "python", "--tracefs", FIXTURE, "sched_switch"], bind].concat());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(patch(&[]).contains("((\"127.0.0.1\", 5005)"));
+    assert!(patch(&["--bind", "0.0.0.0"]).contains("((\"0.0.0.0\", 5005)"));
+    assert!(patch(&["--bind", "10.0.0.7"]).contains("((\"10.0.0.7\", 5005)"));
+}
+
+#[test]
+fn colours_are_for_terminals_where_nobody_minds() {
+    let wrong = format!("{PROGRAM} stat /nonexistent");
+    assert!(!run(&["stat", "/nonexistent"]).stderr.contains(&0x1b));
+    assert!(!run(&["stat", "--nonsense"]).stderr.contains(&0x1b));
+    if !installed("script") {
+        return;
+    }
+    let on_terminal = |line: &str, variables: &[(&str, &str)]| {
+        let mut script = Command::new("script");
+        script.args(["-qec", line, "/dev/null"]).env("TERM", "xterm").env_remove("NO_COLOR");
+        script.envs(variables.iter().copied()).stdin(Stdio::null()).output().unwrap().stdout
+    };
+    assert!(on_terminal(&wrong, &[]).contains(&0x1b));
+    assert!(!on_terminal(&wrong, &[("NO_COLOR", "1")]).contains(&0x1b));
+    assert!(!on_terminal(&wrong, &[("TERM", "dumb")]).contains(&0x1b));
+    let usage = format!("{PROGRAM} stat --nonsense");
+    assert!(on_terminal(&usage, &[]).contains(&0x1b));
+    assert!(!on_terminal(&usage, &[("NO_COLOR", "1")]).contains(&0x1b));
+}
