@@ -165,8 +165,7 @@ impl SendArgs {
             ("--latency", self.latency.is_some()),
             ("--timetag", self.timetag.is_some()),
         ];
-        // A map has messages of its own.
-        if self.raw || self.map.is_some() {
+        if self.raw {
             return Vec::new();
         }
         let asked: Vec<_> = options.into_iter().filter_map(|(option, given)| given.then_some(option)).collect();
