@@ -68,7 +68,7 @@ fn schema(names: &[String], types: Types) -> Schema {
 
 fn program(language: Language, events: &[Vec<String>]) -> String {
     let schemas: Vec<Schema> = events.iter().map(|names| schema(names, language.preset().types)).collect();
-    let listen = Listen { port: 9999, prefix: "/ftrace", control: None };
+    let listen = Listen { port: 9999, bind: None, prefix: "/ftrace", control: None };
     patch(language, &schemas, listen).unwrap()
 }
 
