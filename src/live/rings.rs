@@ -94,12 +94,10 @@ impl<F: Ring> Rings<F> {
         Ok(named || some)
     }
 
-    /// Asks which of the watched rings have something by now.
+    /// Asks which of the watched rings have something by now, and whether something else does: also where every ring is
+    /// busy, so that a command is heard under full load.
     pub(super) fn look(&mut self) -> io::Result<()> {
-        if self.busy < self.states.len() {
-            self.ask(Duration::ZERO)?;
-        }
-        Ok(())
+        self.ask(Duration::ZERO).map(drop)
     }
 
     fn ask(&mut self, most: Duration) -> io::Result<bool> {
@@ -363,6 +361,21 @@ mod tests {
         // Nothing is asked of epoll for it.
         let (read, more) = turn(&mut rings, Wait::Event);
         assert_eq!((read, more), (vec![(1, 5), (1, 6)], false));
+    }
+
+    #[test]
+    fn a_command_is_heard_though_every_ring_is_busy() {
+        let mut rings = rings(1);
+        let command = Double::new();
+        let fd = command.as_raw_fd();
+        rings.poll.registry().register(&mut SourceFd(&fd), Token(3), Interest::READABLE).unwrap();
+        write(&mut rings, 0, 1);
+        rings.look().unwrap();
+        turn(&mut rings, TICK);
+        assert!(rings.busy == 1 && !rings.take_others());
+        rustix::io::write(&command.file, &1u64.to_ne_bytes()).unwrap();
+        rings.look().unwrap();
+        assert!(rings.take_others());
     }
 
     #[test]
