@@ -22,6 +22,7 @@ use ftrace_live::{
         window::Window,
     },
     format::Endian,
+    osc::print::Form,
     osc::{MessageOptions, Strings, Types},
     output::{Lines, Outputs},
     replay::{Observer, PlayOptions, Played, Speed, Time, play},
@@ -161,7 +162,7 @@ fn heard_of(
         ..MessageOptions::default()
     };
     let mut outputs = Outputs::default();
-    outputs.lines = Some(Lines::new(message, Box::new(heard.clone())));
+    outputs.lines = Some(Lines::new(message, Form::Text, Box::new(heard.clone())));
     let (played, _) = play(open().unwrap(), open, outputs, options, clock, &mut Nobody).unwrap();
     let lines = std::mem::take(&mut *heard.lines.lock().unwrap());
     (played, lines)

@@ -18,6 +18,7 @@ pub mod recording;
 pub mod select;
 pub mod stat;
 pub mod trace_dat;
+pub mod trace_json;
 pub mod window;
 
 pub use freeze::{CaptureOptions, CommandEnd, FreezeError, Frozen, capture};

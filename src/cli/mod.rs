@@ -182,9 +182,9 @@ pub struct ListArgs {
     #[arg(long)]
     pub tracers: bool,
 
-    /// The form of the list
-    #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
-    pub format: LinesFormat,
+    /// A line of JSON for each, for programs (docs/WIRE.md)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The forms of `describe`.
@@ -212,6 +212,10 @@ pub struct DescribeArgs {
     /// Every event there is
     #[arg(long, conflicts_with_all = ["events", "named"])]
     pub all: bool,
+
+    /// A line of JSON for each address, for programs (docs/WIRE.md)
+    #[arg(long, conflicts_with = "format")]
+    pub json: bool,
 
     /// The form of the description
     #[arg(long, value_enum, default_value_t = DescribeFormat::Text)]
@@ -299,6 +303,10 @@ pub struct StatArgs {
     #[arg(long)]
     pub plot: bool,
 
+    /// A line of JSON for the capture, each event, CPU, loss and system, for programs (docs/WIRE.md)
+    #[arg(long, conflicts_with_all = ["format", "plot"])]
+    pub json: bool,
+
     /// The form of the numbers
     #[arg(long, value_enum, default_value_t = StatFormat::Text)]
     pub format: StatFormat,
@@ -327,7 +335,8 @@ pub struct ConvertArgs {
     /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
-    /// What to write: a trace.dat if the name ends in .dat, else a new folder
+    /// What to write: a trace.dat if the name ends in .dat; JSON for Perfetto and Chrome's trace viewer, if in .json; else a
+    /// new folder
     #[arg(short = 'o', long, value_name = "PATH")]
     pub output: PathBuf,
 
@@ -360,15 +369,6 @@ pub struct PageArgs {
     pub repeat: bool,
 }
 
-/// The forms of lists and of messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LinesFormat {
-    /// For people
-    Text,
-    /// For programs: one array, or of messages one object a line
-    Json,
-}
-
 /// `listen`.
 #[derive(Debug, Args)]
 pub struct ListenArgs {
@@ -388,9 +388,9 @@ pub struct ListenArgs {
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub count: Option<u64>,
 
-    /// The form of the messages
-    #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
-    pub format: LinesFormat,
+    /// A line of JSON for each message, or with --rates for each address, for programs (docs/WIRE.md)
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `patch`.

@@ -92,6 +92,10 @@ pub struct SendArgs {
     #[arg(long)]
     pub print: bool,
 
+    /// With --print, a line of JSON for each message, for programs (docs/WIRE.md)
+    #[arg(long, requires = "print")]
+    pub json: bool,
+
     /// Serve a page that plays and shows the events, and print its URL; at HOST:PORT, or on this machine alone
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "")]
     pub page: Option<String>,
@@ -161,6 +165,7 @@ impl SendArgs {
             ("--aggregate", self.aggregate.is_some()),
             ("--hits", self.hits),
             ("--map", self.map.is_some()),
+            ("--json", self.json),
             ("--mtu", self.mtu.is_some()),
             ("--latency", self.latency.is_some()),
             ("--timetag", self.timetag.is_some()),

@@ -1,15 +1,17 @@
 //! `convert`: a capture in another container.
 
+use std::fs::File;
+use std::io::{self, BufWriter};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::written::{self, What};
 use super::{Usage, captures, progress::Bar};
 use crate::capture::Capture;
 use crate::capture::convert::{ConvertError, convert, is_dat_name};
-use crate::capture::trace_dat::Open;
+use crate::capture::{trace_dat::Open, trace_json};
 use crate::cli::ConvertArgs;
 use crate::terminal;
 
@@ -20,6 +22,9 @@ pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     if is_dat_name(output) && output.symlink_metadata().is_ok() && !is_same(&args.capture, output) {
         let how = "name another one, nothing is written over";
         return Err(Usage(format!("{} is there already: {how}", output.display())).into());
+    }
+    if output.extension().is_some_and(|ending| ending == "json") {
+        return to_json(args);
     }
     let total = total(captures::open(&args.capture, args.salvage, None)?);
     let mut bar = Bar::over_bytes();
@@ -35,6 +40,22 @@ pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     terminal::say(format_args!("{}: {sub_buffers} sub-buffers, {} KiB", output.display(), bytes.div_ceil(1024)));
     if written.incomplete > 0 {
         terminal::warn(format_args!("{} sub-buffers were cut off and are filled up with nothing", written.incomplete));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// JSON for Perfetto and Chrome's trace viewer.
+fn to_json(args: &ConvertArgs) -> Result<ExitCode> {
+    let (output, how) = (args.output.display(), "name another one, nothing is written over");
+    let capture = captures::open(&args.capture, args.salvage, None)?;
+    let file = File::create_new(&args.output).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => anyhow::Error::from(Usage(format!("{output} is there already: {how}"))),
+        _ => anyhow::Error::from(error).context(format!("cannot write {output}")),
+    })?;
+    let written = trace_json::write(capture, BufWriter::new(file)).with_context(|| format!("cannot write {output}"))?;
+    terminal::say(format_args!("{output}: {} events", written.events));
+    if written.malformed > 0 {
+        terminal::warn(format_args!("{} records are malformed, or of unknown events", written.malformed));
     }
     Ok(ExitCode::SUCCESS)
 }

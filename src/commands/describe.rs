@@ -27,6 +27,14 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         None => schemas(&source, patterns, &args.form)?,
     };
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if args.json {
+        for schema in &schemas {
+            let row = serde_json::to_string(schema).map_err(io::Error::from)?;
+            writeln!(out, "{}", terminal::escape_json(&row))?;
+        }
+        out.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match args.format {
         DescribeFormat::Text => schemas.iter().try_for_each(|schema| text(&mut out, schema))?,
         DescribeFormat::Json => {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{Usage, source::Source};
-use crate::cli::{LinesFormat, ListArgs};
+use crate::cli::ListArgs;
 use crate::terminal::{self, Escaped};
 use crate::tracefs::{Among, EventName, Selection, Tracefs};
 
@@ -17,29 +17,25 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let patterns = [&args.patterns[..], &args.named].concat();
     let (source, patterns) = Source::open(tracefs, &patterns)?;
     let mut out = std::io::stdout().lock();
-    let json = args.format == LinesFormat::Json;
     if args.tracers {
         let Source::Tracefs(tracefs) = source else {
             return Err(Usage("a trace.dat has no tracers to list: leave out --tracers".to_owned()).into());
         };
-        let tracers = tracefs.tracers()?;
-        if json {
-            writeln!(out, "{}", terminal::escape_json(&serde_json::to_string_pretty(&tracers)?))?;
-            return Ok(ExitCode::SUCCESS);
-        }
-        for tracer in tracers {
+        for tracer in tracefs.tracers()? {
+            if args.json {
+                writeln!(out, "{}", terminal::escape_json(&json!({ "tracer": tracer }).to_string()))?;
+                continue;
+            }
             writeln!(out, "{}", Escaped(tracer))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
-    if json {
-        let events = select_among(source.events()?, patterns, source.among())?;
-        let object = |event: &EventName| json!({ "system": event.system, "name": event.name });
-        let list: Vec<_> = events.iter().map(object).collect();
-        writeln!(out, "{}", terminal::escape_json(&serde_json::to_string_pretty(&list)?))?;
-        return Ok(ExitCode::SUCCESS);
-    }
     for event in select_among(source.events()?, patterns, source.among())? {
+        if args.json {
+            let row = json!({ "system": event.system, "name": event.name });
+            writeln!(out, "{}", terminal::escape_json(&row.to_string()))?;
+            continue;
+        }
         writeln!(out, "{}", Escaped(event.to_string()))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Usage;
 use super::written::{self, What};
-use crate::cli::{LinesFormat, ListenArgs};
+use crate::cli::ListenArgs;
 use crate::listen::{self, ListenOptions};
 
 /// Listens.
@@ -20,7 +20,7 @@ pub fn run(args: &ListenArgs) -> Result<ExitCode> {
     if let Some(file) = &write {
         written::check("--write", file, What::File)?;
     }
-    let json = args.format == LinesFormat::Json;
+    let json = args.json;
     listen::run(&ListenOptions { address, rates, write, count, json })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -14,6 +14,7 @@ use crate::osc::addresses::Addresses;
 use crate::osc::aggregate::{AggregateField, AggregateOptions};
 use crate::osc::datagram::{MAX_MTU, Tag};
 use crate::osc::preset::{self, Preset, Target};
+use crate::osc::print::Form;
 use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
@@ -203,7 +204,7 @@ pub fn open(
         let (mtu, tag) = options.map_or((MAX_MTU, Tag::Now), |options| (options.mtu, options.tag));
         let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
         let mapped = Mapped::new(map, mtu, tag, options.and_then(|options| options.max_rate), transports);
-        outputs.mapped = Some(if args.print { mapped.to_lines(terminal::stdout()) } else { mapped });
+        outputs.mapped = Some(if args.print { mapped.to_lines(line_form(args), terminal::stdout()) } else { mapped });
     } else if !args.raw && (args.print || !receivers.is_empty()) {
         let mut text = Text::new(settings, live);
         if !receivers.is_empty() {
@@ -230,10 +231,15 @@ pub fn open(
         if args.print {
             let mut options = message_options(&args.form, preset_of(&args.form)?)?;
             options.addresses = addresses.clone();
-            outputs.lines = Some(Lines::new(options, terminal::stdout()));
+            outputs.lines = Some(Lines::new(options, line_form(args), terminal::stdout()));
         }
     }
     Ok(outputs)
+}
+
+/// `--json`.
+fn line_form(args: &SendArgs) -> Form {
+    if args.json { Form::Json } else { Form::Text }
 }
 
 /// What is heard of the events.

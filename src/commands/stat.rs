@@ -4,10 +4,12 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use anyhow::Result;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
 
 use super::{Usage, captures, progress::Bar};
 use crate::capture::latency::{Latency, Pair};
-use crate::capture::stat::Stat;
+use crate::capture::stat::{Stat, SystemActivity};
 use crate::capture::window::Span;
 use crate::cli::{StatArgs, StatFormat};
 use crate::terminal;
@@ -41,6 +43,11 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     drop(bar);
     captures::refuse_empty(&args.select, path, stat.events)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if args.json {
+        rows(&stat, &mut out)?;
+        out.flush()?;
+        return Ok(ExitCode::SUCCESS);
+    }
     match args.format {
         StatFormat::Json => {
             let json = serde_json::to_string_pretty(&stat).map_err(io::Error::from)?;
@@ -58,8 +65,39 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// A line of JSON for each row: what kind of row it is, and what it says.
+fn rows(stat: &Stat, out: &mut impl Write) -> Result<()> {
+    let Stat { by_event, cpus, losses, activity, .. } = stat;
+    let mut capture = serde_json::to_value(stat).map_err(io::Error::from)?;
+    if let Some(capture) = capture.as_object_mut() {
+        capture.retain(|key, _| !matches!(key.as_str(), "by_event" | "cpus" | "losses" | "activity"));
+    }
+    row(out, "capture", &capture)?;
+    by_event.iter().try_for_each(|event| row(out, "event", event))?;
+    cpus.iter().try_for_each(|cpu| row(out, "cpu", cpu))?;
+    losses.iter().try_for_each(|loss| row(out, "loss", loss))?;
+    let (start, interval) = (activity.start, activity.interval);
+    for SystemActivity { system, counts } in &activity.systems {
+        row(out, "activity", &json!({"system": system, "start": start, "interval": interval, "counts": counts}))?;
+    }
+    Ok(())
+}
+
+fn row(out: &mut impl Write, kind: &str, what: &impl Serialize) -> Result<()> {
+    let what = serde_json::to_value(what).map_err(io::Error::from)?;
+    let kind = [("row".to_owned(), Value::from(kind))];
+    let row: Map<_, _> =
+        kind.into_iter().chain(what.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone()))).collect();
+    writeln!(out, "{}", terminal::escape_json(&Value::from(row).to_string()))?;
+    Ok(())
+}
+
 /// Writes how long it takes from one event to another.
 fn latency(args: &StatArgs, latency: &Latency) -> Result<ExitCode> {
+    if args.json {
+        row(&mut io::stdout(), "latency", latency)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let text = match args.format {
         StatFormat::Json => {
             let json = serde_json::to_string_pretty(latency).map_err(io::Error::from)?;

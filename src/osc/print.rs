@@ -14,6 +14,35 @@ use super::message::{Argument, Fault, Message};
 use super::timetag;
 use crate::terminal::{Escaped, is_escaped};
 
+/// What a message is printed as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Form {
+    /// A line of text: [`write_line`].
+    #[default]
+    Text,
+    /// A line of JSON: [`write_json`](super::json::write_json).
+    Json,
+}
+
+impl Form {
+    /// Writes `message` as one line of this form.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn write(
+        self,
+        out: &mut (impl Write + ?Sized),
+        message: &Message<'_>,
+        time: Option<OscTime>,
+        names: &[String],
+    ) -> io::Result<()> {
+        match self {
+            Form::Text => write_line(out, message, time, names),
+            Form::Json => super::json::write_json(out, message, time, names),
+        }
+    }
+}
+
 /// Writes `message` as one line.
 ///
 /// `names` are its arguments' names as its schema gives them: one for each value, those inside arrays included. Another

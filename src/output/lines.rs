@@ -8,13 +8,14 @@ use super::Event;
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::message::Message;
-use crate::osc::print::write_line;
+use crate::osc::print::Form;
 use crate::osc::stream::Messages;
 use crate::osc::{EncodeError, MessageOptions};
 
 /// Typed messages as lines on standard output, in the form of `listen`.
 pub struct Lines {
     messages: Messages,
+    form: Form,
     out: BufWriter<Box<dyn Write + Send>>,
     message: Vec<u8>,
     /// Argument names, by event id.
@@ -26,11 +27,12 @@ pub struct Lines {
 const LONGEST: usize = 1 << 17;
 
 impl Lines {
-    /// Messages of this form, to `out`.
-    pub fn new(options: MessageOptions, out: Box<dyn Write + Send>) -> Lines {
+    /// Messages as `options` say, each as a line of this form, to `out`.
+    pub fn new(options: MessageOptions, form: Form, out: Box<dyn Write + Send>) -> Lines {
         let (message, names) = (vec![0; LONGEST], vec![]);
         Lines {
             messages: Messages::new(options),
+            form,
             out: BufWriter::with_capacity(1 << 16, out),
             message,
             names,
@@ -55,7 +57,7 @@ impl Lines {
         let message = Message::read(self.message.get(..len).unwrap_or_default());
         let names = self.names.get(event.id.index()).map_or(&[][..], Vec::as_slice);
         let time = crate::osc::timetag::osc_time(event.moment.play_ns);
-        let written = write_line(&mut self.out, &message, Some(time), names);
+        let written = self.form.write(&mut self.out, &message, Some(time), names);
         self.failed = self.failed.or(written.err().map(|error| error.kind()));
         Ok(())
     }

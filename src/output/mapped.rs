@@ -13,7 +13,7 @@ use crate::names::Kernel;
 use crate::osc::EncodeError;
 use crate::osc::datagram::{MAX_MTU, Packer, Tag};
 use crate::osc::message::Message;
-use crate::osc::print::write_line;
+use crate::osc::print::Form;
 use crate::osc::thin::Thinner;
 use crate::osc::timetag;
 use crate::osc::transport::{SendCounts, Transport};
@@ -29,7 +29,7 @@ pub struct Mapped {
     thinner: Option<Thinner>,
     thinned_before: u64,
     transports: Vec<Transport>,
-    lines: Option<BufWriter<Box<dyn Write + Send>>>,
+    lines: Option<(Form, BufWriter<Box<dyn Write + Send>>)>,
     failed: Option<io::ErrorKind>,
     /// A message that is printed as well.
     message: Vec<u8>,
@@ -54,9 +54,9 @@ impl Mapped {
         }
     }
 
-    /// The same, and each message on a line.
-    pub fn to_lines(mut self, out: Box<dyn Write + Send>) -> Mapped {
-        self.lines = Some(BufWriter::with_capacity(1 << 16, out));
+    /// The same, and each message as a line of this form.
+    pub fn to_lines(mut self, form: Form, out: Box<dyn Write + Send>) -> Mapped {
+        self.lines = Some((form, BufWriter::with_capacity(1 << 16, out)));
         self
     }
 
@@ -147,7 +147,7 @@ impl Output for Mapped {
 
     fn flush(&mut self) {
         self.send();
-        if let Some(lines) = &mut self.lines {
+        if let Some((_, lines)) = &mut self.lines {
             self.failed = self.failed.or(lines.flush().err().map(|error| error.kind()));
         }
     }
@@ -189,12 +189,12 @@ impl Mapped {
 
 /// Prints a message, where messages are printed.
 fn print(
-    lines: &mut Option<BufWriter<Box<dyn Write + Send>>>,
+    lines: &mut Option<(Form, BufWriter<Box<dyn Write + Send>>)>,
     failed: &mut Option<io::ErrorKind>,
     message: &[u8],
     play_ns: u64,
 ) {
-    let Some(lines) = lines else { return };
-    let written = write_line(lines, &Message::read(message), Some(timetag::osc_time(play_ns)), &[]);
+    let Some((form, lines)) = lines else { return };
+    let written = form.write(lines, &Message::read(message), Some(timetag::osc_time(play_ns)), &[]);
     *failed = failed.or(written.err().map(|error| error.kind()));
 }
