@@ -34,6 +34,7 @@ use crate::tracefs::{
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
 use super::convert::is_dat_name;
+use super::foreign;
 use super::new_folder::NewFolder;
 use super::recording::{Recording, RecordingError};
 use super::select::Select;
@@ -112,6 +113,22 @@ pub enum FreezeError {
         /// Why not.
         source: io::Error,
     },
+    /// There is no instance of that name.
+    #[error("there is no instance {name:?} in tracefs; there are: {there_are}")]
+    NoInstance {
+        /// The name.
+        name: String,
+        /// Those there are.
+        there_are: String,
+    },
+    /// The ring of somebody else's instance cannot be looked at.
+    #[error("cannot look at the ring of {instance} without taking from it: {source}{}", if foreign::is_missing(.source) { "; that takes Linux 6.10 or later, and a ring that is not kept over a reboot" } else { "" })]
+    NoMapping {
+        /// The instance.
+        instance: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
     /// A `trace.dat` cannot be written.
     #[error(transparent)]
     Recording(#[from] RecordingError),
@@ -133,7 +150,9 @@ impl FreezeError {
     pub fn is_usage(&self) -> bool {
         match self {
             FreezeError::Tracefs(error) => error.is_usage(),
-            FreezeError::NotEmpty(_) | FreezeError::Recording(RecordingError::Exists(_)) => true,
+            FreezeError::NoInstance { .. }
+            | FreezeError::NotEmpty(_)
+            | FreezeError::Recording(RecordingError::Exists(_)) => true,
             _ => false,
         }
     }
@@ -435,7 +454,7 @@ fn optional(
 }
 
 /// The text of the `constants` file for these formats.
-fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
+pub(super) fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
     let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
     let mut enums = Enums::from(btf);
     enums.set_hz(hz::of_folder(tracefs));

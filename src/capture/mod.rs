@@ -7,6 +7,7 @@
 pub mod clock_file;
 pub mod convert;
 pub mod folder;
+mod foreign;
 mod freeze;
 pub mod latency;
 pub mod moment;
@@ -21,6 +22,7 @@ pub mod trace_dat;
 pub mod trace_json;
 pub mod window;
 
+pub use foreign::copy_instance;
 pub use freeze::{CaptureOptions, CommandEnd, FreezeError, Frozen, capture};
 
 use std::io;

@@ -241,6 +241,10 @@ pub struct CaptureArgs {
     #[arg(short = 'o', long, value_name = "PATH")]
     pub output: PathBuf,
 
+    /// Copy what the instance NAME has recorded so far, and take nothing out of it: whoever owns it goes on undisturbed
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["events", "pids", "filters", "cpu", "tracer", "buffer", "seconds", "command"])]
+    pub instance: Option<String>,
+
     /// Keep kallsyms as well (10 MB): names for the addresses that some events print. A trace.dat always has them
     #[arg(long)]
     pub kallsyms: bool,

@@ -9,17 +9,21 @@ use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::written::{self, What};
-use super::{live, player};
+use super::{Usage, list, live, player};
+use crate::capture::convert::is_dat_name;
 use crate::capture::{self, CaptureOptions, CommandEnd};
 use crate::cli::CaptureArgs;
 use crate::keeper::Keeper;
 use crate::terminal;
-use crate::tracefs::{PidView, exit_code, remove_stale};
+use crate::tracefs::{Kind, PidView, exit_code, remove_stale};
 
 /// Captures.
 pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
-    let duration = args.trace.seconds;
     written::check("-o", &args.output, What::Capture)?;
+    if let Some(name) = &args.instance {
+        return copy(args, name, tracefs);
+    }
+    let duration = args.trace.seconds;
     let player = player::start(&args.trace, tracefs, Some(&args.output))?;
     let tracefs = player.tracefs.clone();
     let setup = live::setup(&args.trace, &tracefs)?;
@@ -59,4 +63,28 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         CommandEnd::Ended(status) => ExitCode::from(exit_code(status) as u8),
         CommandEnd::None | CommandEnd::Running(_) => ExitCode::SUCCESS,
     })
+}
+
+/// Copies what another's instance has recorded.
+fn copy(args: &CaptureArgs, name: &str, tracefs: Option<&Path>) -> Result<ExitCode> {
+    if is_dat_name(&args.output) {
+        let how = "name a folder; ftrace-live convert makes a trace.dat of it";
+        return Err(
+            Usage(format!("--instance is copied into a folder, and {} is none: {how}", args.output.display())).into()
+        );
+    }
+    let tracefs = list::open(tracefs)?;
+    if tracefs.kind() != Kind::Live || tracefs.is_lent() {
+        return Err(Usage("--instance needs a tracefs with instances, and root: run this with sudo".to_owned()).into());
+    }
+    let copied = capture::copy_instance(&tracefs, name, &args.output, args.kallsyms)?;
+    copied.warnings.iter().for_each(terminal::warn);
+    let lost: u64 = copied.stats.iter().map(|(_, stats)| stats.lost()).sum();
+    terminal::say(format_args!(
+        "{} events of {name} in {} KiB, {lost} were lost before; play them with: ftrace-live replay {} --raw",
+        copied.recorded,
+        copied.bytes / 1024,
+        copied.folder.display()
+    ));
+    Ok(ExitCode::SUCCESS)
 }
