@@ -136,6 +136,9 @@ fn a_counter_whose_length_is_noted_gives_times_in_a_folder_and_in_a_trace_dat() 
     let options = TraceDat::open(&dat, Open::default()).unwrap().options;
     assert_eq!(options.tsc2nsec, Some(Tsc2Nsec { multiplier: tick as u32, shift: 31, offset: 0 }));
     near(played(&run(&REPLAY, &dat)), [(at(0), 0.0, 1), (at(20), 20.0, 2), (at(50), 30.0, 3)]);
+    // trace-cmd's text of such a file has seconds.
+    let lines = text(&run(&["replay", "--print", "--speed", "max"], &dat).stdout);
+    assert!(lines.contains("     4.020000: tick: n=2"), "{lines}");
     let stat = text(&run(&["stat", "--from", "10ms"], &dat).stdout);
     assert!(stat.contains("events     2 of 1 kinds"), "{stat}");
 

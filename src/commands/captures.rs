@@ -143,6 +143,10 @@ pub fn narrow(
 /// What the capture at `path` says about its text.
 pub fn settings(path: &Path, capture: &Capture) -> Settings {
     let mut settings = Settings::load(path, &capture.clock);
+    // A folder's text is the kernel's own, in its clock's ticks; that of a file is what trace-cmd makes of it.
+    if path.is_file() && !capture.times.is_plain() {
+        (settings.line.converted, settings.line.nanoseconds) = (true, true);
+    }
     if let (None, Some(uname)) = (settings.release, &capture.uname) {
         settings.set_release(uname);
     }

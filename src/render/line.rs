@@ -3,13 +3,21 @@
 //! `    bash-1234    [001] d.h1.    15.926547: ` as `trace_print_context`, `trace_print_lat_fmt` and `trace_print_time`
 //! write it (kernel/trace/trace_output.c, trace.c). What the `trace` file begins with, its header of `#` lines, is left out.
 
-use crate::{format::Endian, names::Names, ring::Lost, tracefs::TraceClock};
+use crate::{
+    format::Endian,
+    names::Names,
+    ring::{Lost, Record},
+    tracefs::TraceClock,
+};
 
 /// What of the tracer's options changes the text of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineOptions {
     /// The clock counts nanoseconds: show seconds. `counter`, `uptime`, `x86-tsc` and their like are shown as they are.
     pub nanoseconds: bool,
+    /// Times are shown as they become ns ([`Times`](crate::ring::Times)), as trace-cmd shows those of its files, and not as they
+    /// stand in the ring.
+    pub converted: bool,
     /// `irq-info`: the column of flags.
     pub irq_info: bool,
     /// `record-tgid`: the column of thread groups.
@@ -57,6 +65,7 @@ impl Default for LineOptions {
     fn default() -> LineOptions {
         LineOptions {
             nanoseconds: true,
+            converted: false,
             irq_info: true,
             record_tgid: false,
             context_info: true,
@@ -117,6 +126,13 @@ impl LineOptions {
     /// Sets what follows from the clock's name: the `in_ns` column of `trace_clocks` (kernel/trace/trace.c).
     pub fn set_clock(&mut self, clock: &str) {
         self.nanoseconds = TraceClock::from_name(clock).is_nanoseconds();
+    }
+}
+
+impl LineOptions {
+    /// The time that the line of `record` shows.
+    pub(super) fn time(&self, record: &Record<'_>) -> u64 {
+        if self.converted { record.time } else { record.ticks }
     }
 }
 

@@ -118,7 +118,7 @@ impl TraceText {
         let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
         let event = self.events.get(id.index()).and_then(Option::as_ref);
         let (options, long) = (&self.options, self.long);
-        let time = record.ticks;
+        let time = options.time(record);
         let (at, with) = (At { cpu: record.cpu, time, common }, With { names, options });
         self.lines += 1;
         let line_start = out.len();
@@ -197,7 +197,7 @@ fn write_event<E: ByteOrder>(
     long: LongSize,
     line_start: usize,
 ) {
-    let time = record.ticks;
+    let time = with.options.time(record);
     match event {
         Some(Event::Builtin(builtin)) => {
             let context = Context { names: with.names, options: with.options, long, time, line_start };
