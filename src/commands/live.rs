@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::source::Source;
 use super::written::{self, What};
@@ -14,7 +14,6 @@ use crate::cli::{LiveArgs, TraceArgs};
 use crate::control::switches::Switches;
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
-use crate::page::Page;
 use crate::render::Settings;
 use crate::terminal::{self, Verbosity};
 use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
@@ -79,7 +78,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
     }
     player.confine(args.record.as_deref())?;
-    page.as_mut().map_or(Ok(()), Page::serve).context("cannot serve the page")?;
+    page.as_mut().map_or(Ok(()), page::serve)?;
     let options = LiveOptions {
         setup,
         keeper: player.keeper,

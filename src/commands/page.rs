@@ -41,8 +41,18 @@ const STATE_NS: u64 = 100_000_000;
 /// Opens the page at `at`, as [`bind`], and serves it.
 pub fn open(at: &str) -> Result<Page> {
     let mut page = bind(at)?;
-    page.serve().context("cannot serve the page")?;
+    serve(&mut page)?;
     Ok(page)
+}
+
+/// Serves it, and with the feature `mdns` announces that.
+pub fn serve(page: &mut Page) -> Result<()> {
+    page.serve().context("cannot serve the page")?;
+    #[cfg(feature = "mdns")]
+    if let Err(error) = page.announce() {
+        terminal::warn(format_args!("the page is not announced by multicast DNS: {error}"));
+    }
+    Ok(())
 }
 
 /// Takes the page's address, `HOST:PORT` or empty, and warns where others can reach it.

@@ -11,6 +11,7 @@
 //! | `client` | one WebSocket: token, commands, what it is sent, what it loses |
 //! | `owner` | whose the other end of a local connection is |
 //! | `files` | the page itself |
+//! | `mdns` | the announcement for OSCQuery clients; with the feature `mdns` |
 //! | `demo` | the capture that is a part of the program |
 //!
 //! # Who is let in
@@ -22,6 +23,8 @@ mod client;
 pub mod demo;
 mod files;
 mod http;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod owner;
 mod serve;
 
@@ -54,6 +57,8 @@ pub struct Page {
     server: Option<Server>,
     thread: Option<JoinHandle<u64>>,
     commands: Receiver<Command>,
+    #[cfg(feature = "mdns")]
+    announced: Option<mdns::Announced>,
 }
 
 impl Page {
@@ -84,7 +89,18 @@ impl Page {
             _ => address.to_string(),
         };
         let url = format!("http://{shown}/#{token}");
-        Ok(Page { frames, url, address, ended, waker, server: Some(server), thread: None, commands })
+        Ok(Page {
+            frames,
+            url,
+            address,
+            ended,
+            waker,
+            server: Some(server),
+            thread: None,
+            commands,
+            #[cfg(feature = "mdns")]
+            announced: None,
+        })
     }
 
     /// Serves from here on, in a thread that has the rights of this one: it is to be called when these are given up.
@@ -95,6 +111,17 @@ impl Page {
         if let Some(server) = self.server.take() {
             self.thread = Some(std::thread::Builder::new().name("page".to_owned()).spawn(move || server.run())?);
         }
+        Ok(())
+    }
+
+    /// Announces the server by multicast DNS, so that OSCQuery clients find it, until it ends.
+    ///
+    /// # Errors
+    /// If the network does not take it.
+    #[cfg(feature = "mdns")]
+    pub fn announce(&mut self) -> io::Result<()> {
+        let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.announced = Some(mdns::Announced::new(&host, self.address).map_err(io::Error::other)?);
         Ok(())
     }
 

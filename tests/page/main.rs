@@ -10,6 +10,8 @@ mod devtools;
 mod flood;
 mod layout;
 mod live;
+#[cfg(feature = "mdns")]
+mod mdns;
 mod pictures;
 mod server;
 mod strangers;
