@@ -156,7 +156,7 @@ fn clock_now() -> ClockFile {
 fn other_sub_buffer_sizes_and_clocks_are_captured_as_they_are() {
     let Some(tracefs) = live() else { return };
     if !tracefs.root().join("buffer_subbuf_size_kb").exists() {
-        eprintln!("SKIPPED: this kernel cannot change the sub-buffer size");
+        crate::common::skipped::say(format_args!("this kernel cannot change the sub-buffer size"));
         return;
     }
     for clock in ["mono", "boot", "tai", "mono_raw", "local", "global"] {

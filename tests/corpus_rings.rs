@@ -68,7 +68,10 @@ fn every_capture_holds_the_events_that_were_counted_when_it_was_taken_at_the_ker
             if raw_kib(&path) == kib {
                 assert_eq!(times.len() as u64, events, "{}", path.display());
             } else {
-                eprintln!("SKIPPED: {}: the corpus holds only a part of the ring that was counted", path.display());
+                crate::common::skipped::say(format_args!(
+                    "{}: the corpus holds only a part of the ring that was counted",
+                    path.display()
+                ));
             }
             assert!(times.is_sorted(), "{}", path.display());
             // These texts hold lines that are no event, or one line for two events (a NUL in a marker joins them).

@@ -55,7 +55,7 @@ fn formats_of_the_running_kernel_print_back_to_the_same_bytes() {
     let events = Path::new("/sys/kernel/tracing/events");
     let long = if cfg!(target_pointer_width = "32") { LongSize::Four } else { LongSize::Eight };
     match round_trips(events, long) {
-        0 => eprintln!("SKIPPED: {} is not to be read", events.display()),
+        0 => crate::common::skipped::say(format_args!("{} is not to be read", events.display())),
         count => eprintln!("{count} formats"),
     }
 }

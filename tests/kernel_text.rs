@@ -53,7 +53,7 @@ fn every_line_of(machine: &str) {
     let machines = corpus::machines(corpus);
     let Some(machine) = machines.iter().find(|path| path.file_name().unwrap().to_str().unwrap().starts_with(machine))
     else {
-        eprintln!("SKIPPED: the corpus has no machine {machine}");
+        crate::common::skipped::say(format_args!("the corpus has no machine {machine}"));
         return;
     };
     every_line_of_captures(machine);

@@ -38,13 +38,13 @@ impl Lent {
             return None;
         }
         let Ok(user) = Caller::named(USER) else {
-            eprintln!("SKIPPED: no user {USER}");
+            crate::common::skipped::say(format_args!("no user {USER}"));
             return None;
         };
         let at = PathBuf::from(format!("/run/ftrace-live/{}", user.uid));
         let instance = tracefs.root().join(format!("instances/ftrace-live-user-{}", user.uid));
         if instance.exists() {
-            eprintln!("SKIPPED: an instance is lent to {USER} already");
+            crate::common::skipped::say(format_args!("an instance is lent to {USER} already"));
             return None;
         }
         let folder = tempfile::tempdir().unwrap();
@@ -56,7 +56,7 @@ impl Lent {
         let lent = Lent { user, at, instance, folder, _one: one };
         let output = lent.root(&["setup", "--user", USER]);
         if String::from_utf8_lossy(&output.stderr).contains("cannot mount") {
-            eprintln!("SKIPPED: {}", String::from_utf8_lossy(&output.stderr));
+            crate::common::skipped::say(format_args!("{}", String::from_utf8_lossy(&output.stderr)));
             return None;
         }
         assert!(output.status.success(), "{output:?}");
@@ -309,6 +309,6 @@ fn the_unit_is_one_that_systemd_takes() {
         .unwrap();
     let said = verify("ftrace-live-x.service").unwrap().stderr;
     if !String::from_utf8_lossy(&said).contains("ftrace-live-x.service") {
-        eprintln!("SKIPPED: systemd-analyze finds nothing wrong with a wrong unit here");
+        crate::common::skipped::say(format_args!("systemd-analyze finds nothing wrong with a wrong unit here"));
     }
 }

@@ -118,7 +118,7 @@ fn a_recording_in_ticks_says_how_long_they_are() {
         for clock in ["x86-tsc", "uptime", "local"] {
             match available.contains(clock) {
                 true => drop(scope.spawn(move || recorded(clock))),
-                false => eprintln!("SKIPPED: this kernel has no clock {clock}"),
+                false => crate::common::skipped::say(format_args!("this kernel has no clock {clock}")),
             }
         }
     });

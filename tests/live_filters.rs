@@ -138,7 +138,7 @@ impl Both {
         let probe = match Probe::new(&tracing) {
             Ok(probe) => probe,
             Err(why) => {
-                eprintln!("SKIPPED: no uprobe: {why}");
+                crate::common::skipped::say(format_args!("no uprobe: {why}"));
                 return None;
             }
         };
@@ -147,7 +147,10 @@ impl Both {
             let mut set: libc::cpu_set_t = std::mem::zeroed();
             libc::CPU_SET(0, &mut set);
             if libc::sched_setaffinity(0, size_of_val(&set), &set) != 0 {
-                eprintln!("SKIPPED: this test cannot stay on CPU 0: {}", std::io::Error::last_os_error());
+                crate::common::skipped::say(format_args!(
+                    "this test cannot stay on CPU 0: {}",
+                    std::io::Error::last_os_error()
+                ));
                 return None;
             }
         }

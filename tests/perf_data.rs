@@ -144,7 +144,7 @@ fn what_perf_records_now_equals_what_it_scripts() {
         .status()
         .unwrap();
     if !recorded.success() {
-        eprintln!("SKIPPED: perf may not record tracepoints here");
+        crate::common::skipped::say(format_args!("perf may not record tracepoints here"));
         return;
     }
     let printed = Command::new("perf")

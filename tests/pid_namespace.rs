@@ -16,7 +16,7 @@ fn may_unshare() -> bool {
     let unshared = Command::new("unshare").args(["-p", "-f", "--mount-proc", "true"]).stderr(Stdio::null()).status();
     let may = unshared.is_ok_and(|status| status.success());
     if !may {
-        eprintln!("SKIPPED: unshare(1) cannot make a pid namespace here");
+        crate::common::skipped::say(format_args!("unshare(1) cannot make a pid namespace here"));
     }
     may && may_trace()
 }
@@ -95,7 +95,7 @@ fn no_event_has_the_name_of_a_task_of_another_namespace() {
     outside.wait().unwrap();
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     if out.starts_with("cannot") {
-        eprintln!("SKIPPED: a task of the namespace cannot have the number of one outside");
+        crate::common::skipped::say(format_args!("a task of the namespace cannot have the number of one outside"));
         return;
     }
     let forks: Vec<_> = out.lines().filter(|line| line.contains("/ftrace/sched/sched_process_fork ")).collect();

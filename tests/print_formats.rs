@@ -103,7 +103,7 @@ fn the_running_kernels_print_formats_are_computed_but_for_what_only_it_knows() {
     let events = Path::new("/sys/kernel/tracing/events");
     let btf = fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok());
     let (Some(btf), true) = (btf, events.is_dir()) else {
-        eprintln!("SKIPPED: needs tracefs mounted at /sys/kernel/tracing, root, and BTF");
+        crate::common::skipped::say(format_args!("needs tracefs mounted at /sys/kernel/tracing, root, and BTF"));
         return;
     };
     let (long, formats) = formats(events, LongSize::Eight);

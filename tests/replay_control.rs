@@ -1,6 +1,9 @@
 //! A replay that is controlled by OSC over UDP while it plays. The oracle is what is answered and what is heard, as rosc and
 //! python-osc decode it.
 
+#[path = "common/skipped.rs"]
+mod skipped;
+
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::Path;
@@ -220,7 +223,7 @@ fn state_until_ok(desk: &UdpSocket) {
 fn python_osc_controls_it() {
     let known = Command::new("python3").args(["-c", "import pythonosc"]).stderr(Stdio::null()).status();
     if !known.is_ok_and(|status| status.success()) {
-        eprintln!("SKIPPED: python-osc is not installed");
+        skipped::say(format_args!("python-osc is not installed"));
         return;
     }
     let receiver = socket();

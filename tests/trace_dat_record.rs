@@ -198,7 +198,7 @@ impl Tmpfs {
         match mounted {
             Ok(output) if output.status.success() => Some(Tmpfs(path.to_owned())),
             other => {
-                eprintln!("SKIPPED: no small file system can be mounted here: {other:?}");
+                crate::common::skipped::say(format_args!("no small file system can be mounted here: {other:?}"));
                 None
             }
         }

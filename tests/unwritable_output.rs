@@ -1,6 +1,9 @@
 //! Nothing that is said to people ends the work: standard error may be full, closed or without a reader. What is asked for on
 //! standard output and cannot be written there is a failure.
 
+#[path = "common/skipped.rs"]
+mod skipped;
+
 use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -14,7 +17,7 @@ fn full() -> Option<Stdio> {
     match File::options().write(true).open("/dev/full") {
         Ok(file) => Some(file.into()),
         Err(error) => {
-            eprintln!("SKIPPED: /dev/full: {error}");
+            skipped::say(format_args!("/dev/full: {error}"));
             None
         }
     }

@@ -12,7 +12,7 @@ pub fn folder() -> Option<&'static Path> {
     match FOLDER.get_or_init(find) {
         Ok(folder) => Some(folder),
         Err(why) => {
-            eprintln!("SKIPPED: {why}");
+            crate::common::skipped::say(format_args!("{why}"));
             None
         }
     }

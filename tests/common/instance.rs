@@ -26,7 +26,7 @@ impl Instance {
         match Instance::new(&tracing, purpose) {
             Ok(instance) => Some((tracing, instance)),
             Err(why) => {
-                eprintln!("SKIPPED: {why}");
+                crate::common::skipped::say(format_args!("{why}"));
                 None
             }
         }

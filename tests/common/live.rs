@@ -16,8 +16,8 @@ pub fn tracefs() -> Option<Tracefs> {
         Ok(tracefs) if tracefs.root().join("instances").is_dir() && rustix::process::geteuid().is_root() => {
             return Some(tracefs);
         }
-        Ok(_) => eprintln!("SKIPPED: making trace instances needs root"),
-        Err(error) => eprintln!("SKIPPED: {error}"),
+        Ok(_) => crate::common::skipped::say(format_args!("making trace instances needs root")),
+        Err(error) => crate::common::skipped::say(format_args!("{error}")),
     }
     None
 }

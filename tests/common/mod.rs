@@ -9,3 +9,4 @@ pub mod made;
 pub mod program;
 pub mod record;
 pub mod report;
+pub mod skipped;

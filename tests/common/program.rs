@@ -19,7 +19,7 @@ pub fn installed(program: &str) -> bool {
     let found = std::env::var_os("PATH")
         .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).is_file()));
     if !found {
-        eprintln!("SKIPPED: {program} is not installed");
+        crate::common::skipped::say(format_args!("{program} is not installed"));
     }
     found
 }

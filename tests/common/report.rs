@@ -37,7 +37,7 @@ pub fn report(file: &Path) -> Option<Vec<Line>> {
     {
         Ok(child) => child,
         Err(error) => {
-            eprintln!("SKIPPED: trace-cmd cannot be run: {error}");
+            crate::common::skipped::say(format_args!("trace-cmd cannot be run: {error}"));
             return None;
         }
     };

@@ -75,7 +75,7 @@ fn with_a_file_capability_it_traces_for_anybody_and_writes_only_where_they_may()
     assert!(Command::new("cp").arg(PROGRAM).arg(&program).status().unwrap().success());
     let set = Command::new("setcap").arg("cap_dac_override+ep").arg(&program).output().unwrap();
     if !set.status.success() {
-        eprintln!("SKIPPED: {}", String::from_utf8_lossy(&set.stderr));
+        crate::common::skipped::say(format_args!("{}", String::from_utf8_lossy(&set.stderr)));
         return;
     }
     let (roots, theirs) = (dir.path().join("roots"), dir.path().join("theirs"));

@@ -27,11 +27,14 @@ fn lister(dir: &Path) -> Option<PathBuf> {
     match compile(&["-E"]) {
         Ok(output) if output.status.success() => {}
         Ok(output) => {
-            eprintln!("SKIPPED: libkshark is not installed: {}", String::from_utf8_lossy(&output.stderr));
+            crate::common::skipped::say(format_args!(
+                "libkshark is not installed: {}",
+                String::from_utf8_lossy(&output.stderr)
+            ));
             return None;
         }
         Err(error) => {
-            eprintln!("SKIPPED: cc: {error}");
+            crate::common::skipped::say(format_args!("cc: {error}"));
             return None;
         }
     }

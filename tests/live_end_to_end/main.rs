@@ -40,7 +40,7 @@ impl Live {
     fn has(&self, event: &str) -> bool {
         let there = self.tracefs.root().join("events").join(event.replace(':', "/")).is_dir();
         if !there {
-            eprintln!("SKIPPED: this kernel has no event {event}");
+            crate::common::skipped::say(format_args!("this kernel has no event {event}"));
         }
         there
     }

@@ -331,7 +331,7 @@ impl SmallDisk {
         match Command::new("mount").args(["-t", "tmpfs", "-o", "size=48m", "none"]).arg(path).output() {
             Ok(output) if output.status.success() => Some(SmallDisk(path.to_owned())),
             other => {
-                eprintln!("SKIPPED: no small file system can be mounted here: {other:?}");
+                crate::common::skipped::say(format_args!("no small file system can be mounted here: {other:?}"));
                 None
             }
         }

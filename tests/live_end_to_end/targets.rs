@@ -64,7 +64,7 @@ fn a_receiver_on_ipv6_and_one_that_listens_to_a_broadcast_address_are_reached() 
             traced(&[&receiver.target()]);
             assert_eq!(told(&receiver.messages()).len(), 4);
         }
-        Err(error) => eprintln!("SKIPPED: no IPv6 here: {error}"),
+        Err(error) => crate::common::skipped::say(format_args!("no IPv6 here: {error}")),
     }
     let receiver = Receiver::bind("0.0.0.0:0").unwrap();
     traced(&[&format!("127.255.255.255:{}", receiver.port())]);

@@ -53,7 +53,7 @@ impl Browser {
     /// Starts one; where there is none this is said, and the test is over.
     pub fn start() -> Option<Browser> {
         let Some(program) = program() else {
-            eprintln!("SKIPPED: no Chromium (apt install chromium, or .ci/install-browser)");
+            crate::common::skipped::say(format_args!("no Chromium (apt install chromium, or .ci/install-browser)"));
             return None;
         };
         let profile = tempfile::tempdir().unwrap();

@@ -63,7 +63,7 @@ pub fn csound_variables(tags: &str) -> (Vec<String>, String) {
 pub fn python_installed() -> bool {
     let found = Command::new("python3").args(["-c", "import pythonosc"]).output().is_ok_and(|o| o.status.success());
     if !found {
-        eprintln!("SKIPPED: python-osc is not installed");
+        crate::common::skipped::say(format_args!("python-osc is not installed"));
     }
     found
 }

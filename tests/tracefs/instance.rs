@@ -81,7 +81,7 @@ fn the_header_page_follows_the_instances_sub_buffer_size() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     if !instance.path().join("buffer_subbuf_size_kb").exists() {
-        eprintln!("SKIPPED: this kernel cannot change the sub-buffer size");
+        crate::common::skipped::say(format_args!("this kernel cannot change the sub-buffer size"));
         return;
     }
     assert_eq!(instance.header_page().unwrap(), tracefs.read("events/header_page").unwrap());

@@ -34,7 +34,7 @@ fn find_after(before: &str, prepare: impl FnOnce(&mut Command)) -> Option<String
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = text.lines().find(|line| line.starts_with("found: ") || line.starts_with("failed: "));
     if said.is_none() {
-        eprintln!("SKIPPED: unshare --mount does not work here");
+        crate::common::skipped::say(format_args!("unshare --mount does not work here"));
     }
     said.map(str::to_string)
 }
@@ -96,7 +96,7 @@ fn without_root_the_message_says_sudo_whether_it_is_mounted_or_not() {
     let said = match nobody(&program) {
         Ok(said) => said,
         Err(error) => {
-            eprintln!("SKIPPED: cannot run as nobody: {error}");
+            crate::common::skipped::say(format_args!("cannot run as nobody: {error}"));
             return;
         }
     };
