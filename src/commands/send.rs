@@ -206,6 +206,10 @@ pub fn open(
         let mapped = Mapped::new(map, mtu, tag, options.and_then(|options| options.max_rate), transports);
         outputs.mapped = Some(if args.print { mapped.to_lines(line_form(args), terminal::stdout()) } else { mapped });
     } else if !args.raw && (args.print || !receivers.is_empty()) {
+        for option in &settings.other_forms {
+            let lines = "its kernel's own lines were of another form; these are the ordinary ones";
+            terminal::warn(format_args!("the trace option {option} was on when this was captured: {lines}"));
+        }
         let mut text = Text::new(settings, live);
         if !receivers.is_empty() {
             let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();

@@ -23,9 +23,15 @@ pub struct Settings {
     pub graph: Option<GraphOptions>,
     /// The text of `dynamic_events`: how probes were defined.
     pub dynamic_events: String,
+    /// Trace options that are on and make other lines of all events than there are here: `raw`, `hex`, `bin`, `latency-format`.
+    pub other_forms: Vec<&'static str>,
     /// Some ring was overwritten before its first record (`per_cpu/cpuN/stats`).
     pub overrun: bool,
 }
+
+/// Trace options under which the kernel prints numbers, bytes or another front in place of its ordinary lines
+/// (`print_trace_line`, kernel/trace/trace.c).
+const OTHER_FORMS: [&str; 4] = ["raw", "hex", "bin", "latency-format"];
 
 /// Definitions of some thousand probes; what is longer is none of these files.
 const MAX_FILE: u64 = 4 << 20;
@@ -41,6 +47,8 @@ impl Settings {
         let options = read("trace_options");
         let mut settings = Settings { dynamic_events: read("dynamic_events"), ..Settings::default() };
         settings.line.set_trace_options(&options);
+        settings.other_forms =
+            OTHER_FORMS.into_iter().filter(|form| options.lines().any(|on| on.trim() == *form)).collect();
         settings.line.set_clock(clock);
         // Captures of one boot may share what is the same for all of them, in the folder they are in.
         settings.release = release(&read("uname")).or_else(|| release(&read("../uname")));

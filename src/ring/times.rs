@@ -37,9 +37,9 @@ impl Scale {
     ///
     /// ```
     /// use ftrace_live::ring::Scale;
-    /// // A 2.5 GHz counter: 0.4 ns.
-    /// let scale = Scale::of_tick(2, 5).unwrap();
-    /// assert_eq!(scale.ns(2_500_000_000), 1_000_000_000);
+    /// // A counter of 2 GHz: 0.5 ns.
+    /// let scale = Scale::of_tick(1, 2).unwrap();
+    /// assert_eq!(scale.ns(2_000_000_000), 1_000_000_000);
     /// assert_eq!(Scale::of_tick(10_000_000, 1).unwrap().ns(3), 30_000_000);
     /// ```
     pub fn of_tick(numerator: u64, denominator: u64) -> Option<Scale> {
