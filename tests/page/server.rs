@@ -250,7 +250,9 @@ fn a_slow_client_loses_datagrams_which_are_counted_and_others_lose_none() {
     assert_eq!(heard, count, "one who reads gets them all");
     // The slow one has some, and is told how many it has not.
     let (mut had, mut told) = (0, 0);
+    let end = Instant::now() + PATIENCE;
     while had + told < count {
+        assert!(Instant::now() < end, "{had} had, {told} told");
         let message = next(&mut slow).unwrap();
         match (message.addr.as_str(), &message.args[..]) {
             (ADDRESS, _) => had += 1,
