@@ -20,9 +20,9 @@ fn a_replay_is_paused_sought_slowed_and_looped() {
     // By keyboard, as a slider is moved: to its end, and ten steps back.
     tab.get("document.getElementById('seek').focus()");
     tab.get("(() => { const seek = document.getElementById('seek'); seek.value = 700; seek.dispatchEvent(new Event('input')); seek.dispatchEvent(new Event('change')); })()");
-    tab.until("it is there", "Math.abs(ftraceLive.replay.at / ftraceLive.replay.length - 0.7) < 0.01");
+    tab.until("it is there", "Math.abs(ftraceLive.replay.said / ftraceLive.replay.length - 0.7) < 0.01");
     assert_eq!(tab.get("ftraceLive.replay.paused"), true, "still paused");
-    let at = tab.number("ftraceLive.replay.at");
+    let at = tab.number("ftraceLive.replay.said");
 
     tab.get("document.getElementById('seek').blur()");
     tab.key(" ");

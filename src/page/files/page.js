@@ -90,7 +90,7 @@ const about = {
     const told = performance.now();
     const pausedAt = before?.paused ? before.pausedAt : told;
     if (!paused) goOn();
-    replay = { at, length, speed, paused: !!paused, repeat: !!repeat, told, pausedAt };
+    replay = { at, said: at, length, speed, paused: !!paused, repeat: !!repeat, told, pausedAt };
     transport();
   },
   hit([name, form, timbre, note, level, length, pan, brightness], ms) {
@@ -380,6 +380,7 @@ $("seek").onchange = ({ target }) => {
   seeking = false;
   command("seek", (replay.length * target.value) / 1000);
   sound.clear();
+  // Until the replay says so itself.
   replay.at = (replay.length * target.value) / 1000;
   replay.told = performance.now();
 };
