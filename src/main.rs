@@ -20,6 +20,13 @@ fn main() -> ExitCode {
         terminal::error(sentence);
         return ExitCode::from(2);
     }
+    let words = match commands::score::apply(words) {
+        Ok(words) => words,
+        Err(error) => {
+            terminal::error(format!("{error:#}"));
+            return ExitCode::from(2);
+        }
+    };
     match Cli::try_parse_from(words) {
         Ok(cli) => commands::run(cli),
         Err(error)

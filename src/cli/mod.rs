@@ -2,6 +2,7 @@
 
 pub mod about;
 mod render;
+pub mod score;
 mod select;
 mod send;
 mod setup;
@@ -61,6 +62,18 @@ pub struct Cli {
     /// Another tracefs root than the kernel's, or a capture: a folder or a trace.dat, whose events are then the ones there are
     #[arg(long, value_name = "PATH", global = true)]
     pub tracefs: Option<PathBuf>,
+
+    /// Take options from FILE, a score: TOML with the long options' names; the command line wins over it (docs/SCORES.md)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub score: Option<PathBuf>,
+
+    /// Write what the command line and the score say into FILE, a new score
+    #[arg(long, value_name = "FILE", global = true)]
+    pub save_score: Option<PathBuf>,
+
+    /// Take no defaults from ~/.config/ftrace-live/config.toml, which is a score too
+    #[arg(long, global = true)]
+    pub no_config: bool,
 
     /// Say nothing but warnings and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]

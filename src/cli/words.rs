@@ -27,8 +27,10 @@ pub fn arrange(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
 fn first_word(words: &[OsString]) -> usize {
     let global = words.iter().skip(1).scan(false, |value, word| {
         let word = word.to_string_lossy();
-        let flag = matches!(&*word, "-q" | "--quiet" | "-v" | "--verbose") || word.starts_with("--tracefs=");
-        let taken = std::mem::replace(value, word == "--tracefs") || flag || *value;
+        let flag = matches!(&*word, "-q" | "--quiet" | "-v" | "--verbose" | "--no-config")
+            || ["--tracefs=", "--score=", "--save-score="].iter().any(|option| word.starts_with(option));
+        let taken =
+            std::mem::replace(value, matches!(&*word, "--tracefs" | "--score" | "--save-score")) || flag || *value;
         taken.then_some(())
     });
     1 + global.count()

@@ -18,13 +18,14 @@ use crate::terminal;
 /// Converts.
 pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let output = &args.output;
+    if output.extension().is_some_and(|ending| ending == "json") && !output.is_dir() {
+        written::check("-o", output, What::File)?;
+        return to_json(args);
+    }
     written::check("-o", output, What::Capture)?;
     if is_dat_name(output) && output.symlink_metadata().is_ok() && !is_same(&args.capture, output) {
         let how = "name another one, nothing is written over";
         return Err(Usage(format!("{} is there already: {how}", output.display())).into());
-    }
-    if output.extension().is_some_and(|ending| ending == "json") {
-        return to_json(args);
     }
     let total = total(captures::open(&args.capture, args.salvage, None)?);
     let mut bar = Bar::over_bytes();

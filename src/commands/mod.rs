@@ -14,6 +14,7 @@ mod player;
 mod progress;
 mod render;
 mod replay;
+pub mod score;
 mod send;
 mod setup;
 mod source;

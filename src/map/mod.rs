@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 pub use expression::{Expression, HitValue, Source, Step};
 pub use parse::{Argument, Constant, MessageRule, Trigger};
+pub(crate) use place::Text;
 pub(crate) use place::nearest;
 pub use place::{Mistake, Place};
 pub use plan::{HitPlan, Mapping, RecordPlan};

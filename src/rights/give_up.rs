@@ -47,6 +47,39 @@ pub fn give_up_capabilities() -> Result<(), GiveUpError> {
     if only_capabilities { give_up(&Caller::ourselves()) } else { Ok(()) }
 }
 
+/// Does `what` with no more rights than the caller has: where this process is root behind sudo, as who called it; without any
+/// capability in every case. In a thread of its own, whose rights are nobody else's; the files are for whoever wrote the
+/// command line, who may not be allowed what we are.
+pub fn as_caller<T: Send>(what: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+    use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
+    if !is_privileged() {
+        return what();
+    }
+    let root = rustix::process::geteuid().is_root();
+    let caller = if root { Caller::behind_sudo() } else { None };
+    if root && caller.is_none() {
+        // Root itself calls.
+        return what();
+    }
+    let lower = || {
+        if let Some(caller) = &caller {
+            let (uid, gid) = (rustix::process::Uid::from_raw(caller.uid), rustix::process::Gid::from_raw(caller.gid));
+            set_thread_groups(&[gid])?;
+            set_thread_res_gid(gid, gid, gid)?;
+            set_thread_res_uid(uid, uid, uid)?;
+        }
+        let mut sets = capabilities(None)?;
+        (sets.effective, sets.permitted, sets.inheritable) =
+            (CapabilitySet::empty(), CapabilitySet::empty(), CapabilitySet::empty());
+        set_capabilities(None, sets)?;
+        io::Result::Ok(())
+    };
+    std::thread::scope(|scope| {
+        let done = scope.spawn(|| lower().and_then(|()| what())).join();
+        done.unwrap_or_else(|_| Err(io::Error::other("the thread that does it panicked")))
+    })
+}
+
 /// Becomes `caller` (where it is root now), without any other group, without a capability, and without a way back.
 ///
 /// To be called while this process has no thread that reads what others wrote: capabilities are each thread's

@@ -10,4 +10,4 @@ mod give_up;
 mod landlock;
 
 pub use caller::{Caller, CallerError};
-pub use give_up::{GiveUpError, confine, give_up, give_up_capabilities, is_privileged};
+pub use give_up::{GiveUpError, as_caller, confine, give_up, give_up_capabilities, is_privileged};

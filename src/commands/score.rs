@@ -1,0 +1,59 @@
+//! `--score`, `--save-score` and the file of defaults: read and written with the caller's rights, whoever we are.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::Usage;
+use crate::cli::score::{self, Asked};
+use crate::rights;
+
+/// The words of the command line, with what the score and the file of defaults say and they do not.
+///
+/// # Errors
+/// A file that cannot be read, or a mistake in one.
+pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
+    let Asked { score, save, no_config } = score::asked(&words);
+    let mut words = words;
+    if let Some(file) = &score {
+        let toml = rights::as_caller(|| fs::read_to_string(file));
+        let shown = Path::new(file).display();
+        let toml = toml.map_err(|error| Usage(format!("--score {shown}: {error}")))?;
+        words = score::with_score(&words, &shown.to_string(), &toml)?;
+    }
+    // No word at all asks for help.
+    if !no_config
+        && words.len() > 1
+        && let Some(file) = defaults()
+    {
+        match rights::as_caller(|| fs::read_to_string(&file)) {
+            Ok(toml) => words = score::with_score(&words, &file.display().to_string(), &toml)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Usage(format!("{}: {error} (--no-config does without)", file.display())).into()),
+        }
+    }
+    if let Some(file) = &save {
+        let shown = Path::new(file).display();
+        let score = score::of_words(&words).unwrap_or_default();
+        let write = || File::create_new(file).and_then(|mut file| file.write_all(score.as_bytes()));
+        rights::as_caller(write)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => {
+                    Usage(format!("{shown} is there already: name another one, nothing is written over")).into()
+                }
+                _ => anyhow::Error::from(error),
+            })
+            .with_context(|| format!("--save-score {shown}"))?;
+    }
+    Ok(words)
+}
+
+/// `~/.config/ftrace-live/config.toml`.
+fn defaults() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
+    let config = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")))?;
+    Some(config.join("ftrace-live/config.toml"))
+}
