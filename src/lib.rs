@@ -41,6 +41,7 @@
 //! | [`sound`] | event → hit; hits → samples | OSC, browsers, sockets |
 //! | [`page`] | the page in a browser: HTTP, WebSocket, OSCQuery, the embedded files | events of one kernel, how sound is chosen |
 //! | [`control`] | OSC in → checked commands | how they are carried out |
+//! | [`meaning`] | groups, events and fields in a few words | anything |
 //! | [`listen`] | what arrives, printed | the kernel |
 //! | [`terminal`] | text made safe for a terminal; what the program says of itself | whose text it is |
 //!
@@ -87,6 +88,7 @@ pub mod keeper;
 pub mod listen;
 pub mod live;
 pub mod map;
+pub mod meaning;
 pub mod names;
 pub mod osc;
 pub mod output;

@@ -120,3 +120,61 @@ fn a_target_that_names_its_receiver_is_sent_typed_messages() {
     let all = run(&["replay", FIXTURE, "--speed", "max", "--to", &target, "--max-rate", "0"]);
     assert!(!said(&all).contains("thinned"), "{all:?}");
 }
+
+/// What a command line writes on a terminal of 80 × 24, in lines.
+fn on_terminal(line: &str) -> Option<Vec<String>> {
+    if !installed("script") {
+        return None;
+    }
+    let line = format!("stty cols 80 rows 24; exec {PROGRAM} {line}");
+    let mut script = Command::new("script");
+    script.args(["-qec", &line, "/dev/null"]).env("NO_COLOR", "1").stdin(Stdio::null());
+    let output = script.output().unwrap().stdout;
+    Some(String::from_utf8_lossy(&output).lines().map(|line| line.trim_end_matches('\r').to_owned()).collect())
+}
+
+#[test]
+fn on_a_terminal_messages_are_few_and_for_people_and_in_a_pipe_all_of_them() {
+    let fixture = FIXTURE.replace("sched", "irq-exceptions");
+    let all = run(&["replay", &fixture, "--raw", "--print", "--speed", "max"]);
+    let all = String::from_utf8(all.stdout).unwrap().lines().count();
+    let Some(lines) = on_terminal(&format!("replay {fixture} --raw --print --speed max -q")) else { return };
+    assert!(all > 500 && (5..100).contains(&lines.len()), "{} of {all}: {lines:#?}", lines.len());
+    assert!(lines[0].starts_with("from 20") && lines[0].ends_with("on, in seconds:"), "{}", lines[0]);
+    assert!(lines[1].starts_with("   0.000000 "), "{}", lines[1]);
+    for line in &lines {
+        assert!(line.chars().count() < 80, "{line}");
+    }
+    let has = |event: &str, words: &[&str]| {
+        let line = lines.iter().find(|line| line.contains(event)).unwrap_or_else(|| panic!("no {event}: {lines:#?}"));
+        assert!(words.iter().all(|word| line.contains(word)), "{line}");
+    };
+    has("exceptions/page_fault_user", &[" address=0x"]);
+    // `__print_symbolic(REC->vec, { 0, "HI" }, { 1, "TIMER" }, …)`.
+    has("irq/softirq_", &[" vec=", " ("]);
+    let everything = on_terminal(&format!("replay {fixture} --raw --print --speed max -q --max-rate 0")).unwrap();
+    assert_eq!(everything.len(), all + 1);
+}
+
+#[test]
+fn lists_are_sorted_and_say_what_things_mean() {
+    let out = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).unwrap();
+    let names = out(&["list", FIXTURE]);
+    let mut sorted: Vec<_> = names.lines().collect();
+    sorted.sort_unstable();
+    assert_eq!(names.lines().collect::<Vec<_>>(), sorted);
+    assert!(names.lines().all(|line| !line.contains(' ')), "{names}");
+    assert!(out(&["list", FIXTURE, "--json"]).contains("a CPU goes from one task to another"));
+    assert!(out(&["describe", FIXTURE, "sched_switch"]).contains("the task that runs from here on"));
+    assert!(out(&["list", "--start", "--tracefs", FIXTURE]).contains("sched:sched_switch\n    a CPU goes"));
+    let Some(groups) = on_terminal(&format!("list --tracefs {FIXTURE}")) else { return };
+    assert!(groups.iter().any(|line| line.starts_with("sched ") && line.contains("the scheduler")), "{groups:#?}");
+    let events = on_terminal(&format!("list --tracefs {FIXTURE} sched")).unwrap();
+    assert!(
+        events.iter().any(|line| line.contains("sched:sched_switch") && line.contains("a CPU goes")),
+        "{events:#?}"
+    );
+    for line in groups.iter().chain(&events) {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
+}

@@ -87,7 +87,7 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the events there are
+    /// List the events there are, with what the best-known ones mean
     List(ListArgs),
     /// Say what an event's message looks like: address, type tags, arguments, what is left out
     Describe(DescribeArgs),
@@ -190,6 +190,10 @@ pub struct ListArgs {
     /// The same
     #[arg(short = 'e', long = "events", value_name = "EVENT", num_args = 1..)]
     pub named: Vec<String>,
+
+    /// List ten events to try first, with what they sound like
+    #[arg(long, conflicts_with_all = ["patterns", "named", "tracers"])]
+    pub start: bool,
 
     /// List the tracers that -t takes, instead of events
     #[arg(long)]

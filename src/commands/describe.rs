@@ -11,6 +11,7 @@ use super::{list, send, source::Source};
 use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
 use crate::format::{Abi, Endian};
 use crate::map::{Map, Mapping};
+use crate::meaning;
 use crate::names::Names;
 use crate::osc::{MessagePlan, Schema, oscquery};
 use crate::terminal::{self, Escaped};
@@ -89,10 +90,14 @@ fn mapped(source: &Source, patterns: &[String], map: &Map) -> Result<Vec<Schema>
 
 fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
     writeln!(out, "{} ,{}", Escaped(&schema.address), Escaped(&schema.tags))?;
+    if let Some(meaning) = meaning::of_event(&format!("{}:{}", schema.system, schema.event)) {
+        writeln!(out, "  {meaning}")?;
+    }
     let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
     for argument in &schema.arguments {
         let (name, kernel_type) = (Escaped(&argument.name), Escaped(argument.meaning()));
-        writeln!(out, "  {} {name:width$}  {kernel_type}", argument.tag)?;
+        let meaning = meaning::of_field(&argument.name).map(|meaning| format!(": {meaning}")).unwrap_or_default();
+        writeln!(out, "  {} {name:width$}  {kernel_type}{meaning}", argument.tag)?;
     }
     for omitted in &schema.omitted {
         let (name, kernel_type) = (Escaped(&omitted.name), Escaped(&omitted.kernel_type));

@@ -1,6 +1,7 @@
 //! `list`: the events there are.
 
-use std::io::Write;
+use std::collections::BTreeMap;
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use serde_json::json;
 
 use super::{Usage, source::Source};
 use crate::cli::ListArgs;
+use crate::meaning;
 use crate::terminal::{self, Escaped};
 use crate::tracefs::{Among, EventName, Selection, Tracefs};
 
@@ -30,15 +32,80 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    for event in select_among(source.events()?, patterns, source.among())? {
+    let mut events = source.events()?;
+    events.sort();
+    if args.start {
+        return start(&mut out, &events, args.json);
+    }
+    // All of them in a pipe; people want to know what there is first.
+    let people = io::stdout().is_terminal() && !args.json;
+    let events = select_among(events, patterns, source.among())?;
+    match people {
+        true if patterns.is_empty() => list_groups(&mut out, &events)?,
+        true => list_events(&mut out, &events)?,
+        false => {}
+    }
+    for event in events.iter().filter(|_| !people) {
         if args.json {
-            let row = json!({ "system": event.system, "name": event.name });
+            let meaning = meaning::of_event(&event.to_string());
+            let row = json!({ "system": event.system, "name": event.name, "meaning": meaning });
             writeln!(out, "{}", terminal::escape_json(&row.to_string()))?;
             continue;
         }
         writeln!(out, "{}", Escaped(event.to_string()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The events to try first, as far as they are there.
+fn start(out: &mut impl Write, events: &[EventName], json: bool) -> Result<ExitCode> {
+    let there = meaning::first().filter(|(event, _)| events.iter().any(|known| known.to_string() == *event));
+    if json {
+        for (event, sound) in there {
+            writeln!(out, "{}", json!({ "event": event, "sounds_like": sound }))?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (event, sound) in there {
+        let when = meaning::of_event(event).unwrap_or_default();
+        writeln!(out, "{event}\n    {when}: {sound}")?;
+    }
+    writeln!(out, "\nHear one: sudo ftrace-live --page -e irq_handler_entry (docs/RECEIVERS.md has other ways)")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A line cut to the terminal's width.
+fn line(out: &mut impl Write, text: &str) -> io::Result<()> {
+    let width = terminal_size::terminal_size().map_or(80, |(width, _)| usize::from(width.0));
+    match text.chars().count() > width {
+        true => writeln!(out, "{}…", text.chars().take(width.saturating_sub(1)).collect::<String>().trim_end()),
+        false => writeln!(out, "{}", text.trim_end()),
+    }
+}
+
+fn list_groups(out: &mut impl Write, events: &[EventName]) -> io::Result<()> {
+    let mut counts = BTreeMap::new();
+    events.iter().for_each(|event| *counts.entry(event.system.as_str()).or_insert(0) += 1);
+    for (group, count) in &counts {
+        line(out, &format!("{:<20} {count:>4}  {}", Escaped(group), meaning::of_group(group).unwrap_or_default()))?;
+    }
+    writeln!(out, "\n{} events in {} groups. One group: ftrace-live list irq; ten to", events.len(), counts.len())?;
+    writeln!(out, "try first: ftrace-live list --start; all: ftrace-live list '*'")
+}
+
+fn list_events(out: &mut impl Write, events: &[EventName]) -> io::Result<()> {
+    let mut group = "";
+    for event in events {
+        if event.system != group {
+            group = &event.system;
+            if let Some(meaning) = meaning::of_group(group) {
+                line(out, &format!("{}: {meaning}", Escaped(group)))?;
+            }
+        }
+        let name = event.to_string();
+        line(out, &format!("  {:<36} {}", Escaped(&name), meaning::of_event(&name).unwrap_or_default()))?;
+    }
+    Ok(())
 }
 
 /// The tracefs that `--tracefs` names, or the kernel's.

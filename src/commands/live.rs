@@ -137,6 +137,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     }
     let malformed = traced.counts.malformed + traced.malformed_sub_buffers + traced.counts.unknown;
     let lost = traced.lost() + malformed + sent.unsent + too_long + traced.receiver_drops;
+    send::say_not_shown(&outputs);
     let written = send::all_written(&outputs);
     Ok(match traced.command {
         Some(status) if !status.success() => ExitCode::from(exit_code(status) as u8),

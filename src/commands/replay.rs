@@ -90,6 +90,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         terminal::say(format_args!("first malformed record: {event}: {error}"));
     }
     captures::say_errors(&played.errors, salvage);
+    send::say_not_shown([&outputs]);
     if outputs.thinned() > 0 && args.send.max_rate.is_none() {
         terminal::say("thinned to what the receiver takes (--for); --max-rate 0 sends everything");
     }

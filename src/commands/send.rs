@@ -1,6 +1,6 @@
 //! Sending options → outputs.
 
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
+use crate::output::calm::LINES_A_SECOND;
 use crate::output::{Hits, Lines, Mapped, Outputs, Text};
 use crate::page::Page;
 use crate::render::Settings;
@@ -235,7 +236,14 @@ pub fn open(
         if args.print {
             let mut options = message_options(&args.form, preset_of(&args.form)?)?;
             options.addresses = addresses.clone();
-            outputs.lines = Some(Lines::new(options, line_form(args), terminal::stdout()));
+            let lines = Lines::new(options, line_form(args), terminal::stdout());
+            let at_most = match args.max_rate {
+                Some(0) => None,
+                rate => Some(rate.unwrap_or(LINES_A_SECOND)),
+            };
+            // Programs read JSON, on whatever it comes.
+            let calm = io::stdout().is_terminal() && !args.json;
+            outputs.lines = Some(if calm { lines.calm(at_most) } else { lines });
         }
     }
     Ok(outputs)
@@ -265,6 +273,16 @@ pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
         Usage(format!("--map {name}: {error}, and no map of that name is built in: {}{near}", known.join(", ")))
     })?;
     Ok(Some(Arc::new(Map::parse(name, &toml)?)))
+}
+
+/// Says how many events a terminal had no line of.
+pub fn say_not_shown<'o>(outputs: impl IntoIterator<Item = &'o Outputs>) {
+    let not_shown: u64 = outputs.into_iter().map(Outputs::not_shown).sum();
+    if not_shown > 0 {
+        terminal::say(format_args!(
+            "{not_shown} events had no line here, so that it can be read; --max-rate 0 prints all, a pipe gets them exact"
+        ));
+    }
 }
 
 /// Whether all lines of `outputs` could be written; says why, if not. A reader that has enough of them is no failure.

@@ -26,7 +26,7 @@ mod udp;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ExitStatus};
@@ -289,6 +289,8 @@ impl<'a> Session<'a> {
         let asked: Vec<_> = formats.iter().filter(|format| !hidden.contains(&of(format))).cloned().collect();
         first.check(&tracefs.events()?, &asked)?;
         let targets: Vec<_> = first.targets().collect();
+        // Lines on the same terminal would be torn apart.
+        let torn = first.prints() && io::stdout().is_terminal();
         let names = names::of_events(tracefs, &formats, first, say);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
         let formats: Vec<_> = formats.into_iter().map(Arc::new).collect();
@@ -337,7 +339,7 @@ impl<'a> Session<'a> {
             shared,
             record,
             begun: false,
-            status: Status::new(terminal::shows()),
+            status: Status::new(terminal::shows() && !torn),
             guard: options.guard,
             feedback: None,
             drops: Drops::new(&targets),

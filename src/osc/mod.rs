@@ -21,7 +21,7 @@ pub mod patch;
 pub mod plan;
 pub mod preset;
 pub mod print;
-mod schema;
+pub(crate) mod schema;
 mod signature;
 pub mod stream;
 pub(crate) mod text;

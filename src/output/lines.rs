@@ -5,6 +5,7 @@ use std::io::{self, BufWriter, Write};
 use byteorder::ByteOrder;
 
 use super::Event;
+use super::calm::Calm;
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::message::Message;
@@ -20,6 +21,8 @@ pub struct Lines {
     message: Vec<u8>,
     /// Argument names, by event id.
     names: Vec<Vec<String>>,
+    /// Lines for people instead.
+    calm: Option<Calm>,
     failed: Option<io::ErrorKind>,
 }
 
@@ -36,11 +39,29 @@ impl Lines {
             out: BufWriter::with_capacity(1 << 16, out),
             message,
             names,
+            calm: None,
             failed: None,
         }
     }
 
+    /// The same on a terminal, for people, at most so many lines a second.
+    pub fn calm(mut self, max_rate: Option<u32>) -> Lines {
+        self.calm = Some(Calm::new(self.messages.options(), max_rate));
+        self
+    }
+
+    pub(super) fn not_shown(&self) -> u64 {
+        self.calm.as_ref().map_or(0, Calm::not_shown)
+    }
+
+    pub(super) fn says_names(&self) -> bool {
+        self.calm.is_some() || self.messages.options().names
+    }
+
     pub(super) fn add(&mut self, format: &EventFormat, kernel: &Kernel) {
+        if let Some(calm) = &mut self.calm {
+            calm.add(format, kernel);
+        }
         let names = self.messages.add(format, kernel).arguments.iter().map(|argument| argument.name.clone()).collect();
         let index = format.id.index();
         if self.names.len() <= index {
@@ -51,6 +72,11 @@ impl Lines {
 
     #[inline(never)]
     pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>) -> Result<(), EncodeError> {
+        if let Some(calm) = &mut self.calm {
+            let written = calm.event::<E>(&event, &mut self.out)?;
+            self.failed = self.failed.or(written.err().map(|error| error.kind()));
+            return Ok(());
+        }
         let Some(plan) = self.messages.plan(event.id) else { return Ok(()) };
         let head = event.moment.head(self.messages.options().types);
         let len = plan.encode::<E>(event.record.bytes, &head, &mut self.message)?;
@@ -68,10 +94,6 @@ impl Lines {
 
     pub(super) fn set_names(&mut self, names: bool) {
         self.messages.set_names(names);
-    }
-
-    pub(super) fn options(&self) -> &MessageOptions {
-        self.messages.options()
     }
 
     pub(super) fn failure(&self) -> Option<io::ErrorKind> {

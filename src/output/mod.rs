@@ -3,6 +3,7 @@
 //! A new output is a file of its own here and a field of [`Outputs`].
 
 pub mod audience;
+pub mod calm;
 mod hits;
 mod lines;
 mod mapped;
@@ -286,7 +287,17 @@ impl Outputs {
     pub fn says_names(&self) -> bool {
         self.has_text()
             || self.streams.iter().any(|stream| stream.messages().options().names)
-            || self.lines.as_ref().is_some_and(|lines| lines.options().names)
+            || self.lines.as_ref().is_some_and(Lines::says_names)
+    }
+
+    /// Whether lines are written to standard output.
+    pub fn prints(&self) -> bool {
+        self.lines.is_some() || self.text.as_ref().is_some_and(Text::prints)
+    }
+
+    /// Events that a terminal has no line of.
+    pub fn not_shown(&self) -> u64 {
+        self.lines.as_ref().map_or(0, Lines::not_shown)
     }
 
     /// Why lines cannot be written any more: `BrokenPipe` where their reader has enough of them. Then it is time to end.

@@ -154,6 +154,10 @@ impl Text {
         self.stream.as_ref().map_or(0, |(stream, _)| stream.too_long())
     }
 
+    pub(crate) fn prints(&self) -> bool {
+        self.lines.is_some()
+    }
+
     pub(crate) fn failure(&self) -> Option<io::ErrorKind> {
         self.failed
     }
