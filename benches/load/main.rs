@@ -6,6 +6,7 @@
 //! sudo cargo bench --bench load                       all, a few seconds each
 //! sudo cargo bench --bench load -- rate --seconds 10
 //! sudo cargo bench --bench load -- memory --seconds 600
+//! sudo cargo bench --bench load -- soak --seconds 600
 //! cargo bench --bench load -- receivers
 //! ```
 //!
@@ -15,6 +16,7 @@
 mod generator;
 mod receiver;
 mod receivers;
+mod soak;
 mod tracer;
 
 // What the tests of real receivers start them with.
@@ -69,6 +71,10 @@ fn main() {
     }
     if asked("memory") {
         memory(seconds.unwrap_or(20.0));
+    }
+    // By name only: it is long.
+    if arguments.iter().any(|word| word == "soak") {
+        soak::soak(seconds.unwrap_or(600.0));
     }
 }
 

@@ -35,8 +35,18 @@ impl Receiver {
     /// Begins to receive messages whose address begins with `address`. With `ages`, how old each one is when it arrives
     /// is kept, ns.
     pub fn start(address: &'static str, ages: bool) -> Receiver {
+        // One that loses nothing says what was sent.
+        Receiver::bind(address, ages, 256 << 20)
+    }
+
+    /// The same with so many bytes of room for what was not taken yet.
+    pub fn with_room(address: &'static str, bytes: libc::c_int) -> Receiver {
+        Receiver::bind(address, false, bytes)
+    }
+
+    fn bind(address: &'static str, ages: bool, room: libc::c_int) -> Receiver {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        make_room(&socket);
+        make_room(&socket, room);
         socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let port = socket.local_addr().unwrap().port();
         let (received, stop) = (Arc::new(Received::default()), Arc::new(AtomicBool::new(false)));
@@ -69,6 +79,15 @@ impl Receiver {
         Receiver { port, received, stop, thread }
     }
 
+    /// Datagrams that the kernel dropped because there was no room for them.
+    pub fn dropped(&self) -> u64 {
+        let sockets = std::fs::read_to_string("/proc/net/udp").unwrap();
+        let port = format!(":{:04X}", self.port);
+        let ours = |line: &&str| line.split_whitespace().nth(1).is_some_and(|local| local.ends_with(&port));
+        let line = sockets.lines().find(ours).expect("the socket is open");
+        line.split_whitespace().last().unwrap().parse().unwrap()
+    }
+
     /// Ends, and returns the ages, ns.
     pub fn stop(self) -> Vec<u64> {
         self.stop.store(true, Relaxed);
@@ -76,9 +95,8 @@ impl Receiver {
     }
 }
 
-/// A receive buffer of 256 MiB: a receiver that loses nothing says what was sent.
-fn make_room(socket: &UdpSocket) {
-    let bytes: libc::c_int = 256 << 20;
+/// A receive buffer of this size.
+fn make_room(socket: &UdpSocket, bytes: libc::c_int) {
     // SAFETY: setsockopt(2) reads one int at the address given, which is that of a live one.
     unsafe {
         let (value, len) = ((&raw const bytes).cast(), size_of_val(&bytes) as libc::socklen_t);

@@ -46,6 +46,16 @@ impl Tracer {
         Tracefs::find().unwrap().root().join(format!("instances/ftrace-live-{}", self.child.id()))
     }
 
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its keeper.
+    pub fn keeper(&self) -> u32 {
+        let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", self.pid())).unwrap();
+        children.trim().parse().expect("one child, the keeper")
+    }
+
     /// A number from its `/proc/PID/status`.
     pub fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
@@ -65,10 +75,15 @@ impl Tracer {
         rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
         let output = self.child.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
-        let before = |what: &str| -> u64 {
-            let word = text.split(what).next().filter(|before| before.len() < text.len());
-            word.and_then(|before| before.rsplit([' ', '\n']).next()?.parse().ok()).unwrap_or(0)
-        };
-        Said { read: before(" events read"), lost: before(" lost by the kernel"), text }
+        let said = Said { text, ..Said::default() };
+        Said { read: said.number(" events read"), lost: said.number(" lost by the kernel"), ..said }
+    }
+}
+
+impl Said {
+    /// The number before these words.
+    pub fn number(&self, what: &str) -> u64 {
+        let word = self.text.split(what).next().filter(|before| before.len() < self.text.len());
+        word.and_then(|before| before.rsplit([' ', '\n']).next()?.parse().ok()).unwrap_or(0)
     }
 }

@@ -1,0 +1,103 @@
+//! The soak: full load for a time, then bursts for six times as long. Memory, descriptors and threads of player and keeper stay
+//! flat, and every event is accounted for: read + lost = written, datagrams sent = received + what the kernel says it dropped.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use crate::generator::{EVENTS, Generator};
+use crate::receiver::Receiver;
+use crate::tracer::Tracer;
+use ftrace_live::tracefs::CpuStats;
+
+/// Room of the receivers' sockets: enough, and so little that the kernel must drop.
+const ROOMS: [(&str, i32); 2] = [("256 MiB", 256 << 20), ("64 KiB", 64 << 10)];
+/// What memory may grow by once it is warm, KiB: the allocator's own.
+const SLACK_KIB: u64 = 1024;
+
+/// What a process has, now and then.
+#[derive(Default)]
+struct Watched {
+    rss: Vec<u64>,
+    descriptors: BTreeSet<usize>,
+    threads: BTreeSet<u64>,
+}
+
+impl Watched {
+    fn look(&mut self, pid: u32) {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+        let number = |name: &str| -> u64 {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.split_whitespace().next().unwrap().parse().unwrap()
+        };
+        self.rss.push(number("VmRSS:"));
+        self.threads.insert(number("Threads:"));
+        self.descriptors.insert(fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count());
+    }
+
+    /// Prints it; what is not flat fails.
+    fn tell(&self, who: &str) {
+        // The first tenth is warming up.
+        let (first, rest) = self.rss.split_at(self.rss.len().div_ceil(10));
+        let (warm, most) = (first.last().copied().unwrap_or(0), rest.iter().max().copied().unwrap_or(0));
+        println!(
+            "{who:>8}: resident {warm} KiB when warm, {most} KiB at most after; descriptors {:?}, threads {:?}; {} looks",
+            self.descriptors,
+            self.threads,
+            self.rss.len()
+        );
+        assert!(most <= warm + SLACK_KIB, "{who}: memory grows: {:?}", self.rss);
+        assert_eq!((self.descriptors.len(), self.threads.len()), (1, 1), "{who}: not flat");
+    }
+}
+
+/// Soaks for `seconds`, and six times as long in bursts; each half with a receiver that has room and half with one that has not.
+pub fn soak(seconds: f64) {
+    println!("\nsoak: raw_syscalls of one core");
+    for (room, bytes) in ROOMS {
+        println!("full load, {:.0} s, receiver with {room}", seconds / 2.0);
+        run(seconds / 2.0, bytes, |generator| generator.go(None, 1.0).calls);
+        println!("bursts of 50 ms each half second, {:.0} s, receiver with {room}", seconds * 3.0);
+        run(seconds * 3.0, bytes, |generator| {
+            let calls = generator.go(None, 0.05).calls;
+            std::thread::sleep(Duration::from_millis(450));
+            calls
+        });
+    }
+}
+
+fn run(seconds: f64, room: i32, load: impl Fn(&mut Generator) -> u64) {
+    let receiver = Receiver::with_room("/", room);
+    let mut generator = Generator::start();
+    let arguments = ["-e", "raw_syscalls", "-i", &generator.pid().to_string(), "--no-guard", "--max-rate", "0"];
+    let tracer = Tracer::start(receiver.port, &arguments);
+    let keeper = tracer.keeper();
+    let (mut player_has, mut keeper_has) = (Watched::default(), Watched::default());
+    let (began, mut calls) = (Instant::now(), 0);
+    while began.elapsed().as_secs_f64() < seconds {
+        calls += load(&mut generator);
+        player_has.look(tracer.pid());
+        keeper_has.look(keeper);
+    }
+    // All is read and sent; nobody else is traced.
+    std::thread::sleep(Duration::from_millis(500));
+    let per_cpu = fs::read_dir(tracer.instance().join("per_cpu")).unwrap().flatten();
+    let stats: Vec<CpuStats> =
+        per_cpu.map(|cpu| CpuStats::parse(&fs::read_to_string(cpu.path().join("stats")).unwrap())).collect();
+    let written: u64 = stats.iter().map(|stats| stats.entries + stats.read + stats.lost()).sum();
+    let said = tracer.stop();
+    std::thread::sleep(Duration::from_millis(500));
+    let dropped = receiver.dropped();
+    let (received, messages) = (receiver.received.datagrams.load(Relaxed), receiver.received.messages.load(Relaxed));
+    receiver.stop();
+    let sent = said.number(" datagrams");
+    println!("  {calls} calls, {written} events written = {} read + {} lost by the kernel", said.read, said.lost);
+    println!("  {sent} datagrams sent = {received} received ({messages} messages) + {dropped} dropped by the kernel");
+    player_has.tell("player");
+    keeper_has.tell("keeper");
+    // Its own few other calls are in it too.
+    assert!(written >= calls * EVENTS, "{written} of {}", calls * EVENTS);
+    assert_eq!(said.read + said.lost, written, "{}", said.text);
+    assert_eq!(received + dropped, sent, "{}", said.text);
+}
