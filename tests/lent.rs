@@ -243,6 +243,7 @@ fn killed_at_once_or_together_with_its_keeper_it_is_quiet_at_the_next_start_or_b
     kill(keeper, Signal::KILL);
     run.signal(Signal::KILL);
     run.end();
+    wait_until("its keeper is gone", || !Path::new(&format!("/proc/{keeper}/fd")).exists());
     // So does a second setup, and dropping this takes it back.
     assert!(lent.root(&["setup", "--user", USER]).status.success());
     assert!(lent.is_quiet());

@@ -1,6 +1,5 @@
 //! `render`: a capture as a sound file.
 
-use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -90,7 +89,7 @@ fn check_output(output: &Path, to_stdout: bool) -> Result<()> {
 }
 
 fn write_file(score: &Score, gain: f32, seed: u64, path: &Path) -> Result<()> {
-    let mut wav = WavWriter::new(BufWriter::new(File::create(path)?), SPEC)?;
+    let mut wav = WavWriter::new(BufWriter::new(written::create(path)?), SPEC)?;
     score.play(gain, true, seed, |frames| {
         frames.iter().flatten().try_for_each(|sample| wav.write_sample((sample * FULL_SCALE).round() as i32))
     })?;

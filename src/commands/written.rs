@@ -1,5 +1,8 @@
 //! Names of files and folders to be written: what is wrong with one is said before the work is done.
 
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::Result;
@@ -60,3 +63,26 @@ pub fn check(option: &str, path: &Path, what: What) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+/// Makes a file, or writes one over that is ours alone. What else stands in its place stays as it is: a link would lead us to
+/// another file, a pipe would keep us waiting, a device would take all and keep nothing.
+pub fn create(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let options = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path);
+    let file = options.map_err(|error| match error.raw_os_error() {
+        Some(libc::ELOOP) => io::Error::other("this is a symbolic link: name the file itself"),
+        Some(libc::ENXIO) => io::Error::other(NO_FILE),
+        _ => error,
+    })?;
+    let found = file.metadata()?;
+    if !found.is_file() {
+        return Err(io::Error::other(NO_FILE));
+    }
+    if found.nlink() > 1 {
+        return Err(io::Error::other("this file has other names (hard links), which would be written over too"));
+    }
+    file.set_len(0)?;
+    Ok(file)
+}
+
+const NO_FILE: &str = "this is a pipe, a device or the like: name a file; render writes to a pipe with -o -";

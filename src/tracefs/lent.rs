@@ -77,8 +77,9 @@ impl Lent {
             }
             _ => {}
         }
-        // One in use is only mended: events of a module that was loaded since are root's still.
-        if let Ok(_lock) = lent::lock(&lent.instance, Duration::ZERO) {
+        // One in use is only mended: events of a module that was loaded since are root's still. A run that was just killed may
+        // be about to end.
+        if let Ok(_lock) = lent::lock(&lent.instance, PATIENCE) {
             lent::leave_quiet(&lent.instance).map_err(refused("quieten", &lent.instance))?;
         }
         lent.give_to(user.gid)?;

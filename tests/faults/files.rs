@@ -80,9 +80,18 @@ fn a_target_that_is_a_fifo_a_link_a_device_or_somebody_elses_file_is_refused_and
         for arguments in runs {
             let ended = run_command(&tracefs, Command::new(PROGRAM).args(&arguments));
             assert!(matches!(ended.status.code(), Some(1 | 2)), "{arguments:?}: {}", ended.said);
-            let why = ["is there already", "File exists", "not empty"];
+            let why = ["is there already", "File exists", "not empty", "is a folder"];
             assert!(why.iter().any(|why| ended.said.contains(why)), "{arguments:?}: {}", ended.said);
         }
+    }
+    // A sound file may be written anew; what is none stays as it is too.
+    for target in targets.iter().filter(|target| target.extension().is_none()) {
+        let arguments =
+            ["render", capture.to_str().unwrap(), "-o", target.to_str().unwrap(), "--until-event", "sched_switch"];
+        let ended = run_command(&tracefs, Command::new(PROGRAM).args(arguments));
+        assert!(!ended.status.success(), "{target:?}: {}", ended.said);
+        let why = ["symbolic link", "a pipe, a device", "hard links", "is a folder"];
+        assert!(why.iter().any(|why| ended.said.contains(why)), "{target:?}: {}", ended.said);
     }
     assert_eq!(kinds(&targets), before);
     assert_eq!(fs::read_to_string(dir.path().join("precious")).unwrap(), "precious");
