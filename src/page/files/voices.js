@@ -21,7 +21,6 @@ function sine(phase) {
   const place = (phase - Math.floor(phase)) * SIZE, index = place | 0;
   return SINE[index] + (place - index) * (SINE[index + 1] - SINE[index]);
 }
-const white = () => Math.random() * 2 - 1;
 /** Periods a sample. */
 const frequency = (note) => (440 * 2 ** ((note - 69) / 12)) / sampleRate;
 
@@ -31,14 +30,15 @@ class Voice {
     this.key = "";
   }
 
-  start(hit, recipe) {
+  /** `seed`: where its noise begins. */
+  start(hit, recipe, seed) {
     const texture = hit.form === TEXTURE;
     this.length = Math.max(SHORTEST, hit.length / 1000) * sampleRate;
     Object.assign(this, {
       on: true, key: texture ? hit.event : "", form: hit.form, recipe, phase: 0, bender: 0, frequency: frequency(hit.note), age: 0,
       level: texture ? 0 : hit.level, slope: 0, gliding: 0, unheard: 0, ending: false, falling: 1, bending: 1,
       fall: Math.exp(-4.6 / this.length), bendFall: Math.exp((-4.6 * recipe.dulls) / this.length),
-      band0: 0, band1: 0, shimmer: 0.7, shimmerAim: 0, shimmerLeft: 0,
+      random: seed | 1, band0: 0, band1: 0, shimmer: 0.7, shimmerAim: 0, shimmerLeft: 0,
     });
     this.aim = this.frequency;
     this.place(hit);
@@ -80,9 +80,19 @@ class Voice {
     this.a3 = (k * 0.5) / Math.sqrt(((Math.PI / 3) * this.frequency) / narrow);
   }
 
+  /** From −1 to 1: xorshift32. */
+  white() {
+    let random = this.random;
+    random ^= random << 13;
+    random ^= random >>> 17;
+    random ^= random << 5;
+    this.random = random;
+    return (random >>> 8) * (2 / 2 ** 24) - 1;
+  }
+
   noise() {
     const { a1, a2 } = this;
-    const v3 = white() - this.band1;
+    const v3 = this.white() - this.band1;
     const v1 = a1 * this.band0 + a2 * v3;
     const v2 = this.band1 + a2 * this.band0 + ((a2 * a2) / a1) * v3;
     this.band0 = 2 * v1 - this.band0;
@@ -144,11 +154,12 @@ class Voice {
       } else if (++this.unheard >= ABANDONED * sampleRate) {
         this.end();
       }
-      if (this.shimmerLeft-- <= 0) {
+      if (this.shimmerLeft === 0) {
         // The denser, the faster it flickers.
-        this.shimmerLeft = Math.round(sampleRate / (6 + 30 * this.brightness));
-        this.shimmerAim = (0.65 + 0.35 * white() - this.shimmer) / this.shimmerLeft;
+        this.shimmerLeft = Math.floor(sampleRate / (6 + 30 * this.brightness));
+        this.shimmerAim = (0.65 + 0.35 * this.white() - this.shimmer) / this.shimmerLeft;
       }
+      this.shimmerLeft--;
       this.shimmer += this.shimmerAim;
       let sound = tone * this.shimmer * sine(this.phase + bend * sine(this.bender)) + noise * this.noise();
       sound *= Math.max(0, this.level);
@@ -226,11 +237,13 @@ class Limiter {
 }
 
 class Hits extends AudioWorkletProcessor {
-  /** `recipes`: how each timbre is made. `dry`: without the room and the fade-in; `hits`: what is to be played at once. */
-  constructor({ processorOptions: { recipes, dry = false, hits = [] } }) {
+  /** `recipes`: how each timbre is made. `dry`: without the room and the fade-in; `hits`: what is to be played at once; `seed`: of chance. */
+  constructor({ processorOptions: { recipes, dry = false, hits = [], seed = Math.floor(Math.random() * 2 ** 32) } }) {
     super();
     this.recipes = recipes;
     this.dry = dry;
+    this.seed = seed;
+    this.begun = 0;
     this.voices = Array.from({ length: VOICES }, () => new Voice());
     this.queue = [];
     this.room = new Room();
@@ -281,7 +294,7 @@ class Hits extends AudioWorkletProcessor {
     }
     let voice = this.voices.find((candidate) => !candidate.on);
     voice ??= this.voices.reduce((least, candidate) => (candidate.weight() < least.weight() ? candidate : least));
-    return voice.start(hit, this.recipes[hit.timbre] ?? this.recipes.at(-1));
+    return voice.start(hit, this.recipes[hit.timbre] ?? this.recipes.at(-1), Math.imul(this.seed + ++this.begun, 0x9e3779b9));
   }
 
   process(_, [[left, right]]) {
