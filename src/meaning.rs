@@ -206,11 +206,6 @@ const START: &[(&str, &str)] = &[
 
 /// Fields, by their name in whichever event.
 const FIELDS: &[(&str, &str)] = &[
-    ("time", "when it happened"),
-    ("dt", "milliseconds since this event last happened"),
-    ("cpu", "the CPU it happened on"),
-    ("pid", "the task's number"),
-    ("comm", "the task's name, 15 bytes at most"),
     ("prev_comm", "the task that stops running"),
     ("prev_pid", "its number"),
     ("prev_prio", "its priority: 120 is usual, less runs sooner"),

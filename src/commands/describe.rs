@@ -96,7 +96,10 @@ fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
     let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
     for argument in &schema.arguments {
         let (name, kernel_type) = (Escaped(&argument.name), Escaped(argument.meaning()));
-        let meaning = meaning::of_field(&argument.name).map(|meaning| format!(": {meaning}")).unwrap_or_default();
+        // What stands before an event's own fields says what it is.
+        let own = !matches!(argument.name.as_str(), "time" | "dt" | "cpu" | "pid" | "comm");
+        let meaning =
+            meaning::of_field(&argument.name).filter(|_| own).map(|meaning| format!(": {meaning}")).unwrap_or_default();
         writeln!(out, "  {} {name:width$}  {kernel_type}{meaning}", argument.tag)?;
     }
     for omitted in &schema.omitted {

@@ -123,7 +123,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     }
     lost_by_page.into_iter().for_each(&mut say);
     if let Some(absent) = &traced.absent {
-        terminal::warn(format_args!("{absent} ({} datagrams were refused)", sent.refused));
+        terminal::warn(format_args!("{absent} (refused {} times)", sent.refused));
     }
     if let Some((event, error)) = &traced.counts.first_error {
         say(format!("the first malformed record: {event}: {error}"));

@@ -220,6 +220,9 @@ pub fn open(
         }
         if args.print {
             text = text.to_lines(terminal::stdout());
+            if io::stdout().is_terminal() {
+                text = text.calm(lines_a_second(args));
+            }
         }
         outputs.text = Some(text);
     } else if args.raw {
@@ -237,13 +240,9 @@ pub fn open(
             let mut options = message_options(&args.form, preset_of(&args.form)?)?;
             options.addresses = addresses.clone();
             let lines = Lines::new(options, line_form(args), terminal::stdout());
-            let at_most = match args.max_rate {
-                Some(0) => None,
-                rate => Some(rate.unwrap_or(LINES_A_SECOND)),
-            };
             // Programs read JSON, on whatever it comes.
             let calm = io::stdout().is_terminal() && !args.json;
-            outputs.lines = Some(if calm { lines.calm(at_most) } else { lines });
+            outputs.lines = Some(if calm { lines.calm(lines_a_second(args)) } else { lines });
         }
     }
     Ok(outputs)
@@ -273,6 +272,14 @@ pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
         Usage(format!("--map {name}: {error}, and no map of that name is built in: {}{near}", known.join(", ")))
     })?;
     Ok(Some(Arc::new(Map::parse(name, &toml)?)))
+}
+
+/// How many lines a second a terminal gets; `None`: all.
+fn lines_a_second(args: &SendArgs) -> Option<u32> {
+    match args.max_rate {
+        Some(0) => None,
+        rate => Some(rate.unwrap_or(LINES_A_SECOND)),
+    }
 }
 
 /// Says how many events a terminal had no line of.

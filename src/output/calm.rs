@@ -18,23 +18,64 @@ use crate::names::Kernel;
 use crate::osc::message::{Argument, Message};
 use crate::osc::schema::BITS;
 use crate::osc::stream::Messages;
-use crate::osc::thin::Thinner;
 use crate::osc::{EncodeError, MessageOptions, Types};
 use crate::terminal::Escaped;
 
 /// Lines a second where nobody asks for another rate.
-pub const LINES_A_SECOND: u32 = 10;
+pub const LINES_A_SECOND: u32 = 5;
 /// Arguments before an event's own fields: time, dt, cpu, pid, comm.
 const HEADER: usize = 5;
 /// The longest message.
 const LONGEST: usize = 1 << 17;
+
+/// Whose turn it is to have a line: each kind of event has as many as the others, and a rare one its first at once.
+///
+/// A stream is thinned otherwise ([`thin`](crate::osc::thin)): there each kind is heard in every window of 50 ms, which is
+/// more than anybody reads.
+#[derive(Debug, Clone)]
+pub struct Turns {
+    max_rate: u32,
+    /// When each event had its last line, by id; ns.
+    last: Vec<Option<u64>>,
+    kinds: u64,
+    passed: u64,
+}
+
+impl Turns {
+    /// So many lines a second, or a few more.
+    pub fn new(max_rate: u32) -> Turns {
+        Turns { max_rate: max_rate.max(1), last: Vec::new(), kinds: 0, passed: 0 }
+    }
+
+    /// Whether an event has a line; `now` is its time, ns.
+    pub fn admit(&mut self, index: usize, now: u64) -> bool {
+        if self.last.len() <= index {
+            self.last.resize(index + 1, None);
+        }
+        let interval = self.kinds.saturating_mul(1_000_000_000) / u64::from(self.max_rate);
+        match self.last.get_mut(index) {
+            Some(Some(last)) if now < last.saturating_add(interval) => {
+                self.passed += 1;
+                return false;
+            }
+            Some(last) => self.kinds += u64::from(last.replace(now).is_none()),
+            None => {}
+        }
+        true
+    }
+
+    /// How many events had no line.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+}
 
 /// Lines for people.
 pub struct Calm {
     /// With numbers, and with names for them.
     plain: Messages,
     named: Messages,
-    thinner: Option<Thinner>,
+    turns: Option<Turns>,
     first_ns: Option<u64>,
     buffers: [Vec<u8>; 2],
 }
@@ -47,7 +88,7 @@ impl Calm {
         Calm {
             plain: Messages::new(options),
             named: Messages::new(named),
-            thinner: max_rate.map(Thinner::new),
+            turns: max_rate.map(Turns::new),
             first_ns: None,
             buffers: [vec![0; LONGEST], vec![0; LONGEST]],
         }
@@ -60,7 +101,7 @@ impl Calm {
 
     /// Events without a line so far.
     pub(super) fn not_shown(&self) -> u64 {
-        self.thinner.as_ref().map_or(0, Thinner::thinned)
+        self.turns.as_ref().map_or(0, Turns::passed)
     }
 
     pub(super) fn event<E: ByteOrder>(
@@ -68,8 +109,8 @@ impl Calm {
         event: &Event<'_>,
         out: &mut impl Write,
     ) -> Result<io::Result<()>, EncodeError> {
-        if let Some(thinner) = &mut self.thinner
-            && !thinner.admit(event.id.index(), event.moment.play_ns)
+        if let Some(turns) = &mut self.turns
+            && !turns.admit(event.id.index(), event.moment.play_ns)
         {
             return Ok(Ok(()));
         }
@@ -147,5 +188,27 @@ fn time_of_day(ns: u64) -> String {
     match time {
         Ok(time) => format!("from {} on, in seconds:", time.strftime("%F %T%.6f")),
         Err(_) => "in seconds from the first event on:".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_its_turn_and_all_together_few() {
+        let mut turns = Turns::new(5);
+        let mut lines = [0; 8];
+        // Ten seconds: seven kinds of 1000 events a second each, and one that comes once.
+        for ms in 0..10_000_u64 {
+            for (kind, lines) in lines.iter_mut().enumerate().take(if ms == 7777 { 8 } else { 7 }) {
+                *lines += u32::from(turns.admit(kind, ms * 1_000_000));
+            }
+        }
+        assert_eq!(lines[7], 1);
+        let (least, most) = (lines[..7].iter().min().unwrap(), lines[..7].iter().max().unwrap());
+        assert!(most - least <= 2, "{lines:?}");
+        assert!((45..60).contains(&lines.iter().sum::<u32>()), "{lines:?}");
+        assert_eq!(turns.passed(), 70_001 - u64::from(lines.iter().sum::<u32>()));
     }
 }

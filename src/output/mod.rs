@@ -297,7 +297,7 @@ impl Outputs {
 
     /// Events that a terminal has no line of.
     pub fn not_shown(&self) -> u64 {
-        self.lines.as_ref().map_or(0, Lines::not_shown)
+        self.lines.as_ref().map_or(0, Lines::not_shown) + self.text.as_ref().map_or(0, Text::not_shown)
     }
 
     /// Why lines cannot be written any more: `BrokenPipe` where their reader has enough of them. Then it is time to end.

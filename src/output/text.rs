@@ -6,6 +6,7 @@ use std::sync::Arc;
 use byteorder::ByteOrder;
 
 use super::Event;
+use super::calm::Turns;
 use crate::format::EventFormat;
 use crate::names::{Kernel, Names};
 use crate::osc::text_stream::TextStream;
@@ -28,6 +29,8 @@ pub struct Text {
     /// Lines left out under caps that hold no longer.
     thinned_before: u64,
     lines: Option<BufWriter<Box<dyn Write + Send>>>,
+    /// Whose turn it is to have a line, on a terminal.
+    turns: Option<Turns>,
     failed: Option<io::ErrorKind>,
     scratch: Vec<u8>,
     first_ns: Option<u64>,
@@ -44,6 +47,7 @@ impl Text {
             stream: None,
             thinned_before: 0,
             lines: None,
+            turns: None,
             failed: None,
             scratch: Vec::with_capacity(BUFFER),
             first_ns: None,
@@ -60,6 +64,16 @@ impl Text {
     pub fn to_lines(mut self, out: Box<dyn Write + Send>) -> Text {
         self.lines = Some(BufWriter::with_capacity(BUFFER, out));
         self
+    }
+
+    /// The same on a terminal, about so many lines a second.
+    pub fn calm(mut self, max_rate: Option<u32>) -> Text {
+        self.turns = max_rate.map(Turns::new);
+        self
+    }
+
+    pub(crate) fn not_shown(&self) -> u64 {
+        self.turns.as_ref().map_or(0, Turns::passed)
     }
 
     pub(crate) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
@@ -81,7 +95,8 @@ impl Text {
                 self.names.comms.insert(moment.pid, comm);
             }
         }
-        if let Some(lines) = &mut self.lines {
+        let turn = self.turns.as_mut().is_none_or(|turns| turns.admit(event.id.index(), moment.play_ns));
+        if let Some(lines) = self.lines.as_mut().filter(|_| turn) {
             self.scratch.clear();
             text.write::<E>(&mut self.scratch, &event.record, &self.names);
             let written = lines.write_all(&self.scratch);

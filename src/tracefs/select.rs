@@ -197,7 +197,7 @@ impl Expression {
 
 /// Words that name no group of this kernel, or of any, and the groups that people mean by them.
 const ELSEWHERE: &[(&str, &[&str])] = &[
-    ("fs", &["ext4", "xfs", "btrfs", "f2fs", "writeback", "filemap"]),
+    ("fs", &["ext4", "writeback", "filemap", "xfs", "btrfs"]),
     ("file", &["filemap", "writeback", "ext4"]),
     ("disk", &["block", "nvme", "scsi"]),
     ("io", &["block", "io_uring", "writeback"]),
