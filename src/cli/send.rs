@@ -88,7 +88,8 @@ pub struct SendArgs {
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["hits", "aggregate"])]
     pub map: Option<String>,
 
-    /// Print each message on a line instead of sending; with --to, do both
+    /// Print each message on a line instead of sending; with --to, do both. A terminal gets about five lines a second, in a
+    /// form to be read; a pipe gets all of them, exact
     #[arg(long)]
     pub print: bool,
 
