@@ -77,6 +77,8 @@ impl Lent {
         let mut command = Command::new("setpriv");
         let (uid, gid) = (self.user.uid.to_string(), self.user.gid.to_string());
         command.args(["--reuid", &uid, "--regid", &gid, "--clear-groups"]).arg(self.program()).args(arguments);
+        // Settings are looked for in HOME, and root's is closed to that user.
+        command.env("HOME", self.folder.path()).env_remove("XDG_CONFIG_HOME");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
@@ -184,6 +186,7 @@ fn its_user_traces_lists_records_and_captures_without_a_capability() {
         assert_eq!(status(pid, "Uid:"), vec![lent.user.uid.to_string(); 4].join(" "), "{pid}");
         assert_eq!(status(pid, "CapEff:"), "0000000000000000", "{pid}");
         assert_eq!(status(pid, "CapPrm:"), "0000000000000000", "{pid}");
+        assert_eq!(status(pid, "NoNewPrivs:"), "1", "{pid}");
     }
     assert!(lent.read("events/sched/sched_switch/filter").contains("prev_pid >= 0"));
     let (output, said) = lent.run(&["--print", "-e", "irq"]);

@@ -56,6 +56,8 @@ pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) ->
     let (player, command) = match identity {
         // A capture has nothing that root is needed for, and nothing to trace.
         _ if tracefs.kind() != Kind::Live => return Ok(as_it_is(tracefs)),
+        // There is nothing to give up; but what reads the ring is shut in all the same.
+        Identity::Itself if tracefs.is_lent() => (Caller::ourselves(), None),
         Identity::Itself => return Ok(as_it_is(tracefs)),
         Identity::Stays(why) => {
             terminal::say(why);

@@ -148,16 +148,16 @@ impl Tracefs {
 
     /// The bytes of a file of `/proc` that only root sees as it is: `kallsyms`.
     pub(crate) fn read_proc(&self, file: &str) -> io::Result<Vec<u8>> {
-        match self.open_kept(Base::Proc, Path::new(file)) {
-            Some(file) => bytes_of(file?),
-            None => {
-                let bytes = fs::read(Path::new("/proc").join(file))?;
-                // Those whom the kernel does not trust (`kptr_restrict`) see an address of 0 everywhere.
-                let hidden = file == "kallsyms"
-                    && bytes.split(|byte| *byte == b'\n').all(|line| !line.iter().take(16).any(|digit| *digit != b'0'));
-                if hidden { Err(io::ErrorKind::PermissionDenied.into()) } else { Ok(bytes) }
-            }
+        let bytes = match self.open_kept(Base::Proc, Path::new(file)) {
+            Some(file) => bytes_of(file?)?,
+            None => fs::read(Path::new("/proc").join(file))?,
+        };
+        // Those whom the kernel does not trust (`kptr_restrict`) see an address of 0 everywhere.
+        let zero = |line: &[u8]| line.iter().take(16).all(|digit| *digit == b'0');
+        if file == "kallsyms" && bytes.split(|byte| *byte == b'\n').all(zero) {
+            return Err(io::ErrorKind::PermissionDenied.into());
         }
+        Ok(bytes)
     }
 
     /// The text of a file below the top folder, as `printk_formats`. Bytes that are no UTF-8 (a task's name may hold

@@ -86,6 +86,8 @@ fn with_a_file_capability_it_traces_for_anybody_and_writes_only_where_they_may()
     let as_daemon = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "1", "--regid", "1", "--clear-groups"]).arg(&program).args(arguments);
+        // Settings are looked for in HOME, and root's is closed to that user.
+        command.env("HOME", dir.path()).env_remove("XDG_CONFIG_HOME");
         command
     };
     for (folder, code) in [(&theirs, 0), (&roots, 1)] {
