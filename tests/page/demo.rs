@@ -76,11 +76,7 @@ fn an_event_is_looked_into_by_mouse_and_by_keyboard() {
     );
     tab.key(" ");
     tab.until("paused", "ftraceLive.replay.paused");
-    tab.get("window.before = ftraceLive.lanes.clock");
-    tab.until(
-        "it stands",
-        "(() => { const { clock } = ftraceLive.lanes, stands = clock === before; before = clock; return stands; })()",
-    );
+    tab.until("it stands", "ftraceLive.stands");
     let place = tab.get(
         "(() => {
             const { lanes } = ftraceLive, box = document.getElementById('field').getBoundingClientRect();

@@ -458,4 +458,4 @@ connect();
 requestAnimationFrame(frame);
 
 /** For the tests, and for who wants to look inside. */
-globalThis.ftraceLive = { lanes, sound, totals, schemas, command, detail, get replay() { return replay; } };
+globalThis.ftraceLive = { lanes, sound, totals, schemas, command, detail, get replay() { return replay; }, get stands() { return stands !== null && lanes.clock === stands; } };
