@@ -79,7 +79,8 @@ pub struct SendArgs {
     #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
     pub port: Option<String>,
 
-    /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several times
+    /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several times.
+    /// midi:FILE.mid writes what is to be heard into a MIDI file
     #[arg(long, value_name = "TARGET")]
     pub to: Vec<String>,
 
@@ -165,6 +166,7 @@ impl SendArgs {
             ("--to RECEIVER@HOST", self.to.iter().any(receiver)),
             ("--aggregate", self.aggregate.is_some()),
             ("--hits", self.hits),
+            ("--to midi:FILE", self.to.iter().any(|target| target.starts_with("midi:"))),
             ("--map", self.map.is_some()),
             ("--json", self.json),
             ("--mtu", self.mtu.is_some()),

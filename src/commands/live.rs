@@ -26,7 +26,11 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let (tick, duration) = (args.tick, args.trace.seconds);
     // Everything that can be wrong is found before anything is touched.
     let readers = args.readers;
-    let whole = args.send.print || args.send.hits || args.send.aggregate.is_some() || args.send.map.is_some();
+    let whole = args.send.print
+        || args.send.hits
+        || args.send.aggregate.is_some()
+        || args.send.map.is_some()
+        || send::midi(&args.send)?.is_some();
     if readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
         let why = "more than 1 go with --raw only, and with none of --print, --hits, --map, --aggregate and --page";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());

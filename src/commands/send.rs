@@ -2,6 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
 use crate::output::calm::LINES_A_SECOND;
-use crate::output::{Hits, Lines, Mapped, Outputs, Text};
+use crate::output::{Hits, Lines, Mapped, Midi, Outputs, Text};
 use crate::page::Page;
 use crate::render::Settings;
 use crate::sound::MapperOptions;
@@ -122,7 +123,8 @@ pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
         [] => vec![local],
         targets => targets.to_vec(),
     };
-    targets.iter().map(|target| receiver(args, (default, map.as_deref()), port, target)).collect()
+    let targets = targets.iter().filter(|target| !target.starts_with(MIDI));
+    targets.map(|target| receiver(args, (default, map.as_deref()), port, target)).collect()
 }
 
 fn receiver(
@@ -245,6 +247,18 @@ pub fn open(
             outputs.lines = Some(if calm { lines.calm(lines_a_second(args)) } else { lines });
         }
     }
+    if let Some(file) = midi(args)? {
+        let created = Midi::create(file).map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Usage(format!("{} is there already: name another one, nothing is written over", file.display())).into()
+            }
+            _ => anyhow::Error::from(error).context(format!("cannot write {}", file.display())),
+        })?;
+        outputs.midi = Some(created);
+        if outputs.hits.is_none() {
+            outputs.hits = Some(hits(args));
+        }
+    }
     Ok(outputs)
 }
 
@@ -257,6 +271,19 @@ fn line_form(args: &SendArgs) -> Form {
 pub fn hits(args: &SendArgs) -> Hits {
     let options = MapperOptions { detail: args.detail, ..MapperOptions::default() };
     Hits::new(options, &args.form.prefix)
+}
+
+/// What a target begins with that is a MIDI file.
+const MIDI: &str = "midi:";
+
+/// `--to midi:FILE`.
+pub fn midi(args: &SendArgs) -> Result<Option<&Path>> {
+    let mut files = args.to.iter().filter_map(|target| target.strip_prefix(MIDI));
+    match (files.next(), files.next()) {
+        (Some(""), _) => Err(Usage("--to midi: names no file: write midi:FILE.mid".to_owned()).into()),
+        (Some(_), Some(_)) => Err(Usage("one MIDI file at a time: --to midi:FILE once".to_owned()).into()),
+        (file, _) => Ok(file.map(Path::new)),
+    }
 }
 
 /// `--map`: one of the program's own, or a file.
@@ -298,12 +325,18 @@ pub fn all_written(outputs: &[Outputs]) -> bool {
     if let Some(kind) = failed {
         terminal::warn(format_args!("standard output cannot be written: {kind}"));
     }
-    failed.is_none()
+    let midi =
+        outputs.iter().filter_map(|outputs| outputs.midi.as_ref()).find_map(|midi| Some((midi, midi.failure()?)));
+    if let Some((midi, error)) = midi {
+        terminal::warn(format_args!("{} cannot be written: {error}", midi.path().display()));
+    }
+    failed.is_none() && midi.is_none()
 }
 
 /// Where it goes, for people: receivers, standard output, and the page's URL.
 pub fn names(args: &SendArgs, receivers: &[Receiver], page: Option<&Page>) -> String {
     let mut names: Vec<_> = receivers.iter().map(|receiver| receiver.address.to_string()).collect();
+    names.extend(args.to.iter().filter(|target| target.starts_with(MIDI)).cloned());
     if names.is_empty() && args.print {
         names.push("standard output".to_owned());
     }
@@ -314,7 +347,8 @@ pub fn names(args: &SendArgs, receivers: &[Receiver], page: Option<&Page>) -> St
 /// What was done with the messages, for people.
 pub fn done(args: &SendArgs, receivers: &[Receiver], sent: SendCounts) -> String {
     if receivers.is_empty() && args.page.is_none() {
-        return "printed".to_owned();
+        let file = args.to.iter().find(|target| target.starts_with(MIDI));
+        return file.map_or("printed".to_owned(), |file| format!("played into {file}"));
     }
     format!("{} messages sent in {} datagrams", sent.sent, sent.datagrams)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use byteorder::ByteOrder;
 
-use super::{Event, Mapped};
+use super::{Event, Mapped, Midi};
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::about;
@@ -16,8 +16,8 @@ use crate::sound::{Hit, Mapper, MapperOptions, When};
 /// Time between two announcements of the address, ns.
 const ANNOUNCED_NS: u64 = 10_000_000_000;
 
-/// Where hits go: the streams that have them, and a map.
-pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Mapped>);
+/// Where hits go: the streams that have them, a map, and a MIDI file.
+pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Mapped>, Option<&'a mut Midi>);
 
 /// The streams that have hits.
 fn hearing(streams: &mut [Stream]) -> impl Iterator<Item = &mut Stream> {
@@ -74,7 +74,7 @@ impl Hits {
         self.pass_on(to);
     }
 
-    fn pass_on(&mut self, (streams, mut mapped): To<'_>) {
+    fn pass_on(&mut self, (streams, mut mapped, mut midi): To<'_>) {
         if self.mapper.is_silent() {
             return;
         }
@@ -82,6 +82,9 @@ impl Hits {
         mapper.take(|hit, name| match kept {
             Some(kept) => kept.push(*hit),
             None => {
+                if let Some(midi) = &mut midi {
+                    midi.hit(hit);
+                }
                 if let Some(mapped) = &mut mapped {
                     mapped.hit(hit, name);
                 }

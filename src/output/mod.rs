@@ -7,6 +7,7 @@ pub mod calm;
 mod hits;
 mod lines;
 mod mapped;
+mod midi;
 mod text;
 mod typed;
 mod words;
@@ -32,6 +33,7 @@ use crate::tracefs::EventName;
 pub use hits::Hits;
 pub use lines::Lines;
 pub use mapped::Mapped;
+pub use midi::Midi;
 pub use text::Text;
 pub use words::Words;
 
@@ -76,6 +78,8 @@ pub struct Outputs {
     pub hits: Option<Hits>,
     /// Messages in a receiver's own words.
     pub mapped: Option<Mapped>,
+    /// Hits as a MIDI file.
+    pub midi: Option<Midi>,
     /// When the last `/ftrace/stat` went out: what had been counted, by stream.
     last_sent: Vec<(u64, u64)>,
 }
@@ -109,7 +113,7 @@ impl Output for Outputs {
             mapped.event::<E>(event)?;
         }
         if let Some(hits) = &mut self.hits {
-            hits.event::<E>(*event, (&mut self.streams, self.mapped.as_mut()));
+            hits.event::<E>(*event, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
         }
         Ok(())
     }
@@ -197,7 +201,7 @@ impl Outputs {
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
         if let Some(hits) = &mut self.hits {
-            hits.tick(now, (&mut self.streams, self.mapped.as_mut()));
+            hits.tick(now, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
         }
     }
 
@@ -236,11 +240,12 @@ impl Outputs {
     /// Announces the end to all receivers and sends what is left.
     pub fn stop(&mut self) {
         if let Some(hits) = &mut self.hits {
-            hits.stop((&mut self.streams, self.mapped.as_mut()));
+            hits.stop((&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
         }
         self.streams.iter_mut().for_each(Stream::stop);
         self.lines.iter_mut().for_each(Lines::flush);
         self.text.iter_mut().for_each(Text::stop);
+        self.midi.iter_mut().for_each(Midi::finish);
         self.mapped.iter_mut().for_each(Output::flush);
     }
 
