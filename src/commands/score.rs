@@ -31,7 +31,8 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
     {
         match rights::as_caller(|| fs::read_to_string(&file)) {
             Ok(toml) => words = score::with_score(&words, &file.display().to_string(), &toml)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // A folder that is closed to us is nobody's of ours: HOME may be another user's.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
             Err(error) => return Err(Usage(format!("{}: {error} (--no-config does without)", file.display())).into()),
         }
     }
@@ -51,8 +52,11 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
     Ok(words)
 }
 
-/// `~/.config/ftrace-live/config.toml`.
+/// `~/.config/ftrace-live/config.toml`; of the user behind sudo, for whom HOME may be root's.
 fn defaults() -> Option<PathBuf> {
+    if let Some(home) = rights::Caller::behind_sudo().and_then(|user| user.home) {
+        return Some(PathBuf::from(home).join(".config/ftrace-live/config.toml"));
+    }
     let folder = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|folder| folder.is_absolute());
     let config = folder("XDG_CONFIG_HOME").or_else(|| Some(folder("HOME")?.join(".config")))?;
     Some(config.join("ftrace-live/config.toml"))

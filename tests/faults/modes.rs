@@ -42,6 +42,8 @@ fn in_every_mode_the_player_is_the_caller_without_a_capability_while_events_arri
     for mode in modes {
         let mut command = Command::new(PROGRAM);
         command.args(["-e", "irq", "sched", "-b", "64"]).args(mode).env("SUDO_UID", "1").env("SUDO_GID", "1");
+        // As sudo leaves it on many systems: closed to the caller.
+        command.env("HOME", "/root").env_remove("XDG_CONFIG_HOME");
         let run = start(&tracefs, &mut command);
         assert_rights(&run);
         let read = || {
