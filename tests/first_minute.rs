@@ -168,6 +168,11 @@ fn lists_are_sorted_and_say_what_things_mean() {
     assert!(names.lines().all(|line| !line.contains(' ')), "{names}");
     assert!(out(&["list", FIXTURE, "--json"]).contains("a CPU goes from one task to another"));
     assert!(out(&["describe", FIXTURE, "sched_switch"]).contains("the task that runs from here on"));
+    // The first page fault in the kernel's own text of that capture.
+    let faults = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/irq-exceptions/");
+    let described = out(&["describe", faults, "page_fault_user"]);
+    assert!(described.contains("the address that was touched, e.g. 0x7fe2fc503270\n"), "{described}");
+    assert!(described.contains(", e.g. 20\n"), "error_code=0x14: {described}");
     assert!(out(&["list", "--start", "--tracefs", FIXTURE]).contains("sched:sched_switch\n    a CPU goes"));
     let Some(groups) = on_terminal(&format!("list --tracefs {FIXTURE}")) else { return };
     assert!(groups.iter().any(|line| line.starts_with("sched ") && line.contains("the scheduler")), "{groups:#?}");

@@ -81,6 +81,13 @@ fn list_describe_and_stat_have_a_line_for_each_row() {
     assert_eq!(of("capture")[0]["events"], whole["events"]);
     let sum: u64 = of("event").iter().map(|row| row["count"].as_u64().unwrap()).sum();
     assert_eq!(Value::from(sum), whole["events"]);
+    // Two of them, the most frequent ones, in either form.
+    let most: Vec<_> = of("event").into_iter().take(2).map(|row| row["name"].clone()).collect();
+    let two = rows(&["stat", &capture, "--json", "--top", "2"]);
+    let two: Vec<_> = two.iter().filter(|row| row["row"] == "event").map(|row| row["name"].clone()).collect();
+    assert_eq!(two, most);
+    let two: Value = serde_json::from_str(&text(&["stat", &capture, "--format", "json", "--top", "2"])).unwrap();
+    assert_eq!(two["by_event"].as_array().unwrap().len(), 2);
     assert_eq!(of("cpu").len(), whole["cpus"].as_array().unwrap().len());
     let latency = rows(&["stat", &capture, "--json", "--latency", "softirq_entry..softirq_exit"]);
     assert_eq!((latency.len(), &latency[0]["row"]), (1, &Value::from("latency")));

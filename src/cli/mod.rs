@@ -337,9 +337,9 @@ pub struct StatArgs {
     #[arg(long, value_name = "PAIR", conflicts_with = "plot")]
     pub latency: Option<String>,
 
-    /// List this many events, the most frequent ones
-    #[arg(long, value_name = "N", default_value_t = 30, allow_negative_numbers = true, value_parser = whole::<usize>(0, u64::MAX))]
-    pub top: usize,
+    /// List this many events, the most frequent ones [default: 30 as text, all of them as JSON]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>(0, u64::MAX))]
+    pub top: Option<usize>,
 
     /// Which part of it.
     #[command(flatten)]

@@ -7,7 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{list, send, source::Source};
+use super::example::Examples;
+use super::{list, send, source, source::Source};
 use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
 use crate::format::{Abi, Endian};
 use crate::map::{Map, Mapping};
@@ -22,7 +23,8 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let patterns = [&args.events[..], &args.named].concat();
-    let (source, patterns) = Source::open(tracefs, &patterns)?;
+    let all = patterns;
+    let (source, patterns) = Source::open(tracefs, &all)?;
     let schemas = match send::map(args.map.as_deref())? {
         Some(map) => mapped(&source, patterns, &map)?,
         None => schemas(&source, patterns, &args.form)?,
@@ -37,7 +39,13 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     match args.format {
-        DescribeFormat::Text => schemas.iter().try_for_each(|schema| text(&mut out, schema))?,
+        DescribeFormat::Text => {
+            let examples = match args.map {
+                Some(_) => Examples::default(),
+                None => Examples::find(&schemas, source::path_of(tracefs, &all).0, &args.form),
+            };
+            schemas.iter().try_for_each(|schema| text(&mut out, schema, &examples))?;
+        }
         DescribeFormat::Json => {
             let json = serde_json::to_string_pretty(&schemas).map_err(io::Error::from)?;
             writeln!(out, "{}", terminal::escape_json(&json))?;
@@ -88,7 +96,7 @@ fn mapped(source: &Source, patterns: &[String], map: &Map) -> Result<Vec<Schema>
     Ok(formats.iter().flat_map(|format| Mapping::compile(messages(), format).schemas).collect())
 }
 
-fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
+fn text(out: &mut impl Write, schema: &Schema, examples: &Examples) -> io::Result<()> {
     writeln!(out, "{} ,{}", Escaped(&schema.address), Escaped(&schema.tags))?;
     if let Some(meaning) = meaning::of_event(&format!("{}:{}", schema.system, schema.event)) {
         writeln!(out, "  {meaning}")?;
@@ -100,7 +108,9 @@ fn text(out: &mut impl Write, schema: &Schema) -> io::Result<()> {
         let own = !matches!(argument.name.as_str(), "time" | "dt" | "cpu" | "pid" | "comm");
         let meaning =
             meaning::of_field(&argument.name).filter(|_| own).map(|meaning| format!(": {meaning}")).unwrap_or_default();
-        writeln!(out, "  {} {name:width$}  {kernel_type}{meaning}", argument.tag)?;
+        let example = examples.of(&schema.address, &argument.name).filter(|_| own);
+        let example = example.map(|value| format!(", e.g. {}", Escaped(value))).unwrap_or_default();
+        writeln!(out, "  {} {name:width$}  {kernel_type}{meaning}{example}", argument.tag)?;
     }
     for omitted in &schema.omitted {
         let (name, kernel_type) = (Escaped(&omitted.name), Escaped(&omitted.kernel_type));

@@ -5,6 +5,7 @@ mod captures;
 mod control;
 mod convert;
 mod describe;
+mod example;
 mod list;
 mod listen;
 mod live;

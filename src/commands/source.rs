@@ -29,7 +29,7 @@ pub fn is_of_tracefs(tracefs: Option<&Path>, patterns: &[String]) -> bool {
 }
 
 /// The file or folder that is named, and the patterns.
-fn path_of<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> (Option<&'a Path>, &'a [String]) {
+pub(super) fn path_of<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> (Option<&'a Path>, &'a [String]) {
     match (tracefs, patterns) {
         (Some(path), _) => (Some(path), patterns),
         (None, [first, rest @ ..]) if is_capture(first) => (Some(Path::new(first)), rest),

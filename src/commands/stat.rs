@@ -16,6 +16,8 @@ use crate::terminal;
 
 /// The plot's width where no terminal says it.
 const WIDTH: usize = 100;
+/// Events that are listed as text where nobody says how many: those that fit a window.
+const TOP: usize = 30;
 /// Parts of the activity in JSON: enough to draw it at any size.
 const INTERVALS: usize = 1000;
 
@@ -39,10 +41,14 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
             bar.show_time(time.saturating_sub(span.first), span.length());
         }
     };
-    let stat = Stat::of(capture, &select, INTERVALS, &mut progress)?;
+    let mut stat = Stat::of(capture, &select, INTERVALS, &mut progress)?;
     drop(bar);
     captures::refuse_empty(&args.select, path, stat.events)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if args.json || args.format == StatFormat::Json {
+        // Programs get all of them, unless they ask for less. The most frequent ones come first.
+        stat.by_event.truncate(args.top.unwrap_or(usize::MAX));
+    }
     if args.json {
         rows(&stat, &mut out)?;
         out.flush()?;
@@ -54,7 +60,7 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
             writeln!(out, "{}", terminal::escape_json(&json))?;
         }
         StatFormat::Text => {
-            out.write_all(stat.text(args.top).as_bytes())?;
+            out.write_all(stat.text(args.top.unwrap_or(TOP)).as_bytes())?;
             if args.plot {
                 let width = terminal_size::terminal_size().map_or(WIDTH, |(width, _)| usize::from(width.0));
                 write!(out, "\n{}", stat.plot(width))?;
