@@ -351,10 +351,9 @@ fn a_recording_is_filtered_as_the_kernel_filters() {
         "u8n==1 &&",
         "u8n==1 ||",
         "!u8n==1 &&",
-        "u8n==1 || u8n==2 &&",
+        // Not `a || b &&`, which we refuse: Linux 6.18 refuses the same text in one run and takes it in the next, with
+        // another meaning each time.
         "u8n==1 || u8n==2 ||",
-        "u8n==1 && u8n==2 || u8n==5 &&",
-        "u8n==1 || u8n==2 && u8n==2 &&",
         "u8n==1 || u8n==2 && u8n==2 ||",
         "(u8n==1 || u8n==2) && u8n==2 &&",
         "u8n>1 && u8n<9 ||",

@@ -187,7 +187,9 @@ fn under_sudo_a_link_put_in_the_files_place_gives_the_user_nothing_of_roots() {
     // Then the recording cannot be made compact, and stays what it is.
     fs::create_dir(theirs.path().join("x.dat.part")).unwrap();
     let ended = program.end();
-    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    // The recording is lost, which is said, and is no success.
+    assert_eq!(ended.status.code(), Some(1), "{}", ended.said);
+    assert!(ended.said.contains("was removed meanwhile"), "{}", ended.said);
     assert_eq!((fs::metadata(&secret).unwrap().uid(), fs::read(&secret).unwrap()), (0, b"root's own".to_vec()));
 }
 
