@@ -92,6 +92,11 @@ pub trait Observer {
     fn stays(&self) -> bool {
         false
     }
+
+    /// Whether [commands](Observer::command) may come.
+    fn obeys(&self) -> bool {
+        self.stays()
+    }
 }
 
 /// Why a pass ends before its end.
@@ -213,7 +218,9 @@ pub fn play(
         // A capture without an event would be repeated without end and without a pause.
         let empty = whole && player.pipeline.counts().read == read;
         if end.is_continue() && (!player.repeat || empty) {
-            end = if player.observer.stays() { player.rest() } else { break };
+            // One that is repeated may be told to play what it does have.
+            let stays = player.observer.stays() || player.repeat && player.observer.obeys();
+            end = if stays { player.rest() } else { break };
         }
         match end {
             ControlFlow::Break(Stop::End) => break,

@@ -206,10 +206,12 @@ fn filters_processes_aggregates_and_names_change_while_it_plays() {
     until(&receiver, is_event);
     let wrong = ask(&desk, &replay, "aggregate", texts(&["20ms", "softirq_entry=vek"])).pop().unwrap();
     assert!(wrong.addr.ends_with("/error") && format!("{:?}", wrong.args[1]).contains("it has vec"), "{wrong:?}");
-    // Nobody has that pid, so the loop plays nothing; the idle task has 0, which is no process.
+    // Nobody has that pid, so the loop plays nothing, and waits to be told something else; the idle task has 0, which is no
+    // process.
     let heard = ask(&desk, &replay, "query", texts(&["filter"]));
     assert_eq!(heard[0].args, texts(&["filter", "irq:softirq_entry", "vec == 1"]));
     ok("pid", vec![OscType::Int(4_000_000)]);
+    std::thread::sleep(Duration::from_millis(100));
     assert_eq!(ask(&desk, &replay, "query", texts(&["pid"]))[0].args[1], OscType::Int(4_000_000));
     ok("pid", vec![]);
     until(&receiver, is_event);

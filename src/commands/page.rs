@@ -292,4 +292,8 @@ impl Observer for Shown {
     fn stays(&self) -> bool {
         self.console.is_some()
     }
+
+    fn obeys(&self) -> bool {
+        self.console.is_some() || self.control.is_some()
+    }
 }

@@ -152,7 +152,8 @@ impl Program {
         let complaints =
             ["error", "fail", "warning", "couldn't", "can't", "cannot", "exception", "not found", "no such", "late "];
         let complains = |line: &str| complaints.iter().any(|c| line.to_lowercase().contains(c));
-        let expected = |line: &str| noise.iter().any(|n| line.contains(n));
+        // Who is not root gets no real-time priority, and hears that from Pd and scsynth.
+        let expected = |line: &str| line.contains("scheduling") || noise.iter().any(|n| line.contains(n));
         let bad: Vec<String> = self.said().iter().filter(|l| complains(l) && !expected(l)).cloned().collect();
         assert!(
             bad.is_empty(),
