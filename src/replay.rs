@@ -171,12 +171,7 @@ pub fn play(
     let mut part = Part::of(capture, &options.select)?;
     part.selector.iter().flat_map(Selector::warnings).for_each(|warning| observer.warn(warning));
     let capture = &mut part.capture;
-    let (names, _) = capture.names();
-    let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
-    let kernel = Arc::new(Kernel { abi, names });
-    let known = kernel.clone();
-    let ask = Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec));
-    let mut pipeline = Pipeline::new(kernel, outputs, ask);
+    let mut pipeline = pipeline_of(capture, outputs);
     check(pipeline.outputs(), capture, &options.select)?;
     let table = EventTable::new(std::mem::take(&mut capture.events));
     if capture.counts_ticks() {
@@ -236,6 +231,33 @@ pub fn play(
     played.counts = player.pipeline.counts().clone();
     played.ended = end == ControlFlow::Break(Stop::End);
     Ok((played, std::mem::take(player.pipeline.outputs())))
+}
+
+/// The way from the records of `capture` to `outputs`, with the names that it keeps.
+fn pipeline_of(capture: &mut Capture, outputs: Outputs) -> Pipeline<Outputs> {
+    let (names, _) = capture.names();
+    let kernel = Arc::new(Kernel { abi: Abi { endian: capture.endian, long: capture.header.long_size() }, names });
+    let known = kernel.clone();
+    Pipeline::new(kernel, outputs, Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec)))
+}
+
+/// Plays a record. An event that occurs for the first time is taken up from `table`, and `added` told to the pipeline.
+#[inline]
+fn play_record<E: ByteOrder>(
+    pipeline: &mut Pipeline<Outputs>,
+    table: &EventTable,
+    record: Record<'_>,
+    play_ns: Option<u64>,
+    added: impl FnOnce(&mut Pipeline<Outputs>),
+) {
+    if let Outcome::Unknown(id) = pipeline.record::<E>(record, play_ns)
+        && let Some(format) = table.get(id)
+    {
+        pipeline.add(format, false);
+        added(pipeline);
+        pipeline.offer_again();
+        pipeline.record::<E>(record, play_ns);
+    }
 }
 
 /// Checks what is asked of single events against those that are played.
@@ -481,16 +503,12 @@ impl<T: Time> Player<'_, T> {
 
     #[inline]
     fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) {
-        if let Outcome::Unknown(id) = self.pipeline.record::<E>(record, play_ns)
-            && let Some(format) = self.table.get(id)
-        {
-            self.pipeline.add(format, false);
-            if !self.switched.silent.is_empty() {
-                self.pipeline.mute(|format| is_among(&self.switched.silent, format));
+        let silent = &self.switched.silent;
+        play_record::<E>(&mut self.pipeline, &self.table, record, play_ns, |pipeline| {
+            if !silent.is_empty() {
+                pipeline.mute(|format| is_among(silent, format));
             }
-            self.pipeline.offer_again();
-            self.pipeline.record::<E>(record, play_ns);
-        }
+        });
     }
 
     /// What is due besides events, and whether to go on. Returns the time.

@@ -37,12 +37,13 @@ impl Examples {
         }
         let Ok(program) = std::env::current_exe() else { return found };
         let mut command = Command::new(program);
+        let live = format!("{}ms", LIVE.as_millis());
         match path {
             Some(path) if path.join("instances").is_dir() => {
-                command.arg("--tracefs").arg(path).args(["--seconds", "400ms"])
+                command.arg("--tracefs").arg(path).args(["--seconds", &live])
             }
             Some(path) => command.arg("replay").arg(path).args(["--speed", "max"]),
-            None => command.args(["--seconds", "400ms"]),
+            None => command.args(["--seconds", &live]),
         };
         command.args([
             "--raw",

@@ -67,24 +67,12 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     // Others do not wait until somebody opens the page.
     shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
     let (played, outputs) = play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?;
-    let sent = outputs.counts();
-    let mut summary = format!("{} events, {}", played.counts.read, send::done(&args.send, &receivers, sent));
+    let done = send::done(&args.send, &receivers, outputs.counts());
+    let mut summary = format!("{} events, {done}", played.counts.read);
     if let Some(lost) = shown.close() {
         summary.push_str(&format!(", {lost}"));
     }
-    for (count, what) in [
-        (outputs.thinned(), "thinned"),
-        (played.lost, "lost when it was captured"),
-        (played.counts.malformed + played.malformed_sub_buffers, "malformed"),
-        (played.counts.unknown, "of unknown events"),
-        (outputs.too_long(), "too long for a datagram"),
-        (sent.unsent, "not sent"),
-        (sent.refused, "refused: nobody listens there"),
-    ] {
-        if count > 0 {
-            summary.push_str(&format!(", {count} {what}"));
-        }
-    }
+    summary.push_str(&left_out(&played, &outputs));
     terminal::say(summary);
     if let Some((event, error)) = &played.counts.first_error {
         terminal::say(format_args!("first malformed record: {event}: {error}"));
@@ -99,6 +87,21 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     }
     let written = send::all_written(&[outputs]);
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What was not played and not sent, for people: nothing, or `, 3 thinned` and its like.
+pub(super) fn left_out(played: &Played, outputs: &Outputs) -> String {
+    let sent = outputs.counts();
+    let counts = [
+        (outputs.thinned(), "thinned"),
+        (played.lost, "lost when it was captured"),
+        (played.counts.malformed + played.malformed_sub_buffers, "malformed"),
+        (played.counts.unknown, "of unknown events"),
+        (outputs.too_long(), "too long for a datagram"),
+        (sent.unsent, "not sent"),
+        (sent.refused, "refused: nobody listens there"),
+    ];
+    counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}")).collect()
 }
 
 /// The events that a replay plays.

@@ -5,6 +5,7 @@
 pub mod audience;
 pub mod calm;
 mod hits;
+mod kernel_text;
 mod lines;
 mod mapped;
 mod midi;

@@ -7,23 +7,20 @@ use byteorder::ByteOrder;
 
 use super::Event;
 use super::calm::Turns;
+use super::kernel_text::KernelText;
 use crate::format::EventFormat;
-use crate::names::{Kernel, Names};
+use crate::names::Kernel;
 use crate::osc::text_stream::TextStream;
 use crate::osc::thin::Thinner;
 use crate::osc::transport::{SendCounts, Transport};
-use crate::render::{Settings, TraceText};
+use crate::render::Settings;
 
 /// Bytes of lines kept before they are written.
 const BUFFER: usize = 1 << 16;
 
 /// Makes the text, and where it goes.
 pub struct Text {
-    settings: Settings,
-    /// Made with the first event: only then the kernel is known.
-    text: Option<TraceText>,
-    /// As the kernel has them, but for task names: live, these change.
-    names: Names,
+    text: KernelText,
     live: bool,
     stream: Option<(TextStream, Option<Thinner>)>,
     /// Lines left out under caps that hold no longer.
@@ -40,9 +37,7 @@ impl Text {
     /// Text as `settings` say it looks. `live`: task names are those that events come with, not those of a capture.
     pub fn new(settings: Settings, live: bool) -> Text {
         Text {
-            settings,
-            text: None,
-            names: Names::default(),
+            text: KernelText::new(settings),
             live,
             stream: None,
             thinned_before: 0,
@@ -77,28 +72,23 @@ impl Text {
     }
 
     pub(crate) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
-        let (abi, settings) = (kernel.abi, &self.settings);
-        let text = self.text.get_or_insert_with(|| {
-            self.names = kernel.names.clone();
-            settings.text([&**format], abi.long, abi.endian, &kernel.names)
-        });
-        text.insert(format, abi.endian, &kernel.names, &settings.dynamic_events);
+        self.text.add(format, kernel);
     }
 
     #[inline(never)]
     pub(crate) fn event<E: ByteOrder>(&mut self, event: Event<'_>) {
-        let Some(text) = &mut self.text else { return };
+        let Some((text, names)) = self.text.parts() else { return };
         let moment = &event.moment;
         if self.live {
             let comm = moment.comm.as_str().as_bytes();
-            if moment.pid != 0 && self.names.comms.get(moment.pid) != Some(comm) {
-                self.names.comms.insert(moment.pid, comm);
+            if moment.pid != 0 && names.comms.get(moment.pid) != Some(comm) {
+                names.comms.insert(moment.pid, comm);
             }
         }
         let turn = self.turns.as_mut().is_none_or(|turns| turns.admit(event.id.index(), moment.play_ns));
         if let Some(lines) = self.lines.as_mut().filter(|_| turn) {
             self.scratch.clear();
-            text.write::<E>(&mut self.scratch, &event.record, &self.names);
+            text.write::<E>(&mut self.scratch, &event.record, names);
             let written = lines.write_all(&self.scratch);
             self.failed = self.failed.or(written.err().map(|error| error.kind()));
         }
@@ -109,7 +99,7 @@ impl Text {
                 return;
             }
             self.scratch.clear();
-            text.write_text::<E>(&mut self.scratch, &event.record, &self.names);
+            text.write_text::<E>(&mut self.scratch, &event.record, names);
             let first = *self.first_ns.get_or_insert(event.record.time);
             let micros = event.record.time.saturating_sub(first) as f64 / 1000.0;
             stream.event(micros, &self.scratch, moment.pid, moment.cpu);
@@ -134,9 +124,9 @@ impl Text {
     }
 
     pub(crate) fn stop(&mut self) {
-        if let (Some(text), Some(lines)) = (&mut self.text, &mut self.lines) {
+        if let (Some((text, names)), Some(lines)) = (self.text.parts(), &mut self.lines) {
             self.scratch.clear();
-            text.finish(&mut self.scratch, &self.names);
+            text.finish(&mut self.scratch, names);
             let written = lines.write_all(&self.scratch).and_then(|()| lines.flush());
             self.failed = self.failed.or(written.err().map(|error| error.kind()));
         }

@@ -7,18 +7,16 @@ use std::sync::Arc;
 use byteorder::ByteOrder;
 
 use super::Event;
+use super::kernel_text::KernelText;
 use crate::format::EventFormat;
-use crate::names::{Kernel, Names};
+use crate::names::Kernel;
 use crate::osc::stream::Stream;
 use crate::osc::words::TextMessage;
-use crate::render::{Settings, TraceText};
+use crate::render::Settings;
 
 /// Makes the texts and hands them to the streams.
 pub struct Words {
-    settings: Settings,
-    /// Made with the first event: only then the kernel is known.
-    text: Option<TraceText>,
-    names: Names,
+    text: KernelText,
     message: TextMessage,
     scratch: Vec<u8>,
 }
@@ -27,27 +25,22 @@ impl Words {
     /// Text as `settings` say it looks, sent below `prefix`.
     pub fn new(settings: Settings, prefix: &str) -> Words {
         let scratch = Vec::with_capacity(1 << 12);
-        Words { settings, text: None, names: Names::default(), message: TextMessage::new(prefix), scratch }
+        Words { text: KernelText::new(settings), message: TextMessage::new(prefix), scratch }
     }
 
     pub(super) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
-        let (abi, settings) = (kernel.abi, &self.settings);
-        let text = self.text.get_or_insert_with(|| {
-            self.names = kernel.names.clone();
-            settings.text([&**format], abi.long, abi.endian, &kernel.names)
-        });
-        text.insert(format, abi.endian, &kernel.names, &settings.dynamic_events);
+        self.text.add(format, kernel);
     }
 
     #[inline(never)]
     pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>, streams: &mut [Stream]) {
-        let Some(text) = &self.text else { return };
+        let Some((text, names)) = self.text.parts() else { return };
         let mut wanting = streams.iter_mut().filter(|stream| stream.wants_text()).peekable();
         if wanting.peek().is_none() {
             return;
         }
         self.scratch.clear();
-        text.write_text::<E>(&mut self.scratch, &event.record, &self.names);
+        text.write_text::<E>(&mut self.scratch, &event.record, names);
         if let Ok(bytes) = self.message.encode(event.moment.event_ns, &self.scratch) {
             wanting.for_each(|stream| stream.message(bytes, event.moment.play_ns));
         }

@@ -1,19 +1,19 @@
 //! Several captures as one piece, in one order of the time of day. Each has outputs of its own, so that each keeps its name.
 
 use std::ops::ControlFlow;
-use std::sync::Arc;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
-use super::{LONGEST_SLEEP, Observer, PlayOptions, Played, ReplayError, STAT_NS, Speed, Time, check};
+use super::{
+    LONGEST_SLEEP, Observer, PlayOptions, Played, ReplayError, STAT_NS, Speed, Time, check, pipeline_of, play_record,
+};
 use crate::capture::select::{SelectError, Selector};
 use crate::capture::window::{Span, Window, skip_to};
 use crate::capture::{Capture, RingFeed};
 use crate::decode::EventTable;
-use crate::format::{Abi, Endian};
-use crate::names::Kernel;
+use crate::format::Endian;
 use crate::output::{Outputs, Window as Told};
-use crate::pipeline::{Counts, Outcome, Pipeline};
+use crate::pipeline::{Counts, Pipeline};
 use crate::ring::Merge;
 
 /// One of several captures.
@@ -62,13 +62,7 @@ impl Voice {
         if !heard || self.selector.as_ref().is_some_and(|selector| !selector.takes::<E>(&record)) {
             return;
         }
-        if let Outcome::Unknown(id) = self.pipeline.record::<E>(record, play_ns)
-            && let Some(format) = self.table.get(id)
-        {
-            self.pipeline.add(format, false);
-            self.pipeline.offer_again();
-            self.pipeline.record::<E>(record, play_ns);
-        }
+        play_record::<E>(&mut self.pipeline, &self.table, record, play_ns, |_| {});
     }
 
     fn stat(&mut self, seconds: f32) {
@@ -168,11 +162,7 @@ fn voice(
     if !options.select.window.is_all() {
         skip_to(&mut capture, from.saturating_sub(offset)).map_err(SelectError::from)?;
     }
-    let (names, _) = capture.names();
-    let kernel = Arc::new(Kernel { abi: Abi { endian: capture.endian, long: capture.header.long_size() }, names });
-    let known = kernel.clone();
-    let ask = Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec));
-    let mut pipeline = Pipeline::new(kernel, outputs, ask);
+    let mut pipeline = pipeline_of(&mut capture, outputs);
     check(pipeline.outputs(), &capture, &options.select)?;
     pipeline.pair_clocks(0, offset);
     let table = EventTable::new(std::mem::take(&mut capture.events));
