@@ -6,14 +6,10 @@ use std::{hint::black_box, path::Path};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ftrace_live::{
     capture,
-    output::{Hits, Outputs},
     page::demo::Demo,
-    replay::{JumpingTime, Observer, PlayOptions, Speed, Time, play},
+    replay::{self, Observer},
     sound::{MapperOptions, Score},
 };
-
-/// When every piece begins.
-const BEGAN: u64 = 1_000_000_000_000_000_000;
 
 struct Deaf;
 
@@ -23,19 +19,9 @@ impl Observer for Deaf {
 }
 
 fn score(path: &Path, speed: f64) -> Score {
-    let mut outputs = Outputs::default();
-    outputs.hits = Some(Hits::new(MapperOptions { speed, ..MapperOptions::default() }, "/ftrace").keep());
-    let options = PlayOptions {
-        speed: Speed::Times(speed),
-        select: Default::default(),
-        start_at: None,
-        repeat: false,
-        host: String::new(),
-    };
     let open = || capture::open(path, Default::default());
-    let mut time = JumpingTime::default();
-    let (_, mut outputs) = play(open().unwrap(), &mut || open(), outputs, &options, &mut time, &mut Deaf).unwrap();
-    Score::new(outputs.hits.take().unwrap().into_kept(), BEGAN, time.now())
+    let options = MapperOptions { speed, ..MapperOptions::default() };
+    replay::score(open().unwrap(), &mut || open(), Default::default(), options, &mut Deaf).unwrap().1
 }
 
 fn sound(path: &Path, speed: f64) -> f32 {

@@ -8,6 +8,7 @@
 //! the position that is sought.
 
 mod obey;
+mod score;
 mod start;
 mod time;
 mod together;
@@ -33,6 +34,7 @@ use crate::ring::{Merge, Record};
 use crate::tracefs::EventName;
 
 pub use crate::control::State;
+pub use score::score;
 pub use start::{StartAt, StartAtError};
 pub use time::{JumpingTime, RealTime, Time};
 pub use together::{Machine, play_together};

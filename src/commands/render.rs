@@ -11,8 +11,7 @@ use super::written::{self, What};
 use super::{Usage, captures, progress::Bar, replay};
 use crate::capture::{self, trace_dat::Open};
 use crate::cli::RenderArgs;
-use crate::output::{Hits, Outputs};
-use crate::replay::{JumpingTime, PlayOptions, Speed, Time, play};
+use crate::replay::{Speed, score};
 use crate::sound::{MapperOptions, SAMPLE_RATE, Score};
 use crate::terminal;
 
@@ -37,24 +36,14 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
     check_output(&args.output, to_stdout)?;
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
     let capture = captures::open(path, salvage, buffer)?;
-    let score = {
-        let mut outputs = Outputs::default();
-        let options = MapperOptions { detail, speed, seed: args.seed, ..MapperOptions::default() };
-        outputs.hits = Some(Hits::new(options, "/ftrace").keep());
-        let options =
-            PlayOptions { speed: Speed::Times(speed), select, start_at: None, repeat: false, host: String::new() };
-        let mut time = JumpingTime::default();
-        let began = time.now();
-        let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
-        let (played, mut outputs) = play(capture, &mut again, outputs, &options, &mut time, &mut Bar::none())?;
-        captures::say_errors(&played.errors, salvage);
-        captures::refuse_empty(&args.select, path, played.counts.read)?;
-        if played.counts.read == 0 {
-            bail!(Usage(format!("{} holds no event, so there is nothing to hear", path.display())));
-        }
-        let hits = outputs.hits.take().map(Hits::into_kept).unwrap_or_default();
-        Score::new(hits, began, time.now())
-    };
+    let options = MapperOptions { detail, speed, seed: args.seed, ..MapperOptions::default() };
+    let mut again = || capture::open_buffer(path, Open { salvage }, buffer);
+    let (played, score) = score(capture, &mut again, select, options, &mut Bar::none())?;
+    captures::say_errors(&played.errors, salvage);
+    captures::refuse_empty(&args.select, path, played.counts.read)?;
+    if played.counts.read == 0 {
+        bail!(Usage(format!("{} holds no event, so there is nothing to hear", path.display())));
+    }
     let seconds = score.frames() as f64 / f64::from(SAMPLE_RATE);
     if score.frames() > MOST_FRAMES {
         let why = "a WAV file holds four hours: play it faster (--speed), or a part of it (--from, --until)";

@@ -65,7 +65,7 @@ pub enum RingError {
 
 /// The commit word's length part: `RB_WRITE_MASK`-like, 27 bits. What is above the flags is garbage (the word is
 /// sign-extended from bit 31).
-pub(super) const COMMIT_MASK: u64 = (1 << 27) - 1;
+pub(crate) const COMMIT_MASK: u64 = (1 << 27) - 1;
 /// `RB_MISSED_EVENTS`.
 const MISSED_EVENTS: u64 = 1 << 31;
 /// `RB_MISSED_STORED`: the count stands behind the data, as a kernel long.

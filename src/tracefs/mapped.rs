@@ -13,6 +13,7 @@ use std::ptr;
 
 use crate::format::HeaderPage;
 use crate::ring::Walk;
+use crate::ring::sub_buffer::COMMIT_MASK;
 
 /// The offsets of `struct trace_buffer_meta` (include/uapi/linux/trace_mmap.h), and its length.
 const META_PAGE_SIZE: usize = 0;
@@ -26,8 +27,6 @@ const META: usize = 64;
 const TRIES: usize = 16;
 /// More than any ring has.
 const MOST: usize = 1 << 40;
-/// The length part of the commit word.
-const COMMIT: u64 = (1 << 27) - 1;
 
 /// One CPU's ring, mapped.
 #[derive(Debug)]
@@ -136,7 +135,7 @@ impl MappedRing {
 
     fn commit(&self, offset: usize) -> u64 {
         let word = if cfg!(target_pointer_width = "64") { self.long(offset + 8) } else { self.word(offset + 8).into() };
-        word & COMMIT
+        word & COMMIT_MASK
     }
 }
 

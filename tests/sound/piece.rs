@@ -6,8 +6,7 @@ use byteorder::LittleEndian;
 use ebur128::{EbuR128, Mode};
 use ftrace_live::capture;
 use ftrace_live::format::{EventFormat, LongSize};
-use ftrace_live::output::{Hits, Outputs};
-use ftrace_live::replay::{JumpingTime, Observer, PlayOptions, Speed, Time, play};
+use ftrace_live::replay::{Observer, score};
 use ftrace_live::sound::{Hit, Mapper, MapperOptions, SAMPLE_RATE, Score, When};
 
 pub const S: u64 = 1_000_000_000;
@@ -30,19 +29,9 @@ impl Observer for Deaf {
 
 /// What is heard of a capture at this speed, as `render` plays it.
 pub fn of_fixture(name: &str, speed: f64, seed: u64) -> Score {
-    let mut outputs = Outputs::default();
-    outputs.hits = Some(Hits::new(MapperOptions { speed, seed, ..MapperOptions::default() }, "/ftrace").keep());
-    let options = PlayOptions {
-        speed: Speed::Times(speed),
-        select: Default::default(),
-        start_at: None,
-        repeat: false,
-        host: String::new(),
-    };
     let open = || capture::open(&fixture(name), Default::default());
-    let mut time = JumpingTime::default();
-    let (_, mut outputs) = play(open().unwrap(), &mut || open(), outputs, &options, &mut time, &mut Deaf).unwrap();
-    Score::new(outputs.hits.take().unwrap().into_kept(), BEGAN, time.now())
+    let options = MapperOptions { speed, seed, ..MapperOptions::default() };
+    score(open().unwrap(), &mut || open(), Default::default(), options, &mut Deaf).unwrap().1
 }
 
 /// A stream that is made up, of events whose fields are `int`s.
