@@ -17,6 +17,8 @@ use crate::{Live, live, wait_until};
 
 /// Starts programs: thousands of events of many kinds.
 const LOAD: &str = "for i in 1 2 3 4 5 6 7 8 9; do /bin/true; ls /usr/bin > /dev/null; done";
+/// The same until it is killed, at a pace that any machine can write down.
+const ENDLESS: &str = "while :; do ls /usr/bin > /dev/null; sleep 0.02; done";
 /// Events without end: half a million system calls at a time.
 const FLOOD: &str = "while :; do dd if=/dev/zero of=/dev/null bs=1 count=100000 status=none; done";
 
@@ -84,8 +86,14 @@ fn the_file_holds_every_event_that_was_read_for_us_and_for_trace_cmd() {
         // `task` as well, so that no event is read for the sake of names alone.
         let mut arguments = vec!["--raw", "-e", "sched", "syscalls", "task", "--to", &target, "--max-rate", "0"];
         arguments.extend(["--record", file]);
+        // A recording by time has no command of its own to trace, and a quiet machine no events.
+        let mut beside = (!more.contains(&"--")).then(|| Command::new("sh").args(["-c", ENDLESS]).spawn().unwrap());
         arguments.extend(more);
         let ended = run(&live.tracefs, &arguments);
+        if let Some(load) = &mut beside {
+            load.kill().unwrap();
+            load.wait().unwrap();
+        }
         assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
         let read = number(&ended, " events read");
         assert_eq!(number(&ended, " lost by the kernel"), 0, "{}", ended.said);
