@@ -43,7 +43,9 @@
 //! | [`control`] | OSC in → checked commands | how they are carried out |
 //! | [`meaning`] | groups, events and fields in a few words | anything |
 //! | [`listen`] | what arrives, printed | the kernel |
-//! | [`terminal`] | text made safe for a terminal; what the program says of itself | whose text it is |
+//! | [`escape`] | text made safe to show | whose text it is |
+//! | [`duration`] | spans of time as people write them | anything |
+//! | [`terminal`] | what the program says, and to whom | what it is about |
 //!
 //! # Reading a capture
 //!
@@ -83,6 +85,8 @@ pub mod cli;
 pub mod commands;
 pub mod control;
 pub mod decode;
+pub mod duration;
+pub mod escape;
 pub mod format;
 pub mod keeper;
 pub mod listen;

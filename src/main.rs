@@ -7,7 +7,7 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use ftrace_live::{
     cli::{Cli, words},
-    commands, keeper, terminal,
+    commands, escape, keeper, terminal,
 };
 
 fn main() -> ExitCode {
@@ -47,11 +47,11 @@ fn usage_error(error: &clap::Error) -> ExitCode {
     let without_advice =
         |text: &str| text.lines().filter(advice).collect::<Vec<_>>().join("\n").replace("\n\n\n", "\n\n");
     let text = error.render().to_string();
-    let plain = terminal::escape_lines(&text) == text && terminal::shorten(&text) == text;
+    let plain = escape::escape_lines(&text) == text && escape::shorten(&text) == text;
     let said = match plain && terminal::coloured() {
         _ if plain && without_advice(&text) == text.trim_end_matches('\n') => error.exit(),
         true => without_advice(&error.render().ansi().to_string()),
-        false => terminal::shorten(&terminal::escape_lines(&without_advice(&text))).into_owned(),
+        false => escape::shorten(&escape::escape_lines(&without_advice(&text))).into_owned(),
     };
     let _ = writeln!(io::stderr(), "{said}");
     ExitCode::from(error.exit_code() as u8)

@@ -145,7 +145,7 @@ fn statements(text: &str) -> String {
 
 /// That nothing in a program would do anything to a terminal, or show another order than it has.
 fn assert_plain(language: Language, text: &str) {
-    let bad = text.chars().find(|c| !matches!(c, '\n' | '\t') && ftrace_live::terminal::is_escaped(*c));
+    let bad = text.chars().find(|c| !matches!(c, '\n' | '\t') && ftrace_live::escape::is_escaped(*c));
     assert_eq!(bad, None, "{language:?}");
 }
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use common::{made, program::installed};
-use ftrace_live::terminal::is_escaped;
+use ftrace_live::escape::is_escaped;
 
 /// Sets the terminal's title, clears it, turns the text around, and is no UTF-8.
 const HOSTILE: &str = "\x1b]0;title\x07\x1b[2J\u{202e}\u{9b}31m";

@@ -5,6 +5,7 @@
 //! trace-cmd's; [`open`] tells them apart.
 
 pub mod clock_file;
+mod control_files;
 pub mod convert;
 pub mod folder;
 mod foreign;

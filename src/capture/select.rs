@@ -12,8 +12,8 @@ use crate::{
     decode::{Element, FieldPlan, Filter, FilterError, Matcher, Plan, Read, Traced, Value, filter::Surroundings},
     format::{EventFormat, EventId},
     names::Names,
-    ring::Record,
-    tracefs::{Among, CpuList, EventFilter, EventName, Selection, TracefsError},
+    ring::{CpuList, Record},
+    tracefs::{Among, EventFilter, EventName, Selection, TracefsError},
 };
 
 /// What to take of a capture. By default, all.

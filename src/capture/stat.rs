@@ -12,9 +12,9 @@ use super::{
     window::Span,
 };
 use crate::{
+    escape::Escaped,
     format::{Endian, EventId},
     ring::{Lost, Record},
-    terminal::Escaped,
     tracefs::CpuStats,
 };
 

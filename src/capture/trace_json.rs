@@ -12,10 +12,10 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Capture;
 use crate::decode::{Array, EventTable, PidPlace, Plan, Value};
+use crate::escape::escape_json;
 use crate::format::{Endian, EventFormat, EventId};
 use crate::names::Names;
 use crate::ring::Record;
-use crate::terminal::escape_json;
 
 /// The process whose threads are the CPUs: no pid is as large (`PID_MAX_LIMIT`).
 const CPUS: i64 = 1 << 22;

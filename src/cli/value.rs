@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::capture::window::nanoseconds;
+use crate::duration::nanoseconds;
 
 /// A whole number from `least` to `most`; `u64::MAX` is no bound.
 pub fn whole<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {

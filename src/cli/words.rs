@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use clap::CommandFactory;
 
 use super::Cli;
-use crate::terminal::Escaped;
+use crate::escape::Escaped;
 
 /// The words, with the options that hold everywhere behind the subcommand: `-q list` is `list -q`.
 ///

@@ -12,8 +12,9 @@ use crate::capture::window::{Span, Window};
 use crate::capture::{self, Capture, CaptureError};
 use crate::cli::SelectArgs;
 use crate::render::Settings;
+use crate::ring::CpuList;
 use crate::terminal::{self, warn};
-use crate::tracefs::{CpuList, CpuStats, EventFilter, Selection};
+use crate::tracefs::{CpuStats, EventFilter, Selection, TracefsError};
 
 /// Problems of a file that are told one by one.
 const TOLD: usize = 5;
@@ -110,7 +111,7 @@ pub fn select(args: &SelectArgs) -> Result<Select> {
     Ok(Select {
         events: if args.events.is_empty() { None } else { Some(Selection::parse(&args.events)?) },
         pids: args.pids.clone(),
-        cpus: args.cpu.as_deref().map(str::parse::<CpuList>).transpose()?,
+        cpus: args.cpu.as_deref().map(str::parse::<CpuList>).transpose().map_err(TracefsError::BadCpus)?,
         filters: args.filters.iter().map(|filter| filter.parse::<EventFilter>()).collect::<Result<_, _>>()?,
         window: Window { from: args.from, until: args.until },
     })

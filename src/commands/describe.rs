@@ -10,12 +10,13 @@ use anyhow::Result;
 use super::example::Examples;
 use super::{list, send, source, source::Source};
 use crate::cli::{DescribeArgs, DescribeFormat, FormArgs};
+use crate::escape::{self, Escaped};
 use crate::format::{Abi, Endian};
 use crate::map::{Map, Mapping};
 use crate::meaning;
 use crate::names::Names;
 use crate::osc::{MessagePlan, Schema, oscquery};
-use crate::terminal::{self, Escaped};
+use crate::terminal;
 
 /// Describes.
 pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -33,7 +34,7 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if args.json {
         for schema in &schemas {
             let row = serde_json::to_string(schema).map_err(io::Error::from)?;
-            writeln!(out, "{}", terminal::escape_json(&row))?;
+            writeln!(out, "{}", escape::escape_json(&row))?;
         }
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
@@ -48,13 +49,13 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         }
         DescribeFormat::Json => {
             let json = serde_json::to_string_pretty(&schemas).map_err(io::Error::from)?;
-            writeln!(out, "{}", terminal::escape_json(&json))?;
+            writeln!(out, "{}", escape::escape_json(&json))?;
         }
         DescribeFormat::Oscquery => {
             let types = send::message_options(&args.form, send::preset_of(&args.form)?)?.types;
             let tree = oscquery::tree(&schemas, &args.form.prefix, types);
             let json = serde_json::to_string_pretty(&tree).map_err(io::Error::from)?;
-            writeln!(out, "{}", terminal::escape_json(&json))?;
+            writeln!(out, "{}", escape::escape_json(&json))?;
         }
     }
     out.flush()?;

@@ -10,8 +10,9 @@ use serde_json::json;
 
 use super::{Usage, source::Source};
 use crate::cli::ListArgs;
+use crate::escape::{self, Escaped};
 use crate::meaning;
-use crate::terminal::{self, Escaped};
+use crate::terminal;
 use crate::tracefs::{Among, EventName, Selection, Tracefs};
 
 /// Lists.
@@ -25,7 +26,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         };
         for tracer in tracefs.tracers()? {
             if args.json {
-                writeln!(out, "{}", terminal::escape_json(&json!({ "tracer": tracer }).to_string()))?;
+                writeln!(out, "{}", escape::escape_json(&json!({ "tracer": tracer }).to_string()))?;
                 continue;
             }
             writeln!(out, "{}", Escaped(tracer))?;
@@ -49,7 +50,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         if args.json {
             let meaning = meaning::of_event(&event.to_string());
             let row = json!({ "system": event.system, "name": event.name, "meaning": meaning });
-            writeln!(out, "{}", terminal::escape_json(&row.to_string()))?;
+            writeln!(out, "{}", escape::escape_json(&row.to_string()))?;
             continue;
         }
         writeln!(out, "{}", Escaped(event.to_string()))?;

@@ -15,8 +15,9 @@ use crate::control::switches::Switches;
 use crate::live::{self, LiveOptions, Recorded};
 use crate::output::Outputs;
 use crate::render::Settings;
+use crate::ring::CpuList;
 use crate::terminal::{self, Verbosity};
-use crate::tracefs::{CpuList, EventFilter, Setup, TraceClock, Tracefs, exit_code};
+use crate::tracefs::{EventFilter, Setup, TraceClock, Tracefs, TracefsError, exit_code};
 
 /// Traces.
 pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -197,7 +198,7 @@ pub fn setup(args: &TraceArgs, tracefs: &Tracefs) -> Result<Setup> {
     Ok(Setup {
         clock,
         buffer_kib: args.buffer,
-        cpus: args.cpu.as_deref().map(str::parse::<CpuList>).transpose()?,
+        cpus: args.cpu.as_deref().map(str::parse::<CpuList>).transpose().map_err(TracefsError::BadCpus)?,
         processes: args.pids.clone(),
         filters: args.filters.iter().map(|filter| filter.parse::<EventFilter>()).collect::<Result<_, _>>()?,
         tracer: args.tracer.clone(),

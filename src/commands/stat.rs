@@ -12,7 +12,7 @@ use crate::capture::latency::{Latency, Pair};
 use crate::capture::stat::{Stat, SystemActivity};
 use crate::capture::window::Span;
 use crate::cli::{StatArgs, StatFormat};
-use crate::terminal;
+use crate::escape;
 
 /// The plot's width where no terminal says it.
 const WIDTH: usize = 100;
@@ -57,7 +57,7 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     match args.format {
         StatFormat::Json => {
             let json = serde_json::to_string_pretty(&stat).map_err(io::Error::from)?;
-            writeln!(out, "{}", terminal::escape_json(&json))?;
+            writeln!(out, "{}", escape::escape_json(&json))?;
         }
         StatFormat::Text => {
             out.write_all(stat.text(args.top.unwrap_or(TOP)).as_bytes())?;
@@ -94,7 +94,7 @@ fn row(out: &mut impl Write, kind: &str, what: &impl Serialize) -> Result<()> {
     let kind = [("row".to_owned(), Value::from(kind))];
     let row: Map<_, _> =
         kind.into_iter().chain(what.as_object().into_iter().flatten().map(|(k, v)| (k.clone(), v.clone()))).collect();
-    writeln!(out, "{}", terminal::escape_json(&Value::from(row).to_string()))?;
+    writeln!(out, "{}", escape::escape_json(&Value::from(row).to_string()))?;
     Ok(())
 }
 
@@ -107,7 +107,7 @@ fn latency(args: &StatArgs, latency: &Latency) -> Result<ExitCode> {
     let text = match args.format {
         StatFormat::Json => {
             let json = serde_json::to_string_pretty(latency).map_err(io::Error::from)?;
-            format!("{}\n", terminal::escape_json(&json))
+            format!("{}\n", escape::escape_json(&json))
         }
         StatFormat::Text => latency.text(),
     };

@@ -4,7 +4,8 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use crate::cli::about;
-use crate::terminal::{self, Escaped};
+use crate::escape::Escaped;
+use crate::terminal;
 use crate::tracefs::{Kind, TraceClocks, Tracefs};
 
 /// Prints it.

@@ -126,5 +126,5 @@ fn all_cpus(root: &Path) -> String {
     let names = fs::read_dir(root.join("per_cpu")).into_iter().flatten().flatten();
     let cpus = names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("cpu")?.parse::<u32>().ok());
     let last = cpus.max().unwrap_or(0);
-    format!("0-{last}").parse::<crate::tracefs::CpuList>().map(|cpus| cpus.mask()).unwrap_or_default()
+    format!("0-{last}").parse::<crate::ring::CpuList>().map(|cpus| cpus.mask()).unwrap_or_default()
 }

@@ -10,11 +10,11 @@ use std::{
 
 use crate::osc::json::write_json;
 use crate::{
+    escape::Escaped,
     osc::{
         message::{Argument, Message},
         packet, print,
     },
-    terminal::Escaped,
 };
 
 /// How many addresses are told apart; beyond that they are counted together. Anyone can send any address.

@@ -23,7 +23,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use terminal_size::terminal_size;
 
-use crate::terminal::{Escaped, escape_json};
+use crate::escape::{Escaped, escape_json};
 
 pub use heard::{Heard, Rate};
 

@@ -30,7 +30,7 @@ pub(super) fn of_events(
     }
     names.enums = enums();
     if formats.iter().any(|format| hz::is_needed_by(&format.print_fmt)) {
-        names.enums.set_hz(hz::of_folder(tracefs));
+        names.enums.set_hz(hz::told_among(|file| tracefs.read_bytes(file).ok()));
     }
     if outputs.has_text() {
         let symbolic = |format: &EventFormat| {

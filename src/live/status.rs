@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
+use crate::escape::Escaped;
 use crate::osc::transport::SendCounts;
 use crate::output::Window;
-use crate::terminal::Escaped;
 
 /// What was lost since the beginning, in kinds.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! Parameters of the kernel's functions, from BTF.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::collections::HashMap;
 
 use crate::format::btf::Parameter;
 
@@ -22,13 +22,13 @@ impl Functions {
     }
 }
 
-/// Whether records in `folder` may hold arguments: its format of `function` or `funcgraph_entry` has a place for them, and
-/// the tracer that writes such records runs, if a file says which one does.
-pub(crate) fn are_shown_in(folder: &Path) -> bool {
-    let read = |name: &str| fs::read_to_string(folder.join(name)).ok();
+/// Whether records may hold arguments: the format of `function` or `funcgraph_entry` has a place for them, and the tracer
+/// that writes such records runs, if a file says which one does. `read` gives a file by its path below tracefs.
+pub(crate) fn are_shown_in(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> bool {
+    let mut text = |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let formats = ["events/ftrace/function/format", "events/ftrace/funcgraph_entry/format"];
-    read("current_tracer").is_none_or(|tracer| tracer.starts_with("function"))
-        && formats.into_iter().filter_map(read).any(|format| format.contains(" args[]"))
+    text("current_tracer").is_none_or(|tracer| tracer.starts_with("function"))
+        && formats.into_iter().filter_map(text).any(|format| format.contains(" args[]"))
 }
 
 #[cfg(test)]
@@ -72,14 +72,13 @@ mod tests {
 
     #[test]
     fn arguments_are_looked_for_where_a_format_has_a_place_and_no_other_tracer_runs() {
-        let folder = tempfile::tempdir().unwrap();
-        assert!(!are_shown_in(folder.path()));
-        fs::create_dir_all(folder.path().join("events/ftrace/function")).unwrap();
-        fs::write(folder.path().join("events/ftrace/function/format"), "field:unsigned long args[];").unwrap();
-        assert!(are_shown_in(folder.path()));
-        fs::write(folder.path().join("current_tracer"), "nop\n").unwrap();
-        assert!(!are_shown_in(folder.path()));
-        fs::write(folder.path().join("current_tracer"), "function_graph\n").unwrap();
-        assert!(are_shown_in(folder.path()));
+        let shown = |files: &[(&str, &str)]| {
+            are_shown_in(|name| files.iter().find(|(file, _)| *file == name).map(|(_, text)| text.as_bytes().to_vec()))
+        };
+        let format = ("events/ftrace/function/format", "field:unsigned long args[];");
+        assert!(!shown(&[]));
+        assert!(shown(&[format]));
+        assert!(!shown(&[format, ("current_tracer", "nop\n")]));
+        assert!(shown(&[format, ("current_tracer", "function_graph\n")]));
     }
 }

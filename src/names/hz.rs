@@ -4,10 +4,6 @@
 //! it, and the macro stands there as what it is defined as: `(jiffies - REC->dirtied_when) / 250`
 //! (include/trace/events/writeback.h).
 
-use std::path::Path;
-
-use crate::tracefs::Files;
-
 /// Its name among the constants.
 pub(crate) const NAME: &str = "HZ";
 
@@ -31,11 +27,12 @@ pub(crate) fn is_needed_by(print_fmt: &str) -> bool {
     print_fmt.contains("jiffies_to_")
 }
 
-/// The number that the formats below `tracefs`, or a folder like it, tell.
-pub(crate) fn of_folder(tracefs: &(impl Files + ?Sized)) -> Option<i64> {
-    let events = Path::new("events/writeback");
-    let format = |event: &&str| tracefs.bytes(&events.join(event).join("format")).ok();
-    TOLD_BY.iter().filter_map(format).find_map(|text| told_by(&String::from_utf8_lossy(&text)))
+/// The number that the files of these formats tell; `read` gives a file by its path below tracefs.
+pub(crate) fn told_among(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> Option<i64> {
+    TOLD_BY.iter().find_map(|event| {
+        let text = read(&format!("events/writeback/{event}/format"))?;
+        told_by(&String::from_utf8_lossy(&text))
+    })
 }
 
 #[cfg(test)]
@@ -54,16 +51,14 @@ mod tests {
     /// As a captured folder has them: the file of one event is enough, and an event that does not tell is passed over.
     #[test]
     fn the_formats_of_a_folder_tell_it_whichever_has_it() {
+        assert_eq!(told_among(|_| None), None);
         for event in TOLD_BY {
-            let folder = tempfile::tempdir().unwrap();
-            assert_eq!(of_folder(folder.path()), None);
-            let writeback = folder.path().join("events/writeback");
-            for (name, divisor) in TOLD_BY.map(|name| (name, if name == event { "300" } else { "HZ" })) {
-                std::fs::create_dir_all(writeback.join(name)).unwrap();
+            let file = |path: &str| {
+                let divisor = if path == format!("events/writeback/{event}/format") { "300" } else { "HZ" };
                 let text = format!("print fmt: \"age=%lu\", (jiffies - REC->dirtied_when) / {divisor}, REC->index\n");
-                std::fs::write(writeback.join(name).join("format"), text).unwrap();
-            }
-            assert_eq!(of_folder(folder.path()), Some(300), "{event}");
+                Some(text.into_bytes())
+            };
+            assert_eq!(told_among(file), Some(300), "{event}");
         }
     }
 }

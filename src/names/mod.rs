@@ -15,11 +15,8 @@ pub(crate) mod hz;
 mod kallsyms;
 mod printk_formats;
 
-use std::{
-    fs::File,
-    io::{self, Read},
-    path::Path,
-};
+use std::cell::RefCell;
+use std::io;
 
 pub use comms::{Comms, Tgids};
 pub use enums::Enums;
@@ -118,18 +115,19 @@ pub struct Kernel {
     pub names: Names,
 }
 
-/// Kernels' symbol files are 4 to 15 MB, BTF 4 to 8: what is much longer is none of them and is not read.
-const MAX_FILE: u64 = 256 << 20;
-
 impl Names {
-    /// Reads what there is of the named files in `folder`. A file that is absent, too long or not what its name says
-    /// leaves its names unknown, and is told of in the result.
-    pub fn load(folder: &Path) -> (Names, Vec<NamesError>) {
+    /// The names in files like those of tracefs: `kallsyms`, `printk_formats`, `saved_cmdlines`, `saved_tgids`, and `btf` or
+    /// `constants`. `read` gives a file by its name, none if there is no such file; large ones are asked for only if needed.
+    /// A file that cannot be read, or is not what its name says, leaves its names unknown and is told of in the result.
+    pub fn read(read: impl FnMut(&str) -> io::Result<Option<Vec<u8>>>) -> (Names, Vec<NamesError>) {
         let mut errors = Vec::new();
-        let mut read = |name: &'static str| match read_file(&folder.join(name)) {
+        // What only files at names is nothing to complain of.
+        let files = RefCell::new(read);
+        let hint = |name: &str| files.borrow_mut()(name).ok().flatten();
+        let mut read = |name: &str| match files.borrow_mut()(name) {
             Ok(bytes) => bytes,
             Err(source) => {
-                errors.push(NamesError::Read { name, source });
+                errors.push(NamesError::Read { name: name.to_owned(), source });
                 None
             }
         };
@@ -146,7 +144,7 @@ impl Names {
         };
         // The small file first: a capture that has it needs of BTF at most the functions.
         let constants = read("constants");
-        let with_arguments = functions::are_shown_in(folder);
+        let with_arguments = functions::are_shown_in(hint);
         let btf = if constants.is_none() || with_arguments { read("btf") } else { None };
         if let Some(bytes) = btf.as_ref().filter(|_| with_arguments) {
             names.functions = btf::functions(bytes).map(Functions::from).unwrap_or_default();
@@ -160,7 +158,7 @@ impl Names {
             }
         }
         if names.enums.value(hz::NAME).is_none() {
-            names.enums.set_hz(hz::of_folder(folder));
+            names.enums.set_hz(hz::told_among(hint));
         }
         (names, errors)
     }
@@ -194,26 +192,11 @@ pub enum NamesError {
     #[error("{name}: {source}")]
     Read {
         /// The file's name.
-        name: &'static str,
+        name: String,
         /// Why not.
         source: io::Error,
     },
     /// `btf` is not BTF.
     #[error("btf: {0}")]
     Btf(#[from] BtfError),
-}
-
-/// The file's bytes; none if there is no such file.
-fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    // The kernel's own files say that they are empty, and a device never ends: only reading tells.
-    let mut bytes = Vec::with_capacity(file.metadata()?.len().min(MAX_FILE) as usize);
-    match file.take(MAX_FILE + 1).read_to_end(&mut bytes)? {
-        len if len as u64 > MAX_FILE => Err(io::Error::other(format!("more than {MAX_FILE} bytes are too many"))),
-        _ => Ok(Some(bytes)),
-    }
 }

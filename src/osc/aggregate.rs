@@ -10,8 +10,8 @@ use byteorder::ByteOrder;
 use rosc::{OscMessage, OscType};
 
 use super::plan::AGGREGATE;
-use crate::capture::window::nanoseconds;
 use crate::decode::{Element, FieldPlan, Plan, Read, Value};
+use crate::duration::nanoseconds;
 use crate::format::{EventFormat, EventId};
 
 /// The shortest window: below it, there is not one event in most of them.

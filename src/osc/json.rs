@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::message::{Argument, Fault, Message};
 use super::timetag;
-use crate::terminal::{Escaped, escape_json};
+use crate::escape::{Escaped, escape_json};
 
 /// Writes `message` as one line; `names` are those of its schema, as for [`write_line`](super::print::write_line).
 pub fn write_json(

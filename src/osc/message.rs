@@ -55,7 +55,7 @@ pub enum Wrong {
     #[error("an argument '{}' that is cut short", char::from(*.0))]
     Short(u8),
     /// A type tag whose argument nobody can tell the length of.
-    #[error("an unknown type tag '{}'", crate::terminal::Escaped([*.0]))]
+    #[error("an unknown type tag '{}'", crate::escape::Escaped([*.0]))]
     Tag(u8),
     /// `[` without `]`.
     #[error("an array that is never closed")]

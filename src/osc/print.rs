@@ -12,7 +12,7 @@ use rosc::{OscTime, OscType};
 
 use super::message::{Argument, Fault, Message};
 use super::timetag;
-use crate::terminal::{Escaped, is_escaped};
+use crate::escape::{Escaped, is_escaped};
 
 /// What a message is printed as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,13 +13,13 @@ use rosc::OscType;
 use terminal_size::terminal_size;
 
 use super::Event;
+use crate::escape::Escaped;
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::message::{Argument, Message};
 use crate::osc::schema::BITS;
 use crate::osc::stream::Messages;
 use crate::osc::{EncodeError, MessageOptions, Types};
-use crate::terminal::Escaped;
 
 /// Lines a second where nobody asks for another rate.
 pub const LINES_A_SECOND: u32 = 5;

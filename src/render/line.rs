@@ -6,8 +6,7 @@
 use crate::{
     format::Endian,
     names::Names,
-    ring::{Lost, Record},
-    tracefs::TraceClock,
+    ring::{Lost, Record, counts_nanoseconds},
 };
 
 /// What of the tracer's options changes the text of a line.
@@ -125,7 +124,7 @@ impl LineOptions {
 
     /// Sets what follows from the clock's name: the `in_ns` column of `trace_clocks` (kernel/trace/trace.c).
     pub fn set_clock(&mut self, clock: &str) {
-        self.nanoseconds = TraceClock::from_name(clock).is_nanoseconds();
+        self.nanoseconds = counts_nanoseconds(clock);
     }
 }
 

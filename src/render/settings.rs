@@ -1,11 +1,5 @@
 //! The control files of a tracefs folder that change what its `trace` file says.
 
-use std::{
-    fs::{self, File},
-    io::Read,
-    path::Path,
-};
-
 use super::{GraphOptions, LineOptions, TraceText, flags::WithFlags};
 use crate::{
     format::{Endian, EventFormat, LongSize},
@@ -33,17 +27,10 @@ pub struct Settings {
 /// (`print_trace_line`, kernel/trace/trace.c).
 const OTHER_FORMS: [&str; 4] = ["raw", "hex", "bin", "latency-format"];
 
-/// Definitions of some thousand probes; what is longer is none of these files.
-const MAX_FILE: u64 = 4 << 20;
-
 impl Settings {
-    /// Reads the control files of `folder`, a tracefs instance or a capture. `clock` is the name of the trace clock.
-    pub fn load(folder: &Path, clock: &str) -> Settings {
-        let read = |name: &str| {
-            let mut bytes = Vec::new();
-            let file = File::open(folder.join(name)).map(|file| file.take(MAX_FILE).read_to_end(&mut bytes));
-            file.map_or_else(|_| String::new(), |_| String::from_utf8_lossy(&bytes).into_owned())
-        };
+    /// The settings that control files tell. `read` gives a file by its path below the instance, an empty text for one that
+    /// is not there; `cpus` are the numbers of its rings, `clock` is the name of the trace clock.
+    pub fn read(clock: &str, cpus: &[u32], mut read: impl FnMut(&str) -> String) -> Settings {
         let options = read("trace_options");
         let mut settings = Settings { dynamic_events: read("dynamic_events"), ..Settings::default() };
         settings.line.set_trace_options(&options);
@@ -52,7 +39,6 @@ impl Settings {
         settings.line.set_clock(clock);
         // Captures of one boot may share what is the same for all of them, in the folder they are in.
         settings.release = release(&read("uname")).or_else(|| release(&read("../uname")));
-        let cpus: Vec<u32> = cpus(folder).collect();
         if read("current_tracer").trim() == "function_graph" {
             let mut graph = GraphOptions::default();
             graph.set_trace_options(&options);
@@ -110,12 +96,6 @@ fn release(text: &str) -> Option<(u16, u16)> {
         let minor = rest.split(|c: char| !c.is_ascii_digit()).next()?;
         Some((major.parse().ok()?, minor.parse().ok()?))
     })
-}
-
-/// The numbers of the folder's CPUs.
-fn cpus(folder: &Path) -> impl Iterator<Item = u32> {
-    let entries = fs::read_dir(folder.join("per_cpu")).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("cpu")?.parse().ok())
 }
 
 #[cfg(test)]

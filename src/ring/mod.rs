@@ -6,16 +6,18 @@
 //!
 //! The rules are those of kernel/trace/ring_buffer.c; every check names the part of it that it relies on.
 
+mod cpus;
 mod join;
 pub mod merge;
 pub mod sub_buffer;
 mod times;
 mod tournament;
 
+pub use cpus::{CpuList, CpuListError};
 pub use join::join;
 pub use merge::{Counts, Feed, Merge, Record};
 pub use sub_buffer::{Lost, RingError, Walk, detect_byte_order};
-pub use times::{Scale, Shift, Times};
+pub use times::{Scale, Shift, Times, counts_nanoseconds};
 
 #[cfg(test)]
 pub(crate) mod page;

@@ -135,6 +135,12 @@ impl Times {
     }
 }
 
+/// Whether the trace clock of this name counts nanoseconds (`in_ns` in `trace_clocks`, kernel/trace/trace.c): all but the
+/// counters and `uptime`, which counts in jiffies.
+pub fn counts_nanoseconds(clock: &str) -> bool {
+    !matches!(clock, "counter" | "x86-tsc" | "ppc-tb" | "uptime")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::ring::counts_nanoseconds;
 use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, CLOCK_TAI, clockid_t};
 
 /// A trace clock of the kernel.
@@ -51,10 +52,9 @@ impl TraceClock {
         }
     }
 
-    /// Whether its times are nanoseconds (`in_ns` in the kernel's table): all but the counters and `uptime`, which
-    /// counts in jiffies.
+    /// Whether its times are nanoseconds: [`counts_nanoseconds`].
     pub fn is_nanoseconds(&self) -> bool {
-        !matches!(self.name(), "counter" | "x86-tsc" | "ppc-tb" | "uptime")
+        counts_nanoseconds(self.name())
     }
 
     /// The clock's time now, ns. `None` for a clock that clock_gettime(2) cannot read.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::select::quoted;
 use super::{Among, EventName};
+use crate::ring::CpuListError;
 
 /// Why the control files could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,13 +79,8 @@ pub enum TracefsError {
         reason: String,
     },
     /// A list of CPUs is malformed, or names a CPU that this machine does not have.
-    #[error("{list:?} is no list of CPUs ({reason}): write for example 0,2-3")]
-    BadCpus {
-        /// The list as given.
-        list: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    #[error(transparent)]
+    BadCpus(CpuListError),
     /// A filter is not of the form `GROUP:EVENT=CONDITION`.
     #[error("{0:?} is no filter: write GROUP:EVENT=CONDITION, for example 'irq:irq_handler_entry=irq>3'")]
     BadFilter(String),
@@ -215,7 +211,7 @@ impl TracefsError {
             self,
             TracefsError::NothingSelected { .. }
                 | TracefsError::BadExpression { .. }
-                | TracefsError::BadCpus { .. }
+                | TracefsError::BadCpus(_)
                 | TracefsError::BadFilter(_)
                 | TracefsError::FilterUnmatched(_)
                 | TracefsError::FilterRefused { .. }

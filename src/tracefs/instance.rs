@@ -15,10 +15,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::files::{Files, bytes_of, folders_of};
 use super::settings::Settings;
-use super::{
-    CpuList, CpuStats, EventName, Kind, PidView, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError,
-};
+use super::{CpuStats, EventName, Kind, PidView, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError};
 use crate::keeper::{Answer, Base, Hands, Keeper, MOST_TASKS, Request, Setting};
+use crate::ring::{CpuList, CpuListError};
 
 /// A private instance, removed when it is dropped.
 ///
@@ -393,7 +392,7 @@ impl Instance {
             let there_are: Vec<String> = self.cpus.iter().map(u32::to_string).collect();
             let list: Vec<String> = cpus.iter().map(|cpu| cpu.to_string()).collect();
             let reason = format!("there is no CPU {missing}; there are {}", there_are.join(","));
-            return Err(TracefsError::BadCpus { list: list.join(","), reason });
+            return Err(TracefsError::BadCpus(CpuListError { list: list.join(","), reason }));
         }
         self.set("tracing_cpumask", Setting::Cpus(cpus.mask()))
     }

@@ -17,7 +17,6 @@
 mod clock;
 mod command;
 mod control;
-mod cpus;
 mod error;
 mod events;
 mod files;
@@ -35,7 +34,6 @@ mod timeline;
 
 pub use clock::{ClockPair, TraceClock, TraceClocks};
 pub use command::{StoppedCommand, exit_code};
-pub use cpus::CpuList;
 pub use error::TracefsError;
 pub use events::EventName;
 pub(crate) use files::Files;

@@ -1,6 +1,7 @@
 //! All settings of an instance in one place, and the one order in which they may be made.
 
-use super::{CpuList, Enabled, EventFilter, EventName, Instance, TraceClock, TracefsError};
+use super::{Enabled, EventFilter, EventName, Instance, TraceClock, TracefsError};
+use crate::ring::CpuList;
 
 /// What to trace and how. [`apply`](Setup::apply) brings an instance there, ready for
 /// [`open_raw`](Instance::open_raw) and [`start`](Instance::start).

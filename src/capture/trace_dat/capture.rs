@@ -62,7 +62,7 @@ impl TraceDat {
             let kallsyms = kallsyms();
             let errors = kallsyms.as_ref().err().map(|error| {
                 let source = std::io::Error::other(error.to_string());
-                NamesError::Read { name: "kallsyms", source }
+                NamesError::Read { name: "kallsyms".to_owned(), source }
             });
             let names = Names {
                 kallsyms: kallsyms.as_deref().map(Kallsyms::parse).unwrap_or_default(),

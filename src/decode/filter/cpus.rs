@@ -8,7 +8,7 @@
 //!
 //! Of each group of CPUs, as many as are used are in the list: `0-7:1/2` is 0, 2, 4 and 6.
 
-use crate::tracefs::CpuList;
+use crate::ring::CpuList;
 
 /// The CPUs of a list, of a kernel that has `cpus` of them; `None` where the kernel would not take it, or where it speaks of
 /// the last one and their number is not known.

@@ -18,7 +18,7 @@ mod pattern;
 use byteorder::ByteOrder;
 
 use super::{PidPlace, place, unsigned};
-use crate::{format::EventFormat, names::Kallsyms, tracefs::CpuList};
+use crate::{format::EventFormat, names::Kallsyms, ring::CpuList};
 use parse::{Expression, Operator};
 use pattern::Pattern;
 

@@ -15,7 +15,7 @@ mod sc;
 use std::net::IpAddr;
 
 use super::{Schema, preset::Preset};
-use crate::terminal::is_escaped;
+use crate::escape::is_escaped;
 
 /// The languages a patch can be written in: the presets of the same names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

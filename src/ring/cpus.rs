@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 
-use super::TracefsError;
-
 /// A set of CPUs, read from a list like `0,2-3`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CpuList {
@@ -40,6 +38,16 @@ impl CpuList {
     }
 }
 
+/// A list of CPUs is malformed, or names a CPU that the machine does not have.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{list:?} is no list of CPUs ({reason}): write for example 0,2-3")]
+pub struct CpuListError {
+    /// The list as given.
+    pub list: String,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
 impl FromIterator<u32> for CpuList {
     fn from_iter<I: IntoIterator<Item = u32>>(cpus: I) -> CpuList {
         CpuList { cpus: cpus.into_iter().collect() }
@@ -67,11 +75,11 @@ impl fmt::Display for CpuList {
 }
 
 impl FromStr for CpuList {
-    type Err = TracefsError;
+    type Err = CpuListError;
 
     /// Reads `3`, `0,2`, `0-3`, `0,2-3`; blanks around numbers are allowed.
-    fn from_str(list: &str) -> Result<CpuList, TracefsError> {
-        let bad = |reason: String| TracefsError::BadCpus { list: list.to_string(), reason };
+    fn from_str(list: &str) -> Result<CpuList, CpuListError> {
+        let bad = |reason: String| CpuListError { list: list.to_string(), reason };
         let number = |word: &str| match word.trim().parse::<u32>() {
             Ok(cpu) if cpu <= MAX_CPU => Ok(cpu),
             _ => Err(bad(format!("{:?} is no CPU number", word.trim()))),
