@@ -12,7 +12,7 @@ use crate::escape::{Escaped, escape_lines, shorten, write_bytes};
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Warnings and errors alone.
+    /// Warnings, errors and what was lost, alone.
     Quiet,
     /// Also what is done.
     Usual,
@@ -43,6 +43,11 @@ pub fn say(line: impl fmt::Display) {
     if says(Verbosity::Usual) {
         say_line(line);
     }
+}
+
+/// Says a line about what was lost or left out: a silent loss would be taken for none, so it stays with `--quiet`.
+pub fn lost(line: impl fmt::Display) {
+    say_line(line);
 }
 
 /// Says a line that is asked for with `--verbose`.

@@ -61,6 +61,46 @@ fn it_prints_the_lines_that_replay_says_it_sends() {
 }
 
 #[test]
+fn it_writes_over_nothing_but_a_file_of_its_own_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    std::fs::write(path("precious"), "precious").unwrap();
+    std::os::unix::fs::symlink(path("precious"), path("link")).unwrap();
+    std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
+    std::fs::hard_link(path("precious"), path("hard")).unwrap();
+    assert!(Command::new("mkfifo").arg(path("fifo")).status().unwrap().success());
+    let port = program::free_port();
+    for (name, why) in [
+        ("link", "symbolic link"),
+        ("dangling", "symbolic link"),
+        ("hard", "hard links"),
+        ("fifo", "a pipe, a device"),
+        ("/dev/null", "a pipe, a device"),
+    ] {
+        let mut command = program::command(env!("CARGO_BIN_EXE_ftrace-live"), folder.path());
+        // Where it is not refused, the test ends all the same.
+        command.args(["listen", &format!("127.0.0.1:{port}"), "--write", name]);
+        let mut listen = Program::start(command);
+        listen.wait_for(why);
+        assert!(listen.said().iter().all(|line| !line.starts_with("listening")), "{name}: {:?}", listen.said());
+    }
+    assert_eq!(std::fs::read_to_string(path("precious")).unwrap(), "precious");
+    assert!(!path("nowhere").exists());
+    std::fs::write(path("heard.txt"), "of yesterday").unwrap();
+    // What is there stays until the port is ours.
+    let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap().to_string();
+    let mut second = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    let refused = second.args(["listen", &at, "--write"]).arg(path("heard.txt")).output().unwrap();
+    assert!(!refused.status.success());
+    assert_eq!(std::fs::read_to_string(path("heard.txt")).unwrap(), "of yesterday");
+    let mut listen = listen(port, &["--write", "heard.txt", "--count", "1"], folder.path());
+    send(port, &[PING]);
+    listen.wait_for("heard 1 message");
+    assert!(std::fs::read_to_string(path("heard.txt")).unwrap().ends_with(" /ping ,i 7\n"));
+}
+
+#[test]
 fn nonsense_is_counted_and_named_and_what_follows_is_heard() {
     let folder = tempfile::tempdir().unwrap();
     let port = program::free_port();

@@ -119,6 +119,12 @@ fn quiet_leaves_warnings_and_verbose_adds_how_wherever_they_stand() {
     assert_eq!(said(&[&["--verbose"], &replay[..]].concat()).1.matches("at most 7 messages/s").count(), 1);
     let (_, quiet) = said(&[&["-q"], &replay[..]].concat());
     assert!(!quiet.contains("events,"), "{quiet}");
+    // A loss that is not said would be taken for none.
+    let thinned = quiet.lines().find(|line| line.ends_with(" thinned")).unwrap_or_else(|| panic!("{quiet}"));
+    assert!(usual.contains(thinned.strip_prefix("ftrace-live: ").unwrap()), "{thinned:?} {usual}");
+    assert_eq!(quiet.lines().filter(|line| !line.contains("warning:")).count(), 2, "thinned, refused: {quiet}");
+    let (_, whole) = said(&["-q", "replay", FIXTURE, "--raw", "--speed", "max", "--print"]);
+    assert_eq!(whole, "");
     // What is wrong is said all the same.
     let (code, error) = said(&["-q", "stat", "/nonexistent"]);
     assert_eq!(code, Some(2));

@@ -75,7 +75,7 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub no_config: bool,
 
-    /// Say nothing but warnings and errors
+    /// Say nothing but warnings, errors and what was lost or thinned
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 

@@ -14,7 +14,7 @@ use crate::capture::convert::is_dat_name;
 use crate::capture::{self, CaptureOptions, CommandEnd};
 use crate::cli::CaptureArgs;
 use crate::keeper::Keeper;
-use crate::terminal;
+use crate::terminal::{self, Verbosity};
 use crate::tracefs::{Kind, PidView, exit_code, remove_stale};
 
 /// Captures.
@@ -55,6 +55,9 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         frozen.bytes / 1024,
         frozen.folder.display()
     ));
+    if lost > 0 && !terminal::says(Verbosity::Usual) {
+        terminal::lost(format_args!("{lost} lost"));
+    }
     if let Some(why) = &frozen.cut {
         terminal::warn(format_args!("the recording ended early: {why}; what was recorded up to then can be played"));
         return Ok(ExitCode::FAILURE);

@@ -1,9 +1,10 @@
 //! `listen`: what arrives, as lines.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::Usage;
 use super::written::{self, What};
@@ -16,11 +17,13 @@ pub fn run(args: &ListenArgs) -> Result<ExitCode> {
     let address = args.port.parse::<u16>().map(|port| SocketAddr::new(any, port)).or_else(|_| args.port.parse());
     let usage = || Usage(format!("{:?} is neither a UDP port (1 to 65535) nor ADDRESS:PORT", args.port));
     let address: SocketAddr = address.ok().filter(|address| address.port() != 0).ok_or_else(usage)?;
-    let (rates, write, count) = (args.rates, args.write.clone(), args.count);
-    if let Some(file) = &write {
+    if let Some(file) = &args.write {
         written::check("--write", file, What::File)?;
     }
-    let json = args.json;
-    listen::run(&ListenOptions { address, rates, write, count, json })?;
+    let socket = listen::open(address)?;
+    let create = |path| written::create(path).with_context(|| format!("cannot write to {}", Path::display(path)));
+    let write = args.write.as_deref().map(create).transpose()?;
+    let options = ListenOptions { rates: args.rates, write, count: args.count, json: args.json };
+    listen::run(socket, options)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -107,6 +107,9 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         send::done(&args.send, &receivers, sent),
         traced.lost()
     ));
+    if traced.lost() > 0 && !terminal::says(Verbosity::Usual) {
+        terminal::lost(format_args!("{} lost by the kernel", traced.lost()));
+    }
     for (cpu, stats) in traced.cpus.iter().filter(|(_, stats)| stats.lost() > 0) {
         say(format!(
             "CPU {cpu}: {} overwritten before they were read (-b gives more room), {} not written by the kernel",
@@ -123,10 +126,10 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         (traced.receiver_drops, "datagrams the receiver had no room for (its socket's buffer was full)"),
     ] {
         if count > 0 {
-            say(format!("{count} {what}"));
+            terminal::lost(format_args!("{count} {what}"));
         }
     }
-    lost_by_page.into_iter().for_each(&mut say);
+    lost_by_page.into_iter().for_each(terminal::lost);
     if let Some(absent) = &traced.absent {
         terminal::warn(format_args!("{absent} (refused {} times)", sent.refused));
     }

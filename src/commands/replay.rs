@@ -68,12 +68,10 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
     let (played, outputs) = play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?;
     let done = send::done(&args.send, &receivers, outputs.counts());
-    let mut summary = format!("{} events, {done}", played.counts.read);
-    if let Some(lost) = shown.close() {
-        summary.push_str(&format!(", {lost}"));
-    }
-    summary.push_str(&left_out(&played, &outputs));
-    terminal::say(summary);
+    let summary = format!("{} events, {done}", played.counts.read);
+    let mut left_out = left_out(&played, &outputs);
+    left_out.splice(..0, shown.close());
+    say_played(summary, left_out);
     if let Some((event, error)) = &played.counts.first_error {
         terminal::say(format_args!("first malformed record: {event}: {error}"));
     }
@@ -89,8 +87,17 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// What was not played and not sent, for people: nothing, or `, 3 thinned` and its like.
-pub(super) fn left_out(played: &Played, outputs: &Outputs) -> String {
+/// Says what was played, and what was left out: in one line, or, where that is not asked for, one line for each loss.
+pub(super) fn say_played(summary: String, left_out: Vec<String>) {
+    if terminal::says(Verbosity::Usual) {
+        terminal::say([vec![summary], left_out].concat().join(", "));
+    } else {
+        left_out.iter().for_each(terminal::lost);
+    }
+}
+
+/// What was not played and not sent, for people: `3 thinned` and its like.
+pub(super) fn left_out(played: &Played, outputs: &Outputs) -> Vec<String> {
     let sent = outputs.counts();
     let counts = [
         (outputs.thinned(), "thinned"),
@@ -101,7 +108,7 @@ pub(super) fn left_out(played: &Played, outputs: &Outputs) -> String {
         (sent.unsent, "not sent"),
         (sent.refused, "refused: nobody listens there"),
     ];
-    counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!(", {count} {what}")).collect()
+    counts.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{count} {what}")).collect()
 }
 
 /// The events that a replay plays.

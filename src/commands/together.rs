@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::page::Shown;
-use super::replay::{addresses, left_out, options, speed, start_at};
+use super::replay::{addresses, left_out, options, say_played, speed, start_at};
 use super::{Usage, captures, progress::Bar, send};
 use crate::capture::origin::{self, NoCommonClock};
 use crate::capture::{self, Capture, trace_dat};
@@ -85,7 +85,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let mut whole = true;
     for ((played, outputs), (path, prefix)) in played.iter().zip(&outputs).zip(&names) {
         let done = send::done(&args.send, &receivers, outputs.counts());
-        terminal::say(format_args!("{prefix}: {} events, {done}{}", played.counts.read, left_out(played, outputs)));
+        say_played(format!("{prefix}: {} events, {done}", played.counts.read), left_out(played, outputs));
         if let Some((event, error)) = &played.counts.first_error {
             terminal::say(format_args!("{}: first malformed record: {event}: {error}", path.display()));
         }

@@ -85,4 +85,4 @@ pub fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-const NO_FILE: &str = "this is a pipe, a device or the like: name a file; render writes to a pipe with -o -";
+const NO_FILE: &str = "this is a pipe, a device or the like: name a file, or lead standard output there";

@@ -9,7 +9,6 @@ use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     net::SocketAddr,
-    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -39,14 +38,12 @@ const LARGEST_DATAGRAM: usize = 65_535;
 const TABLE_EVERY: Duration = Duration::from_secs(1);
 
 /// What `listen` is to do.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct ListenOptions {
-    /// Where to listen.
-    pub address: SocketAddr,
     /// Show a table of rates in place of the messages.
     pub rates: bool,
     /// Write the messages to this file in place of the standard output.
-    pub write: Option<PathBuf>,
+    pub write: Option<File>,
     /// End after that many messages.
     pub count: Option<u64>,
     /// Print JSON: an object for each message, or for each table of rates.
@@ -68,27 +65,18 @@ pub enum ListenError {
         /// What the kernel said.
         source: io::Error,
     },
-    /// The file could not be made.
-    #[error("cannot write to {path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
-    },
     /// Receiving or printing failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
 /// Listens until Ctrl-C (or `count` messages), then says on the standard error what was heard.
-pub fn run(options: &ListenOptions) -> Result<(), ListenError> {
+pub fn run(mut socket: UdpSocket, mut options: ListenOptions) -> Result<(), ListenError> {
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&ended))?;
     }
-    let mut socket = open(options.address)?;
-    let mut out = Output::open(options)?;
+    let mut out = Output::new(options.write.take(), options.rates);
     let address = socket.local_addr()?;
     if says(Verbosity::Usual) {
         say_text(format_args!("listening on {address}; Ctrl-C ends\n"));
@@ -96,7 +84,7 @@ pub fn run(options: &ListenOptions) -> Result<(), ListenError> {
 
     let began = Instant::now();
     let mut heard = Heard::new().as_json(options.json);
-    let end = listen(&mut socket, &mut heard, &mut out, options, &ended);
+    let end = listen(&mut socket, &mut heard, &mut out, &options, &ended);
     match end {
         // Whoever read the lines has enough of them: `listen | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
@@ -111,8 +99,11 @@ pub fn run(options: &ListenOptions) -> Result<(), ListenError> {
     written
 }
 
-/// The socket, bound and with as large a buffer as the kernel grants.
-fn open(address: SocketAddr) -> Result<UdpSocket, ListenError> {
+/// The socket to listen at `address`, with as large a buffer as the kernel grants.
+///
+/// # Errors
+/// Another program has the port, or the address is none of ours.
+pub fn open(address: SocketAddr) -> Result<UdpSocket, ListenError> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         // A smaller buffer than asked for is no error.
@@ -137,16 +128,14 @@ struct Output {
 }
 
 impl Output {
-    fn open(options: &ListenOptions) -> Result<Output, ListenError> {
-        let lines: Box<dyn Write> = match &options.write {
-            Some(path) => {
-                let file = File::create(path).map_err(|source| ListenError::File { path: path.clone(), source })?;
-                Box::new(BufWriter::new(file))
-            }
-            None if options.rates => Box::new(io::sink()),
+    fn new(file: Option<File>, rates: bool) -> Output {
+        let messages = file.is_some() || !rates;
+        let lines: Box<dyn Write> = match file {
+            Some(file) => Box::new(BufWriter::new(file)),
+            None if rates => Box::new(io::sink()),
             None => Box::new(BufWriter::new(io::stdout())),
         };
-        Ok(Output { lines, messages: options.write.is_some() || !options.rates, terminal: io::stdout().is_terminal() })
+        Output { lines, messages, terminal: io::stdout().is_terminal() }
     }
 }
 
