@@ -5,12 +5,12 @@ mod common;
 use std::collections::HashMap;
 
 use common::{corpus, report::ours};
-use ftrace_live::capture::{self, select::Select, stat::Stat, trace_dat::Open};
+use ftrace_live::capture::{self, parts::Jobs, select::Select, stat::Stat, trace_dat::Open};
 
 fn stat(name: &str, select: &Select) -> Option<(std::path::PathBuf, Stat)> {
     let path = corpus::folder()?.join(name);
     let capture = capture::open(&path, Open::default()).unwrap();
-    Some((path, Stat::of(capture, select, 100, &mut |_| {}).unwrap()))
+    Some((path, Stat::of(capture, select, 100, Jobs::Number(1), &mut |_| {}).unwrap()))
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! Capture folders: a folder that mirrors tracefs (`events/`, `per_cpu/cpuN/trace_pipe_raw`, `trace_clock` …).
 
 use std::fs::{self, File};
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::format::{Endian, EventFormat, HeaderPage};
 use crate::names::Names;
@@ -48,7 +50,7 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
         .map(|(cpu, path)| {
             let file = File::open(&path).map_err(|source| CaptureError::Read { path: path.clone(), source })?;
             let stats = fs::read_to_string(path.with_file_name("stats")).ok();
-            let held = if hold { Held::Open(file) } else { Held::Path(path) };
+            let held = if hold { Held::Open(Arc::new(file)) } else { Held::Path(path) };
             let feed = Box::new(RingFile::held(held, header.sub_buffer_size(), window));
             Ok(CpuRing { cpu, feed, stats })
         })
@@ -150,8 +152,9 @@ pub struct RingFile {
 }
 
 /// A file that is open, or opened for each reading.
+#[derive(Clone)]
 enum Held {
-    Open(File),
+    Open(Arc<File>),
     Path(PathBuf),
 }
 
@@ -167,7 +170,7 @@ impl Held {
 impl RingFile {
     /// Sub-buffers of `sub_buffer` bytes, from the file's beginning on.
     pub fn new(file: File, sub_buffer: usize) -> RingFile {
-        RingFile::held(Held::Open(file), sub_buffer, WINDOW)
+        RingFile::held(Held::Open(Arc::new(file)), sub_buffer, WINDOW)
     }
 
     fn held(held: Held, sub_buffer: usize, window: usize) -> RingFile {
@@ -180,13 +183,24 @@ impl RingFile {
         self.at = 0;
         self.window.clear();
         // No more: what a vector grows to by itself is up to twice as much.
-        self.window.reserve_exact(self.most.min(WINDOW));
-        let (window, offset, most) = (&mut self.window, self.offset, self.most as u64);
-        let read = self.held.with(|mut file| {
-            file.seek(SeekFrom::Start(offset))?;
-            file.take(most).read_to_end(window)
-        })?;
-        self.offset += read as u64;
+        self.window.reserve_exact(self.most);
+        self.window.resize(self.most, 0);
+        let (window, offset) = (&mut self.window, self.offset);
+        // Where the file's own position is does not matter: its twins read it too.
+        let read = self.held.with(|file| {
+            let mut read = 0;
+            while let Some(room) = window.get_mut(read..).filter(|room| !room.is_empty()) {
+                match file.read_at(room, offset + read as u64) {
+                    Ok(0) => break,
+                    Ok(more) => read += more,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(read)
+        });
+        self.window.truncate(*read.as_ref().unwrap_or(&0));
+        self.offset += read? as u64;
         Ok(())
     }
 }
@@ -213,5 +227,9 @@ impl Feed for RingFile {
         self.window.clear();
         self.at = 0;
         Ok(true)
+    }
+
+    fn twin(&mut self) -> Option<Box<dyn Feed + Send>> {
+        Some(Box::new(RingFile::held(self.held.clone(), self.sub_buffer, self.most)))
     }
 }

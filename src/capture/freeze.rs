@@ -36,6 +36,7 @@ use super::clock_file::{CLOCK_FILE, ClockFile};
 use super::convert::is_dat_name;
 use super::foreign;
 use super::new_folder::NewFolder;
+use super::parts::Jobs;
 use super::recording::{Recording, RecordingError};
 use super::select::Select;
 use super::stat::Stat;
@@ -203,7 +204,7 @@ fn written(stats: &[(u32, CpuStats)]) -> u64 {
 /// The events that are in the file of a recording that was cut short, read again.
 fn recorded_in(path: &Path) -> u64 {
     let capture = super::open(path, Open { salvage: true }).ok();
-    let stat = capture.and_then(|capture| Stat::of(capture, &Select::default(), 1, &mut |_| {}).ok());
+    let stat = capture.and_then(|capture| Stat::of(capture, &Select::default(), 1, Jobs::Number(1), &mut |_| {}).ok());
     stat.map_or(0, |stat| stat.events)
 }
 

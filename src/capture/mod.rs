@@ -15,6 +15,7 @@ pub mod moment;
 mod new_file;
 mod new_folder;
 pub mod origin;
+pub mod parts;
 pub mod perf_data;
 pub mod recording;
 pub mod select;

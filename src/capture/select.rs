@@ -226,6 +226,11 @@ impl Selector {
         time > self.last
     }
 
+    /// The first and the last time that is taken; 0 and the latest of all, where any is.
+    pub(super) fn window(&self) -> (u64, u64) {
+        (self.first, self.last)
+    }
+
     /// What selects nothing, in words.
     pub fn warnings(&self) -> &[String] {
         &self.warnings

@@ -3,18 +3,19 @@
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
-use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use byteorder::ByteOrder;
 use serde::Serialize;
 
 use super::{
-    Capture,
+    Capture, RingFeed,
+    parts::{self, Jobs, Read, Told, Work},
     select::{Select, SelectError, Selector},
     window::Span,
 };
 use crate::{
     escape::Escaped,
     format::{Endian, EventId},
-    ring::{Lost, Record},
+    ring::{Lost, Merge, Record},
     tracefs::CpuStats,
 };
 
@@ -135,12 +136,13 @@ pub const MAX_LOSSES: usize = 1000;
 const MAX_INTERVALS: usize = 100_000;
 
 impl Stat {
-    /// Counts what `select` takes of `capture`, with the activity in `intervals` parts. `progress` is told the time that
-    /// counting has come to, now and then.
+    /// Counts what `select` takes of `capture`, with the activity in `intervals` parts, in `jobs` threads. `progress` is told
+    /// the time that counting has come to, now and then.
     pub fn of(
         mut capture: Capture,
         select: &Select,
         intervals: usize,
+        jobs: Jobs,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Stat, SelectError> {
         let whole = Span::of(&mut capture)?;
@@ -149,11 +151,18 @@ impl Stat {
             let (from, until) = select.window.within(whole);
             Span { first: first.max(from), last: last.min(until) }
         });
-        let mut counting = Counting::new(&capture, span, intervals);
-        match capture.endian {
-            Endian::Little => counting.run::<LittleEndian>(&mut capture, &selector, progress),
-            Endian::Big => counting.run::<BigEndian>(&mut capture, &selector, progress),
-        }
+        let kernel_lost = |stats: &Option<String>| stats.as_ref().map(|text| CpuStats::parse(text).lost());
+        let noted: Vec<_> = capture.rings.iter().map(|ring| kernel_lost(&ring.stats)).collect();
+        let counting = Counting::new(&capture, span, intervals);
+        let count = Count { empty: &counting, selector: &selector };
+        let total = parts::work(&mut capture, Some(&selector), jobs, &count, &mut |told| {
+            if let Told::Time(time) = told {
+                progress(time);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let mut counting = total.parts.into_iter().reduce(Counting::then).unwrap_or(counting);
+        counting.read(&total.read, noted);
         Ok(counting.finish(capture))
     }
 
@@ -163,7 +172,46 @@ impl Stat {
     }
 }
 
+/// Counting as work for several threads.
+struct Count<'a> {
+    /// Nothing counted.
+    empty: &'a Counting,
+    selector: &'a Selector,
+}
+
+impl Work for Count<'_> {
+    type Hand = ();
+    type Carry = ();
+    type Done = Counting;
+
+    fn hand(&self) {}
+
+    fn work<E: ByteOrder>(
+        &self,
+        (): &mut (),
+        merge: &mut Merge<RingFeed>,
+        (): &(),
+        out: &mut dyn FnMut(Told) -> ControlFlow<()>,
+    ) -> (Counting, ControlFlow<()>) {
+        const LOOK_EVERY: u64 = 1 << 16;
+        let mut counting = self.empty.clone();
+        let mut read = 0u64;
+        let flow = merge.for_each::<E, ()>(|record| {
+            if self.selector.is_past(record.time) {
+                return ControlFlow::Break(());
+            }
+            if self.selector.takes::<E>(&record) {
+                counting.record::<E>(&record);
+            }
+            read += 1;
+            if read.is_multiple_of(LOOK_EVERY) { out(Told::Time(record.time)) } else { ControlFlow::Continue(()) }
+        });
+        (counting, flow)
+    }
+}
+
 /// The state of counting.
+#[derive(Debug, Clone)]
 struct Counting {
     /// By event id.
     events: Vec<Option<Counted>>,
@@ -180,6 +228,7 @@ struct Counting {
     problems: Vec<String>,
 }
 
+#[derive(Debug, Clone)]
 struct Counted {
     system: usize,
     /// Index of its format.
@@ -222,28 +271,11 @@ impl Counting {
         }
     }
 
-    fn run<E: ByteOrder>(&mut self, capture: &mut Capture, selector: &Selector, progress: &mut dyn FnMut(u64)) {
-        const TELL_EVERY: u64 = 1 << 16;
-        let kernel_lost = |stats: &Option<String>| stats.as_ref().map(|text| CpuStats::parse(text).lost());
-        let noted: Vec<_> = capture.rings.iter().map(|ring| kernel_lost(&ring.stats)).collect();
-        let mut merge = capture.merge();
-        let mut read = 0u64;
-        let _ = merge.for_each::<E, ()>(|record| {
-            if selector.is_past(record.time) {
-                return ControlFlow::Break(());
-            }
-            if selector.takes::<E>(&record) {
-                self.record::<E>(&record);
-            }
-            read += 1;
-            if read.is_multiple_of(TELL_EVERY) {
-                progress(record.time);
-            }
-            ControlFlow::Continue(())
-        });
-        for ((cpu, counts), kernel_lost) in merge.counts().zip(noted) {
+    /// Adds what is counted of all records, whether selected or not.
+    fn read(&mut self, read: &[Read], kernel_lost: Vec<Option<u64>>) {
+        for (Read { cpu, counts, .. }, kernel_lost) in read.iter().zip(kernel_lost) {
             self.cpus.push(CpuStat {
-                cpu,
+                cpu: *cpu,
                 events: counts.records,
                 sub_buffers: counts.sub_buffers,
                 lost: counts.lost,
@@ -251,14 +283,50 @@ impl Counting {
                 malformed: counts.malformed,
                 kernel_lost,
             });
-            if let Some(error) = &counts.first_error {
-                self.problems.push(format!("CPU {cpu}: {error}"));
+            self.problems.extend(counts.first_error.iter().map(|error| format!("CPU {cpu}: {error}")));
+        }
+        self.problems.extend(read.iter().filter_map(|read| read.skipped.clone()));
+        let error = |Read { cpu, error, .. }: &Read| Some(format!("CPU {cpu}: {}", error.as_ref()?));
+        self.problems.extend(read.iter().filter_map(error));
+    }
+
+    /// What this part and the next one, whose events are later, come to together.
+    fn then(mut self, next: Counting) -> Counting {
+        self.count += next.count;
+        self.unknown += next.unknown;
+        // As `record` finds it, which goes from event to event: of two silences of one length the first.
+        let between = self
+            .span
+            .zip(next.span)
+            .map(|(before, after)| Silence { from: before.last, length: after.first.saturating_sub(before.last) });
+        for silence in between.into_iter().chain(next.silence) {
+            if self.silence.is_none_or(|longest| silence.length > longest.length) {
+                self.silence = Some(silence);
             }
         }
-        let skipped: Vec<_> = merge.feeds_mut().filter_map(|(_, feed)| feed.skipped()).collect();
-        let skipped = skipped.into_iter().map(|(count, first)| format!("{count} pieces passed over: {first}"));
-        self.problems.extend(skipped);
-        self.problems.extend(merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")));
+        self.span = match (self.span, next.span) {
+            (Some(before), Some(after)) => Some(Span { first: before.first, last: before.last.max(after.last) }),
+            (before, after) => before.or(after),
+        };
+        let room = MAX_LOSSES - self.losses.len();
+        self.losses.extend(next.losses.into_iter().take(room));
+        for (all, part) in self.events.iter_mut().zip(next.events) {
+            if let (Some(all), Some(part)) = (all, part)
+                && part.count > 0
+            {
+                all.first = if all.count == 0 { part.first } else { all.first };
+                all.last = part.last;
+                all.count += part.count;
+            }
+        }
+        for (all, part) in self.systems.iter_mut().zip(next.systems) {
+            if all.counts.is_empty() {
+                all.counts = part.counts;
+            } else {
+                all.counts.iter_mut().zip(part.counts).for_each(|(all, part)| *all += part);
+            }
+        }
+        self
     }
 
     #[inline]

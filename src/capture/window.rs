@@ -12,7 +12,7 @@ use super::{Capture, RingFeed};
 use crate::{
     duration::nanoseconds,
     format::{Endian, HeaderPage},
-    ring::Walk,
+    ring::{Feed, Times, Walk},
 };
 
 /// A time in a capture.
@@ -176,24 +176,60 @@ fn ends_in<E: ByteOrder>(header: &HeaderPage, page: &[u8]) -> Option<Span> {
 /// Goes to the last sub-buffer of each ring that begins before `time`: all events from that time on are still to come,
 /// and few others. Where a ring cannot be searched it stays at its beginning.
 pub fn skip_to(capture: &mut Capture, time: u64) -> io::Result<()> {
-    let (header, endian, times) = (&capture.header, capture.endian, &capture.times);
-    let mut page = Vec::new();
+    let clock = Clock { header: &capture.header, endian: capture.endian, times: &capture.times };
     for ring in &mut capture.rings {
-        let Some(count) = ring.feed.sub_buffers()? else { continue };
+        clock.skip_to(ring.cpu, &mut ring.feed, time, 0)?;
+    }
+    Ok(())
+}
+
+/// What tells the times of sub-buffers.
+#[derive(Clone, Copy)]
+pub(super) struct Clock<'c> {
+    pub(super) header: &'c HeaderPage,
+    pub(super) endian: Endian,
+    pub(super) times: &'c Times,
+}
+
+impl Clock<'_> {
+    /// The time of the first record of sub-buffer `index`, which is the next one then; `None` where it has none.
+    pub(super) fn begin_of(&self, cpu: u32, feed: &mut RingFeed, index: u64) -> io::Result<Option<u64>> {
+        let mut page = Vec::new();
+        feed.seek(index)?;
+        let begins = if feed.advance(&mut page)? { begin(self.header, self.endian, &page) } else { None };
+        Ok(begins.map(|time| self.times.ns(cpu, time)))
+    }
+
+    /// Goes to the last sub-buffer from `low` on that begins before `time`, and returns its number; 0 where the ring cannot
+    /// be searched.
+    pub(super) fn skip_to(&self, cpu: u32, feed: &mut RingFeed, time: u64, low: u64) -> io::Result<u64> {
+        let Some(count) = feed.sub_buffers()? else { return Ok(0) };
         // Sub-buffers below `low` begin before `time`; those from `high` on do not, or are empty or damaged.
-        let (mut low, mut high) = (0, count);
+        let (mut low, mut high) = (low, count);
         while low < high {
             let middle = low + (high - low) / 2;
-            ring.feed.seek(middle)?;
-            let begins = if ring.feed.advance(&mut page)? { ends(header, endian, &page) } else { None };
-            match begins {
-                Some(span) if times.ns(ring.cpu, span.first) < time => low = middle + 1,
+            match self.begin_of(cpu, feed, middle)? {
+                Some(begins) if begins < time => low = middle + 1,
                 _ => high = middle,
             }
         }
-        ring.feed.seek(low.saturating_sub(1))?;
+        let index = low.saturating_sub(1);
+        feed.seek(index)?;
+        Ok(index)
     }
-    Ok(())
+}
+
+/// The time of the first record of a sub-buffer.
+fn begin(header: &HeaderPage, endian: Endian, page: &[u8]) -> Option<u64> {
+    match endian {
+        Endian::Little => begin_in::<LittleEndian>(header, page),
+        Endian::Big => begin_in::<BigEndian>(header, page),
+    }
+}
+
+fn begin_in<E: ByteOrder>(header: &HeaderPage, page: &[u8]) -> Option<u64> {
+    let (mut walk, _) = Walk::open::<E>(header, page).ok()?;
+    Some(walk.next_in::<E>(page)?.ok()?.time)
 }
 
 #[cfg(test)]

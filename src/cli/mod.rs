@@ -21,6 +21,7 @@ pub use send::{FormArgs, SendArgs, StringsArg, TimetagArg};
 pub use setup::{SetupArgs, TeardownArgs};
 pub use trace::TraceArgs;
 
+use crate::capture::parts::Jobs;
 use crate::replay::StartAt;
 use about::CompletionsArgs;
 use value::{Bare, time, whole};
@@ -314,6 +315,21 @@ pub enum StatFormat {
     Json,
 }
 
+/// How many threads read a capture.
+#[derive(Debug, Args)]
+pub struct JobsArgs {
+    /// Read a large capture with N threads, each parts of it; what comes out is the same [default: one for each processor]
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>(1, 256))]
+    pub jobs: Option<usize>,
+}
+
+impl JobsArgs {
+    /// How many there are.
+    pub fn jobs(&self) -> Jobs {
+        self.jobs.map_or(Jobs::Processors, Jobs::Number)
+    }
+}
+
 /// `stat`.
 #[derive(Debug, Args)]
 pub struct StatArgs {
@@ -340,6 +356,10 @@ pub struct StatArgs {
     /// List this many events, the most frequent ones [default: 30 as text, all of them as JSON]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>(0, u64::MAX))]
     pub top: Option<usize>,
+
+    /// With how many threads.
+    #[command(flatten)]
+    pub jobs: JobsArgs,
 
     /// Which part of it.
     #[command(flatten)]

@@ -41,7 +41,7 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
             bar.show_time(time.saturating_sub(span.first), span.length());
         }
     };
-    let mut stat = Stat::of(capture, &select, INTERVALS, &mut progress)?;
+    let mut stat = Stat::of(capture, &select, INTERVALS, args.jobs.jobs(), &mut progress)?;
     drop(bar);
     captures::refuse_empty(&args.select, path, stat.events)?;
     let mut out = io::BufWriter::new(io::stdout().lock());

@@ -50,6 +50,12 @@ pub trait Feed {
     fn skipped(&self) -> Option<(u64, String)> {
         None
     }
+
+    /// Another reader of the same sub-buffers, at the first one, for another thread; `None` where there is none, or where it
+    /// could find something else than this one.
+    fn twin(&mut self) -> Option<Box<dyn Feed + Send>> {
+        None
+    }
 }
 
 impl<F: Feed + ?Sized> Feed for Box<F> {
@@ -71,6 +77,10 @@ impl<F: Feed + ?Sized> Feed for Box<F> {
 
     fn skipped(&self) -> Option<(u64, String)> {
         (**self).skipped()
+    }
+
+    fn twin(&mut self) -> Option<Box<dyn Feed + Send>> {
+        (**self).twin()
     }
 }
 
@@ -123,6 +133,8 @@ struct Cursor<F> {
     /// The feed failed and is not asked again.
     failed: bool,
     counts: Counts,
+    /// Sub-buffers read and not counted.
+    skipped: u64,
     error: Option<io::Error>,
 }
 
@@ -214,6 +226,20 @@ pub struct Merge<F> {
     asked: Vec<usize>,
     /// How times become ns, where they are not as they are.
     times: Option<Arc<Times>>,
+    /// Records from this time on stay where they are.
+    until: u64,
+}
+
+/// Where a merge has come on one CPU: what is equal goes on equally.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    /// Sub-buffers read.
+    sub_buffers: u64,
+    walk: Walk,
+    /// The record that is next; `None`: there is none.
+    head: Option<(usize, usize, u64)>,
+    lost: Lost,
+    failed: bool,
 }
 
 impl<F: Feed> Merge<F> {
@@ -233,6 +259,7 @@ impl<F: Feed> Merge<F> {
                 ticks: 0,
                 failed: false,
                 counts: Counts::default(),
+                skipped: 0,
                 error: None,
             })
             .collect();
@@ -248,6 +275,7 @@ impl<F: Feed> Merge<F> {
             settled: false,
             asked: Vec::new(),
             times: None,
+            until: NONE,
         };
         merge.resume();
         merge
@@ -256,6 +284,50 @@ impl<F: Feed> Merge<F> {
     /// Sets how times become ns, for all records that were not looked at yet.
     pub fn set_times(&mut self, times: Option<Arc<Times>>) {
         self.times = times;
+    }
+
+    /// Leaves records from the time `until` on where they are: the merge is at its end when every CPU has come to one.
+    pub fn set_until(&mut self, until: u64) {
+        self.until = until;
+    }
+
+    /// Passes over the records of every CPU up to its first one that is not before `time`, and begins to count there: what a
+    /// merge with [`set_until`](Merge::set_until) of the same time has counted, is not counted again.
+    pub fn skip_before<E: ByteOrder>(&mut self, time: u64) {
+        self.refill::<E>();
+        for (index, cursor) in self.cursors.iter_mut().enumerate() {
+            let mut head = self.heads.of(index);
+            while head < time {
+                cursor.lost = Lost::Nothing;
+                head = cursor.step::<E>(&self.layout, self.times.as_deref());
+            }
+            self.heads.set(index, head);
+            let sub_buffers = cursor.skipped + cursor.counts.sub_buffers;
+            (cursor.counts, cursor.error, cursor.skipped) = (Counts::default(), None, sub_buffers);
+        }
+        (self.limit, self.settled, self.taken) = (0, false, false);
+    }
+
+    /// Where every CPU is, where `begins` are the numbers of the sub-buffers at which their feeds were.
+    pub fn positions<E: ByteOrder>(&mut self, begins: &[u64]) -> Vec<Position> {
+        self.peek::<E>();
+        let position = |(index, cursor): (usize, &Cursor<F>)| {
+            let read = cursor.skipped + cursor.counts.sub_buffers;
+            let there = self.heads.of(index) != NONE;
+            Position {
+                sub_buffers: begins.get(index).copied().unwrap_or(0).saturating_add(read),
+                walk: if there { cursor.walk } else { Walk::default() },
+                head: there.then_some((cursor.start, cursor.end, cursor.ticks)),
+                lost: cursor.lost,
+                failed: cursor.failed,
+            }
+        };
+        self.cursors.iter().enumerate().map(position).collect()
+    }
+
+    /// The feeds again, as they were given.
+    pub fn into_feeds(self) -> impl Iterator<Item = (u32, F)> {
+        self.cursors.into_iter().map(|cursor| (cursor.cpu, cursor.feed))
     }
 
     /// Asks every feed again that had run dry.
@@ -370,8 +442,8 @@ impl<F: Feed> Merge<F> {
                     return flow;
                 }
                 match ahead {
-                    Some(until) => limit = until,
-                    None => break,
+                    Some(ahead) if time < self.until => limit = ahead.min(self.until - 1),
+                    _ => break,
                 }
             }
         }
@@ -381,8 +453,8 @@ impl<F: Feed> Merge<F> {
     /// Gives `current` another head.
     fn set_head(&mut self, time: u64) {
         match self.heads.set(self.current, time) {
-            Some(limit) => self.limit = limit,
-            None => self.settled = false,
+            Some(limit) if time < self.until => self.limit = limit.min(self.until - 1),
+            _ => self.settled = false,
         }
     }
 
@@ -393,7 +465,7 @@ impl<F: Feed> Merge<F> {
             self.refill::<E>();
         }
         self.settled = false;
-        (self.current, self.time) = self.heads.first()?;
+        (self.current, self.time) = self.heads.first().filter(|(_, time)| *time < self.until)?;
         // How much further it stays ahead is looked at when it has stepped that far: of many rings one seldom does.
         (self.limit, self.settled) = (self.time, true);
         Some(())

@@ -15,7 +15,7 @@ mod tournament;
 
 pub use cpus::{CpuList, CpuListError};
 pub use join::join;
-pub use merge::{Counts, Feed, Merge, Record};
+pub use merge::{Counts, Feed, Merge, Position, Record};
 pub use sub_buffer::{Lost, RingError, Walk, detect_byte_order};
 pub use times::{Scale, Shift, Times, counts_nanoseconds};
 

@@ -74,7 +74,7 @@ const MISSED_STORED: u64 = 1 << 30;
 pub(super) const TIME_MSB: u64 = 0xf8 << 56;
 
 /// Position of a walk over one sub-buffer. Holds no reference to the bytes, so that a reader can keep both.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Walk {
     at: usize,
     end: usize,

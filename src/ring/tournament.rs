@@ -40,6 +40,11 @@ impl Tournament {
         self.times.len() / 2 + ring
     }
 
+    /// The time of a ring's head.
+    pub(super) fn of(&self, ring: usize) -> u64 {
+        self.times.get(self.leaf(ring)).copied().unwrap_or(NONE)
+    }
+
     /// Gives a ring another head. Where it is the earliest of all, returns the latest time that it may have and still be.
     #[inline]
     pub(super) fn set(&mut self, ring: usize, time: u64) -> Option<u64> {

@@ -28,6 +28,8 @@ pub(super) struct Shared {
     held: AtomicU64,
     /// The most they may.
     limit: u64,
+    /// What each of them may, whatever the others do.
+    share: u64,
     /// Whether damaged pieces are passed over.
     salvage: bool,
 }
@@ -44,6 +46,13 @@ const CHUNK_HEAD: u64 = 8;
 const MAX_EXPANSION: u64 = 4096;
 
 impl Shared {
+    /// The same for other readers, which hold as much as these may.
+    fn twin(&self) -> Shared {
+        let decompressor = Decompressor::new(self.decompressor.algorithm);
+        let source = self.source.clone();
+        Shared { source, decompressor, held: AtomicU64::new(0), ..*self }
+    }
+
     /// The shared part of a file with `cpus` CPUs.
     pub(super) fn new(
         source: Arc<Source>,
@@ -53,7 +62,8 @@ impl Shared {
         salvage: bool,
     ) -> Shared {
         let limit = HELD.max(HELD_PER_CPU * cpus as u64);
-        Shared { source, endian, decompressor: Decompressor::new(compression), held: AtomicU64::new(0), limit, salvage }
+        let (decompressor, share) = (Decompressor::new(compression), limit / cpus.max(1) as u64);
+        Shared { source, endian, decompressor, held: AtomicU64::new(0), limit, share, salvage }
     }
 
     fn u32(&self, bytes: [u8; 4]) -> u32 {
@@ -122,7 +132,7 @@ struct Bytes {
     /// Where the run begins.
     start: u64,
     /// Where chunks are, once someone asked.
-    index: Option<ChunkIndex>,
+    index: Option<Arc<ChunkIndex>>,
 }
 
 /// Where some of the chunks of a run are: enough to find any one in a few steps, and never more than a few thousand.
@@ -131,6 +141,8 @@ struct ChunkIndex {
     marks: Vec<Mark>,
     /// Sub-buffers in all chunks.
     sub_buffers: u64,
+    /// The size of the largest chunk, decompressed.
+    largest: u64,
 }
 
 /// One chunk.
@@ -142,6 +154,8 @@ struct Mark {
     offset: u64,
     /// Number of its first sub-buffer.
     first: u64,
+    /// Bytes of all chunks before it, decompressed.
+    before: u64,
 }
 
 /// Bytes at the end of compressed data that are searched for the last chunk: more than one takes.
@@ -179,6 +193,16 @@ impl Bytes {
 
     fn left(&self) -> u64 {
         self.end.saturating_sub(self.next)
+    }
+
+    /// Another reader of the run, at its beginning. `None` where that one could be refused what this one is not, or the
+    /// other way round: where damaged chunks are passed over, and where a chunk is larger than every reader's share.
+    fn twin(&mut self, unit: u64) -> Option<Bytes> {
+        let fits = !self.compressed || self.index(unit).ok()?.largest <= self.shared.share;
+        let data = CpuData { cpu: 0, offset: self.start, size: 0, compressed: self.compressed };
+        let mut twin = Bytes::new(Arc::new(self.shared.twin()), &data, self.part);
+        (twin.end, twin.allowance, twin.index) = (self.end, allowance(self.start, self.end), self.index.clone());
+        (fits && !self.shared.salvage).then_some(twin)
     }
 
     /// What is at hand and not yet taken.
@@ -305,6 +329,7 @@ impl Bytes {
             let count = count?;
             let mut marks = Vec::new();
             let (mut offset, mut first, mut stride) = (self.start.saturating_add(4), 0u64, 1u32);
+            let (mut before, mut largest) = (0u64, 0);
             for chunk in 0..count {
                 let Some((stored, size)) = self.chunk_head(offset)? else { break };
                 if chunk.is_multiple_of(stride) {
@@ -313,15 +338,16 @@ impl Bytes {
                         marks.retain(|mark: &Mark| mark.chunk.is_multiple_of(stride));
                     }
                     if chunk.is_multiple_of(stride) {
-                        marks.push(Mark { chunk, offset, first });
+                        marks.push(Mark { chunk, offset, first, before });
                     }
                 }
                 offset += CHUNK_HEAD + stored;
                 first += size.div_ceil(unit);
+                (before, largest) = (before.saturating_add(size), size.max(largest));
             }
-            self.index = Some(ChunkIndex { marks, sub_buffers: first });
+            self.index = Some(Arc::new(ChunkIndex { marks, sub_buffers: first, largest }));
         }
-        self.index.as_ref().ok_or_else(|| self.error(Problem::Missing))
+        self.index.as_deref().ok_or_else(|| self.error(Problem::Missing))
     }
 
     /// How many sub-buffers of `unit` bytes there are.
@@ -350,12 +376,14 @@ impl Bytes {
         let mark = after.checked_sub(1).and_then(|at| index.marks.get(at)).copied();
         self.next = self.start;
         let count = self.chunk_count()?;
-        let Some(Mark { mut chunk, mut offset, mut first }) = mark else { return Ok(()) };
+        let Some(Mark { mut chunk, mut offset, mut first, mut before }) = mark else { return Ok(()) };
         while chunk < count {
             let Some((stored, size)) = self.chunk_head(offset)? else { break };
             let sub_buffers = size.div_ceil(unit);
             if wanted < first + sub_buffers {
                 (self.next, self.chunks) = (offset, Some(count - chunk));
+                // As much as is left of it where all chunks up to here were read.
+                self.allowance = self.allowance.saturating_sub(before);
                 if wanted > first && self.load(unit)? {
                     self.at = ((wanted - first) * unit) as usize;
                 }
@@ -363,6 +391,7 @@ impl Bytes {
             }
             first += sub_buffers;
             offset += CHUNK_HEAD + stored;
+            before = before.saturating_add(size);
             chunk += 1;
         }
         // Beyond the end.
@@ -480,6 +509,11 @@ impl Feed for SubBuffers {
     fn seek_near_end(&mut self) -> io::Result<bool> {
         let unit = self.unit();
         Ok(self.bytes.compressed && self.bytes.seek_last_chunk(unit).map_err(io::Error::other)?)
+    }
+
+    fn twin(&mut self) -> Option<Box<dyn Feed + Send>> {
+        let bytes = self.bytes.twin(self.unit())?;
+        Some(Box::new(SubBuffers { bytes, sub_buffer_size: self.sub_buffer_size }))
     }
 
     fn skipped(&self) -> Option<(u64, String)> {
