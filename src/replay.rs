@@ -547,8 +547,12 @@ impl<T: Time> Player<'_, T> {
                 return ControlFlow::Continue(());
             }
             self.look_at(now)?;
+            // It is silence that goes on now.
+            self.pipeline.outputs().tick(now);
             self.pipeline.flush();
-            self.time.sleep_until(now + LONGEST_SLEEP.as_nanos() as u64 / 2, LONGEST_SLEEP);
+            let until = now + LONGEST_SLEEP.as_nanos() as u64 / 2;
+            let due = self.pipeline.outputs().due();
+            self.time.sleep_until(due.map_or(until, |due| due.min(until)), LONGEST_SLEEP);
             self.time.paused();
             now = self.time.now();
             self.pace.began = now;

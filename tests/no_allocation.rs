@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use byteorder::LittleEndian;
 use ftrace_live::capture::{self, Capture};
@@ -15,7 +16,7 @@ use ftrace_live::names::{Kernel, Names};
 use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::{MessageOptions, Types};
-use ftrace_live::output::{Hits, Mapped, Outputs};
+use ftrace_live::output::{Hits, Mapped, Outputs, Signals};
 use ftrace_live::pipeline::Pipeline;
 use ftrace_live::sound::MapperOptions;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -52,8 +53,9 @@ fn nothing_is_allocated_between_record_and_datagram() {
             let tag = Tag::Event { latency_ns: 0 };
             let options = StreamOptions { message, mtu: 1432, tag, max_rate: Some(1_000_000), aggregate: None };
             let mut outputs = Outputs::default();
-            outputs.streams.push(Stream::new(options, vec![]));
+            outputs.streams.push(Stream::new(options, vec![]).with_signals(true));
             outputs.hits = Some(Hits::new(MapperOptions::default(), "/ftrace"));
+            outputs.signals = Some(Signals::new(Duration::from_millis(20), "/ftrace", &Arc::default()));
             let map = Arc::new(Map::parse("a test's map", MAP).unwrap());
             outputs.mapped = Some(Mapped::new(map, 1432, tag, None, vec![]));
             let mut pipeline = Pipeline::new(kernel, outputs, Box::new(|_| None));

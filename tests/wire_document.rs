@@ -12,11 +12,12 @@ use ftrace_live::control::switches::Switches;
 use ftrace_live::format::{Abi, Endian, EventFormat, LongSize};
 use ftrace_live::map::{Map, names};
 use ftrace_live::names::Names;
+use ftrace_live::osc::addresses::Addresses;
 use ftrace_live::osc::aggregate::{AggregateOptions, Aggregator};
 use ftrace_live::osc::packet::take_apart;
 use ftrace_live::osc::preset::PRESETS;
 use ftrace_live::osc::print::tags;
-use ftrace_live::osc::{MessageOptions, MessagePlan, Schema, Types, about, hit};
+use ftrace_live::osc::{MessageOptions, MessagePlan, Schema, Types, about, hit, signal};
 use ftrace_live::tracefs::EventName;
 use rosc::{OscMessage, OscPacket, OscType, encoder};
 
@@ -77,6 +78,15 @@ fn the_messages_about_the_stream_have_the_tags_of_the_document() {
     assert_eq!(hit_tags, [format!(",{}", hit.tags)]);
     let named: Vec<_> = hit.arguments.iter().map(|argument| argument.name.as_str()).collect();
     assert_eq!(row[2], named.join(", "));
+    let (row, signal_tags) = documented(&document, "/ftrace/signal/<system>/<event>");
+    let signal = signal::schema("/ftrace", &Addresses::default(), "<system>", "<event>");
+    assert_eq!(signal_tags, [format!(",{}", signal.tags)]);
+    let named: Vec<_> = signal.arguments.iter().map(|argument| argument.name.as_str()).collect();
+    assert!(row[2].starts_with(&named.join(", ")), "{row:?}");
+    for argument in signal.arguments {
+        let described = rows(&document, |first| first == format!("`{}`", argument.name));
+        assert!(described.iter().any(|row| row[1] == format!("`{}`", argument.tag)), "{} is described", argument.name);
+    }
 
     let window = Duration::from_millis(50);
     let mut aggregator = Aggregator::new(AggregateOptions { window, fields: vec![], events_too: false }, "/ftrace");

@@ -11,7 +11,6 @@ mod value;
 pub mod words;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -24,7 +23,7 @@ pub use trace::TraceArgs;
 use crate::capture::parts::Jobs;
 use crate::replay::StartAt;
 use about::CompletionsArgs;
-use value::{Bare, time, whole};
+use value::whole;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -128,11 +127,6 @@ pub struct LiveArgs {
     /// Where it goes.
     #[command(flatten)]
     pub send: SendArgs,
-
-    /// Look for new events this often while many come, 0 to 10s; one that comes alone is sent at once
-    #[arg(long, value_name = "TIME", default_value = "1ms", allow_negative_numbers = true, help_heading = "Tracing")]
-    #[arg(value_parser = time(Bare::Milliseconds, Duration::ZERO, Duration::from_secs(10)))]
-    pub tick: Duration,
 
     /// Read with N threads, each some of the CPUs: for machines with many; dt then counts within such a part
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, help_heading = "Tracing")]

@@ -69,6 +69,7 @@ pub struct FormArgs {
 /// Where events go.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sending", group(ArgGroup::new("heard").args(["hits", "page", "map"]).multiple(true)))]
+#[command(group(ArgGroup::new("instead").args(["aggregate", "signals"]).multiple(true)))]
 pub struct SendArgs {
     /// Typed messages, one address for each event; without it text, as /ftrace ,dsii. Options that are about typed messages
     /// (--for, --types, --to RECEIVER@…, --hits and others) imply it
@@ -115,8 +116,18 @@ pub struct SendArgs {
     #[arg(long = "aggregate-field", value_name = "EVENT=FIELD", requires = "aggregate")]
     pub aggregate_fields: Vec<String>,
 
-    /// With --aggregate, send the events as well (also said as: --events too)
-    #[arg(long, requires = "aggregate")]
+    /// Send each event's rate, density and main number as 0…1, steadily while it comes: for what has knobs (docs/WIRE.md)
+    #[arg(long, conflicts_with = "map")]
+    pub signals: bool,
+
+    /// How often --signals are said [default: 20ms]; live also how often it is looked for new events while many come, 0 to 10s
+    /// [default: 1ms]; one that comes alone is sent at once
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    #[arg(value_parser = time(Bare::Milliseconds, Duration::ZERO, Duration::from_secs(10)))]
+    pub tick: Option<Duration>,
+
+    /// With --aggregate or --signals, send the events as well (also said as: --events too)
+    #[arg(long, requires = "instead")]
     pub events_too: bool,
 
     /// Send what is to be heard as well: /ftrace/hit, by the mapping of docs/SOUND.md; the patches play it
@@ -166,6 +177,7 @@ impl SendArgs {
             ("--to RECEIVER@HOST", self.to.iter().any(receiver)),
             ("--aggregate", self.aggregate.is_some()),
             ("--hits", self.hits),
+            ("--signals", self.signals),
             ("--to midi:FILE", self.to.iter().any(|target| target.starts_with("midi:"))),
             ("--map", self.map.is_some()),
             ("--json", self.json),

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -19,21 +20,25 @@ use crate::ring::CpuList;
 use crate::terminal::{self, Verbosity};
 use crate::tracefs::{EventFilter, Setup, TraceClock, Tracefs, TracefsError, exit_code};
 
+/// How often the rings are looked at while many events come, where nobody asks for another time.
+const TICK: Duration = Duration::from_millis(1);
+
 /// Traces.
 pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if send::lists_presets(&args.send.form)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let (tick, duration) = (args.tick, args.trace.seconds);
+    let (tick, duration) = (args.send.tick.unwrap_or(TICK), args.trace.seconds);
     // Everything that can be wrong is found before anything is touched.
     let readers = args.readers;
     let whole = args.send.print
         || args.send.hits
+        || args.send.signals
         || args.send.aggregate.is_some()
         || args.send.map.is_some()
         || send::midi(&args.send)?.is_some();
     if readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
-        let why = "more than 1 go with --raw only, and with none of --print, --hits, --map, --aggregate and --page";
+        let why = "more than 1 go with --raw only, and with none of --print, --hits, --map, --aggregate, --signals and --page";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
     if let Some(file) = &args.record {

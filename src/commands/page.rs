@@ -86,6 +86,11 @@ pub fn add(
     let hits = outputs.hits.take();
     outputs.hits = Some(hits.unwrap_or_else(|| send::hits(args)));
     stream(outputs, page, &args.form.prefix, args.max_rate, settings, addresses);
+    if args.signals
+        && let Some(stream) = outputs.streams.pop()
+    {
+        outputs.streams.push(stream.with_signals(true));
+    }
     Ok(())
 }
 

@@ -21,7 +21,7 @@ use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
 use crate::output::calm::LINES_A_SECOND;
-use crate::output::{Hits, Lines, Mapped, Midi, Outputs, Text};
+use crate::output::{Hits, Lines, Mapped, Midi, Outputs, Signals, TICK, Text};
 use crate::page::Page;
 use crate::render::Settings;
 use crate::sound::MapperOptions;
@@ -166,8 +166,8 @@ fn receiver(
 pub fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
     let Some(window) = args.aggregate else {
         // clap sees to --events-too, but not to its other form.
-        let why = "--events too goes with --aggregate, such as --aggregate 50ms; without it, events are sent anyway";
-        return if args.events_too { Err(Usage(why.to_owned()).into()) } else { Ok(None) };
+        let why = "--events too goes with --signals, or --aggregate 50ms; without them, events are sent anyway";
+        return if args.events_too && !args.signals { Err(Usage(why.to_owned()).into()) } else { Ok(None) };
     };
     let fields = args.aggregate_fields.iter().map(|field| field.parse::<AggregateField>());
     let fields = fields.collect::<Result<_, _>>()?;
@@ -231,7 +231,8 @@ pub fn open(
         let stream = |(options, to): (&StreamOptions, _)| {
             let mut options = options.clone();
             options.message.addresses = addresses.clone();
-            Stream::new(options, to)
+            let stream = Stream::new(options, to);
+            if args.signals { stream.with_signals(args.events_too) } else { stream }
         };
         outputs.streams = groups.into_iter().map(stream).collect();
         if args.hits {
@@ -244,8 +245,13 @@ pub fn open(
             let lines = Lines::new(options, line_form(args), terminal::stdout());
             // Programs read JSON, on whatever it comes.
             let calm = io::stdout().is_terminal() && !args.json;
-            outputs.lines = Some(if calm { lines.calm(lines_a_second(args)) } else { lines });
+            let lines = if calm { lines.calm(lines_a_second(args)) } else { lines };
+            let signals_alone = args.signals && !args.events_too;
+            outputs.lines = Some(if signals_alone { lines.without_events() } else { lines });
         }
+    }
+    if args.signals {
+        outputs.signals = Some(Signals::new(args.tick.unwrap_or(TICK), &args.form.prefix, addresses));
     }
     if let Some(file) = midi(args)? {
         let created = Midi::create(file).map_err(|error| match error.kind() {

@@ -22,6 +22,7 @@ pub mod plan;
 pub mod preset;
 pub mod print;
 pub(crate) mod schema;
+pub mod signal;
 mod signature;
 pub mod stream;
 pub(crate) mod text;

@@ -138,6 +138,9 @@ pub struct Stream {
     transports: Vec<Transport>,
     /// Whether it has what is to be heard beside the messages.
     hits: bool,
+    /// Whether it has signals; and whether nothing else of the events.
+    signals: bool,
+    silent: bool,
     /// Whether it has the kernel's text beside the messages.
     text: bool,
     /// Whether the last event was sent, where not every one is.
@@ -160,6 +163,8 @@ impl Stream {
             next_announced: 0,
             transports,
             hits: false,
+            signals: false,
+            silent: false,
             text: false,
             admitted: false,
             too_long: 0,
@@ -174,6 +179,13 @@ impl Stream {
         self
     }
 
+    /// The same stream, with [signals](super::signal) beside the messages of events, or instead of them.
+    pub fn with_signals(mut self, events_too: bool) -> Stream {
+        (self.signals, self.silent) = (true, !events_too);
+        self.all = self.sends_all();
+        self
+    }
+
     /// The same stream, with the kernel's text of each event beside its message.
     pub fn with_text(mut self) -> Stream {
         self.text = true;
@@ -184,7 +196,7 @@ impl Stream {
     pub fn set_max_rate(&mut self, max_rate: Option<u32>) {
         self.thinned_before = self.thinned();
         self.thinner = max_rate.map(Thinner::new);
-        self.all = max_rate.is_none() && self.aggregator.is_none();
+        self.all = self.sends_all();
     }
 
     /// Sends numbers for each window instead of events from here on; `None`: events. The events must be
@@ -196,7 +208,11 @@ impl Stream {
             rest.into_iter().for_each(|message| self.about(message));
         }
         self.aggregator = options.map(|options| Aggregator::new(options, &self.messages.options.prefix));
-        self.all = self.thinner.is_none() && self.aggregator.is_none();
+        self.all = self.sends_all();
+    }
+
+    fn sends_all(&self) -> bool {
+        self.thinner.is_none() && self.aggregator.is_none() && !self.silent
     }
 
     /// Sends enums and flags as words, or as numbers. The events must be [added](Stream::add) again.
@@ -209,6 +225,11 @@ impl Stream {
         self.hits
     }
 
+    /// Whether it has signals.
+    pub fn has_signals(&self) -> bool {
+        self.signals
+    }
+
     /// Whether it has the kernel's text beside the messages, has sent the last event, and somebody receives it.
     pub fn wants_text(&self) -> bool {
         self.text && (self.all || self.admitted) && self.transports.iter().any(Transport::is_received)
@@ -217,6 +238,11 @@ impl Stream {
     /// The messages it sends.
     pub fn messages(&self) -> &Messages {
         &self.messages
+    }
+
+    /// Keeps an address's signature for those who connect later.
+    pub fn know(&self, schema: &Schema) {
+        self.transports.iter().for_each(|transport| transport.add(schema));
     }
 
     /// Adds an event.
@@ -297,7 +323,8 @@ impl Stream {
             }
         }
         // What is not sent anyway takes nothing of the cap.
-        self.admitted = self.messages.plan(id).is_some()
+        self.admitted = !self.silent
+            && self.messages.plan(id).is_some()
             && self.thinner.as_mut().is_none_or(|thinner| thinner.admit(id.index(), now));
         self.admitted
     }

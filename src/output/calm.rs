@@ -17,9 +17,10 @@ use crate::escape::Escaped;
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::message::{Argument, Message};
-use crate::osc::schema::BITS;
+use crate::osc::schema::{BITS, Schema};
 use crate::osc::stream::Messages;
 use crate::osc::{EncodeError, MessageOptions, Types};
+use crate::sound::Signal;
 
 /// Lines a second where nobody asks for another rate.
 pub const LINES_A_SECOND: u32 = 5;
@@ -76,6 +77,8 @@ pub struct Calm {
     plain: Messages,
     named: Messages,
     turns: Option<Turns>,
+    /// Those of signals, which are no events.
+    signals: Option<Turns>,
     first_ns: Option<u64>,
     buffers: [Vec<u8>; 2],
 }
@@ -89,6 +92,7 @@ impl Calm {
             plain: Messages::new(options),
             named: Messages::new(named),
             turns: max_rate.map(Turns::new),
+            signals: max_rate.map(Turns::new),
             first_ns: None,
             buffers: [vec![0; LONGEST], vec![0; LONGEST]],
         }
@@ -102,6 +106,28 @@ impl Calm {
     /// Events without a line so far.
     pub(super) fn not_shown(&self) -> u64 {
         self.turns.as_ref().map_or(0, Turns::passed)
+    }
+
+    /// The signal of the event `number` at the end of a tick.
+    pub(super) fn signal(
+        &mut self,
+        number: u16,
+        end_ns: u64,
+        schema: &Schema,
+        signal: Signal,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        if self.signals.as_mut().is_some_and(|turns| !turns.admit(usize::from(number), end_ns)) {
+            return Ok(());
+        }
+        let since = end_ns.saturating_sub(*self.first_ns.get_or_insert(end_ns));
+        let (system, event) = (Escaped(&schema.system), Escaped(&schema.event));
+        let Signal { rate, density, number } = signal;
+        let (seconds, micros) = (since / 1_000_000_000, since / 1000 % 1_000_000);
+        writeln!(
+            out,
+            "{seconds:>4}.{micros:06} {system}/{event} rate={rate:.2} density={density:.2} number={number:.2}"
+        )
     }
 
     pub(super) fn event<E: ByteOrder>(

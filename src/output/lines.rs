@@ -10,8 +10,10 @@ use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::message::Message;
 use crate::osc::print::Form;
+use crate::osc::signal::SignalMessage;
 use crate::osc::stream::Messages;
 use crate::osc::{EncodeError, MessageOptions};
+use crate::sound::Signal;
 
 /// Typed messages as lines on standard output, in the form of `listen`.
 pub struct Lines {
@@ -23,6 +25,8 @@ pub struct Lines {
     names: Vec<Vec<String>>,
     /// Lines for people instead.
     calm: Option<Calm>,
+    /// Whether events have no lines: their signals have.
+    silent: bool,
     failed: Option<io::ErrorKind>,
 }
 
@@ -40,6 +44,7 @@ impl Lines {
             message,
             names,
             calm: None,
+            silent: false,
             failed: None,
         }
     }
@@ -47,6 +52,12 @@ impl Lines {
     /// The same on a terminal, for people, at most so many lines a second.
     pub fn calm(mut self, max_rate: Option<u32>) -> Lines {
         self.calm = Some(Calm::new(self.messages.options(), max_rate));
+        self
+    }
+
+    /// The same, with lines for signals alone.
+    pub fn without_events(mut self) -> Lines {
+        self.silent = true;
         self
     }
 
@@ -72,6 +83,9 @@ impl Lines {
 
     #[inline(never)]
     pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>) -> Result<(), EncodeError> {
+        if self.silent {
+            return Ok(());
+        }
         if let Some(calm) = &mut self.calm {
             let written = calm.event::<E>(&event, &mut self.out)?;
             self.failed = self.failed.or(written.err().map(|error| error.kind()));
@@ -86,6 +100,20 @@ impl Lines {
         let written = self.form.write(&mut self.out, &message, Some(time), names);
         self.failed = self.failed.or(written.err().map(|error| error.kind()));
         Ok(())
+    }
+
+    /// The signal of the event `number` at the end of a tick.
+    pub(super) fn signal(&mut self, number: u16, end_ns: u64, message: &mut SignalMessage, signal: Signal) {
+        let written = match &mut self.calm {
+            Some(calm) => calm.signal(number, end_ns, message.schema(), signal, &mut self.out),
+            None => {
+                let bytes = message.encode(signal).to_vec();
+                let names: Vec<_> = message.schema().arguments.iter().map(|argument| argument.name.clone()).collect();
+                let time = crate::osc::timetag::osc_time(end_ns);
+                self.form.write(&mut self.out, &Message::read(&bytes), Some(time), &names)
+            }
+        };
+        self.failed = self.failed.or(written.err().map(|error| error.kind()));
     }
 
     pub(super) fn flush(&mut self) {

@@ -9,6 +9,7 @@ mod kernel_text;
 mod lines;
 mod mapped;
 mod midi;
+mod signals;
 mod text;
 mod typed;
 mod words;
@@ -35,6 +36,7 @@ pub use hits::Hits;
 pub use lines::Lines;
 pub use mapped::Mapped;
 pub use midi::Midi;
+pub use signals::{MIN_TICK, Signals, TICK};
 pub use text::Text;
 pub use words::Words;
 
@@ -77,6 +79,8 @@ pub struct Outputs {
     pub words: Option<Words>,
     /// What is heard of the events, beside the messages of the streams.
     pub hits: Option<Hits>,
+    /// Each event as numbers from 0 to 1, tick by tick.
+    pub signals: Option<Signals>,
     /// Messages in a receiver's own words.
     pub mapped: Option<Mapped>,
     /// Hits as a MIDI file.
@@ -92,6 +96,7 @@ impl Output for Outputs {
         self.text.iter_mut().for_each(|text| text.add(format, kernel));
         self.words.iter_mut().for_each(|words| words.add(format, kernel));
         self.hits.iter_mut().for_each(|hits| hits.add(format, kernel));
+        self.signals.iter_mut().for_each(|signals| signals.add(format, &self.streams));
         self.mapped.iter_mut().for_each(|mapped| mapped.add(format, kernel));
     }
 
@@ -112,6 +117,9 @@ impl Output for Outputs {
         }
         if let Some(mapped) = &mut self.mapped {
             mapped.event::<E>(event)?;
+        }
+        if let Some(signals) = &mut self.signals {
+            signals.event::<E>(*event, (&mut self.streams, self.lines.as_mut()));
         }
         if let Some(hits) = &mut self.hits {
             hits.event::<E>(*event, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
@@ -195,14 +203,18 @@ impl Outputs {
 
     /// When there is something to say though no event comes, ns since 1970.
     pub fn due(&self) -> Option<u64> {
-        self.streams.iter().filter_map(Stream::due).chain(self.hits.as_ref().and_then(Hits::due)).min()
+        let signals = self.signals.as_ref().and_then(Signals::due);
+        self.streams.iter().filter_map(Stream::due).chain(self.hits.as_ref().and_then(Hits::due)).chain(signals).min()
     }
 
-    /// Sends the aggregates and hits that are due at `now`, on the clock that events are played by.
+    /// Sends the aggregates, hits and signals that are due at `now`, on the clock that events are played by.
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
         if let Some(hits) = &mut self.hits {
             hits.tick(now, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
+        }
+        if let Some(signals) = &mut self.signals {
+            signals.tick(now, (&mut self.streams, self.lines.as_mut()));
         }
     }
 
@@ -211,6 +223,9 @@ impl Outputs {
         self.streams.iter_mut().for_each(|stream| stream.announce(now));
         if let Some(hits) = &mut self.hits {
             hits.announce(now, &mut self.streams);
+        }
+        if let Some(signals) = &mut self.signals {
+            signals.announce(now, &mut self.streams);
         }
     }
 
@@ -242,6 +257,9 @@ impl Outputs {
     pub fn stop(&mut self) {
         if let Some(hits) = &mut self.hits {
             hits.stop((&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
+        }
+        if let Some(signals) = &mut self.signals {
+            signals.stop((&mut self.streams, self.lines.as_mut()));
         }
         self.streams.iter_mut().for_each(Stream::stop);
         self.lines.iter_mut().for_each(Lines::flush);

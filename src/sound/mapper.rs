@@ -4,8 +4,8 @@ use byteorder::ByteOrder;
 
 use super::attention::Attention;
 use super::density::{Cause, Onsets, Rate, Thresholds};
-use super::range::Range;
 use super::scale::{self, MAGNITUDE_STEPS, OCTAVE, Random};
+use super::size::{Begun, Size};
 use super::telling::{Part, Telling};
 use super::{Form, Hit, Timbre};
 use crate::format::{EventFormat, EventId};
@@ -32,8 +32,6 @@ const JITTER: f32 = 0.06;
 const NOTE_LEVEL: f32 = 0.4;
 const GRAIN_LEVEL: f32 = 0.25;
 const TEXTURE_LEVEL: f32 = 0.12;
-/// Things that go on at once, at most; beyond it, an older one's beginning is forgotten.
-const BEGUN: usize = 1024;
 
 /// What can be chosen of the mapping.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,8 +73,7 @@ pub struct Mapper {
     sounds: Vec<Sound>,
     onsets: Onsets,
     random: Random,
-    /// When what goes on began, by a hash of what it is.
-    begun: Box<[(u64, u64)]>,
+    begun: Begun,
     /// The end of the current window of textures; none before the first event or tick.
     window_end: Option<u64>,
     textures: usize,
@@ -91,12 +88,10 @@ struct Sound {
     timbre: Timbre,
     /// The middle of its notes, in steps of the scale.
     home: f32,
-    telling: Telling,
-    range: Range,
+    size: Size,
     rate: Rate<1>,
     attention: Attention,
     form: Form,
-    last_event_ns: Option<u64>,
     /// Events since its last hit that were not heard by themselves.
     unheard: u32,
     next_grain_ns: u64,
@@ -132,7 +127,7 @@ impl Mapper {
             sounds: vec![],
             onsets: Onsets::new(),
             random: Random::new(options.seed),
-            begun: vec![(0, 0); BEGUN].into(),
+            begun: Begun::new(),
             window_end: None,
             textures: 0,
             graining: (0, 0),
@@ -175,7 +170,7 @@ impl Mapper {
         let now = when.play_ns;
         sound.rate.event(now);
         let new = sound.attention.event(&sound.rate, now);
-        let rank = sound.rank::<E>(record, &when, &mut self.begun);
+        let rank = sound.size.rank::<E>(record, &when, &mut self.begun);
         let rate = sound.rate.at(now);
         let mut form = self.thresholds.next(sound.form, rate);
         if form == Form::Texture && sound.form != Form::Texture {
@@ -191,7 +186,7 @@ impl Mapper {
             sound.form = form;
         }
         sound.texture.add(rank, pan);
-        if sound.telling.is_error::<E>(record) && now >= sound.next_error_ns {
+        if sound.size.telling().is_error::<E>(record) && now >= sound.next_error_ns {
             if self.onsets.take(Cause::Error, now) {
                 sound.next_error_ns = now + ERRORS_APART_NS;
                 let hit = sound.note(event, now, rank, new, pan, &mut self.random);
@@ -332,55 +327,16 @@ impl Sound {
         Sound {
             timbre: Timbre::of(&format.system),
             home,
-            telling,
+            size: Size::new(telling),
             name,
-            range: Range::new(),
             rate: Rate::default(),
             attention: Attention::default(),
             form: Form::Note,
-            last_event_ns: None,
             unheard: 0,
             next_grain_ns: 0,
             next_error_ns: 0,
             grained: false,
             texture: Texture::default(),
-        }
-    }
-
-    /// How large the event is among its like: by its duration, its number, or the time since the last one.
-    fn rank<E: ByteOrder>(&mut self, record: &[u8], when: &When, begun: &mut [(u64, u64)]) -> f32 {
-        let since = when.event_ns.saturating_sub(self.last_event_ns.unwrap_or(when.event_ns));
-        let first = self.last_event_ns.is_none();
-        self.last_event_ns = Some(when.event_ns);
-        let now = when.play_ns;
-        let place = |pair: u32| {
-            let key = self.telling.key::<E>(record, when.pid, when.cpu) ^ u64::from(pair) << 32;
-            // Fibonacci hashing: Knuth, volume 3, 6.4.
-            let slot = (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54) as usize % BEGUN;
-            (key, slot)
-        };
-        match self.telling.part {
-            Part::Begin(pair) => {
-                let (key, slot) = place(pair);
-                begun[slot] = (key, when.event_ns);
-            }
-            Part::End(pair) => {
-                let (key, slot) = place(pair);
-                if begun[slot].0 == key && begun[slot].1 > 0 {
-                    let lasted = when.event_ns.saturating_sub(begun[slot].1);
-                    begun[slot].1 = 0;
-                    return self.range.rank(lasted as f64, now);
-                }
-                // Its beginning was not seen: of medium length.
-                return 0.5;
-            }
-            Part::Whole => {}
-        }
-        match self.telling.number::<E>(record) {
-            Some(number) => self.range.rank(number, now),
-            None if first => 0.5,
-            // Nothing but when it came: within an octave, so that it keeps its own note.
-            None => 0.5 + (self.range.rank(since as f64, now) - 0.5) / (MAGNITUDE_STEPS / OCTAVE),
         }
     }
 

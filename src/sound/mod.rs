@@ -9,10 +9,12 @@
 //! | `timbre` | which family an event's group belongs to |
 //! | `telling` | which number of an event is heard, what begins and ends, what is an error |
 //! | `range` | how large a number is among those of the last minute |
+//! | `size` | how large an event is: by its duration, its number, or the time since the last one |
 //! | `density` | how often an event comes, the form that follows from it, how many sounds begin in a second |
 //! | `attention` | how much of an event is left once one is used to it |
 //! | `scale` | the notes |
 //! | `mapper` | the hit |
+//! | `signal` | an event as three numbers from 0 to 1, tick by tick, for what has knobs |
 //! | `recipe` | how each timbre is made |
 //! | `voice` | what a hit sounds like |
 //! | `limiter` | that nothing is too loud |
@@ -26,6 +28,8 @@ mod range;
 mod recipe;
 mod scale;
 mod score;
+mod signal;
+mod size;
 mod telling;
 mod timbre;
 mod voice;
@@ -34,6 +38,7 @@ pub use density::MAX_ONSETS;
 pub use mapper::{Mapper, MapperOptions, TEXTURE_NS, When};
 pub use recipe::Recipe;
 pub use score::{MAX_VOICES, Score};
+pub use signal::{Signal, Signals};
 pub use timbre::Timbre;
 pub use voice::SAMPLE_RATE;
 

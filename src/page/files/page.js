@@ -71,6 +71,8 @@ const about = {
   },
   schema([address, tags, names]) {
     const parts = address.split("/");
+    // Signals stand deeper than events; they are for other clients.
+    if (parts.length > prefix.split("/").length + 2) return;
     schemas.set(address, { tags, names: names ? names.split(" ") : [], group: parts.at(-2), event: parts.at(-1) });
   },
   stat([events, , thinned, kernelLost, malformed, , seconds]) {
