@@ -45,6 +45,8 @@
 //! | [`listen`] | what arrives, printed | the kernel |
 //! | [`escape`] | text made safe to show | whose text it is |
 //! | [`duration`] | spans of time as people write them | anything |
+//! | [`wall`] | the time of day that messages say | who else has which |
+//! | [`follow`] | another machine's time of day, asked for and answered | what is sent by it |
 //! | [`terminal`] | what the program says, and to whom | what it is about |
 //!
 //! # Reading a capture
@@ -87,6 +89,7 @@ pub mod control;
 pub mod decode;
 pub mod duration;
 pub mod escape;
+pub mod follow;
 pub mod format;
 pub mod keeper;
 pub mod listen;
@@ -105,3 +108,4 @@ pub mod ring;
 pub mod sound;
 pub mod terminal;
 pub mod tracefs;
+pub mod wall;

@@ -81,11 +81,15 @@ pub struct Pipeline<O> {
     tell: Option<TellName>,
     /// Added to a time of the trace clock, it gives ns since 1970.
     wall_offset: u64,
+    /// No event is said to have happened before this, ns since 1970: the time of the last one before the offset became less.
+    least: u64,
     /// The trace clock counts something that is no time.
     ticks: bool,
     counts: Counts,
 }
 
+/// The most by which a clock is corrected, and not set, at a time.
+const CORRECTED_NS: u64 = 1_000_000_000;
 /// `TASK_COMM_LEN`.
 const COMM_LEN: usize = 16;
 
@@ -102,6 +106,7 @@ impl<O: Output> Pipeline<O> {
             ask,
             tell: None,
             wall_offset: 0,
+            least: 0,
             ticks: false,
             counts,
         }
@@ -160,9 +165,19 @@ impl<O: Output> Pipeline<O> {
         }
     }
 
-    /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`.
+    /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`. Where that corrects a clock that was ahead a
+    /// little, no event's time lies before that of one that came earlier.
     pub fn pair_clocks(&mut self, trace_ns: u64, unix_ns: u64) {
-        self.wall_offset = unix_ns.wrapping_sub(trace_ns);
+        let before = std::mem::replace(&mut self.wall_offset, unix_ns.wrapping_sub(trace_ns));
+        self.least = match before.wrapping_sub(self.wall_offset) {
+            1..CORRECTED_NS => {
+                let last = self.events.iter().flatten().map(|state| state.last).filter(|last| *last != u64::MAX).max();
+                last.map_or(0, |last| last.wrapping_add(before)).max(self.least)
+            }
+            // Set forward, it needs no help; set back by this much, somebody did so.
+            _ if before < self.wall_offset => self.least,
+            _ => 0,
+        };
     }
 
     /// Says that the trace clock counts something that is no time: events then have no time of day, which is 0, and none since
@@ -204,7 +219,7 @@ impl<O: Output> Pipeline<O> {
         state.count += 1;
         let since = record.time.saturating_sub(state.last);
         state.last = record.time;
-        let event_ns = record.time.wrapping_add(self.wall_offset);
+        let event_ns = record.time.wrapping_add(self.wall_offset).max(self.least);
         let (event_ns, since, play_ns) = match self.ticks {
             false => (event_ns, since, play_ns),
             true => (0, 0, play_ns.or_else(|| Some(timetag::unix_now_ns()))),
@@ -310,5 +325,58 @@ impl TaskEvent {
                 tell(E::read_i32(pid), comm);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{Abi, Endian, LongSize};
+    use crate::names::Names;
+    use crate::output::Event;
+    use byteorder::LittleEndian;
+
+    /// The times of events.
+    #[derive(Default)]
+    struct Times(Vec<u64>);
+
+    impl Output for Times {
+        fn add(&mut self, _: &Arc<EventFormat>, _: &Kernel) {}
+
+        fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
+            self.0.push(event.moment.event_ns);
+            Ok(())
+        }
+
+        fn flush(&mut self) {}
+    }
+
+    #[test]
+    fn a_clock_that_is_corrected_takes_no_event_back_and_one_that_is_set_does() {
+        let text = "name: e\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+                    \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
+        let format = Arc::new(EventFormat::parse("s", text, LongSize::Eight).unwrap());
+        let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
+        let kernel = Arc::new(Kernel { abi, names: Names::default() });
+        let mut pipeline = Pipeline::new(kernel, Times::default(), Box::new(|_| None));
+        pipeline.add(&format, false);
+        let play = |pipeline: &mut Pipeline<Times>, pair: u64, events: &[u64]| {
+            pipeline.pair_clocks(0, pair);
+            for &time in events {
+                let record =
+                    Record { cpu: 0, time, ticks: time, lost: Default::default(), bytes: &[7, 0, 0, 0, 1, 0, 0, 0] };
+                assert_eq!(pipeline.record::<LittleEndian>(record, None), Outcome::Done);
+            }
+            std::mem::take(&mut pipeline.outputs().0)
+        };
+        assert_eq!(play(&mut pipeline, 5000, &[100, 200]), [5100, 5200]);
+        // 50 ns back: what comes 10 ns after the last is not before it.
+        assert_eq!(play(&mut pipeline, 4950, &[210, 240, 300]), [5200, 5200, 5250]);
+        assert_eq!(play(&mut pipeline, 4900, &[310]), [5250]);
+        assert_eq!(play(&mut pipeline, 6000, &[320]), [6320]);
+        // An hour back, as somebody sets a clock.
+        let far = 3_600_000_000_000;
+        assert_eq!(play(&mut pipeline, far + 6000, &[330]), [far + 6330]);
+        assert_eq!(play(&mut pipeline, 6000, &[340]), [6340]);
     }
 }

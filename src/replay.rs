@@ -32,6 +32,7 @@ use crate::output::{CheckError, Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
 use crate::tracefs::EventName;
+use crate::wall;
 
 pub use crate::control::State;
 pub use score::score;
@@ -203,6 +204,9 @@ pub fn play(
         audience: Audience::default(),
     };
     player.pipeline.outputs().start(&options.host, cpus, began, now);
+    if wall::followed().is_some() {
+        player.pipeline.outputs().clock();
+    }
     player.pipeline.flush();
     player.look_at_audience();
     let mut played = Played::default();
@@ -615,6 +619,7 @@ impl<T: Time> Player<'_, T> {
             self.stat(now);
             self.pipeline.flush();
             self.look_at_audience();
+            wall::news().iter().for_each(|news| self.observer.warn(news.trim_start_matches("warning: ")));
         }
     }
 

@@ -14,6 +14,7 @@ use ftrace_live::map::{Map, names};
 use ftrace_live::names::Names;
 use ftrace_live::osc::addresses::Addresses;
 use ftrace_live::osc::aggregate::{AggregateOptions, Aggregator};
+use ftrace_live::osc::clock;
 use ftrace_live::osc::packet::take_apart;
 use ftrace_live::osc::preset::PRESETS;
 use ftrace_live::osc::print::tags;
@@ -64,6 +65,7 @@ fn the_messages_about_the_stream_have_the_tags_of_the_document() {
     let portable = comma(&about::start("/ftrace", Types::Portable, "h", 1, 0));
     let start = [comma(&about::start("/ftrace", Types::Full, "h", 1, 0)), portable];
     assert_eq!(documented(&document, "/ftrace/start").1, start);
+    assert_eq!(documented(&document, "/ftrace/clock").1, [comma(&clock::clock("/ftrace", None, None))]);
     let event = schema("int vec", 4, 1, Types::Full);
     assert_eq!(documented(&document, "/ftrace/schema").1, [comma(&about::schema("/ftrace", &event))]);
     let (stat, stat_tags) = documented(&document, "/ftrace/stat");

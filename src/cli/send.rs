@@ -152,6 +152,11 @@ pub struct SendArgs {
     #[arg(long, value_enum, value_name = "WHEN")]
     pub timetag: Option<TimetagArg>,
 
+    /// Say all times by the clock of HOST, where `ftrace-live listen` or a run with --control answers; so several machines'
+    /// events go together (docs/REMOTE.md)
+    #[arg(long, value_name = "HOST[:PORT]")]
+    pub clock_from: Option<String>,
+
     /// Send from this UDP port
     #[arg(long, value_name = "PORT", default_value_t = 0, hide_default_value = true, allow_negative_numbers = true)]
     #[arg(value_parser = whole::<u16>(0, 65535))]
@@ -184,6 +189,7 @@ impl SendArgs {
             ("--mtu", self.mtu.is_some()),
             ("--latency", self.latency.is_some()),
             ("--timetag", self.timetag.is_some()),
+            ("--clock-from", self.clock_from.is_some()),
         ];
         if self.raw {
             return Vec::new();

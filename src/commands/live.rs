@@ -10,7 +10,7 @@ use anyhow::Result;
 
 use super::source::Source;
 use super::written::{self, What};
-use super::{Usage, control, list, page, player, send};
+use super::{Usage, control, follow, list, page, player, send};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::control::switches::Switches;
 use crate::live::{self, LiveOptions, Recorded};
@@ -50,6 +50,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         // Each reader's part of the cap.
         receiver.options.max_rate = receiver.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
     }
+    let clock = follow::address(&args.send)?;
     let tracefs = player.tracefs.clone();
     let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
     let setup = Setup { sub_buffer_kib: args.sub_buffer, ..setup(&args.trace, &tracefs)? };
@@ -88,6 +89,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
     }
     player.confine(args.record.as_deref())?;
+    let follower = follow::start(clock)?;
     page.as_mut().map_or(Ok(()), page::serve)?;
     let options = LiveOptions {
         setup,
@@ -101,6 +103,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         control,
     };
     let (traced, outputs) = live::trace(&tracefs, options, outputs, &mut say)?;
+    drop(follower);
     let lost_by_page = page.and_then(page::close);
 
     let sent = traced.sent;

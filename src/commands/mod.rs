@@ -6,6 +6,7 @@ mod control;
 mod convert;
 mod describe;
 mod example;
+mod follow;
 mod list;
 mod listen;
 mod live;

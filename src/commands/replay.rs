@@ -6,16 +6,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
-use jiff::Zoned;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, Zoned};
 
 use super::page::{self, Shown};
-use super::{Usage, captures, control, progress::Bar, send, together};
+use super::{Usage, captures, control, follow, progress::Bar, send, together};
 use crate::capture::select::Select;
 use crate::capture::{self, Capture, trace_dat::Open};
 use crate::cli::ReplayArgs;
 use crate::control::switches::Switches;
 use crate::format::EventFormat;
 use crate::osc::addresses::Addresses;
+use crate::osc::timetag;
 use crate::output::Outputs;
 use crate::replay::{PlayOptions, Played, RealTime, Speed};
 use crate::terminal::{self, Verbosity};
@@ -29,6 +31,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     if together::is_asked(args) {
         return together::run(args);
     }
+    let _follower = follow::start(follow::address(&args.send)?)?;
     let speed = speed(&args.speed)?;
     let mut select = captures::select(&args.select)?;
     let receivers = send::receivers(&args.send)?;
@@ -149,7 +152,9 @@ pub fn play(
 /// `--start-at`.
 pub fn start_at(args: &ReplayArgs) -> Result<Option<u64>> {
     let over = || Usage("--start-at: that time is over, or there is no such time; name one that is to come".to_owned());
-    let now = Zoned::now();
+    // Of the clock that is followed, where one is.
+    let now = i128::from(timetag::unix_now_ns());
+    let now = Timestamp::from_nanosecond(now).map_or_else(|_| Zoned::now(), |now| now.to_zoned(TimeZone::system()));
     Ok(args.start_at.map(|at| at.unix_ns(&now).ok_or_else(over)).transpose()?)
 }
 

@@ -149,7 +149,9 @@ fn receiver(
     let latency_ns = latency.map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
     let tag = match args.timetag {
         Some(TimetagArg::On) => Tag::Event { latency_ns },
-        None if address.ip().is_loopback() || latency.is_some() => Tag::Event { latency_ns },
+        None if address.ip().is_loopback() || latency.is_some() || args.clock_from.is_some() => {
+            Tag::Event { latency_ns }
+        }
         Some(TimetagArg::Off) | None => Tag::Now,
     };
     let max_rate = match args.max_rate {

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::page::Shown;
 use super::replay::{addresses, left_out, options, say_played, speed, start_at};
-use super::{Usage, captures, progress::Bar, send};
+use super::{Usage, captures, follow, progress::Bar, send};
 use crate::capture::origin::{self, NoCommonClock};
 use crate::capture::{self, Capture, trace_dat};
 use crate::cli::{ReplayArgs, SendArgs};
@@ -43,6 +43,7 @@ pub fn with_this_host(prefix: &str) -> Result<String> {
 /// Replays.
 pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     refuse(args)?;
+    let _follower = follow::start(follow::address(&args.send)?)?;
     let speed = speed(&args.speed)?;
     let select = captures::select(&args.select)?;
     let receivers = send::receivers(&args.send)?;

@@ -5,12 +5,13 @@
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
 use super::desk::{Desk, Settings};
 use super::switches::Switches;
 use super::{Command, Refused, State};
+use crate::follow;
 
 /// How often the socket is looked at; a replay may look around far more often.
 const LOOK: Duration = Duration::from_millis(1);
@@ -68,6 +69,10 @@ impl Control {
                 }
                 Err(_) => continue,
             };
+            if let Some(answer) = follow::answer(self.socket.as_fd(), &self.buffer[..len]) {
+                let _ = self.socket.send_to(&answer, from);
+                continue;
+            }
             for answer in self.desk.datagram(&self.buffer[..len], from, now) {
                 let _ = self.socket.send_to(&answer, from);
             }

@@ -9,6 +9,7 @@ use std::{
     fs::File,
     io::{self, BufWriter, IsTerminal, Write},
     net::SocketAddr,
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +24,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use terminal_size::terminal_size;
 
 use crate::escape::{Escaped, escape_json};
+use crate::follow;
 
 pub use heard::{Heard, Rate};
 
@@ -156,8 +158,12 @@ fn listen(
         // mio tells of readiness once: read until there is nothing left.
         loop {
             let lines: &mut dyn Write = if out.messages { &mut out.lines } else { &mut sink };
-            match socket.recv(&mut datagram) {
-                Ok(length) => heard.datagram(&datagram[..length], lines)?,
+            match socket.recv_from(&mut datagram) {
+                Ok((length, from)) => match follow::answer(socket.as_fd(), &datagram[..length]) {
+                    // Whoever asked and is gone needs no answer.
+                    Some(answer) => drop(socket.send_to(&answer, from)),
+                    None => heard.datagram(&datagram[..length], lines)?,
+                },
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),

@@ -50,6 +50,7 @@ use crate::tracefs::{
     CpuStats, EnableFailure, Enabled, EventName, Instance, PidView, Setup, StoppedCommand, Timeline, TraceClock,
     Tracefs, TracefsError, remove_stale,
 };
+use crate::wall;
 
 use feedback::FeedbackGuard;
 use reader::{Parts, Reader, Report, SIGNALS, Shared};
@@ -63,6 +64,8 @@ use udp::Drops;
 pub const QUOTA: u32 = 256;
 /// The window of `/ftrace/stat` and of the status line.
 const SECOND: Duration = Duration::from_secs(1);
+/// How often receivers are told of the clock.
+const CLOCK_EVERY: Duration = Duration::from_secs(10);
 /// When it is first looked whether anybody listens on other machines.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
 
@@ -225,6 +228,8 @@ struct Session<'a> {
     audience: Audience,
     last: Total,
     window_start: Instant,
+    /// When receivers were last told of the clock.
+    clock_told: Instant,
 }
 
 /// All readers' reports and all rings' losses.
@@ -346,6 +351,7 @@ impl<'a> Session<'a> {
             audience: Audience::default(),
             last: Total::default(),
             window_start: Instant::now(),
+            clock_told: Instant::now(),
         })
     }
 
@@ -436,6 +442,7 @@ impl<'a> Session<'a> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let now = timetag::unix_now_ns();
         self.reader.pipeline.outputs().start(&host, cpus, now, now);
+        self.reader.pipeline.outputs().clock();
         self.reader.pipeline.flush();
         self.look_at_audience(say);
         self.window_start = Instant::now();
@@ -512,11 +519,19 @@ impl<'a> Session<'a> {
         };
         let of = |target: &SocketAddr| drops.get(target).copied().unwrap_or(0);
         let outputs = self.reader.pipeline.outputs();
+        if self.clock_told.elapsed() >= CLOCK_EVERY {
+            self.clock_told = Instant::now();
+            outputs.clock();
+        }
         outputs.stat(&window, &total.report.streams, |stream| {
             stream.transports().iter().filter_map(Transport::target).map(|to| of(&to)).sum()
         });
         self.reader.pipeline.flush();
         self.look_at_audience(say);
+        for news in wall::news() {
+            self.status.clear();
+            say(news);
+        }
         let losses = status::Losses {
             thinned: total.report.thinned,
             absent: self.audience.status(),

@@ -30,7 +30,8 @@ use crate::osc::transport::SendCounts;
 use crate::output::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::Times;
-use crate::tracefs::{ClockPair, EventName, Noted, RawBuffer, Timeline, TraceClock, Tracefs};
+use crate::tracefs::{EventName, Noted, RawBuffer, Timeline, TraceClock, Tracefs};
+use crate::wall;
 
 /// The kernel's byte order: that of this machine.
 type Native = byteorder::NativeEndian;
@@ -401,7 +402,7 @@ impl Reader {
         if let Some(times) = self.shared.times(self.index == 0) {
             self.rings.set_times(times);
         }
-        if let Some(pair) = ClockPair::take(&self.clock) {
+        if let Some(pair) = wall::pair(&self.clock) {
             self.pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
         }
     }

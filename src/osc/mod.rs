@@ -9,6 +9,7 @@ pub mod addresses;
 pub mod aggregate;
 pub mod announce;
 mod arguments;
+pub mod clock;
 mod comms;
 pub mod datagram;
 pub mod frames;

@@ -3,8 +3,6 @@
 //! OSC 1.0 takes the format from NTP (RFC 5905, section 6). The value 1 means "immediately" and is never sent: sclang
 //! makes a time 290 million seconds ahead of it.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 /// Seconds from 1900-01-01 (NTP) to 1970-01-01 (Unix).
 const NTP_TO_UNIX: u64 = 2_208_988_800;
 
@@ -40,9 +38,9 @@ pub fn osc_time(unix_ns: u64) -> rosc::OscTime {
     rosc::OscTime { seconds: (tag >> 32) as u32, fractional: tag as u32 }
 }
 
-/// Now, ns since 1970.
+/// Now, ns since 1970, by the clock that messages go by: see [`wall`](crate::wall).
 pub fn unix_now_ns() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)
+    crate::wall::now_ns()
 }
 
 #[cfg(test)]

@@ -27,10 +27,12 @@ use crate::names::Kernel;
 use crate::osc::EncodeError;
 use crate::osc::about::Stat;
 use crate::osc::aggregate::{AggregateError, AggregateOptions};
+use crate::osc::clock;
 use crate::osc::stream::{Moment, Stream};
 use crate::osc::transport::{SendCounts, Transport};
 use crate::ring::Record;
 use crate::tracefs::EventName;
+use crate::wall::{self, KernelClock};
 
 pub use hits::Hits;
 pub use lines::Lines;
@@ -167,6 +169,15 @@ impl Outputs {
         self.text.iter_mut().for_each(Text::start);
         if let Some(hits) = &mut self.hits {
             hits.start(cpus, now, &mut self.streams);
+        }
+    }
+
+    /// Says to all receivers of typed messages by what clock the stream goes, and how wrong that may be.
+    pub fn clock(&mut self) {
+        let (followed, kernel) = (wall::followed(), KernelClock::now());
+        for stream in &mut self.streams {
+            let message = clock::clock(&stream.messages().options().prefix, followed.as_ref(), kernel.as_ref());
+            stream.about(message);
         }
     }
 

@@ -10,6 +10,7 @@ use signal_hook::consts::{SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGTSTP};
 use signal_hook::low_level::emulate_default_handler;
 
 use crate::osc::timetag;
+use crate::wall;
 
 /// The time, and waiting for it: the real one, or one of a test's own.
 pub trait Time {
@@ -64,6 +65,8 @@ pub struct RealTime {
     /// One moment on the monotonic clock, which does not jump, and in the time of day.
     start: (Instant, u64),
     fell_asleep: u64,
+    /// The time of day is that of another machine, which does not jump either.
+    follows: bool,
 }
 
 impl RealTime {
@@ -80,12 +83,16 @@ impl RealTime {
         // events are that much later.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let now = timetag::unix_now_ns();
-        Ok(RealTime { ended, to_stop, continued, start: (Instant::now(), now), fell_asleep: now })
+        let follows = wall::followed().is_some();
+        Ok(RealTime { ended, to_stop, continued, start: (Instant::now(), now), fell_asleep: now, follows })
     }
 }
 
 impl Time for RealTime {
     fn now(&mut self) -> u64 {
+        if self.follows {
+            return wall::now_ns();
+        }
         let (start, unix_ns) = self.start;
         unix_ns.saturating_add(start.elapsed().as_nanos() as u64)
     }

@@ -15,6 +15,7 @@ use crate::format::Endian;
 use crate::output::{Outputs, Window as Told};
 use crate::pipeline::{Counts, Pipeline};
 use crate::ring::Merge;
+use crate::wall;
 
 /// One of several captures.
 pub struct Machine {
@@ -127,6 +128,9 @@ pub fn play_together(
     for (voice, host) in &mut voices {
         let cpus = voice.merge.counts().count();
         voice.pipeline.outputs().start(host, cpus, began, now);
+        if wall::followed().is_some() {
+            voice.pipeline.outputs().clock();
+        }
         voice.pipeline.flush();
     }
     let mut voices: Vec<Voice> = voices.into_iter().map(|(voice, _)| voice).collect();

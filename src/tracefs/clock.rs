@@ -136,11 +136,20 @@ impl ClockPair {
     ///
     /// The time of day is read between two readings of the trace clock and paired with their middle.
     pub fn take(clock: &TraceClock) -> Option<ClockPair> {
+        ClockPair::take_with(clock, CLOCK_REALTIME)
+    }
+
+    /// The same with CLOCK_MONOTONIC in place of the time of day.
+    pub(crate) fn take_with_mono(clock: &TraceClock) -> Option<ClockPair> {
+        ClockPair::take_with(clock, CLOCK_MONOTONIC)
+    }
+
+    fn take_with(clock: &TraceClock, other: clockid_t) -> Option<ClockPair> {
         let twin = clock.twin()?;
         let mut best: Option<ClockPair> = None;
         for _ in 0..READINGS {
             let before = nanoseconds(twin);
-            let realtime_ns = nanoseconds(CLOCK_REALTIME);
+            let realtime_ns = nanoseconds(other);
             let after = nanoseconds(twin);
             let width = after.saturating_sub(before);
             let pair = ClockPair {

@@ -1,0 +1,137 @@
+//! The messages about clocks: `/clock/ping` and `/clock/pong`, by which one machine asks another for its time of day, and
+//! `/ftrace/clock`, which says by what clock a stream is sent.
+//!
+//! A ping has the room of its answer, which is never longer than what it answers: nobody is flooded by a third one's pings. Both are
+//! exactly these bytes and stand in no bundle.
+
+use rosc::{OscMessage, OscType};
+
+use super::text;
+use super::timetag;
+use crate::wall::{Followed, KernelClock};
+
+const PING: [u8; 20] = *b"/clock/ping\0,htt\0\0\0\0";
+const PONG: [u8; 20] = *b"/clock/pong\0,htt\0\0\0\0";
+/// The length of either.
+pub const LEN: usize = 44;
+
+/// What a pong says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pong {
+    /// The ping's number.
+    pub nonce: u64,
+    /// When the ping came, ns since 1970 by the clock of who answers.
+    pub received_ns: u64,
+    /// When the pong left.
+    pub sent_ns: u64,
+}
+
+fn message(head: [u8; 20], arguments: [u64; 3]) -> [u8; LEN] {
+    let mut bytes = [0; LEN];
+    bytes[..20].copy_from_slice(&head);
+    for (place, argument) in bytes[20..].chunks_exact_mut(8).zip(arguments) {
+        place.copy_from_slice(&argument.to_be_bytes());
+    }
+    bytes
+}
+
+fn arguments(head: [u8; 20], bytes: &[u8]) -> Option<[u64; 3]> {
+    let (begin, rest) = bytes.split_first_chunk::<20>()?;
+    if *begin != head || rest.len() != LEN - 20 {
+        return None;
+    }
+    let mut words = rest.chunks_exact(8).filter_map(|word| Some(u64::from_be_bytes(word.try_into().ok()?)));
+    Some([words.next()?, words.next()?, words.next()?])
+}
+
+/// A ping with this number.
+pub fn ping(nonce: u64) -> [u8; LEN] {
+    message(PING, [nonce, 0, 0])
+}
+
+/// The number of the ping that a datagram is; `None`: it is none.
+pub fn read_ping(datagram: &[u8]) -> Option<u64> {
+    arguments(PING, datagram).map(|[nonce, ..]| nonce)
+}
+
+/// The answer to a ping.
+pub fn pong(pong: &Pong) -> [u8; LEN] {
+    let tag = timetag::from_unix_ns;
+    message(PONG, [pong.nonce, tag(pong.received_ns), tag(pong.sent_ns)])
+}
+
+/// The pong that a datagram is; `None`: it is none.
+pub fn read_pong(datagram: &[u8]) -> Option<Pong> {
+    let [nonce, received, sent] = arguments(PONG, datagram)?;
+    Some(Pong { nonce, received_ns: timetag::to_unix_ns(received), sent_ns: timetag::to_unix_ns(sent) })
+}
+
+/// `/ftrace/clock`: the machine whose clock is followed, how far it is ahead in s and µs, the way there and back and the bound
+/// of the error in ms; whether the kernel's own clock is synchronised, its largest and its likely error in ms.
+pub fn clock(prefix: &str, followed: Option<&Followed>, kernel: Option<&KernelClock>) -> OscMessage {
+    let ms = |ns: u64| OscType::Float((ns as f64 / 1e6) as f32);
+    let ahead_us = followed.map_or(0, |followed| followed.ahead_ns.div_euclid(1000));
+    let whole = i32::try_from(ahead_us.div_euclid(1_000_000)).unwrap_or(i32::MAX);
+    let host = followed.map_or(String::new(), |followed| text::repaired(followed.host.as_bytes(), 64));
+    let (round_trip, bound) = followed.map_or((0, 0), |followed| (followed.round_trip_ns, followed.bound_ns));
+    let args = vec![
+        OscType::String(host),
+        OscType::Int(whole),
+        OscType::Int(ahead_us.rem_euclid(1_000_000) as i32),
+        ms(round_trip),
+        ms(bound),
+        OscType::Int(kernel.is_some_and(|kernel| kernel.synchronised).into()),
+        ms(kernel.map_or(0, |kernel| kernel.max_error_us.saturating_mul(1000))),
+        ms(kernel.map_or(0, |kernel| kernel.likely_error_us.saturating_mul(1000))),
+    ];
+    OscMessage { addr: format!("{prefix}/clock"), args }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rosc::{OscPacket, decoder, encoder};
+
+    #[test]
+    fn both_are_osc_as_rosc_has_it() {
+        let unix = 1_700_000_000_123_456_789;
+        let time = |ns| OscType::Time(timetag::osc_time(ns));
+        let args = vec![OscType::Long(-2), time(unix), time(unix + 5000)];
+        let by_rosc = encoder::encode(&OscPacket::Message(OscMessage { addr: "/clock/pong".into(), args })).unwrap();
+        let ours = Pong { nonce: u64::MAX - 1, received_ns: unix, sent_ns: unix + 5000 };
+        assert_eq!(pong(&ours).as_slice(), by_rosc);
+        assert_eq!(read_pong(&by_rosc), Some(ours));
+        let seven = ping(7);
+        let (rest, packet) = decoder::decode_udp(&seven).unwrap();
+        let OscPacket::Message(message) = packet else { panic!("{packet:?}") };
+        assert!(rest.is_empty() && message.addr == "/clock/ping" && message.args[0] == OscType::Long(7));
+        assert_eq!(read_ping(&ping(7)), Some(7));
+    }
+
+    #[test]
+    fn nothing_else_is_either() {
+        let (ping, pong) = (ping(7), pong(&Pong { nonce: 7, received_ns: 1, sent_ns: 2 }));
+        assert_eq!((read_pong(&ping), read_ping(&pong)), (None, None));
+        for len in 0..LEN {
+            assert_eq!((read_ping(&ping[..len]), read_pong(&pong[..len])), (None, None));
+        }
+        assert_eq!(read_ping(&[&ping[..], &[0; 4]].concat()), None);
+    }
+
+    #[test]
+    fn an_offset_is_whole_seconds_and_what_is_to_be_added_to_them() {
+        let followed = Followed {
+            host: "10.0.0.5:57120".into(),
+            ahead_ns: -1_500_000_000,
+            round_trip_ns: 250_000,
+            bound_ns: 125_000,
+        };
+        let kernel = KernelClock { synchronised: true, max_error_us: 1500, likely_error_us: 20 };
+        let message = clock("/ftrace", Some(&followed), Some(&kernel));
+        let (int, float) = (OscType::Int, OscType::Float);
+        let host = OscType::String("10.0.0.5:57120".into());
+        // -1.5 s = -2 s + 500 000 µs.
+        let args = vec![host, int(-2), int(500_000), float(0.25), float(0.125), int(1), float(1.5), float(0.02)];
+        assert_eq!(message, OscMessage { addr: "/ftrace/clock".into(), args });
+    }
+}

@@ -1,0 +1,246 @@
+//! `--clock-from`: machines whose clocks differ by seconds say the same time of what happens at the same time. Two network
+//! namespaces are the machines; no namespace has a time of day of its own, so a shared object preloaded into the program shifts
+//! what it is told of it.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use common::live::may_trace;
+use common::program::{PATIENCE, Program, free_port, installed};
+use common::skipped;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ftrace-live");
+const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/sched");
+const HOST: &str = "10.98.0.1:57120";
+const MS: i64 = 1_000_000;
+const SECOND: i64 = 1000 * MS;
+/// How far the clock of the machine that is asked is ahead of the true one, s.
+const HOST_SHIFT: i64 = 40;
+
+/// Two namespaces with a cable between them, gone in the end; and the object that shifts clocks.
+struct Machines {
+    names: [String; 2],
+    folder: tempfile::TempDir,
+}
+
+fn run(program: &str, line: &str) -> Result<(), String> {
+    let output =
+        Command::new(program).args(line.split(' ')).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(format!("{program} {line}: {}", String::from_utf8_lossy(&output.stderr))),
+    }
+}
+
+impl Machines {
+    fn new() -> Result<Machines, String> {
+        if cfg!(target_feature = "crt-static") {
+            return Err("nothing can be preloaded into a static program".to_owned());
+        }
+        let id = std::process::id();
+        let folder = tempfile::tempdir().unwrap();
+        let machines = Machines { names: [format!("ftrace-live-c{id}"), format!("ftrace-live-d{id}")], folder };
+        let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/shifted_clock.c");
+        run("cc", &format!("-shared -fPIC -o {} {source}", machines.object()))?;
+        let [asked, senders] = &machines.names;
+        run("ip", &format!("netns add {asked}"))?;
+        run("ip", &format!("netns add {senders}"))?;
+        run("ip", &format!("-n {asked} link add eth0 type veth peer name eth0 netns {senders}"))?;
+        for (name, address) in [(asked, "10.98.0.1/24"), (senders, "10.98.0.5/24")] {
+            run("ip", &format!("-n {name} addr add {address} dev eth0"))?;
+            run("ip", &format!("-n {name} link set eth0 up"))?;
+        }
+        Ok(machines)
+    }
+
+    fn object(&self) -> String {
+        self.folder.path().join("shifted_clock.so").display().to_string()
+    }
+
+    /// The program on a machine, under a name, with its clock so many seconds ahead of the true one.
+    fn on(&self, machine: usize, name: &str, shift: i64) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{}", self.names[machine])).args(["unshare", "--uts", "sh", "-c"]);
+        command.arg("echo $0 > /proc/sys/kernel/hostname && exec \"$@\"").arg(name);
+        command.arg("env").arg(format!("LD_PRELOAD={}", self.object())).arg(format!("SHIFT_S={shift}")).arg(PROGRAM);
+        command
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        self.names.iter().for_each(|name| drop(run("ip", &format!("netns del {name}"))));
+    }
+}
+
+fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as i64
+}
+
+/// ns since 1970.
+fn time(value: &serde_json::Value) -> i64 {
+    value.as_str().unwrap().replace('.', "").parse().unwrap()
+}
+
+/// A message that `listen --json` prints; `None`: another line.
+fn message(line: &str) -> Option<serde_json::Value> {
+    serde_json::from_str(line).ok()
+}
+
+fn argument<'m>(message: &'m serde_json::Value, name: &str) -> &'m serde_json::Value {
+    let arguments = message["arguments"].as_array().unwrap();
+    &arguments.iter().find(|argument| argument["name"] == name).unwrap_or_else(|| panic!("{name}: {message}"))["value"]
+}
+
+/// What two senders say of the execution of one program: its bundle's timetag and its own time, by sender; and between what
+/// times of the true clock it was.
+struct Instants {
+    told: BTreeMap<String, (i64, i64)>,
+    between: (i64, i64),
+    /// The first `/NAME/clock` of each.
+    clocks: BTreeMap<String, serde_json::Value>,
+}
+
+fn at_the_same_time(machines: &Machines, option: &[&str]) -> Instants {
+    let mut listen = machines.on(0, "host", HOST_SHIFT);
+    listen.args(["listen", "0.0.0.0:57120", "--json"]);
+    let mut listen = Program::start(listen);
+    listen.wait_for("listening on");
+    let mark = machines.folder.path().join("mark");
+    fs::create_dir_all(&mark).unwrap();
+    let filter = format!("sched_process_exec=filename ~ \"{}/*\"", mark.display());
+    let senders = [("alpha", 3), ("beta", -5)].map(|(name, shift)| {
+        let mut command = machines.on(1, name, shift);
+        command.args(["--to", &format!("liblo@{HOST}"), "--prefix", "/%h/trace", "-e", "sched:sched_process_exec"]);
+        command.args(["--filter", &filter, "--timetag", "on"]).args(option);
+        let mut sender = Program::start(command);
+        let line = if option.is_empty() { "events enabled" } else { "times are those of 10.98.0.1:57120" };
+        sender.wait_for(line);
+        sender
+    });
+    let mut told: BTreeMap<u32, BTreeMap<String, (i64, i64)>> = BTreeMap::new();
+    let mut between = BTreeMap::new();
+    let mut clocks = BTreeMap::new();
+    let end = Instant::now() + PATIENCE;
+    for number in 0.. {
+        assert!(Instant::now() < end, "{told:?}");
+        // Each execution is another file, which the event names.
+        let file = mark.join(number.to_string());
+        fs::copy("/bin/true", &file).unwrap();
+        let before = now();
+        assert!(Command::new(&file).status().unwrap().success());
+        between.insert(number, (before, now()));
+        for message in listen.said().iter().filter_map(|line| message(line)) {
+            let address = message["address"].as_str().unwrap();
+            let (sender, rest) = address.split_once("/trace/").unwrap();
+            match rest {
+                "clock" => drop(clocks.entry(sender.to_owned()).or_insert(message)),
+                "sched/sched_process_exec" => {
+                    let number = argument(&message, "filename").as_str().unwrap().rsplit('/').next().unwrap();
+                    let times = (time(&message["time"]), time(argument(&message, "time")));
+                    told.entry(number.parse().unwrap()).or_default().insert(sender.to_owned(), times);
+                }
+                _ => {}
+            }
+        }
+        if let Some((number, both)) = told.iter().find(|(_, told)| told.len() == 2) {
+            let instants = Instants { told: both.clone(), between: between[number], clocks };
+            for mut sender in senders {
+                assert_eq!(sender.end(libc::SIGINT), Some(0), "{:?}", sender.said());
+            }
+            return instants;
+        }
+    }
+    unreachable!()
+}
+
+#[test]
+fn senders_with_different_clocks_tell_the_time_of_the_one_that_they_ask() {
+    if !may_trace() || !["ip", "nsenter", "unshare", "cc"].into_iter().all(installed) {
+        return;
+    }
+    let machines = match Machines::new() {
+        Ok(machines) => machines,
+        Err(why) => return skipped::say(why),
+    };
+    // Without the option each has its own clock: 3 s ahead, 5 s behind.
+    let own = at_the_same_time(&machines, &[]);
+    let [alpha, beta] = ["/alpha", "/beta"].map(|name| own.told[name]);
+    for (alpha, beta) in [(alpha.0, beta.0), (alpha.1, beta.1)] {
+        assert!((alpha - beta - 8 * SECOND).abs() <= MS, "{alpha} {beta}");
+    }
+    assert_eq!(own.clocks["/alpha"]["arguments"][0]["value"], "");
+    let asked = at_the_same_time(&machines, &["--clock-from", "10.98.0.1"]);
+    let [alpha, beta] = ["/alpha", "/beta"].map(|name| asked.told[name]);
+    let (before, after) = (asked.between.0 + HOST_SHIFT * SECOND, asked.between.1 + HOST_SHIFT * SECOND);
+    for (alpha, beta) in [(alpha.0, beta.0), (alpha.1, beta.1)] {
+        assert!((alpha - beta).abs() <= MS, "{alpha} {beta}");
+        assert!((before - MS..=after + MS).contains(&alpha), "{before} {alpha} {after}");
+    }
+    // What is said of it: the offset is that of the shifts, to the ms. tags: host, s, µs, two times in ms, the kernel's three.
+    for (name, ahead) in [("/alpha", HOST_SHIFT - 3), ("/beta", HOST_SHIFT + 5)] {
+        let clock = &asked.clocks[name];
+        assert_eq!((&clock["tags"], &clock["arguments"][0]["value"]), (&"siiffiff".into(), &HOST.into()));
+        let number = |index: usize| clock["arguments"][index]["value"].as_f64().unwrap();
+        let off = number(1) * 1e3 + number(2) / 1e3 - ahead as f64 * 1e3;
+        assert!(off.abs() <= 1.0 && number(4) <= 5.0 && number(4) <= number(3), "{clock}");
+        let kernel = Command::new("adjtimex").arg("--print").output();
+        if let Ok(Output { stdout, .. }) = kernel {
+            let unsynchronised = String::from_utf8_lossy(&stdout).lines().any(|line| {
+                line.trim()
+                    .strip_prefix("status:")
+                    .is_some_and(|status| status.trim().parse::<u32>().unwrap() & 64 != 0)
+            });
+            assert_eq!(number(5) == 0.0, unsynchronised);
+        }
+    }
+    a_replay_too(&machines);
+}
+
+/// A paced replay plays at the other machine's time.
+fn a_replay_too(machines: &Machines) {
+    let mut listen = machines.on(0, "host", HOST_SHIFT);
+    listen.args(["listen", "0.0.0.0:57120", "--json"]);
+    let mut listen = Program::start(listen);
+    listen.wait_for("listening on");
+    let before = now();
+    let mut replay = machines.on(1, "alpha", 3);
+    let to = format!("liblo@{HOST}");
+    replay.args(["replay", FIXTURE, "--to", &to, "--clock-from", HOST, "--until", "20ms"]);
+    let output = replay.output().unwrap();
+    let (after, said) = (now(), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(output.status.success() && ["37000.", "36999."].iter().any(|ms| said.contains(ms)), "{said}");
+    listen.wait_for("/ftrace/stop");
+    let tags: Vec<i64> =
+        listen.said().iter().filter_map(|line| message(line)).map(|message| time(&message["time"])).collect();
+    assert!(tags.len() > 10 && tags.is_sorted(), "{tags:?}");
+    let (before, after) = (before + HOST_SHIFT * SECOND, after + HOST_SHIFT * SECOND);
+    assert!(tags.iter().all(|tag| (before - MS..=after + MS).contains(tag)), "{before} {tags:?} {after}");
+}
+
+#[test]
+fn who_does_not_answer_is_named_with_what_to_start() {
+    let at = format!("127.0.0.1:{}", free_port());
+    let replay =
+        |host: &str| Command::new(PROGRAM).args(["replay", FIXTURE, "--print", "--clock-from", host]).output().unwrap();
+    let output = replay(&at);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
+    assert!(said.contains(&at) && said.contains("start `ftrace-live listen"), "{said}");
+    assert_eq!(replay("sc@localhost").status.code(), Some(2));
+    // One that takes commands answers as well.
+    assert!(Path::new(FIXTURE).is_dir());
+    let port = free_port().to_string();
+    let mut controlled = Command::new(PROGRAM);
+    controlled.args(["replay", FIXTURE, "--to", "127.0.0.1:9", "--raw", "--loop", "--control", &port]);
+    let mut controlled = Program::start(controlled);
+    controlled.wait_for("takes commands at");
+    let output = replay(&format!("127.0.0.1:{port}"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("times are those of"), "{said}");
+}
