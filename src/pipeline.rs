@@ -278,6 +278,26 @@ impl<O: Output> Pipeline<O> {
         self.comms.iter()
     }
 
+    /// Goes on behind events that others had: when each that is known last occurred, on the trace clock.
+    pub fn go_on(&mut self, last: impl Iterator<Item = (EventId, u64)>) {
+        for (id, time) in last {
+            if let Some(Some(state)) = self.events.get_mut(id.index()) {
+                state.last = time;
+            }
+        }
+    }
+
+    /// When each event last occurred, on the trace clock.
+    pub fn last_times(&self) -> impl Iterator<Item = (EventId, u64)> {
+        let occurred = self.events.iter().flatten().filter(|state| state.count > 0);
+        occurred.map(|state| (state.format.id, state.last))
+    }
+
+    /// Whether an event of this id was taken up.
+    pub fn knows(&self, id: EventId) -> bool {
+        self.events.get(id.index()).is_some_and(Option::is_some)
+    }
+
     /// Sends what waits.
     pub fn flush(&mut self) {
         self.outputs.flush();
@@ -291,6 +311,11 @@ impl<O: Output> Pipeline<O> {
     /// The counts so far.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// The counts so far, which begin again.
+    pub fn take_counts(&mut self) -> Counts {
+        std::mem::take(&mut self.counts)
     }
 
     /// How often each event occurred, hidden ones left out.

@@ -8,6 +8,7 @@
 //! the position that is sought.
 
 mod obey;
+mod printing;
 mod score;
 mod start;
 mod time;
@@ -28,13 +29,14 @@ use crate::decode::EventTable;
 use crate::format::{Abi, Endian, EventFormat};
 use crate::names::Kernel;
 use crate::output::audience::{Audience, News};
-use crate::output::{CheckError, Outputs, Window};
+use crate::output::{CheckError, Output, Outputs, Window};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
 use crate::tracefs::EventName;
 use crate::wall;
 
 pub use crate::control::State;
+pub use printing::{Printed, can_print, print};
 pub use score::score;
 pub use start::{StartAt, StartAtError};
 pub use time::{JumpingTime, RealTime, Time};
@@ -241,20 +243,29 @@ pub fn play(
 
 /// The way from the records of `capture` to `outputs`, with the names that it keeps.
 fn pipeline_of(capture: &mut Capture, outputs: Outputs) -> Pipeline<Outputs> {
+    pipeline_to(kernel_of(capture), outputs)
+}
+
+/// What is known of the kernel of `capture`.
+fn kernel_of(capture: &Capture) -> Arc<Kernel> {
     let (names, _) = capture.names();
-    let kernel = Arc::new(Kernel { abi: Abi { endian: capture.endian, long: capture.header.long_size() }, names });
+    Arc::new(Kernel { abi: Abi { endian: capture.endian, long: capture.header.long_size() }, names })
+}
+
+/// The way from the records of `kernel` to `outputs`.
+fn pipeline_to<O: Output>(kernel: Arc<Kernel>, outputs: O) -> Pipeline<O> {
     let known = kernel.clone();
     Pipeline::new(kernel, outputs, Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec)))
 }
 
 /// Plays a record. An event that occurs for the first time is taken up from `table`, and `added` told to the pipeline.
 #[inline]
-fn play_record<E: ByteOrder>(
-    pipeline: &mut Pipeline<Outputs>,
+fn play_record<E: ByteOrder, O: Output>(
+    pipeline: &mut Pipeline<O>,
     table: &EventTable,
     record: Record<'_>,
     play_ns: Option<u64>,
-    added: impl FnOnce(&mut Pipeline<Outputs>),
+    added: impl FnOnce(&mut Pipeline<O>),
 ) {
     if let Outcome::Unknown(id) = pipeline.record::<E>(record, play_ns)
         && let Some(format) = table.get(id)
@@ -510,7 +521,7 @@ impl<T: Time> Player<'_, T> {
     #[inline]
     fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) {
         let silent = &self.switched.silent;
-        play_record::<E>(&mut self.pipeline, &self.table, record, play_ns, |pipeline| {
+        play_record::<E, _>(&mut self.pipeline, &self.table, record, play_ns, |pipeline| {
             if !silent.is_empty() {
                 pipeline.mute(|format| is_among(silent, format));
             }

@@ -41,6 +41,8 @@ fn all_ways(capture: &Path) {
     let capture = capture.to_str().unwrap();
     same(&["stat", capture]);
     same(&["stat", capture, "--json"]);
+    same(&["replay", capture, "--print", "--speed", "max"]);
+    same(&["replay", capture, "--raw", "--print", "--speed", "max"]);
 }
 
 #[test]
@@ -56,6 +58,10 @@ fn parts_of_fixtures_are_read_alike() {
         let capture = capture.to_str().unwrap();
         same(&["stat", capture, "--json", "--from", "20ms", "--until", "-10ms", "-e", "sched", "irq"]);
         same(&["stat", capture, "--json", "--cpu", "0"]);
+        same(&[
+            "replay", capture, "--raw", "--print", "--json", "--speed", "max", "--from", "20ms", "-e", "sched", "irq",
+        ]);
+        same(&["replay", capture, "--print", "--speed", "max", "--until", "-10ms", "--cpu", "0"]);
     }
 }
 

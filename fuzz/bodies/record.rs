@@ -21,7 +21,8 @@ fn names() -> Names {
     Names {
         kallsyms: Kallsyms::parse(
             b"ffffffff81000000 T _text\nffffffff81000100 t f.part.0\nffffffffc0000000 t g\t[m]\n",
-        ),
+        )
+        .into(),
         printk_formats: PrintkFormats::parse(b"0xffffffff82000000 : \"%d %s %pS %*pbl\\n\"\n0xff : \"x\"\n"),
         comms: Comms::parse(b"1 init\n306 a-long-name-015\n"),
         ..Names::default()

@@ -295,6 +295,10 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub open: OpenArgs,
 
+    /// With how many threads it is printed as fast as possible.
+    #[command(flatten)]
+    pub jobs: JobsArgs,
+
     /// Where it goes.
     #[command(flatten)]
     pub send: SendArgs,

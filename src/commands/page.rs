@@ -199,6 +199,11 @@ impl Shown {
         self
     }
 
+    /// Whether nobody can tell it anything.
+    pub fn is_bar(&self) -> bool {
+        self.console.is_none() && self.control.is_none()
+    }
+
     /// Ends both. Returns what a page has lost, in words.
     pub fn close(self) -> Option<String> {
         drop(self.bar);

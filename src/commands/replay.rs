@@ -19,7 +19,7 @@ use crate::format::EventFormat;
 use crate::osc::addresses::Addresses;
 use crate::osc::timetag;
 use crate::output::Outputs;
-use crate::replay::{PlayOptions, Played, RealTime, Speed};
+use crate::replay::{PlayOptions, Played, RealTime, Speed, can_print, print};
 use crate::terminal::{self, Verbosity};
 use crate::tracefs::EventName;
 
@@ -43,6 +43,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         false => Arc::default(),
     };
     let settings = captures::settings(path, &capture);
+    let printed_settings = settings.clone();
     let mut outputs = send::open(&args.send, &receivers, settings.clone(), false, &addresses)?;
     let control = args.control.as_deref().map(|at| {
         let events = events(&select, &capture);
@@ -69,7 +70,18 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
     // Others do not wait until somebody opens the page.
     shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
-    let (played, outputs) = play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?;
+    let jobs = args.jobs.jobs();
+    let alone = shown.is_bar() && !options.repeat && options.start_at.is_none() && speed == Speed::Max;
+    let (mut failure, printed) = (None, jobs.number() > 1 && alone && can_print(&capture, &outputs));
+    let (played, outputs) = if printed {
+        let (printers, mut time) = (send::printers(&args.send, &printed_settings, &addresses)?, RealTime::new()?);
+        let mut out = terminal::stdout();
+        let printed = print(capture, &options.select, jobs, &printers, &mut out, &mut time, &mut shown)?;
+        failure = printed.failure;
+        (printed.played, Outputs::default())
+    } else {
+        play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?
+    };
     let done = send::done(&args.send, &receivers, outputs.counts());
     let summary = format!("{} events, {done}", played.counts.read);
     let mut left_out = left_out(&played, &outputs);
@@ -86,7 +98,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     if !played.ended {
         captures::refuse_empty(&args.select, path, played.counts.read)?;
     }
-    let written = send::all_written(&[outputs]);
+    let written = send::all_written(&[outputs]) && send::are_written(failure);
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

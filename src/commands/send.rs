@@ -222,13 +222,7 @@ pub fn open(
             let max_rate = args.max_rate.filter(|&rate| rate != 0);
             text = text.to_stream(TextStream::new(&args.form.prefix, transports), max_rate);
         }
-        if args.print {
-            text = text.to_lines(terminal::stdout());
-            if io::stdout().is_terminal() {
-                text = text.calm(lines_a_second(args));
-            }
-        }
-        outputs.text = Some(text);
+        outputs.text = Some(if args.print { text_lines(args, text, terminal::stdout()) } else { text });
     } else if args.raw {
         let stream = |(options, to): (&StreamOptions, _)| {
             let mut options = options.clone();
@@ -242,12 +236,7 @@ pub fn open(
             outputs.streams = std::mem::take(&mut outputs.streams).into_iter().map(Stream::with_hits).collect();
         }
         if args.print {
-            let mut options = message_options(&args.form, preset_of(&args.form)?)?;
-            options.addresses = addresses.clone();
-            let lines = Lines::new(options, line_form(args), terminal::stdout());
-            // Programs read JSON, on whatever it comes.
-            let calm = io::stdout().is_terminal() && !args.json;
-            let lines = if calm { lines.calm(lines_a_second(args)) } else { lines };
+            let lines = message_lines(args, printed_options(args, addresses)?, terminal::stdout());
             let signals_alone = args.signals && !args.events_too;
             outputs.lines = Some(if signals_alone { lines.without_events() } else { lines });
         }
@@ -268,6 +257,40 @@ pub fn open(
         }
     }
     Ok(outputs)
+}
+
+/// The form of messages that are printed.
+fn printed_options(args: &SendArgs, addresses: &Arc<Addresses>) -> Result<MessageOptions> {
+    Ok(MessageOptions { addresses: addresses.clone(), ..message_options(&args.form, preset_of(&args.form)?)? })
+}
+
+fn text_lines(args: &SendArgs, text: Text, out: Box<dyn io::Write + Send>) -> Text {
+    let text = text.to_lines(out);
+    if io::stdout().is_terminal() { text.calm(lines_a_second(args)) } else { text }
+}
+
+fn message_lines(args: &SendArgs, options: MessageOptions, out: Box<dyn io::Write + Send>) -> Lines {
+    let lines = Lines::new(options, line_form(args), out);
+    // Programs read JSON, on whatever it comes.
+    let calm = io::stdout().is_terminal() && !args.json;
+    if calm { lines.calm(lines_a_second(args)) } else { lines }
+}
+
+/// Makes the outputs of `--print` alone, each with something of its own to write to.
+pub fn printers<'a>(
+    args: &'a SendArgs,
+    settings: &'a Settings,
+    addresses: &Arc<Addresses>,
+) -> Result<impl Fn(Box<dyn io::Write + Send>) -> Outputs + Sync + use<'a>> {
+    let options = printed_options(args, addresses)?;
+    Ok(move |out| {
+        let mut outputs = Outputs::default();
+        match args.raw {
+            true => outputs.lines = Some(message_lines(args, options.clone(), out)),
+            false => outputs.text = Some(text_lines(args, Text::new(settings.clone(), false), out)),
+        }
+        outputs
+    })
 }
 
 /// `--json`.
@@ -329,16 +352,22 @@ pub fn say_not_shown<'o>(outputs: impl IntoIterator<Item = &'o Outputs>) {
 
 /// Whether all lines of `outputs` could be written; says why, if not. A reader that has enough of them is no failure.
 pub fn all_written(outputs: &[Outputs]) -> bool {
-    let failed = outputs.iter().find_map(Outputs::failure).filter(|kind| *kind != io::ErrorKind::BrokenPipe);
-    if let Some(kind) = failed {
-        terminal::warn(format_args!("standard output cannot be written: {kind}"));
-    }
+    let failed = outputs.iter().find_map(Outputs::failure).filter(|kind| !are_written(Some(*kind)));
     let midi =
         outputs.iter().filter_map(|outputs| outputs.midi.as_ref()).find_map(|midi| Some((midi, midi.failure()?)));
     if let Some((midi, error)) = midi {
         terminal::warn(format_args!("{} cannot be written: {error}", midi.path().display()));
     }
     failed.is_none() && midi.is_none()
+}
+
+/// Whether all lines could be written that somebody wanted; says why, if not.
+pub fn are_written(failure: Option<io::ErrorKind>) -> bool {
+    let failed = failure.filter(|kind| *kind != io::ErrorKind::BrokenPipe);
+    if let Some(kind) = failed {
+        terminal::warn(format_args!("standard output cannot be written: {kind}"));
+    }
+    failed.is_none()
 }
 
 /// Where it goes, for people: receivers, standard output, and the page's URL.

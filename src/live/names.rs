@@ -40,7 +40,7 @@ pub(super) fn of_events(
         };
         if formats.iter().any(symbolic) {
             match tracefs.read_proc("kallsyms") {
-                Ok(text) => names.kallsyms = Kallsyms::parse(&text),
+                Ok(text) => names.kallsyms = Kallsyms::parse(&text).into(),
                 Err(error) => {
                     say(format!("addresses of the kernel stay numbers: /proc/kallsyms is closed to us ({error})"))
                 }

@@ -17,6 +17,7 @@ mod printk_formats;
 
 use std::cell::RefCell;
 use std::io;
+use std::sync::Arc;
 
 pub use comms::{Comms, Tgids};
 pub use enums::Enums;
@@ -92,8 +93,8 @@ impl Symbols for NoNames {
 /// All names of one kernel, or of one capture.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Functions and variables by address.
-    pub kallsyms: Kallsyms,
+    /// Functions and variables by address: many, and shared by all who have these names.
+    pub kallsyms: Arc<Kallsyms>,
     /// Strings by address.
     pub printk_formats: PrintkFormats,
     /// Enum constants by name.
@@ -135,7 +136,7 @@ impl Names {
         let header = read("events/header_page").and_then(|b| HeaderPage::parse(&String::from_utf8_lossy(&b)).ok());
         let page_size = header.map_or(4096, |header| header.sub_buffer_size());
         let mut names = Names {
-            kallsyms: read("kallsyms").map(|b| Kallsyms::parse_with_pages(&b, page_size)).unwrap_or_default(),
+            kallsyms: read("kallsyms").map(|b| Arc::new(Kallsyms::parse_with_pages(&b, page_size))).unwrap_or_default(),
             printk_formats: read("printk_formats").map(|b| PrintkFormats::parse(&b)).unwrap_or_default(),
             comms: read("saved_cmdlines").map(|b| Comms::parse(&b)).unwrap_or_default(),
             tgids: read("saved_tgids").map(|b| Tgids::parse(&b)).unwrap_or_default(),

@@ -31,6 +31,11 @@ impl KernelText {
         text.insert(format, abi.endian, &kernel.names, &settings.dynamic_events);
     }
 
+    /// How it looks.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     /// The text, once there is an event, and the names.
     pub(super) fn parts(&mut self) -> Option<(&mut TraceText, &mut Names)> {
         Some((self.text.as_mut()?, &mut self.names))

@@ -61,6 +61,11 @@ impl Lines {
         self
     }
 
+    /// Whether a line depends on nothing but its event.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.calm.is_none()
+    }
+
     pub(super) fn not_shown(&self) -> u64 {
         self.calm.as_ref().map_or(0, Calm::not_shown)
     }

@@ -1,5 +1,6 @@
 //! The kernel's own text of events: as `/ftrace ,dsii` messages, as lines on standard output, or both.
 
+use std::collections::BTreeSet;
 use std::io::{self, BufWriter, Write};
 use std::sync::Arc;
 
@@ -65,6 +66,24 @@ impl Text {
     pub fn calm(mut self, max_rate: Option<u32>) -> Text {
         self.turns = max_rate.map(Turns::new);
         self
+    }
+
+    /// Whether lines can be gone on with in the middle: not where one waits for another, as the graph tracer's do.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.turns.is_none() && !self.live && self.stream.is_none() && !self.text.settings().is_graph()
+    }
+
+    /// Whether a line depends on the events before it.
+    pub(crate) fn depends_on_before(&self) -> bool {
+        let settings = self.text.settings();
+        settings.overrun || settings.release.is_none()
+    }
+
+    /// Goes on behind `lines` lines of others, of these CPUs.
+    pub(crate) fn go_on(&mut self, cpus: &BTreeSet<u32>, lines: u64) {
+        if let Some((text, _)) = self.text.parts() {
+            text.go_on(cpus, lines);
+        }
     }
 
     pub(crate) fn not_shown(&self) -> u64 {

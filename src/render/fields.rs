@@ -288,7 +288,8 @@ mod tests {
 
     fn names() -> Names {
         Names {
-            kallsyms: Kallsyms::parse(b"ffffffff81000000 T _stext\nffffffff81000100 T f\nffffffff81000200 D _end\n"),
+            kallsyms: Kallsyms::parse(b"ffffffff81000000 T _stext\nffffffff81000100 T f\nffffffff81000200 D _end\n")
+                .into(),
             printk_formats: PrintkFormats::parse(b"0xffffffff82000000 : \"GP start\"\n"),
             ..Names::default()
         }

@@ -52,6 +52,11 @@ impl Settings {
         settings
     }
 
+    /// Whether lines are those of the tracer function_graph.
+    pub fn is_graph(&self) -> bool {
+        self.graph.is_some()
+    }
+
     /// Sets the release from what uname(2) says: `6.18.44`.
     pub fn set_release(&mut self, text: &str) {
         self.release = release(text);

@@ -98,7 +98,7 @@ mod tests {
     fn names() -> Names {
         let text = b"c0300000 T _stext\nc0300100 T f\nc0300200 T arch_rethook_trampoline\nc0300280 T kretprobe_trampoline\nc0300300 D _end\n\
                      bf000000 t init\t[ext4]\n";
-        Names { kallsyms: Kallsyms::parse(text), ..Names::default() }
+        Names { kallsyms: Kallsyms::parse(text).into(), ..Names::default() }
     }
 
     fn text(write: impl Fn(&mut Vec<u8>, &Names)) -> String {

@@ -1,6 +1,6 @@
 //! Record → the kernel's own line, as the file `trace` has it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 use byteorder::ByteOrder;
 
@@ -78,6 +78,12 @@ impl TraceText {
     pub fn with_overrun(mut self, overrun: bool) -> TraceText {
         self.overrun = overrun;
         self
+    }
+
+    /// Goes on behind `lines` lines of others, which were of the CPUs `started`.
+    pub fn go_on(&mut self, started: &BTreeSet<u32>, lines: u64) {
+        self.started = started.iter().copied().collect();
+        self.lines = lines;
     }
 
     /// Compiles the text of `format`, for records of its id. `constants` has the values of enum constants; `dynamic_events`

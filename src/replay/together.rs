@@ -63,7 +63,7 @@ impl Voice {
         if !heard || self.selector.as_ref().is_some_and(|selector| !selector.takes::<E>(&record)) {
             return;
         }
-        play_record::<E>(&mut self.pipeline, &self.table, record, play_ns, |_| {});
+        play_record::<E, _>(&mut self.pipeline, &self.table, record, play_ns, |_| {});
     }
 
     fn stat(&mut self, seconds: f32) {

@@ -65,7 +65,7 @@ impl TraceDat {
                 NamesError::Read { name: "kallsyms".to_owned(), source }
             });
             let names = Names {
-                kallsyms: kallsyms.as_deref().map(Kallsyms::parse).unwrap_or_default(),
+                kallsyms: kallsyms.as_deref().map(Kallsyms::parse).unwrap_or_default().into(),
                 printk_formats: PrintkFormats::parse(&printk_formats),
                 comms: Comms::parse(&comms),
                 enums: enums.clone(),

@@ -125,7 +125,7 @@ mod tests {
     fn text<E: ByteOrder>(format: &str, buf: &[u8]) -> String {
         let names = Names {
             printk_formats: PrintkFormats::parse(format!("0x1000 : \"{format}\"\n").as_bytes()),
-            kallsyms: Kallsyms::parse(b"c0300000 T _stext\nc0300100 T vfs_read\nc0300300 D _end\n"),
+            kallsyms: Kallsyms::parse(b"c0300000 T _stext\nc0300100 T vfs_read\nc0300300 D _end\n").into(),
             ..Names::default()
         };
         let mut out = vec![];

@@ -373,7 +373,7 @@ mod tests {
     fn text<E: ByteOrder>(format: &EventFormat, dynamic_events: &str, record: &[u8]) -> String {
         let kallsyms =
             Kallsyms::parse(b"c0300000 T _stext\nc0300100 T vfs_read\nc0300200 T vfs_write\nc0300300 D _end\n");
-        let names = Names { kallsyms, ..Names::default() };
+        let names = Names { kallsyms: kallsyms.into(), ..Names::default() };
         let mut out = vec![];
         let probe = Probe::compile(format, dynamic_events).unwrap();
         probe.write::<E>(&mut out, record, &names, &LineOptions::default());
