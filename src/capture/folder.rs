@@ -73,15 +73,16 @@ fn read_text(path: &Path) -> Result<String, CaptureError> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// `(cpu, per_cpu/cpuN/trace_pipe_raw)` of every CPU, by number.
+/// `(cpu, per_cpu/cpuN/trace_pipe_raw)`, or `snapshot_raw`, of every CPU, by number.
 fn ring_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>, CaptureError> {
     let mut files = Vec::new();
     let per_cpu = folder.join("per_cpu");
     for entry in fs::read_dir(&per_cpu).into_iter().flatten() {
         let entry = entry.map_err(|source| CaptureError::Read { path: per_cpu.clone(), source })?;
         let cpu = entry.file_name().to_str().and_then(|name| name.strip_prefix("cpu")).and_then(|n| n.parse().ok());
-        let ring = entry.path().join("trace_pipe_raw");
-        if let Some(cpu) = cpu.filter(|_| ring.is_file()) {
+        // A snapshot stands in place of the ring.
+        let rings = ["trace_pipe_raw", "snapshot_raw"].map(|file| entry.path().join(file));
+        if let Some((cpu, ring)) = cpu.zip(rings.into_iter().find(|ring| ring.is_file())) {
             files.push((cpu, ring));
         }
     }

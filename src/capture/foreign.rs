@@ -1,30 +1,58 @@
 //! What an instance of somebody else's has recorded, copied without taking anything out of it: its owner goes on tracing, and
-//! reads what it would have read.
+//! reads what it would have read. Its snapshot, and a ring that is kept over reboots, can be had only by taking them.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::io::{self, Write};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
-use super::freeze::{constants, uname};
+use super::freeze::{constants, drain_ring, uname};
 use super::new_folder::NewFolder;
 use super::{CommandEnd, FreezeError, Frozen};
 use crate::format::{Endian, EventFormat, EventId, HeaderPage};
 use crate::ring::{Times, Walk};
 use crate::tracefs::{
-    ClockPair, CpuStats, EventName, Files, Instance, MappedRing, Timeline, TraceClock, Tracefs, TracefsError,
+    ClockPair, CpuStats, EventName, Files, Instance, LastBoot, MappedRing, RawBuffer, Timeline, TraceClock, Tracefs,
+    TracefsError,
 };
 
 /// The kernel's byte order: that of this machine.
 type Native = byteorder::NativeEndian;
 
-/// Copies the instance `name` of `tracefs` into the new folder `output`; with `kallsyms`, that as well.
+/// What of an instance is copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WhatOf {
+    /// What its ring holds, which stays there.
+    #[default]
+    Ring,
+    /// What its ring holds, which is taken out of it.
+    Taken,
+    /// The snapshot it has, which is taken out of it; where it has none, one of now, which is freed again.
+    Snapshot,
+}
+
+/// How an instance is copied.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CopyOptions {
+    /// What of it.
+    pub what: WhatOf,
+    /// Whether to keep `kallsyms` as well. Of a ring of the last boot they are always kept, as they were then.
+    pub kallsyms: bool,
+}
+
+/// Copies the instance `name` of `tracefs` into the new folder `output`.
 ///
 /// # Errors
 /// There is no such instance, this kernel shows no ring without taking from it, or the folder cannot be written.
-pub fn copy_instance(tracefs: &Tracefs, name: &str, output: &Path, kallsyms: bool) -> Result<Frozen, FreezeError> {
-    let none = || FreezeError::NoInstance { name: name.to_owned(), there_are: instances(tracefs).join(", ") };
+pub fn copy_instance(
+    tracefs: &Tracefs,
+    name: &str,
+    output: &Path,
+    options: CopyOptions,
+) -> Result<Frozen, FreezeError> {
+    let names = || tracefs.instances().into_iter().map(|instance| instance.name).collect::<Vec<_>>().join(", ");
+    let none = || FreezeError::NoInstance { name: name.to_owned(), there_are: names() };
     let mut components = Path::new(name).components();
     let single = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
     let path = tracefs.root().join("instances").join(name);
@@ -36,18 +64,44 @@ pub fn copy_instance(tracefs: &Tracefs, name: &str, output: &Path, kallsyms: boo
         path.as_path().bytes(Path::new(file)).map_err(failed)
     };
     let text = |file: &str| read(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let kept = read("last_boot_info").ok();
+    let last_boot = kept.as_ref().and_then(|text| LastBoot::parse(&String::from_utf8_lossy(text)));
+    let of_last_boot = matches!(last_boot, Some(LastBoot::Last { .. }));
+    if kept.is_some() && options.what == WhatOf::Ring {
+        return Err(FreezeError::KeptOverReboots(name.to_owned()));
+    }
+    let mut notes = Vec::new();
     let mut folder = NewFolder::create(output)?;
+    let snapshot = match options.what {
+        WhatOf::Snapshot => Some(Snapshot::of(&path, name, kept.is_some(), &mut notes)?),
+        WhatOf::Ring | WhatOf::Taken => None,
+    };
     let header_text = text("events/header_page")?;
     let header = HeaderPage::parse(&header_text)?;
     folder.write("events/header_page", header_text.as_bytes())?;
     let clock = TraceClock::in_use(&text("trace_clock")?).unwrap_or(TraceClock::Other("unknown".to_owned()));
+    let clock = match &last_boot {
+        Some(LastBoot::Last { clock: Some(then), .. }) => TraceClock::from_name(then),
+        _ => clock,
+    };
 
     let (mut ids, mut stats, mut recorded, mut bytes) = (BTreeSet::new(), Vec::new(), 0, 0);
     for cpu in cpus(&path) {
         let dir = PathBuf::from(format!("per_cpu/cpu{cpu}"));
-        let counts = read(&format!("per_cpu/cpu{cpu}/stats"))?;
-        folder.write(dir.join("stats"), &counts)?;
-        stats.push((cpu, CpuStats::parse(&String::from_utf8_lossy(&counts))));
+        if snapshot.is_none() {
+            // Those of a snapshot nobody counts.
+            let counts = read(&format!("per_cpu/cpu{cpu}/stats"))?;
+            folder.write(dir.join("stats"), &counts)?;
+            stats.push((cpu, CpuStats::parse(&String::from_utf8_lossy(&counts))));
+        }
+        if options.what != WhatOf::Ring {
+            let raw = dir.join(if snapshot.is_some() { "snapshot_raw" } else { "trace_pipe_raw" });
+            let (file, out) = folder.file(&raw)?;
+            let ring = RawBuffer::open(cpu, &path.join(&raw)).map_err(|source| FreezeError::Ring { cpu, source })?;
+            let seen = &mut |page: &[u8]| recorded += note(&header, page, &mut ids);
+            bytes += drain_ring(&ring, header.sub_buffer_size(), (&file, out), seen)?;
+            continue;
+        }
         let ring = MappedRing::open(&path.join(&dir).join("trace_pipe_raw"));
         let ring = ring.map_err(|source| FreezeError::NoMapping { instance: name.to_owned(), source })?;
         let (file, mut out) = folder.file(dir.join("trace_pipe_raw"))?;
@@ -57,19 +111,33 @@ pub fn copy_instance(tracefs: &Tracefs, name: &str, output: &Path, kallsyms: boo
             out.write_all(&page).map_err(|source| FreezeError::Write { path: file.clone(), source })?;
         }
     }
-    let (scale, pair) = moment(tracefs, &clock);
+    if let Some(snapshot) = snapshot {
+        snapshot.give_back();
+    }
+    // The clock of the last boot stood at another time of day, which nobody noted.
+    let (scale, pair) = if of_last_boot { Default::default() } else { moment(tracefs, &clock) };
+    if let Some(text) = &kept {
+        folder.write("last_boot_info", text)?;
+    }
     for file in ["trace_clock", "trace_options", "current_tracer", "buffer_size_kb", "timestamp_mode"] {
         // Older kernels lack some.
         if let Ok(bytes) = read(file) {
             folder.write(file, &bytes)?;
         }
     }
-    for file in ["saved_cmdlines", "saved_tgids", "events/header_event", "printk_formats"] {
+    // The tasks of the last boot had other names.
+    let of_this_boot: &[&str] = if of_last_boot { &[] } else { &["saved_cmdlines", "saved_tgids", "printk_formats"] };
+    for file in of_this_boot.iter().chain(&["events/header_event"]) {
         if let Ok(bytes) = tracefs.read_bytes(file) {
             folder.write(file, &bytes)?;
         }
     }
-    if kallsyms && let Ok(symbols) = tracefs.read_proc("kallsyms") {
+    let mut warnings = Vec::new();
+    if let Some(last_boot) = last_boot.as_ref().filter(|_| of_last_boot) {
+        names_then(tracefs, name, last_boot, &mut folder, (&mut notes, &mut warnings))?;
+    } else if options.kallsyms
+        && let Ok(symbols) = tracefs.read_proc("kallsyms")
+    {
         folder.write("kallsyms", &symbols)?;
     }
     let (mut formats, mut events) = (Vec::new(), Vec::new());
@@ -83,7 +151,6 @@ pub fn copy_instance(tracefs: &Tracefs, name: &str, output: &Path, kallsyms: boo
             events.push(event);
         }
     }
-    let mut warnings = Vec::new();
     match constants(tracefs, &formats) {
         Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
         Ok(_) => {}
@@ -94,15 +161,79 @@ pub fn copy_instance(tracefs: &Tracefs, name: &str, output: &Path, kallsyms: boo
     folder.write(CLOCK_FILE, file.to_string().as_bytes())?;
     folder.write("uname", uname().as_bytes())?;
     let (folder, failures) = (folder.keep(), Vec::new());
-    Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, cut: None, command: CommandEnd::None })
+    let (cut, command) = (None, CommandEnd::None);
+    Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, notes, cut, command })
 }
 
-/// The names of the instances there are.
-fn instances(tracefs: &Tracefs) -> Vec<String> {
-    let entries = fs::read_dir(tracefs.root().join("instances")).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
-    names.sort();
-    names
+/// Writes the names of addresses as they were in the last boot, and says what was done.
+fn names_then(
+    tracefs: &Tracefs,
+    name: &str,
+    last_boot: &LastBoot,
+    folder: &mut NewFolder,
+    (notes, warnings): (&mut Vec<String>, &mut Vec<String>),
+) -> Result<(), FreezeError> {
+    notes.push(format!("the events of {name} are of the last boot: they have no time of day, and tasks have no names"));
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let symbols = tracefs.read_proc("kallsyms").map(text).unwrap_or_default();
+    let modules = tracefs.read_proc("modules").map(text).unwrap_or_default();
+    let Some(moved) = last_boot.symbols_then(&symbols, &modules) else {
+        let why = "where the kernel was in the last boot cannot be known (last_boot_info, and /proc/kallsyms as root sees it)";
+        warnings.push(format!("addresses stay numbers in a replay: {why}"));
+        return Ok(());
+    };
+    notes.push(format!(
+        "the kernel was {:#x} bytes {} in the last boot: addresses have the names of then",
+        moved.delta.unsigned_abs(),
+        if moved.delta < 0 { "higher" } else { "lower" }
+    ));
+    folder.write("kallsyms", moved.kallsyms.as_bytes())?;
+    if let Ok(formats) = tracefs.read("printk_formats") {
+        folder.write("printk_formats", moved.printk_formats(&formats).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The snapshot of an instance: the second ring that `snapshot` swaps with the first (Documentation/trace/ftrace.rst).
+struct Snapshot {
+    file: PathBuf,
+    /// It was made by us.
+    ours: bool,
+}
+
+impl Snapshot {
+    /// The one that is there, or one of now.
+    fn of(instance: &Path, name: &str, kept: bool, notes: &mut Vec<String>) -> Result<Snapshot, FreezeError> {
+        let file = instance.join("snapshot");
+        if !file.exists() {
+            let why = match kept {
+                true => "a ring that is kept over reboots cannot be swapped",
+                false => "this kernel makes none (CONFIG_TRACER_SNAPSHOT)",
+            };
+            return Err(FreezeError::NoSnapshot { instance: name.to_owned(), why });
+        }
+        let failed = |source| FreezeError::Snapshot { instance: name.to_owned(), source };
+        // What is in it follows its header, and may be long.
+        let mut begin = Vec::new();
+        File::open(&file).and_then(|file| file.take(4096).read_to_end(&mut begin)).map_err(failed)?;
+        let says = |what: &str| String::from_utf8_lossy(&begin).contains(what);
+        let (freed, empty) = (says("* Snapshot is freed *"), says("* Snapshot is allocated *"));
+        if freed || empty {
+            fs::write(&file, "1").map_err(failed)?;
+            notes.push(format!("a snapshot of {name} was taken now: its ring begins anew"));
+        } else {
+            notes.push(format!("the snapshot that {name} had was copied, and is gone from there"));
+        }
+        Ok(Snapshot { file, ours: freed })
+    }
+
+    /// Frees the memory, where nobody had it before.
+    fn give_back(self) {
+        if self.ours {
+            // It goes with the instance.
+            let _ = fs::write(&self.file, "0");
+        }
+    }
 }
 
 fn cpus(instance: &Path) -> Vec<u32> {

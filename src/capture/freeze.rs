@@ -5,6 +5,7 @@
 //! | `events/header_page`, `events/header_event` | the layout of sub-buffers and records, of the instance |
 //! | `events/SYSTEM/EVENT/format` | of each enabled event, and of `ftrace/*` |
 //! | `per_cpu/cpuN/trace_pipe_raw`, `per_cpu/cpuN/stats` | the sub-buffers; the counts before they were read |
+//! | `per_cpu/cpuN/snapshot_raw` | those of a snapshot, in place of them |
 //! | `trace` | the kernel's own text of the same records |
 //! | `trace_clock`, `trace_options`, `current_tracer`, `buffer_size_kb`, … | the instance's settings |
 //! | `saved_cmdlines`, `saved_tgids`, `printk_formats`, `kallsyms` (if asked) | names for numbers |
@@ -28,8 +29,8 @@ use crate::keeper::Keeper;
 use crate::names::{Enums, hz};
 use crate::ring::Times;
 use crate::tracefs::{
-    ClockPair, CpuStats, EnableFailure, EventName, Instance, Noted, RawRead, Setup, StoppedCommand, Timeline,
-    TraceClock, Tracefs, TracefsError,
+    ClockPair, CpuStats, EnableFailure, EventName, Instance, Noted, RawBuffer, RawRead, Setup, StoppedCommand,
+    Timeline, TraceClock, Tracefs, TracefsError,
 };
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
@@ -90,6 +91,8 @@ pub struct Frozen {
     pub bytes: u64,
     /// Files of lesser use that could not be had, to be told to the user.
     pub warnings: Vec<String>,
+    /// What else the user should know of it.
+    pub notes: Vec<String>,
     /// Why the recording ended before it was to, in words: no room. What was recorded up to then is there.
     pub cut: Option<String>,
     /// The command's end.
@@ -125,6 +128,28 @@ pub enum FreezeError {
     /// The ring of somebody else's instance cannot be looked at.
     #[error("cannot look at the ring of {instance} without taking from it: {source}{}", if foreign::is_missing(.source) { "; that takes Linux 6.10 or later, and a ring that is not kept over a reboot" } else { "" })]
     NoMapping {
+        /// The instance.
+        instance: String,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// The kernel keeps the ring over reboots, and maps it for nobody.
+    #[error(
+        "{0} keeps its ring over reboots, and the kernel shows such a ring only by giving its events out: --take copies them, and \
+         they are then gone from {0}"
+    )]
+    KeptOverReboots(String),
+    /// There is no snapshot of it.
+    #[error("{instance} has no snapshot: {why}; without --snapshot, what its ring holds now is copied")]
+    NoSnapshot {
+        /// The instance.
+        instance: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The snapshot cannot be taken.
+    #[error("cannot take a snapshot of {instance}: {source}")]
+    Snapshot {
         /// The instance.
         instance: String,
         /// What the kernel said.
@@ -193,7 +218,7 @@ pub fn capture(
     let folder = folder.keep();
     let (events, failures, cut) = (enabled.events, enabled.failures, None);
     let recorded = written(&stats);
-    Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, cut, command })
+    Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, notes: vec![], cut, command })
 }
 
 /// The events that the kernel wrote and did not overwrite. What a `trace.dat` has was read before it was counted.
@@ -251,7 +276,7 @@ fn record_dat(
     });
     let (events, failures, warnings) = (enabled.events, enabled.failures, unread.into_iter().chain(long).collect());
     let recorded = if cut.is_some() { recorded_in(&path) } else { written(&stats) };
-    Ok(Frozen { folder: path, events, failures, stats, recorded, bytes, warnings, cut, command })
+    Ok(Frozen { folder: path, events, failures, stats, recorded, bytes, warnings, notes: vec![], cut, command })
 }
 
 /// What holds a clock against the time of day that no process can read, or why there is nothing.
@@ -390,32 +415,43 @@ fn at_rest(instance: &Instance) -> Result<Vec<(u32, CpuStats)>, TracefsError> {
 
 /// Reads every ring to its end, after its counts.
 fn drain(instance: &Instance, sub_buffer: usize, folder: &mut NewFolder) -> Result<u64, FreezeError> {
+    let mut bytes = 0u64;
+    for raw in instance.open_raw()? {
+        let dir = PathBuf::from(format!("per_cpu/cpu{}", raw.cpu()));
+        folder.write(dir.join("stats"), &instance.read_bytes(dir.join("stats"))?)?;
+        let (path, out) = folder.file(dir.join("trace_pipe_raw"))?;
+        bytes += drain_ring(&raw, sub_buffer, (&path, out), &mut |_| {})?;
+    }
+    Ok(bytes)
+}
+
+/// Reads a ring to its end, into the file `path`; `seen` is shown each sub-buffer. Returns how many bytes it had.
+pub(super) fn drain_ring(
+    raw: &RawBuffer,
+    sub_buffer: usize,
+    (path, out): (&Path, File),
+    seen: &mut dyn FnMut(&[u8]),
+) -> Result<u64, FreezeError> {
     /// Reads in a row that may bring nothing without saying EAGAIN. Nobody writes, so it should be none.
     const NOTHINGS: u32 = 100;
 
-    let mut page = vec![0; sub_buffer];
-    let mut bytes = 0u64;
-    for raw in instance.open_raw()? {
-        let cpu = raw.cpu();
-        let dir = PathBuf::from(format!("per_cpu/cpu{cpu}"));
-        folder.write(dir.join("stats"), &instance.read_bytes(dir.join("stats"))?)?;
-        let (path, out) = folder.file(dir.join("trace_pipe_raw"))?;
-        let mut out = io::BufWriter::with_capacity(1 << 18, out);
-        let mut nothings = 0;
-        loop {
-            match raw.read(&mut page).map_err(|source| FreezeError::Ring { cpu, source })? {
-                RawRead::SubBuffer(length) => {
-                    let page = page.get(..length).unwrap_or(&page);
-                    out.write_all(page).map_err(|source| FreezeError::Write { path: path.clone(), source })?;
-                    bytes += length as u64;
-                    nothings = 0;
-                }
-                RawRead::Nothing if nothings < NOTHINGS => nothings += 1,
-                RawRead::Nothing | RawRead::Empty | RawRead::Gone => break,
+    let failed = |source| FreezeError::Write { path: path.to_path_buf(), source };
+    let mut out = io::BufWriter::with_capacity(1 << 18, out);
+    let (mut page, mut bytes, mut nothings) = (vec![0; sub_buffer], 0, 0);
+    loop {
+        match raw.read(&mut page).map_err(|source| FreezeError::Ring { cpu: raw.cpu(), source })? {
+            RawRead::SubBuffer(length) => {
+                let page = page.get(..length).unwrap_or(&page);
+                seen(page);
+                out.write_all(page).map_err(failed)?;
+                bytes += length as u64;
+                nothings = 0;
             }
+            RawRead::Nothing if nothings < NOTHINGS => nothings += 1,
+            RawRead::Nothing | RawRead::Empty | RawRead::Gone => break,
         }
-        out.flush().map_err(|source| FreezeError::Write { path, source })?;
     }
+    out.flush().map_err(failed)?;
     Ok(bytes)
 }
 

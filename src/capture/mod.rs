@@ -24,7 +24,7 @@ pub mod trace_dat;
 pub mod trace_json;
 pub mod window;
 
-pub use foreign::copy_instance;
+pub use foreign::{CopyOptions, WhatOf, copy_instance};
 pub use freeze::{CaptureOptions, CommandEnd, FreezeError, Frozen, capture};
 
 use std::io;

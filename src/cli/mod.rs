@@ -194,6 +194,10 @@ pub struct ListArgs {
     #[arg(long)]
     pub tracers: bool,
 
+    /// List the instances there are, which capture --instance takes, instead of events
+    #[arg(long, conflicts_with_all = ["patterns", "named", "tracers", "start"])]
+    pub instances: bool,
+
     /// A line of JSON for each, for programs (docs/WIRE.md)
     #[arg(long)]
     pub json: bool,
@@ -256,6 +260,14 @@ pub struct CaptureArgs {
     /// Copy what the instance NAME has recorded so far, and take nothing out of it: whoever owns it goes on undisturbed
     #[arg(long, value_name = "NAME", conflicts_with_all = ["events", "pids", "filters", "cpu", "tracer", "buffer", "seconds", "command"])]
     pub instance: Option<String>,
+
+    /// With --instance, copy the snapshot it has; where it has none, take one now. What is copied is gone from there
+    #[arg(long, requires = "instance", conflicts_with = "take")]
+    pub snapshot: bool,
+
+    /// With --instance, take the events out of it: the only way where its ring is kept over reboots (trace_instance=NAME@…)
+    #[arg(long, requires = "instance")]
+    pub take: bool,
 
     /// Keep kallsyms as well (10 MB): names for the addresses that some events print. A trace.dat always has them
     #[arg(long)]

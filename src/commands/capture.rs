@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use super::written::{self, What};
 use super::{Usage, list, live, player};
 use crate::capture::convert::is_dat_name;
-use crate::capture::{self, CaptureOptions, CommandEnd};
+use crate::capture::{self, CaptureOptions, CommandEnd, CopyOptions, WhatOf};
 use crate::cli::CaptureArgs;
 use crate::keeper::Keeper;
 use crate::terminal::{self, Verbosity};
@@ -80,7 +80,14 @@ fn copy(args: &CaptureArgs, name: &str, tracefs: Option<&Path>) -> Result<ExitCo
     if tracefs.kind() != Kind::Live || tracefs.is_lent() {
         return Err(Usage("--instance needs a tracefs with instances, and root: run this with sudo".to_owned()).into());
     }
-    let copied = capture::copy_instance(&tracefs, name, &args.output, args.kallsyms)?;
+    let what = match (args.snapshot, args.take) {
+        (true, _) => WhatOf::Snapshot,
+        (false, true) => WhatOf::Taken,
+        (false, false) => WhatOf::Ring,
+    };
+    let options = CopyOptions { what, kallsyms: args.kallsyms };
+    let copied = capture::copy_instance(&tracefs, name, &args.output, options)?;
+    copied.notes.iter().for_each(terminal::say);
     copied.warnings.iter().for_each(terminal::warn);
     let lost: u64 = copied.stats.iter().map(|(_, stats)| stats.lost()).sum();
     terminal::say(format_args!(

@@ -13,7 +13,7 @@ use crate::cli::ListArgs;
 use crate::escape::{self, Escaped};
 use crate::meaning;
 use crate::terminal;
-use crate::tracefs::{Among, EventName, Selection, Tracefs};
+use crate::tracefs::{Among, EventName, InstanceState, LastBoot, Selection, Tracefs};
 
 /// Lists.
 pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
@@ -31,6 +31,13 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
             }
             writeln!(out, "{}", Escaped(tracer))?;
         }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if args.instances {
+        let Source::Tracefs(tracefs) = source else {
+            return Err(Usage("a trace.dat has no instances to list: leave out --instances".to_owned()).into());
+        };
+        instances(&mut out, &tracefs, args.json)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut events = source.events()?;
@@ -56,6 +63,23 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         writeln!(out, "{}", Escaped(event.to_string()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The instances, whoever made them.
+fn instances(out: &mut impl Write, tracefs: &Tracefs, json: bool) -> io::Result<()> {
+    for InstanceState { name, recording, kept } in tracefs.instances() {
+        let boot = kept.as_ref().map(|kept| if *kept == LastBoot::Current { "this" } else { "last" });
+        if json {
+            let row = json!({ "instance": name, "recording": recording, "kept_of_boot": boot });
+            writeln!(out, "{}", escape::escape_json(&row.to_string()))?;
+            continue;
+        }
+        let state = if recording { "records" } else { "stopped" };
+        let boot = boot.map(|boot| if boot == "last" { "the last" } else { boot });
+        let kept = boot.map(|boot| format!(", kept over reboots: its events are from {boot} boot")).unwrap_or_default();
+        writeln!(out, "{}: {state}{kept}", Escaped(&name))?;
+    }
+    Ok(())
 }
 
 /// The events to try first, as far as they are there.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 /// One CPU's `trace_pipe_raw`, open and non-blocking. While one is open its instance cannot be removed.
 #[derive(Debug)]
@@ -28,6 +30,15 @@ pub enum RawRead {
 impl RawBuffer {
     pub(super) fn new(cpu: u32, file: File) -> RawBuffer {
         RawBuffer { cpu, file }
+    }
+
+    /// Opens the file at `path`, of this CPU.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(cpu: u32, path: &Path) -> io::Result<RawBuffer> {
+        let file = File::options().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+        Ok(RawBuffer { cpu, file })
     }
 
     /// Whose ring it is.

@@ -1,0 +1,35 @@
+//! The instances of a tracefs, whoever made them, and what can be known of each without changing it.
+
+use std::path::Path;
+
+use super::{Files, LastBoot, Tracefs};
+
+/// One instance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InstanceState {
+    /// Its name.
+    pub name: String,
+    /// Whether it records.
+    pub recording: bool,
+    /// Whose its events are, where its ring is kept over reboots.
+    pub kept: Option<LastBoot>,
+}
+
+impl Tracefs {
+    /// The instances there are, by name.
+    pub fn instances(&self) -> Vec<InstanceState> {
+        let folder = Path::new("instances");
+        let mut names = self.folders(folder).unwrap_or_default();
+        names.sort();
+        let text = |name: &str, file: &str| {
+            let bytes = self.bytes(&folder.join(name).join(file)).ok()?;
+            Some(String::from_utf8_lossy(&bytes).into_owned())
+        };
+        let state = |name: String| InstanceState {
+            recording: text(&name, "tracing_on").is_some_and(|text| text.trim() == "1"),
+            kept: text(&name, "last_boot_info").and_then(|text| LastBoot::parse(&text)),
+            name,
+        };
+        names.into_iter().map(state).collect()
+    }
+}

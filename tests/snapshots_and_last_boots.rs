@@ -1,0 +1,188 @@
+//! What of an instance can be had only by taking it: its snapshot, and a ring that is kept over reboots.
+//!
+//! Trees of files stand in for a kernel with CONFIG_TRACER_SNAPSHOT and for one that was booted with `trace_instance=NAME@…`: a
+//! reboot cannot be tested here, so there is no oracle for the addresses of the last boot. They are worked out by hand, from what the
+//! kernel's commits say of `last_boot_info`.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use common::instance::Instance;
+use common::{made, skipped};
+use ftrace_live::capture::{CopyOptions, FreezeError, WhatOf, copy_instance};
+use ftrace_live::tracefs::Tracefs;
+
+fn run(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ftrace-live")).args(arguments).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A tree with the instance `NAME`, whose ring has calls from these addresses; the instance's folder.
+fn tree(root: &Path, name: &str, calls: &[u64]) -> PathBuf {
+    let field = "unsigned long ip;\toffset:8;\tsize:8;\tsigned:0;";
+    let format = made::format("call", 301, &[field], "\"ip=%pS\", (void *)REC->ip");
+    let records: Vec<_> = calls.iter().map(|ip| (1000, made::record(301, 7, &ip.to_le_bytes()))).collect();
+    made::folder(root, "mono", &[("made", "call", format)], &[]);
+    let instance = root.join("instances").join(name);
+    made::folder(&instance, "mono", &[], &[(0, made::page(5_000_000_000, &records))]);
+    let entries = calls.len();
+    fs::write(instance.join("per_cpu/cpu0/stats"), format!("entries: {entries}\nread events: 0\n")).unwrap();
+    fs::write(instance.join("tracing_on"), "0\n").unwrap();
+    instance
+}
+
+fn copied(root: &Path, name: &str, to: &Path, what: WhatOf) -> Result<Vec<String>, FreezeError> {
+    let tracefs = Tracefs::at(root).unwrap();
+    let frozen = copy_instance(&tracefs, name, to, CopyOptions { what, kallsyms: false })?;
+    Ok([frozen.notes, frozen.warnings, vec![format!("{} events", frozen.recorded)]].concat())
+}
+
+/// What the kernel would print of each event.
+fn played(capture: &Path) -> Vec<String> {
+    let output = run(&["replay", capture.to_str().unwrap(), "--print", "--speed", "max"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    text(&output.stdout)
+        .lines()
+        .map(|line| line.split_once(" ip=").unwrap_or_else(|| panic!("{line}")).1.to_owned())
+        .collect()
+}
+
+#[test]
+fn the_addresses_of_the_last_boot_have_the_names_of_then() {
+    let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
+    let address = |name: &str| {
+        let line = symbols.lines().find(|line| line.split_whitespace().nth(2) == Some(name))?;
+        u64::from_str_radix(line.split_whitespace().next()?, 16).ok().filter(|address| *address > 0)
+    };
+    let Some((text_now, schedule)) = address("_text").zip(address("schedule")) else {
+        return skipped::say("who is not root sees no addresses in /proc/kallsyms");
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    // The kernel was 16 MiB lower.
+    let moved = 0x100_0000;
+    let root = scratch.path().join("tracefs");
+    let instance = tree(&root, "boot_mapped", &[schedule - moved, schedule - moved + 4]);
+    fs::write(instance.join("last_boot_info"), format!("{:x}\t[kernel]\n", text_now - moved)).unwrap();
+    fs::write(root.join("saved_cmdlines"), "7 somebody\n").unwrap();
+    // Looking without taking is not possible.
+    let refused = copied(&root, "boot_mapped", &scratch.path().join("refused"), WhatOf::Ring).unwrap_err();
+    assert!(matches!(&refused, FreezeError::KeptOverReboots(name) if name == "boot_mapped"), "{refused}");
+    assert!(refused.to_string().contains("--take") && !scratch.path().join("refused").exists(), "{refused}");
+    let to = scratch.path().join("last");
+    let said = copied(&root, "boot_mapped", &to, WhatOf::Taken).unwrap().join("\n");
+    assert!(said.contains("are of the last boot") && said.contains("0x1000000 bytes lower"), "{said}");
+    let size = |line: &str| line.split_once('/').map(|(name, _)| name.to_owned());
+    let names: Vec<_> = played(&to).iter().filter_map(|line| size(line)).collect();
+    assert_eq!(names, ["schedule+0x0", "schedule+0x4"]);
+    // No task of this boot's, and no time of day, is told of the last one.
+    assert!(!to.join("saved_cmdlines").exists());
+    assert_eq!(fs::read(instance.join("last_boot_info")).unwrap(), fs::read(to.join("last_boot_info")).unwrap());
+    let clock = fs::read_to_string(to.join("clock")).unwrap();
+    assert!(!clock.contains("realtime_ns"), "{clock}");
+    // It is not cleared: nothing was written to it.
+    assert!(!instance.join("trace").exists());
+
+    let list = |json: bool| {
+        let root = root.to_str().unwrap();
+        let arguments: &[&str] = if json { &["--json"] } else { &[] };
+        text(&run(&[&["--tracefs", root, "list", "--instances"], arguments].concat()).stdout)
+    };
+    assert_eq!(list(false), "boot_mapped: stopped, kept over reboots: its events are from the last boot\n");
+    assert_eq!(list(true), "{\"instance\":\"boot_mapped\",\"recording\":false,\"kept_of_boot\":\"last\"}\n");
+    // This boot has recorded in it since.
+    fs::write(instance.join("last_boot_info"), "# Current\n").unwrap();
+    fs::write(instance.join("tracing_on"), "1\n").unwrap();
+    assert_eq!(list(false), "boot_mapped: records, kept over reboots: its events are from this boot\n");
+    let said = copied(&root, "boot_mapped", &scratch.path().join("current"), WhatOf::Taken).unwrap();
+    assert_eq!(said.last().unwrap(), "2 events");
+    assert!(scratch.path().join("current/saved_cmdlines").exists());
+    // A form of the file that is not known yet.
+    fs::write(instance.join("last_boot_info"), "{\"kernel\": 1}\n").unwrap();
+    assert!(matches!(
+        copied(&root, "boot_mapped", &scratch.path().join("x"), WhatOf::Ring),
+        Err(FreezeError::KeptOverReboots(_))
+    ));
+}
+
+#[test]
+fn the_snapshot_that_is_there_is_copied_and_else_one_of_now() {
+    let scratch = tempfile::tempdir().unwrap();
+    let root = scratch.path().join("tracefs");
+    let instance = tree(&root, "flight", &[1, 2, 3]);
+    // The kernel swaps rings; here the snapshot has other events from the start.
+    let of_snapshot = made::page(4_000_000_000, &[(1000, made::record(301, 7, &0x10u64.to_le_bytes()))]);
+    fs::write(instance.join("per_cpu/cpu0/snapshot_raw"), of_snapshot).unwrap();
+    let file = instance.join("snapshot");
+    let states = [
+        // What the kernel prints in each state (`print_snapshot_help` in kernel/trace/trace.c), and what it is told by us last.
+        ("# tracer: nop\n#\n#\n# * Snapshot is freed *\n#\n", "was taken now", Some("0")),
+        ("# tracer: nop\n#\n#\n# * Snapshot is allocated *\n#\n", "was taken now", Some("1")),
+        ("# tracer: nop\n#\n# entries-in-buffer/entries-written: 1/1   #P:1\n", "had was copied", None),
+    ];
+    for (number, (state, says, told)) in states.into_iter().enumerate() {
+        fs::write(&file, state).unwrap();
+        let to = scratch.path().join(number.to_string());
+        let said = copied(&root, "flight", &to, WhatOf::Snapshot).unwrap().join("\n");
+        assert!(said.contains(says) && said.ends_with("1 events"), "{said}");
+        assert_eq!(fs::read_to_string(&file).unwrap(), told.unwrap_or(state));
+        // The address 0x10 has no name: so it is the snapshot that is played, not the ring.
+        assert_eq!(played(&to), ["0x10"]);
+        assert!(to.join("per_cpu/cpu0/snapshot_raw").is_file() && !to.join("per_cpu/cpu0/stats").exists());
+    }
+    fs::remove_file(&file).unwrap();
+    let none = copied(&root, "flight", &scratch.path().join("none"), WhatOf::Snapshot).unwrap_err();
+    assert!(
+        matches!(none, FreezeError::NoSnapshot { .. }) && none.to_string().contains("CONFIG_TRACER_SNAPSHOT"),
+        "{none}"
+    );
+    fs::write(instance.join("last_boot_info"), "# Current\n").unwrap();
+    let none = copied(&root, "flight", &scratch.path().join("none"), WhatOf::Snapshot).unwrap_err();
+    assert!(none.to_string().contains("kept over reboots cannot be swapped"), "{none}");
+}
+
+#[test]
+fn a_real_snapshot_has_what_was_recorded_before_it() {
+    let Some((_, instance)) = Instance::or_skip("snapshot") else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let name = instance.0.file_name().unwrap().to_str().unwrap();
+    let to = scratch.path().join("x");
+    let mark = |text: &str| instance.write("trace_marker", text).unwrap();
+    mark("mark before");
+    let output = run(&["capture", "--instance", name, "--snapshot", "-o", to.to_str().unwrap()]);
+    let said = text(&output.stderr);
+    if !instance.0.join("snapshot").exists() {
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("has no snapshot") && said.contains("CONFIG_TRACER_SNAPSHOT"), "{said}");
+        return skipped::say("this kernel has no CONFIG_TRACER_SNAPSHOT");
+    }
+    assert!(output.status.success() && said.contains("was taken now"), "{said}");
+    mark("mark behind");
+    let played = run(&["replay", to.to_str().unwrap(), "--print", "--speed", "max"]);
+    let lines = text(&played.stdout);
+    assert!(lines.contains("mark before") && !lines.contains("mark behind"), "{lines}");
+    let left = fs::read_to_string(instance.0.join("trace")).unwrap();
+    assert!(!left.contains("mark before") && left.contains("mark behind"), "{left}");
+    assert!(fs::read_to_string(instance.0.join("snapshot")).unwrap().contains("Snapshot is freed"));
+}
+
+#[test]
+fn what_is_taken_of_a_ring_is_gone_from_it() {
+    let Some((_, instance)) = Instance::or_skip("taken") else { return };
+    let scratch = tempfile::tempdir().unwrap();
+    let name = instance.0.file_name().unwrap().to_str().unwrap();
+    instance.write("trace_marker", "mark before").unwrap();
+    let to = scratch.path().join("x");
+    let output = run(&["capture", "--instance", name, "--take", "-o", to.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(!fs::read_to_string(instance.0.join("trace")).unwrap().contains("mark before"));
+    let played = run(&["replay", to.to_str().unwrap(), "--print", "--speed", "max"]);
+    assert!(text(&played.stdout).contains("mark before"));
+    let listed = text(&run(&["list", "--instances"]).stdout);
+    assert!(listed.contains(&format!("{name}: records\n")), "{listed}");
+}
