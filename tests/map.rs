@@ -3,9 +3,10 @@
 
 mod common;
 
+use std::io::Write;
 use std::net::UdpSocket;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use ftrace_live::map::{Map, names};
@@ -236,4 +237,27 @@ fn a_map_works_live() {
     let printed = String::from_utf8_lossy(&output.stdout);
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(printed.lines().any(|line| line.contains("/who ,ii 0 ")), "{printed}\n{said}");
+}
+
+#[test]
+fn a_map_s_file_is_read_once() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.args([
+        "replay",
+        &fixture(),
+        "--speed",
+        "max",
+        "--map",
+        "/dev/stdin",
+        "--print",
+        "-q",
+        "-e",
+        "softirq_entry",
+    ]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    // What is read twice from a pipe is empty the second time.
+    let toml = "[[message]]\naddress = \"/once\"\nargs = [\"$vec\"]\n";
+    child.stdin.take().unwrap().write_all(toml.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stdout).lines().count() > 20 && output.status.success());
 }

@@ -1,4 +1,4 @@
-//! `--control`: where commands are taken, and what they can ask for.
+//! `--control` and the page: where commands are taken, and what they can ask for.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
@@ -9,25 +9,43 @@ use crate::cli::SendArgs;
 use crate::control::desk::Settings;
 use crate::control::switches::Switches;
 use crate::control::udp::Control;
+use crate::page::Page;
 use crate::terminal;
 use crate::tracefs::{EventFilter, EventName};
 
-/// Takes commands at `[HOST:]PORT` for a stream of these events; a bare port is this machine's alone.
-pub fn open(at: &str, prefix: &str, switches: Switches, settings: Settings) -> Result<Control> {
+/// Takes commands for a stream of these events: those of a page's clients, and by UDP those at `[HOST:]PORT`, where a bare port is
+/// this machine's alone. `None`: nobody says any.
+pub fn open(
+    at: Option<&str>,
+    page: Option<&mut Page>,
+    prefix: &str,
+    (switches, settings): (Switches, Settings),
+) -> Result<Option<Control>> {
+    let clients = page.and_then(Page::clients);
+    if at.is_none() && clients.is_none() {
+        return Ok(None);
+    }
+    let live = settings.live;
+    let mut control = Control::new(prefix, switches, settings);
+    clients.into_iter().for_each(|clients| control.hear(Box::new(clients)));
+    at.map_or(Ok(()), |at| listen(&mut control, at, prefix, live))?;
+    Ok(Some(control))
+}
+
+fn listen(control: &mut Control, at: &str, prefix: &str, live: bool) -> Result<()> {
     let usage = || Usage(format!("--control {at:?} is no UDP port and no HOST:PORT: write 9000, or 0.0.0.0:9000"));
     let address = match at.parse::<u16>() {
         Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         Err(_) => at.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(usage)?,
     };
-    let what = if settings.live { "what is traced" } else { "this replay" };
-    let control = Control::open(address, prefix, switches, settings);
-    let control = control.with_context(|| format!("cannot take commands at {address}"))?;
+    let what = if live { "what is traced" } else { "this replay" };
+    control.listen(address).with_context(|| format!("cannot take commands at {address}"))?;
     let address = control.address().context("cannot take commands")?;
     if !address.ip().is_loopback() {
         terminal::warn(format_args!("whoever can reach UDP {address} can control {what}"));
     }
     terminal::say(format_args!("takes commands at UDP {address}: {prefix}/control/…"));
-    Ok(control)
+    Ok(())
 }
 
 /// What the options say of that which can be changed. `filters` are for some of `events`.
@@ -45,11 +63,11 @@ pub fn settings(
     };
     Ok(Settings {
         live,
-        typed: args.raw && args.map.is_none(),
+        typed: args.page.is_some() || args.raw && args.map.is_none(),
         rate: args.max_rate,
         pids: pids.to_vec(),
         aggregate: send::aggregate(args)?,
-        names: args.form.names,
+        names: args.form.names || args.page.is_some() && args.to.is_empty(),
         filters: filters.iter().flat_map(of).collect(),
     })
 }

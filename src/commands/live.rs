@@ -45,7 +45,8 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         written::check("--record", file, What::Dat)?;
     }
     let player = player::start(&args.trace, tracefs, args.record.as_deref())?;
-    let mut receivers = send::receivers(&args.send)?;
+    let map = send::map(args.send.map.as_deref())?;
+    let mut receivers = send::receivers(&args.send, map.as_deref())?;
     for receiver in &mut receivers {
         // Each reader's part of the cap.
         receiver.options.max_rate = receiver.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
@@ -60,7 +61,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     settings.set_release(&rustix::system::uname().release().to_string_lossy());
     // A running kernel has no two names that clean to one address: it refuses names with other characters.
     let addresses = Arc::default();
-    let open = |_| send::open(&args.send, &receivers, settings.clone(), true, &addresses);
+    let open = |_| send::open(&args.send, map.as_ref(), &receivers, settings.clone(), true, &addresses);
     let mut outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
     let mut page = args.send.page.as_deref().map(page::bind).transpose()?;
     if let (Some(page), Some(outputs)) = (&page, outputs.first_mut()) {
@@ -69,12 +70,13 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if !args.send.aggregate_fields.is_empty() || args.send.map.is_some() {
         check_fields(&tracefs, &setup, &outputs)?;
     }
-    let control = args.control.as_deref().map(|at| {
+    let control = if args.control.is_some() || page.is_some() {
         let switches = Switches::new(tracefs.events()?).with_on(&setup.events);
         let settings = control::settings(&args.send, true, &args.trace.pids, &setup.filters, &setup.events)?;
-        control::open(at, &args.send.form.prefix, switches, settings)
-    });
-    let control = control.transpose()?;
+        control::open(args.control.as_deref(), page.as_mut(), &args.send.form.prefix, (switches, settings))?
+    } else {
+        None
+    };
     let target = send::names(&args.send, &receivers, page.as_ref());
     let mut say = |line: String| match line.strip_prefix("warning: ") {
         Some(warning) => terminal::warn(warning),

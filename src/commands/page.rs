@@ -9,10 +9,12 @@ use anyhow::{Context, Result};
 use rosc::{OscMessage, OscPacket, OscType, encoder};
 
 use super::progress::Bar;
-use super::{Usage, captures, replay, send};
+use super::{Usage, captures, control, replay, send};
 use crate::capture::Capture;
 use crate::capture::select::Select;
 use crate::cli::{PageArgs, SendArgs};
+use crate::control::desk::Settings as Desk;
+use crate::control::switches::Switches;
 use crate::control::{Command, Refused, udp::Control};
 use crate::format::Abi;
 use crate::osc::addresses::Addresses;
@@ -149,7 +151,7 @@ pub fn close(page: Page) -> Option<String> {
 /// Plays a capture on a page.
 pub fn run(args: &PageArgs) -> Result<ExitCode> {
     let speed = replay::speed(&args.speed)?;
-    let page = open(args.at.as_deref().unwrap_or_default())?;
+    let mut page = open(args.at.as_deref().unwrap_or_default())?;
     let demo = if args.demo { Some(Demo::unpack().context("the demo cannot be unpacked")?) } else { None };
     let path = match (&demo, &args.capture) {
         (Some(demo), _) => demo.path(),
@@ -170,7 +172,10 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     writeln!(out, "{}", page.url())?;
     out.flush()?;
     let options = replay::options(speed, Select::default(), None, args.repeat || args.demo);
-    let mut shown = Shown::new(Bar::none(), Some(page));
+    let events = replay::events(&options.select, &capture);
+    let desk = Desk { typed: true, names: true, ..Desk::default() };
+    let control = control::open(None, Some(&mut page), PREFIX, (Switches::new(events), desk))?;
+    let mut shown = Shown::new(Bar::none(), Some(page)).with_control(control);
     let (played, _) = replay::play(&path, (false, None), capture, outputs, &options, &mut shown)?;
     for error in &played.errors {
         terminal::warn(error);
@@ -193,7 +198,7 @@ impl Shown {
         Shown { bar, waits: page.is_some(), console: page.map(Console::new), control: None }
     }
 
-    /// The same, and controlled by UDP.
+    /// The same, and controlled.
     pub fn with_control(mut self, control: Option<Control>) -> Shown {
         self.control = control;
         self
@@ -211,7 +216,7 @@ impl Shown {
     }
 }
 
-/// What a replay tells a page, and what a page tells a replay.
+/// What a replay tells a page.
 struct Console {
     page: Page,
     told: Option<(State, u64)>,
@@ -227,10 +232,6 @@ impl Console {
     /// Whether nobody has opened the page.
     fn is_alone(&self) -> bool {
         self.page.frames().connected() == 0
-    }
-
-    fn command(&mut self) -> Option<Command> {
-        self.page.command()
     }
 
     /// Tells pages where the replay is, if that is news.
@@ -285,8 +286,7 @@ impl Observer for Shown {
     }
 
     fn command(&mut self) -> Option<Command> {
-        let page = self.console.as_mut().and_then(Console::command);
-        page.or_else(|| self.control.as_mut()?.command())
+        self.control.as_mut()?.command()
     }
 
     fn answer(&mut self, done: Result<(), Refused>) {
@@ -304,6 +304,6 @@ impl Observer for Shown {
     }
 
     fn obeys(&self) -> bool {
-        self.console.is_some() || self.control.is_some()
+        self.control.is_some()
     }
 }

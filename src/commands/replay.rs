@@ -34,7 +34,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let _follower = follow::start(follow::address(&args.send)?)?;
     let speed = speed(&args.speed)?;
     let mut select = captures::select(&args.select)?;
-    let receivers = send::receivers(&args.send)?;
+    let map = send::map(args.send.map.as_deref())?;
+    let receivers = send::receivers(&args.send, map.as_deref())?;
     let (path, salvage, buffer) = (&args.capture, args.open.salvage, args.open.buffer.as_deref());
     let mut capture = captures::open(path, salvage, buffer)?;
     captures::narrow(&args.select, &mut select, &mut capture, &mut || captures::open_again(path, salvage, buffer))?;
@@ -44,15 +45,15 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     };
     let settings = captures::settings(path, &capture);
     let printed_settings = settings.clone();
-    let mut outputs = send::open(&args.send, &receivers, settings.clone(), false, &addresses)?;
-    let control = args.control.as_deref().map(|at| {
+    let mut outputs = send::open(&args.send, map.as_ref(), &receivers, settings.clone(), false, &addresses)?;
+    let mut page = args.send.page.as_deref().map(page::open).transpose()?;
+    let control = {
         let events = events(&select, &capture);
         let pids: Vec<_> = select.pids.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect();
         let settings = control::settings(&args.send, false, &pids, &select.filters, &events)?;
-        control::open(at, &args.send.form.prefix, Switches::new(events), settings)
-    });
-    let control = control.transpose()?;
-    let page = args.send.page.as_deref().map(page::open).transpose()?;
+        let desk = (Switches::new(events), settings);
+        control::open(args.control.as_deref(), page.as_mut(), &args.send.form.prefix, desk)?
+    };
     if let Some(page) = &page {
         page::add(&mut outputs, page, &args.send, settings, &addresses)?;
         page::know(page, &capture, &args.send.form.prefix, &addresses);
@@ -127,7 +128,7 @@ pub(super) fn left_out(played: &Played, outputs: &Outputs) -> Vec<String> {
 }
 
 /// The events that a replay plays.
-fn events(select: &Select, capture: &Capture) -> Vec<EventName> {
+pub fn events(select: &Select, capture: &Capture) -> Vec<EventName> {
     let names = capture.events.iter().map(|format| EventName::new(format.system.as_str(), format.name.as_str()));
     let names: Vec<_> = names.collect();
     // What cannot be selected is told of where it is played.

@@ -111,12 +111,11 @@ impl Receiver {
     }
 }
 
-/// The receivers that the options name: none where `--print` stands alone.
-pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
+/// The receivers that the options name, of `map`'s messages where there is one: none where `--print` stands alone.
+pub fn receivers(args: &SendArgs, map: Option<&Map>) -> Result<Vec<Receiver>> {
     let default = preset_of(&args.form)?;
     aggregate(args)?;
-    let map = map(args.map.as_deref())?;
-    let port = args.port.as_deref().map(port).transpose()?.or(map.as_ref().and_then(|map| map.port));
+    let port = args.port.as_deref().map(port).transpose()?.or(map.and_then(|map| map.port));
     let local = "127.0.0.1".to_owned();
     let targets = match args.to.as_slice() {
         [] if args.print || args.page.is_some() => vec![],
@@ -124,7 +123,7 @@ pub fn receivers(args: &SendArgs) -> Result<Vec<Receiver>> {
         targets => targets.to_vec(),
     };
     let targets = targets.iter().filter(|target| !target.starts_with(MIDI));
-    targets.map(|target| receiver(args, (default, map.as_deref()), port, target)).collect()
+    targets.map(|target| receiver(args, (default, map), port, target)).collect()
 }
 
 fn receiver(
@@ -188,6 +187,7 @@ pub fn port(text: &str) -> Result<u16> {
 /// all events of the traced kernel.
 pub fn open(
     args: &SendArgs,
+    map: Option<&Arc<Map>>,
     receivers: &[Receiver],
     settings: Settings,
     live: bool,
@@ -203,12 +203,12 @@ pub fn open(
         }
     }
     let mut outputs = Outputs::default();
-    if let Some(map) = map(args.map.as_deref())? {
+    if let Some(map) = map {
         outputs.hits = if map.has_hits() { Some(hits(args)) } else { None };
         let options = receivers.first().map(|receiver| &receiver.options);
         let (mtu, tag) = options.map_or((MAX_MTU, Tag::Now), |options| (options.mtu, options.tag));
         let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
-        let mapped = Mapped::new(map, mtu, tag, options.and_then(|options| options.max_rate), transports);
+        let mapped = Mapped::new(map.clone(), mtu, tag, options.and_then(|options| options.max_rate), transports);
         outputs.mapped = Some(if args.print { mapped.to_lines(line_form(args), terminal::stdout()) } else { mapped });
     } else if !args.raw && (args.print || !receivers.is_empty()) {
         for option in &settings.other_forms {

@@ -46,7 +46,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let _follower = follow::start(follow::address(&args.send)?)?;
     let speed = speed(&args.speed)?;
     let select = captures::select(&args.select)?;
-    let receivers = send::receivers(&args.send)?;
+    let map = send::map(args.send.map.as_deref())?;
+    let receivers = send::receivers(&args.send, map.as_deref())?;
     let mut parts = Vec::new();
     for path in std::iter::once(&args.capture).chain(&args.more) {
         for buffer in buffers(path, args)? {
@@ -66,7 +67,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         let mut receivers = receivers.clone();
         receivers.iter_mut().for_each(|receiver| receiver.options.message.prefix.clone_from(&prefix));
         let addresses = if send.raw { addresses(&capture, &prefix) } else { Arc::default() };
-        let outputs = send::open(&send, &receivers, captures::settings(path, &capture), false, &addresses)?;
+        let outputs =
+            send::open(&send, map.as_ref(), &receivers, captures::settings(path, &capture), false, &addresses)?;
         terminal::say(format_args!("{} at {prefix}", path.display()));
         machines.push((Machine { capture, offset, host: host.clone(), outputs }, path.clone(), prefix));
     }

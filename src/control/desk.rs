@@ -4,7 +4,6 @@
 //! counts. A message is answered when what it asks for has been done, or was refused.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +11,7 @@ use rosc::{OscMessage, OscPacket, OscType, encoder};
 
 use super::request::{Request, request};
 use super::switches::Switches;
-use super::{Command, PREFIX, Refused, State};
+use super::{Caller, Command, PREFIX, Refused, State};
 use crate::osc::aggregate::AggregateOptions;
 use crate::osc::packet::take_apart;
 use crate::tracefs::EventName;
@@ -52,14 +51,14 @@ pub struct Settings {
 /// Somebody who is told the state.
 #[derive(Debug)]
 struct Listener {
-    address: SocketAddr,
+    caller: Caller,
     until: Instant,
 }
 
 /// Somebody who waits for an answer.
 #[derive(Debug)]
 struct Asker {
-    from: SocketAddr,
+    from: Caller,
     /// The message's address.
     address: String,
     /// The events that it would turn on.
@@ -109,7 +108,8 @@ impl Desk {
     }
 
     /// Takes a datagram. Returns the answers to its sender that can be given at once.
-    pub fn datagram(&mut self, datagram: &[u8], from: SocketAddr, now: Instant) -> Vec<Vec<u8>> {
+    pub fn datagram(&mut self, datagram: &[u8], from: impl Into<Caller>, now: Instant) -> Vec<Vec<u8>> {
+        let from = from.into();
         let mut messages = Vec::new();
         take_apart(datagram, &mut |part| {
             // What is no OSC is not answered: two programs could go on so for ever.
@@ -149,7 +149,7 @@ impl Desk {
     }
 
     /// What became of the last command. Returns the answers, each with whom it is for.
-    pub fn answer(&mut self, done: Result<(), Refused>) -> Vec<(SocketAddr, Vec<u8>)> {
+    pub fn answer(&mut self, done: Result<(), Refused>) -> Vec<(Caller, Vec<u8>)> {
         let Some(Waiting { command, askers }) = self.doing.take() else { return vec![] };
         let refused = done.err();
         match &refused {
@@ -197,7 +197,7 @@ impl Desk {
     fn obey(
         &mut self,
         request: Request,
-        (from, address): (SocketAddr, &str),
+        (from, address): (Caller, &str),
         now: Instant,
         answers: &mut Vec<Vec<u8>>,
     ) -> Result<bool, String> {
@@ -275,13 +275,13 @@ impl Desk {
         }
     }
 
-    fn notify(&mut self, on: bool, address: SocketAddr, now: Instant) -> Result<(), String> {
-        self.listeners.retain(|listener| listener.address != address && listener.until > now);
+    fn notify(&mut self, on: bool, caller: Caller, now: Instant) -> Result<(), String> {
+        self.listeners.retain(|listener| listener.caller != caller && listener.until > now);
         if on {
             if self.listeners.len() >= LISTENERS {
                 return Err(format!("{LISTENERS} others are told the state already; try again in a minute"));
             }
-            self.listeners.push(Listener { address, until: now + LEASE });
+            self.listeners.push(Listener { caller, until: now + LEASE });
             self.joined = true;
         }
         Ok(())
@@ -294,7 +294,7 @@ impl Desk {
     }
 
     /// How the stream stands. Returns what is to be told to whom: if that is news, or a second old.
-    pub fn state(&mut self, state: &State, now: Instant) -> Option<(Vec<u8>, Vec<SocketAddr>)> {
+    pub fn state(&mut self, state: &State, now: Instant) -> Option<(Vec<u8>, Vec<Caller>)> {
         self.state = Some(*state);
         if self.listeners.is_empty() {
             self.told = None;
@@ -313,7 +313,7 @@ impl Desk {
         self.told = Some((now, *state, silent));
         self.listeners.retain(|listener| listener.until > now);
         let message = self.message("state", self.state_arguments(state));
-        Some((message, self.listeners.iter().map(|listener| listener.address).collect()))
+        Some((message, self.listeners.iter().map(|listener| listener.caller).collect()))
     }
 
     fn query(&self, what: &str, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
@@ -401,7 +401,7 @@ impl Desk {
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
+    use std::net::{Ipv4Addr, SocketAddr};
 
     use super::*;
 
@@ -430,6 +430,13 @@ mod tests {
         texts
     }
 
+    fn port(caller: &Caller) -> u16 {
+        match caller {
+            Caller::Udp(address) => address.port(),
+            Caller::Client(_) => 0,
+        }
+    }
+
     #[test]
     fn what_is_said_in_one_look_is_one_command_and_each_is_answered_by_what_became_of_its_own() {
         let mut desk = desk(&["sched:sched_switch"]);
@@ -440,7 +447,7 @@ mod tests {
         assert_eq!((switched.on.len(), switched.silent.len()), (3, 1));
         let refused = Refused { why: "no".to_owned(), events: vec![EventName::new("irq", "softirq_exit")] };
         let answers = desk.answer(Err(refused));
-        let said: Vec<_> = answers.iter().map(|(to, answer)| (to.port(), texts(answer))).collect();
+        let said: Vec<_> = answers.iter().map(|(to, answer)| (port(to), texts(answer))).collect();
         let word = |word: &str| format!("/ftrace/control/{word}");
         assert_eq!(said[0], (1, vec![word("ok"), word("enable")]));
         assert_eq!(said[1], (2, vec![word("error"), word("enable"), "no".to_owned()]));

@@ -9,6 +9,8 @@ pub mod switches;
 pub mod udp;
 
 use std::collections::BTreeSet;
+use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rosc::{OscMessage, OscType};
@@ -64,6 +66,33 @@ impl Command {
             _ => false,
         }
     }
+}
+
+/// Who says something, and is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Caller {
+    /// A program, by UDP.
+    Udp(SocketAddr),
+    /// A client of a page's server, by its number.
+    Client(u64),
+}
+
+impl From<SocketAddr> for Caller {
+    fn from(address: SocketAddr) -> Caller {
+        Caller::Udp(address)
+    }
+}
+
+/// Clients of a server that pass on what they say: the page's.
+pub trait Clients: Debug + Send {
+    /// What a client has said, if one has said something: its number, and one packet.
+    fn take(&mut self) -> Option<(u64, Vec<u8>)>;
+
+    /// Sends one packet to a client. One that is gone does not hear it.
+    fn answer(&mut self, client: u64, packet: &[u8]);
+
+    /// `wake` is to be called whenever there is something to be taken.
+    fn wake_by(&mut self, wake: Box<dyn Fn() + Send + Sync>);
 }
 
 /// Which events are on, and which are heard.

@@ -6,12 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use mio::unix::SourceFd;
-use mio::{Interest, Registry, Token};
+use mio::{Interest, Registry, Token, Waker};
 
 use super::reader::Change;
 use super::{Session, TASK_EVENTS, names};
@@ -22,8 +21,9 @@ use crate::names::Kernel;
 use crate::osc::aggregate::AggregateOptions;
 use crate::tracefs::{EventFilter, EventName, TracefsError};
 
-/// The socket's place in the poll.
-const TOKEN: Token = Token(3);
+/// The places in the poll of the socket, and of what a page's clients say.
+const SOCKET: Token = Token(3);
+const CLIENTS: Token = Token(4);
 
 /// What can be changed while it runs, and how it stands.
 pub(super) struct Desk {
@@ -42,8 +42,14 @@ impl Desk {
     }
 
     /// Wakes the poll when somebody says something.
-    pub(super) fn register(&self, registry: &Registry) -> io::Result<()> {
-        registry.register(&mut SourceFd(&self.control.as_raw_fd()), TOKEN, Interest::READABLE)
+    pub(super) fn register(&mut self, registry: &Registry) -> io::Result<()> {
+        if let Some(socket) = self.control.socket() {
+            registry.register(&mut SourceFd(&socket), SOCKET, Interest::READABLE)?;
+        }
+        let waker = Waker::new(registry, CLIENTS)?;
+        // That cannot fail but for a poll that is gone.
+        self.control.wake_by(Box::new(move || drop(waker.wake())));
+        Ok(())
     }
 }
 

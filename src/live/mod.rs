@@ -364,7 +364,7 @@ impl<'a> Session<'a> {
     ) -> Result<(Traced, Vec<Outputs>), LiveError> {
         let registry = self.reader.rings.poll.registry();
         registry.register(signals.pipe(), SIGNALS, Interest::READABLE)?;
-        if let Some(desk) = &self.desk {
+        if let Some(desk) = &mut self.desk {
             desk.register(registry)?;
         }
         let wakers: Vec<_> = self.others.iter().filter_map(Reader::waker).collect();

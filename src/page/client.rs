@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use mio::net::TcpStream;
@@ -14,9 +13,8 @@ use serde_json::Value;
 use tungstenite::protocol::{Role, WebSocketConfig};
 use tungstenite::{Bytes, Error, Message, WebSocket};
 
-use crate::control::{self, Command};
+use super::calls::Calls;
 use crate::osc::frames::{Frames, Known};
-use crate::osc::packet;
 
 /// The longest message that is taken from a client, bytes.
 const LONGEST: usize = 4 << 10;
@@ -101,14 +99,15 @@ impl Client {
         &mut self,
         token: &str,
         frames: &Frames,
-        commands: &SyncSender<Command>,
+        (number, calls): (u64, &Calls),
         now: Instant,
     ) -> Result<(), Gone> {
         loop {
             match self.socket.read() {
                 Ok(Message::Text(text)) => self.text(&text, token, frames)?,
                 Ok(Message::Binary(bytes)) if self.standing == Standing::Page => {
-                    self.binary(&bytes, &frames.prefix(), commands)
+                    // A control message, or several; where too many wait it is forgotten.
+                    calls.pass_on(number, &bytes);
                 }
                 // A client that sends packets before anything else shows no token.
                 Ok(Message::Binary(_)) if self.standing == Standing::Unknown => return Err(Gone),
@@ -152,18 +151,9 @@ impl Client {
         Ok(())
     }
 
-    /// A packet: a control message, or several. What is none is not obeyed.
-    fn binary(&mut self, bytes: &[u8], prefix: &str, commands: &SyncSender<Command>) {
-        packet::take_apart(bytes, &mut |part| {
-            let Ok((mut message, _)) = part else { return };
-            if let Some(address) = message.addr.strip_prefix(prefix) {
-                message.addr = address.to_owned();
-            }
-            if let Ok(command) = control::parse(&message) {
-                // Where nobody obeys, as live, they pile up to the channel's length and are then forgotten.
-                let _ = commands.try_send(command);
-            }
-        });
+    /// Sends a packet that is for this client alone. It waits for the next [flush](Client::flush).
+    pub fn answer(&mut self, packet: &[u8]) -> Result<(), Gone> {
+        self.write(Bytes::copy_from_slice(packet))
     }
 
     /// What a page must know before anything else. It is not lost, however slow the page is.

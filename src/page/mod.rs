@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `http` | one request → its response; who is let in |
 //! | `serve` | the poll, the connections, their deadlines |
-//! | `client` | one WebSocket: token, commands, what it is sent, what it loses |
+//! | `client` | one WebSocket: token, what it says, what it is sent, what it loses |
+//! | `calls` | what clients say to the stream's loop, and its answers |
 //! | `owner` | whose the other end of a local connection is |
 //! | `files` | the page itself |
 //! | `mdns` | the announcement for OSCQuery clients; with the feature `mdns` |
@@ -19,6 +20,7 @@
 //! URL's fragment, which browsers send nowhere. A program that names no origin, as no browser does, and that runs as the
 //! user who started the server (or as root) needs none: OSCQuery has no place for a token.
 
+mod calls;
 mod client;
 pub mod demo;
 mod files;
@@ -33,13 +35,13 @@ use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver};
 use std::thread::JoinHandle;
 
 use mio::{Poll, Waker};
 
-use crate::control::Command;
+use crate::control::Clients;
 use crate::osc::frames::Frames;
+use calls::Answers;
 use http::Site;
 use serve::Server;
 
@@ -56,7 +58,8 @@ pub struct Page {
     /// Until it serves.
     server: Option<Server>,
     thread: Option<JoinHandle<u64>>,
-    commands: Receiver<Command>,
+    /// Until somebody obeys them.
+    answers: Option<Answers>,
     #[cfg(feature = "mdns")]
     announced: Option<mdns::Announced>,
 }
@@ -81,9 +84,10 @@ impl Page {
         let frames = Frames::new(move || drop(wake.wake()));
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let site = Site { address, host: host.clone(), frames: frames.clone() };
-        let (sender, commands) = mpsc::sync_channel(serve::COMMANDS);
+        let wake = waker.clone();
+        let (calls, answers) = calls::way(move || drop(wake.wake()));
         let ended = Arc::new(AtomicBool::new(false));
-        let server = Server::new(poll, listener, site, token.clone(), sender, ended.clone())?;
+        let server = Server::new(poll, listener, site, token.clone(), calls, ended.clone())?;
         let shown = match address.ip() {
             ip if ip.is_unspecified() && !host.is_empty() => format!("{host}:{}", address.port()),
             _ => address.to_string(),
@@ -97,7 +101,7 @@ impl Page {
             waker,
             server: Some(server),
             thread: None,
-            commands,
+            answers: Some(answers),
             #[cfg(feature = "mdns")]
             announced: None,
         })
@@ -150,9 +154,9 @@ impl Page {
         &self.frames
     }
 
-    /// What a page has asked for, if there is something.
-    pub fn command(&self) -> Option<Command> {
-        self.commands.try_recv().ok()
+    /// What clients say, for one who obeys and answers; `None` where somebody does already.
+    pub fn clients(&mut self) -> Option<impl Clients + 'static> {
+        self.answers.take()
     }
 
     /// Sends what is left and ends. Returns how many datagrams pages had no room for.

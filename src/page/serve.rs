@@ -8,25 +8,22 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 use tungstenite::Bytes;
 
+use super::calls::Calls;
 use super::client::Client;
 use super::http::{LONGEST_HEAD, Reply, Site};
 use super::owner;
-use crate::control::Command;
 use crate::osc::frames::Batch;
 
 /// The waker's place in the poll.
 pub const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const FIRST: usize = 2;
-/// Commands that wait to be obeyed.
-pub const COMMANDS: usize = 64;
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
 /// How long a request may take to come, and a response to go.
@@ -68,7 +65,7 @@ pub struct Server {
     listener: TcpListener,
     site: Site,
     token: String,
-    commands: SyncSender<Command>,
+    calls: Calls,
     ended: Arc<AtomicBool>,
     connections: BTreeMap<Token, Connection>,
     next: usize,
@@ -85,7 +82,7 @@ impl Server {
         listener: std::net::TcpListener,
         site: Site,
         token: String,
-        commands: SyncSender<Command>,
+        calls: Calls,
         ended: Arc<AtomicBool>,
     ) -> io::Result<Server> {
         listener.set_nonblocking(true)?;
@@ -96,7 +93,7 @@ impl Server {
             listener,
             site,
             token,
-            commands,
+            calls,
             ended,
             connections: BTreeMap::new(),
             next: FIRST,
@@ -125,6 +122,7 @@ impl Server {
                     self.progress(event.token());
                 }
             }
+            self.answer();
             self.send();
             self.tick();
             if ended {
@@ -178,7 +176,7 @@ impl Server {
         let stays = stays
             && match &mut connection {
                 Connection::WebSocket(client) => {
-                    let done = client.progress(&self.token, &self.site.frames, &self.commands, now);
+                    let done = client.progress(&self.token, &self.site.frames, (token.0 as u64, &self.calls), now);
                     if done.is_err() {
                         self.lost += client.lost();
                     }
@@ -204,6 +202,18 @@ impl Server {
             self.each_client(Client::flush);
         }
         self.batch = batch;
+    }
+
+    /// Hands answers to those whom they are for.
+    fn answer(&mut self) {
+        while let Some((client, packet)) = self.calls.answer() {
+            let token = usize::try_from(client).map(Token);
+            // Whom they are for may be gone.
+            if let Ok(Some(Connection::WebSocket(client))) = token.map(|token| self.connections.get_mut(&token)) {
+                // What is wrong with it is found where it is read.
+                let _ = client.answer(&packet).and_then(|()| client.flush());
+            }
+        }
     }
 
     /// Deadlines, and what clients hear once a second.

@@ -30,7 +30,9 @@ fn it_fits_from_a_telephone_to_a_wall() {
     tab.click("#start");
     for (width, height) in [(360, 640), (1280, 800), (3840, 2160), (640, 360)] {
         tab.size(width, height);
-        tab.until("it is laid out", &format!("innerWidth === {width} && ftraceLive.lanes.width > 0"));
+        let laid_out =
+            "ftraceLive.lanes.width > 0 && ftraceLive.lanes.width === document.getElementById('stage').clientWidth";
+        tab.until("it is laid out", &format!("innerWidth === {width} && {laid_out}"));
         assert_eq!(tab.get(FAULTS), serde_json::json!([]), "{width} × {height}");
     }
     tab.assert_no_complaint();

@@ -6,6 +6,7 @@
 mod common;
 
 mod demo;
+mod desk;
 mod devtools;
 mod flood;
 mod layout;

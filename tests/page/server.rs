@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use ftrace_live::control::Clients;
 use ftrace_live::osc::{Argument, Schema};
 use ftrace_live::page::Page;
 use rosc::{OscMessage, OscPacket, OscType, decoder, encoder};
@@ -117,7 +118,8 @@ fn a_page_shows_its_token_and_gets_the_schema_first() {
 
 #[test]
 fn a_browser_without_the_token_and_other_origins_and_hosts_are_refused() {
-    let page = page();
+    let mut page = page();
+    let mut clients = page.clients().unwrap();
     let host = page.address().to_string();
     let origin = format!("http://{host}");
     let token = page.url().split_once('#').unwrap().1.to_owned();
@@ -132,30 +134,56 @@ fn a_browser_without_the_token_and_other_origins_and_hosts_are_refused() {
     assert_eq!(refused(&[("Host", "evil.example")]), 403);
     // And what is in the packets of one who has said nothing is not obeyed.
     let mut socket = connect(&page, &[]).unwrap();
-    socket.send(Message::binary(packet("/control/pause", vec![]))).unwrap();
+    socket.send(Message::binary(packet("/ftrace/control/pause", vec![]))).unwrap();
     assert!(next(&mut socket).is_none());
-    assert!(page.command().is_none());
+    assert!(clients.take().is_none());
     until_connected(&page, 0);
 }
 
 #[test]
-fn what_a_page_asks_for_is_handed_on() {
-    let page = page();
+fn what_a_page_says_is_handed_on_and_answered_to_it_alone() {
+    let mut page = page();
+    let mut clients = page.clients().unwrap();
+    assert!(page.clients().is_none(), "there is one desk");
     let token = page.url().split_once('#').unwrap().1.to_owned();
-    let mut socket = connect(&page, &[]).unwrap();
-    socket.send(Message::text(&*token)).unwrap();
-    for (address, args) in [("/control/pause", vec![]), ("/ftrace/control/speed", vec![OscType::Float(0.5)])] {
-        socket.send(Message::binary(packet(address, args))).unwrap();
-    }
-    socket.send(Message::binary(b"no OSC".to_vec())).unwrap();
+    let open = || {
+        let mut socket = connect(&page, &[]).unwrap();
+        socket.send(Message::text(&*token)).unwrap();
+        (0..2).for_each(|_| drop(next(&mut socket).unwrap()));
+        socket
+    };
+    let (mut first, mut second) = (open(), open());
+    let (pause, speed) =
+        (packet("/ftrace/control/pause", vec![]), packet("/ftrace/control/speed", vec![OscType::Float(0.5)]));
+    let woken = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let wakes = woken.clone();
+    clients.wake_by(Box::new(move || {
+        wakes.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }));
     let end = Instant::now() + PATIENCE;
-    let mut commands = vec![];
-    while commands.len() < 2 {
-        commands.extend(page.command());
-        assert!(Instant::now() < end, "{commands:?}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    assert_eq!(format!("{commands:?}"), "[Pause, Speed(0.5)]");
+    let mut said = |packet: &[u8], socket: &mut WebSocket<TcpStream>| {
+        socket.send(Message::binary(packet.to_vec())).unwrap();
+        loop {
+            if let Some((client, bytes)) = clients.take() {
+                assert_eq!(bytes, packet);
+                // Those who are gone are no trouble.
+                clients.answer(client + 1000, &bytes);
+                clients.answer(client, &bytes);
+                return client;
+            }
+            assert!(Instant::now() < end);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let numbers = [said(&pause, &mut first), said(&speed, &mut second), said(&pause, &mut first)];
+    assert!(numbers[0] == numbers[2] && numbers[0] != numbers[1], "{numbers:?}");
+    assert_eq!(woken.load(std::sync::atomic::Ordering::SeqCst), 3);
+    let answers = |socket: &mut WebSocket<TcpStream>, count: usize| {
+        let heard = std::iter::from_fn(|| next(socket)).filter(|message| message.addr.contains("/control/"));
+        heard.take(count).map(|message| message.addr).collect::<Vec<_>>()
+    };
+    assert_eq!(answers(&mut first, 2), ["/ftrace/control/pause", "/ftrace/control/pause"]);
+    assert_eq!(answers(&mut second, 1), ["/ftrace/control/speed"]);
 }
 
 #[test]

@@ -79,20 +79,23 @@ function message(view, start, end, ms, each) {
   }
 }
 
-/** A message's bytes; every argument is a float. */
-export function write(address, ...numbers) {
+/** A message's bytes; an argument is a float or a string. */
+export function write(address, ...args) {
   const string = (text) => {
     const bytes = bytesOf.encode(text);
     const padded = new Uint8Array((bytes.length + 4) & ~3);
     padded.set(bytes);
     return padded;
   };
-  const head = [string(address), string("," + "f".repeat(numbers.length))];
-  const length = head[0].length + head[1].length;
-  const out = new Uint8Array(length + 4 * numbers.length);
-  out.set(head[0]);
-  out.set(head[1], head[0].length);
-  const view = new DataView(out.buffer);
-  numbers.forEach((number, index) => view.setFloat32(length + 4 * index, number));
+  const float = (number) => {
+    const bytes = new Uint8Array(4);
+    new DataView(bytes.buffer).setFloat32(0, number);
+    return bytes;
+  };
+  const tags = args.map((argument) => (typeof argument === "string" ? "s" : "f")).join("");
+  const values = args.map((argument) => (typeof argument === "string" ? string(argument) : float(argument)));
+  const parts = [string(address), string(`,${tags}`), ...values];
+  const out = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
+  parts.reduce((at, part) => (out.set(part, at), at + part.length), 0);
   return out;
 }

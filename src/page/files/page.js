@@ -13,6 +13,8 @@ const sound = new Sound();
 const schemas = new Map();
 const totals = { messages: 0, hits: 0, frames: 0, pageLost: 0, heard: 0, drawn: 0, drawing: 0 };
 let replay = null;
+/** A kernel that is traced now: whether it is paused; null for a replay. */
+let live = null;
 let socket = null;
 /** What is traced. */
 let host = "connected";
@@ -68,6 +70,7 @@ const about = {
   start([name, cpus]) {
     host = `${name}, ${cpus} ${cpus === 1 ? "CPU" : "CPUs"}`;
     state("live", host);
+    notify();
   },
   schema([address, tags, names]) {
     const parts = address.split("/");
@@ -114,6 +117,39 @@ const about = {
   },
 };
 
+// What is said to this page alone: answers, and how the stream stands.
+const answered = {
+  ok([address]) {
+    told(`${address.slice(prefix.length + 9)}: done`);
+  },
+  error([, why]) {
+    told(why, true);
+  },
+  events(names) {
+    told(names.join(" "));
+  },
+  value([, ...values]) {
+    told(values.join(" "));
+  },
+  state([, length, , paused]) {
+    // A replay says more of itself, to all.
+    if (replay || length) return;
+    if (live?.paused !== !!paused) state("live", paused ? `${host}, paused: the kernel records nothing` : host);
+    live = { paused: !!paused };
+    transport();
+  },
+};
+
+/** For a minute; it is said again before that is over. */
+const notify = () => command("notify", 1);
+setInterval(notify, 30000);
+
+function told(words, wrong) {
+  if (words === "notify: done") return;
+  $("told").textContent = words;
+  $("told").classList.toggle("bad", !!wrong);
+}
+
 // Once a second the server says that it is there: the light beats. Without that something is wrong.
 let beaten = performance.now();
 function beat() {
@@ -141,6 +177,7 @@ function message(address, tags, args, ms) {
   if (name === "start" && !schemas.has(address)) prefix = address.slice(0, slash);
   // What is about the stream stands directly below the prefix; events stand deeper.
   if (slash === prefix.length && address.startsWith(prefix)) return about[name]?.(args, ms ?? Date.now());
+  if (address.startsWith(`${prefix}/control/`)) return answered[name]?.(args);
   const schema = schemas.get(address);
   if (!schema) return;
   totals.messages++;
@@ -177,9 +214,13 @@ for (const speed of SPEEDS) $("speed").add(new Option(speed < 1 ? `1/${Math.roun
 let seeking = false;
 function transport() {
   $("transport").hidden = false;
+  const { paused } = replay ?? live;
+  // A kernel has no other pace and no other time.
+  $("transport").classList.toggle("live", !replay);
+  $("play").setAttribute("aria-label", paused ? "Play" : "Pause");
+  $("play-shape").setAttribute("d", paused ? "M8 5v14l11-7z" : "M7 5h4v14H7zM13 5h4v14h-4z");
+  if (!replay) return;
   $("length").textContent = clockText(replay.length);
-  $("play").setAttribute("aria-label", replay.paused ? "Play" : "Pause");
-  $("play-shape").setAttribute("d", replay.paused ? "M8 5v14l11-7z" : "M7 5h4v14H7zM13 5h4v14h-4z");
   $("loop").setAttribute("aria-pressed", replay.repeat);
   const known = SPEEDS.find((speed) => Math.abs(speed - replay.speed) < speed * 1e-3);
   if (document.activeElement !== $("speed")) {
@@ -201,8 +242,8 @@ function position() {
   $("seek").setAttribute("aria-valuetext", `${at.toFixed(1)} of ${replay.length.toFixed(1)} seconds`);
 }
 
-function command(name, ...numbers) {
-  if (socket?.readyState === WebSocket.OPEN) socket.send(write(`${prefix}/control/${name}`, ...numbers));
+function command(name, ...args) {
+  if (socket?.readyState === WebSocket.OPEN) socket.send(write(`${prefix}/control/${name}`, ...args));
 }
 
 // ---- Groups --------------------------------------------------------------------------------------------------------
@@ -369,7 +410,7 @@ $("record").onclick = record;
 $("theme").onclick = flip;
 $("volume").oninput = ({ target }) => sound.setVolume(target.value / 100);
 $("calm").oninput = ({ target }) => (calm = target.value / 100);
-const pause = () => replay && command(replay.paused ? "resume" : "pause");
+const pause = () => (replay || live) && command((replay ?? live).paused ? "resume" : "pause");
 const again = () => replay && command("loop", replay.repeat ? 0 : 1);
 $("play").onclick = pause;
 $("loop").onclick = again;
@@ -387,13 +428,36 @@ $("seek").onchange = ({ target }) => {
   replay.told = performance.now();
 };
 
+// A line as docs/WIRE.md has it: `enable exceptions`, `solo irq`, `rate 500`, `filter softirq_entry vec == 1`.
+$("desk").onsubmit = (event) => {
+  event.preventDefault();
+  const [word, ...rest] = $("tell").value.trim().split(/\s+/);
+  if (!word) return;
+  const number = (text) => (text !== "" && Number.isFinite(Number(text)) ? Number(text) : text);
+  const args = word === "filter" ? [rest[0] ?? "", rest.slice(1).join(" ")] : rest.map(number);
+  told("…");
+  command(word.replace(/[^a-z]/g, "_"), ...args);
+  $("tell").select();
+};
+
+function tell(shown) {
+  $("desk").hidden = !shown;
+  if (shown) $("tell").focus();
+  else field.focus({ preventScroll: true });
+}
+
 document.addEventListener("keydown", (event) => {
+  if (event.target === $("tell")) {
+    if (event.key === "Escape") tell(false);
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = /^(input|select|button)$/i.test(event.target.tagName);
   const onField = event.target === field || event.target === document.body;
   const keys = {
     t: flip, r: record, l: again,
     Escape: () => detail.close(),
+    ":": () => tell(true),
     " ": typing ? null : pause,
     m: () => mute(lanes.selected?.lane ?? [...lanes.lanes.values()][0]),
     s: () => solo(lanes.selected?.lane ?? [...lanes.lanes.values()][0]),

@@ -1,0 +1,79 @@
+//! What a page's clients say to the loop that makes the stream, and what it answers: the way between two threads.
+
+use std::fmt;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::sync::{Arc, OnceLock};
+
+use crate::control::Clients;
+
+/// Packets that wait to be obeyed.
+const WAITING: usize = 64;
+
+/// A client's number, and one packet.
+type Said = (u64, Vec<u8>);
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// The server's end.
+pub struct Calls {
+    said: SyncSender<Said>,
+    answers: Receiver<Said>,
+    /// Wakes the loop, where it is one that sleeps.
+    wake: Arc<OnceLock<Wake>>,
+}
+
+/// The loop's end.
+pub struct Answers {
+    said: Receiver<Said>,
+    answers: Sender<Said>,
+    wake: Arc<OnceLock<Wake>>,
+    /// Wakes the server.
+    wake_server: Wake,
+}
+
+/// Both ends; `wake_server` is called when there is an answer.
+pub fn way(wake_server: impl Fn() + Send + Sync + 'static) -> (Calls, Answers) {
+    let (said, hears) = mpsc::sync_channel(WAITING);
+    let (answers, answered) = mpsc::channel();
+    let wake = Arc::new(OnceLock::new());
+    let calls = Calls { said, answers: answered, wake: wake.clone() };
+    (calls, Answers { said: hears, answers, wake, wake_server: Box::new(wake_server) })
+}
+
+impl Calls {
+    /// Passes on what a client says. Where too much waits, or nobody obeys any more, it is forgotten.
+    pub fn pass_on(&self, client: u64, packet: &[u8]) {
+        if self.said.try_send((client, packet.to_vec())).is_ok()
+            && let Some(wake) = self.wake.get()
+        {
+            wake();
+        }
+    }
+
+    /// An answer, if there is one.
+    pub fn answer(&self) -> Option<Said> {
+        self.answers.try_recv().ok()
+    }
+}
+
+impl fmt::Debug for Answers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answers").finish_non_exhaustive()
+    }
+}
+
+impl Clients for Answers {
+    fn take(&mut self) -> Option<Said> {
+        self.said.try_recv().ok()
+    }
+
+    fn answer(&mut self, client: u64, packet: &[u8]) {
+        if self.answers.send((client, packet.to_vec())).is_ok() {
+            (self.wake_server)();
+        }
+    }
+
+    fn wake_by(&mut self, wake: Wake) {
+        // It is said once.
+        let _ = self.wake.set(wake);
+    }
+}
