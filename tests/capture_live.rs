@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use byteorder::NativeEndian;
 use common::live::tracefs as live;
-use ftrace_live::capture::{self, CaptureOptions, CommandEnd, FreezeError, Frozen, clock_file::ClockFile};
+use ftrace_live::capture::{
+    self, CaptureOptions, CommandEnd, FreezeError, Frozen, NewFolderError, clock_file::ClockFile,
+};
 use ftrace_live::keeper::Keeper;
 use ftrace_live::tracefs::{Selection, Setup, TraceClock, Tracefs};
 
@@ -206,7 +208,7 @@ fn what_cannot_be_captured_leaves_no_folder_and_no_instance() {
     }
     fs::write(dir.path().join("theirs"), "precious").unwrap();
     let error = run(&tracefs, options(&tracefs, dir.path(), &["sched_switch"], &["true"])).unwrap_err();
-    assert!(matches!(error, FreezeError::NotEmpty(_)) && error.is_usage(), "{error}");
+    assert!(matches!(error, FreezeError::Folder(NewFolderError::NotEmpty(_))) && error.is_usage(), "{error}");
     assert_eq!(fs::read_to_string(dir.path().join("theirs")).unwrap(), "precious");
 }
 

@@ -10,10 +10,10 @@ use std::{
 };
 
 use super::{
-    CaptureError, FreezeError, RingFeed,
+    CaptureError, RingFeed,
     clock_file::{CLOCK_FILE, ClockFile},
     folder,
-    new_folder::NewFolder,
+    new_folder::{NewFolder, NewFolderError},
     open_file,
     trace_dat::{
         BufferData, BufferOut, DatError, Description, DescriptionError, Open, WriteError, Written,
@@ -44,7 +44,7 @@ pub enum ConvertError {
     Write(#[from] WriteError),
     /// A folder cannot be written.
     #[error(transparent)]
-    Folder(#[from] FreezeError),
+    Folder(#[from] NewFolderError),
     /// Version 6 has one size of sub-buffers for all buffers.
     #[error(
         "the buffers have sub-buffers of {0} and of {1} bytes, which a trace.dat of version 6 cannot hold; convert into a folder"
@@ -60,11 +60,7 @@ pub enum ConvertError {
 impl ConvertError {
     /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
-        match self {
-            ConvertError::Folder(error) => error.is_usage(),
-            ConvertError::SubBufferSizes(..) => true,
-            _ => false,
-        }
+        matches!(self, ConvertError::Folder(NewFolderError::NotEmpty(_)) | ConvertError::SubBufferSizes(..))
     }
 }
 
@@ -231,7 +227,7 @@ fn ring(
     progress: &mut dyn FnMut(u64),
 ) -> Result<(), ConvertError> {
     let (path, out) = folder.file(format!("per_cpu/cpu{cpu}/trace_pipe_raw"))?;
-    let failed = |source: io::Error| FreezeError::Write { path: path.clone(), source };
+    let failed = |source: io::Error| NewFolderError::Write { path: path.clone(), source };
     let mut out = io::BufWriter::with_capacity(256 << 10, out);
     let mut page = Vec::new();
     while feed.advance(&mut page).map_err(|source| WriteError::Read { cpu, source })? {

@@ -3,12 +3,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
-use super::freeze::{constants, drain_ring, uname};
-use super::new_folder::NewFolder;
+use super::freeze::drain_ring;
+use super::kernel::{constants, uname};
+use super::new_folder::{NewFolder, NewFolderError};
 use super::{CommandEnd, FreezeError, Frozen};
 use crate::format::{Endian, EventFormat, EventId, HeaderPage};
 use crate::ring::{Times, Walk};
@@ -108,7 +109,7 @@ pub fn copy_instance(
         for page in ring.sub_buffers(&header) {
             recorded += note(&header, &page, &mut ids);
             bytes += page.len() as u64;
-            out.write_all(&page).map_err(|source| FreezeError::Write { path: file.clone(), source })?;
+            out.write_all(&page).map_err(|source| NewFolderError::Write { path: file.clone(), source })?;
         }
     }
     if let Some(snapshot) = snapshot {
@@ -267,9 +268,4 @@ fn moment(tracefs: &Tracefs, clock: &TraceClock) -> crate::tracefs::Noted {
         instance.close().and(noted)
     });
     beside.unwrap_or_default()
-}
-
-/// Whether mmap(2) of a ring failed since this kernel has no such thing.
-pub(super) fn is_missing(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL | libc::EOPNOTSUPP))
 }

@@ -23,10 +23,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::format::btf::Btf;
 use crate::format::{Endian, EventFormat, FormatError, HeaderPage, LongSize};
 use crate::keeper::Keeper;
-use crate::names::{Enums, hz};
 use crate::ring::Times;
 use crate::tracefs::{
     ClockPair, CpuStats, EnableFailure, EventName, Instance, Noted, RawBuffer, RawRead, Setup, StoppedCommand,
@@ -35,8 +33,8 @@ use crate::tracefs::{
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
 use super::convert::is_dat_name;
-use super::foreign;
-use super::new_folder::NewFolder;
+use super::kernel::{constants, uname};
+use super::new_folder::{NewFolder, NewFolderError};
 use super::parts::Jobs;
 use super::recording::{Recording, RecordingError};
 use super::select::Select;
@@ -106,17 +104,9 @@ pub enum FreezeError {
     /// The control files refused.
     #[error(transparent)]
     Tracefs(#[from] TracefsError),
-    /// The folder holds something already.
-    #[error("{} is there already and not empty: name a new folder, nothing is written over", .0.display())]
-    NotEmpty(PathBuf),
-    /// A file of the capture cannot be written.
-    #[error("cannot write {}: {source}", .path.display())]
-    Write {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: io::Error,
-    },
+    /// The folder cannot be written.
+    #[error(transparent)]
+    Folder(#[from] NewFolderError),
     /// There is no instance of that name.
     #[error("there is no instance {name:?} in tracefs; there are: {there_are}")]
     NoInstance {
@@ -126,7 +116,7 @@ pub enum FreezeError {
         there_are: String,
     },
     /// The ring of somebody else's instance cannot be looked at.
-    #[error("cannot look at the ring of {instance} without taking from it: {source}{}", if foreign::is_missing(.source) { "; that takes Linux 6.10 or later, and a ring that is not kept over a reboot" } else { "" })]
+    #[error("cannot look at the ring of {instance} without taking from it: {source}{}", if is_missing(.source) { "; that takes Linux 6.10 or later, and a ring that is not kept over a reboot" } else { "" })]
     NoMapping {
         /// The instance.
         instance: String,
@@ -177,7 +167,7 @@ impl FreezeError {
         match self {
             FreezeError::Tracefs(error) => error.is_usage(),
             FreezeError::NoInstance { .. }
-            | FreezeError::NotEmpty(_)
+            | FreezeError::Folder(NewFolderError::NotEmpty(_))
             | FreezeError::Recording(RecordingError::Exists(_)) => true,
             _ => false,
         }
@@ -435,7 +425,7 @@ pub(super) fn drain_ring(
     /// Reads in a row that may bring nothing without saying EAGAIN. Nobody writes, so it should be none.
     const NOTHINGS: u32 = 100;
 
-    let failed = |source| FreezeError::Write { path: path.to_path_buf(), source };
+    let failed = |source| NewFolderError::Write { path: path.to_path_buf(), source };
     let mut out = io::BufWriter::with_capacity(1 << 18, out);
     let (mut page, mut bytes, mut nothings) = (vec![0; sub_buffer], 0, 0);
     loop {
@@ -469,7 +459,7 @@ fn copy(mut input: File, folder: &mut NewFolder, to: &str) -> Result<(), FreezeE
             Err(e) => return Err(unreadable(e).into()),
         };
         let chunk = buffer.get(..length).unwrap_or_default();
-        out.write_all(chunk).map_err(|source| FreezeError::Write { path: path.clone(), source })?;
+        out.write_all(chunk).map_err(|source| NewFolderError::Write { path: path.clone(), source })?;
     }
 }
 
@@ -481,7 +471,7 @@ fn optional(
     warnings: &mut Vec<String>,
 ) -> Result<(), FreezeError> {
     match read {
-        Ok(bytes) => folder.write(file, &bytes),
+        Ok(bytes) => Ok(folder.write(file, &bytes)?),
         Err(TracefsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
             warnings.push(error.to_string());
@@ -490,22 +480,11 @@ fn optional(
     }
 }
 
-/// The text of the `constants` file for these formats.
-pub(super) fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
-    let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
-    let mut enums = Enums::from(btf);
-    enums.set_hz(hz::told_among(|file| tracefs.read_bytes(file).ok()));
-    Ok(enums.text_for(formats))
-}
-
 fn clock_file(clock: TraceClock, pair: Option<ClockPair>, times: Times, long_size: LongSize) -> ClockFile {
     ClockFile { clock, pair, times, endian: Endian::NATIVE, long_size }
 }
 
-/// As `uname -srvm`. The machine's own name is nobody's business.
-pub(super) fn uname() -> String {
-    let uname = rustix::system::uname();
-    let words = [uname.sysname(), uname.release(), uname.version(), uname.machine()];
-    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    format!("{}\n", words.join(" "))
+/// Whether mmap(2) of a ring failed since this kernel has no such thing.
+fn is_missing(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL | libc::EOPNOTSUPP))
 }

@@ -8,8 +8,14 @@ pub mod clock_file;
 mod control_files;
 pub mod convert;
 pub mod folder;
+#[cfg(feature = "tracefs")]
 mod foreign;
+#[cfg(feature = "tracefs")]
 mod freeze;
+#[cfg(feature = "tracefs")]
+mod kernel;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod latency;
 pub mod moment;
 mod new_file;
@@ -17,15 +23,21 @@ mod new_folder;
 pub mod origin;
 pub mod parts;
 pub mod perf_data;
+#[cfg(feature = "tracefs")]
 pub mod recording;
 pub mod select;
 pub mod stat;
 pub mod trace_dat;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod trace_json;
 pub mod window;
 
+#[cfg(feature = "tracefs")]
 pub use foreign::{CopyOptions, WhatOf, copy_instance};
+#[cfg(feature = "tracefs")]
 pub use freeze::{CaptureOptions, CommandEnd, FreezeError, Frozen, capture};
+pub use new_folder::NewFolderError;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -15,8 +15,6 @@ use std::sync::{Arc, Once};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
-use super::new_folder::behind_sudo;
-
 /// The place of a file: a folder, open, and a name in it.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
@@ -87,6 +85,15 @@ pub(super) fn survive_file_size_limit() {
         // If this fails, the signal does what it always does.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
     });
+}
+
+/// The user and group that called sudo, where we are root on their behalf.
+pub(super) fn behind_sudo() -> Option<(u32, u32)> {
+    if !rustix::process::geteuid().is_root() {
+        return None;
+    }
+    let number = |name| std::env::var(name).ok()?.parse().ok();
+    Some((number("SUDO_UID")?, number("SUDO_GID")?))
 }
 
 #[cfg(test)]

@@ -6,8 +6,24 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::FreezeError;
-use super::new_file::survive_file_size_limit;
+use super::new_file::{behind_sudo, survive_file_size_limit};
+
+/// Why a folder could not be written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NewFolderError {
+    /// It holds something already.
+    #[error("{} is there already and not empty: name a new folder, nothing is written over", .0.display())]
+    NotEmpty(PathBuf),
+    /// A file in it cannot be written.
+    #[error("cannot write {}: {source}", .path.display())]
+    Write {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
 
 /// A folder that was not there, or was empty, when we began. Dropped without [`keep`](NewFolder::keep), it is so again.
 #[derive(Debug)]
@@ -35,22 +51,22 @@ impl NewFolder {
     /// Makes the folder, with those above it that are missing.
     ///
     /// # Errors
-    /// [`FreezeError::NotEmpty`], or it cannot be made.
-    pub(super) fn create(path: &Path) -> Result<NewFolder, FreezeError> {
+    /// [`NewFolderError::NotEmpty`], or it cannot be made.
+    pub(super) fn create(path: &Path) -> Result<NewFolder, NewFolderError> {
         survive_file_size_limit();
         let mut folder =
             NewFolder { path: path.to_path_buf(), within: PathBuf::new(), owner: behind_sudo(), made: Vec::new() };
         match fs::read_dir(path).map(|mut entries| entries.next().is_none()) {
             Ok(true) => {}
-            Ok(false) => return Err(FreezeError::NotEmpty(path.to_path_buf())),
+            Ok(false) => return Err(NewFolderError::NotEmpty(path.to_path_buf())),
             Err(e) if e.kind() == io::ErrorKind::NotADirectory => {
-                return Err(FreezeError::NotEmpty(path.to_path_buf()));
+                return Err(NewFolderError::NotEmpty(path.to_path_buf()));
             }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 let made = folder.create_folders(path);
-                made.map_err(|source| FreezeError::Write { path: path.to_path_buf(), source })?;
+                made.map_err(|source| NewFolderError::Write { path: path.to_path_buf(), source })?;
             }
-            Err(source) => return Err(FreezeError::Write { path: path.to_path_buf(), source }),
+            Err(source) => return Err(NewFolderError::Write { path: path.to_path_buf(), source }),
         }
         Ok(folder)
     }
@@ -67,13 +83,13 @@ impl NewFolder {
     }
 
     /// Writes a file.
-    pub(super) fn write(&mut self, file: impl AsRef<Path>, bytes: &[u8]) -> Result<(), FreezeError> {
+    pub(super) fn write(&mut self, file: impl AsRef<Path>, bytes: &[u8]) -> Result<(), NewFolderError> {
         let (path, mut out) = self.file(file)?;
-        out.write_all(bytes).map_err(|source| FreezeError::Write { path, source })
+        out.write_all(bytes).map_err(|source| NewFolderError::Write { path, source })
     }
 
     /// A new file, and its whole path for the sake of errors.
-    pub(super) fn file(&mut self, file: impl AsRef<Path>) -> Result<(PathBuf, File), FreezeError> {
+    pub(super) fn file(&mut self, file: impl AsRef<Path>) -> Result<(PathBuf, File), NewFolderError> {
         let path = self.path.join(&self.within).join(file);
         let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let opened = self.create_folders(&parent).and_then(|()| {
@@ -87,7 +103,7 @@ impl NewFolder {
         });
         match opened {
             Ok(out) => Ok((path, out)),
-            Err(source) => Err(FreezeError::Write { path, source }),
+            Err(source) => Err(NewFolderError::Write { path, source }),
         }
     }
 
@@ -113,15 +129,6 @@ impl NewFolder {
     }
 }
 
-/// The user and group that called sudo, where we are root on their behalf.
-pub(super) fn behind_sudo() -> Option<(u32, u32)> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let number = |name| std::env::var(name).ok()?.parse().ok();
-    Some((number("SUDO_UID")?, number("SUDO_GID")?))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +140,7 @@ mod tests {
         fs::write(&theirs, "precious").unwrap();
         for path in [dir.path(), &theirs] {
             let error = NewFolder::create(path).unwrap_err();
-            assert!(matches!(error, FreezeError::NotEmpty(_)), "{error}");
+            assert!(matches!(error, NewFolderError::NotEmpty(_)), "{error}");
         }
         assert_eq!(fs::read_to_string(theirs).unwrap(), "precious");
     }

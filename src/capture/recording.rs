@@ -59,7 +59,7 @@ impl Recording {
         }
         let mut description = Description::of_files(instance, Endian::NATIVE)?;
         description.add_kernel_files(tracefs);
-        description.options.uname = Some(super::freeze::uname().trim_end().to_owned());
+        description.options.uname = Some(super::kernel::uname().trim_end().to_owned());
         let clock = description.options.clock().unwrap_or(TraceClock::Other(String::new()));
         if let Some(pair) = ClockPair::take(&clock) {
             description.options.set_wall_clock(&pair);

@@ -13,16 +13,30 @@ pub mod clock;
 mod comms;
 pub mod datagram;
 pub mod frames;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod hit;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod json;
 pub mod message;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod oscquery;
 pub mod packet;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod patch;
 pub mod plan;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod preset;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod print;
 pub(crate) mod schema;
+#[cfg(feature = "cli")]
+#[doc(hidden)]
 pub mod signal;
 mod signature;
 pub mod stream;

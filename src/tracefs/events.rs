@@ -1,60 +1,11 @@
 //! Which events there are, and their `format` files; of a live tracefs and of a capture folder alike.
 
-use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::str::FromStr;
+use std::path::Path;
 
 use super::files::Files;
-use super::{Kind, Tracefs, TracefsError};
-
-/// The system of the records that the tracer itself writes (`print`, `kernel_stack`, `function`). They have format
-/// files, but no switch: they come with a marker write, a stack trace option or a tracer.
-pub(super) const FTRACE: &str = "ftrace";
-
-/// The full name of an event, as `sched:sched_switch`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EventName {
-    /// The group: the folder below `events/`.
-    pub system: String,
-    /// The event: the folder below the group.
-    pub name: String,
-}
-
-impl EventName {
-    /// The event `name` of the group `system`.
-    pub fn new(system: impl Into<String>, name: impl Into<String>) -> EventName {
-        EventName { system: system.into(), name: name.into() }
-    }
-
-    /// The event's folder, relative to tracefs or to an instance.
-    pub fn folder(&self) -> PathBuf {
-        Path::new("events").join(&self.system).join(&self.name)
-    }
-}
-
-impl fmt::Display for EventName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.system, self.name)
-    }
-}
-
-impl FromStr for EventName {
-    type Err = TracefsError;
-
-    /// Reads `sched:sched_switch`.
-    fn from_str(text: &str) -> Result<EventName, TracefsError> {
-        match text.split_once(':') {
-            Some((system, name)) if !system.is_empty() && !name.is_empty() && !text.contains('/') => {
-                Ok(EventName::new(system, name))
-            }
-            _ => Err(TracefsError::BadExpression {
-                expression: text.to_string(),
-                reason: "it should be GROUP:EVENT".to_string(),
-            }),
-        }
-    }
-}
+use super::name::FTRACE;
+use super::{EventName, Kind, Tracefs, TracefsError};
 
 impl Tracefs {
     /// All events that can be enabled, in the kernel's order; of a lent instance and of a capture folder those

@@ -1,12 +1,17 @@
 //! Files by their path below a folder: tracefs, an instance, or a capture that looks like one.
 
-use std::fs::{self, File};
+use std::fs;
+#[cfg(feature = "tracefs")]
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
+#[cfg(feature = "tracefs")]
 use rustix::fs::{Dir, FileType};
 
-use super::control::{read_control, read_open};
+use super::control::read_control;
+#[cfg(feature = "tracefs")]
+use super::control::read_open;
 
 /// A folder of control files, however it is opened.
 pub(crate) trait Files {
@@ -38,11 +43,13 @@ impl Files for Path {
 }
 
 /// The same of a file that a keeper opened.
+#[cfg(feature = "tracefs")]
 pub(super) fn bytes_of(mut file: File) -> io::Result<Vec<u8>> {
     read_open(&mut file)
 }
 
 /// The same of a folder that a keeper opened: its files are closed to us, its entries tell what they are.
+#[cfg(feature = "tracefs")]
 pub(super) fn folders_of(folder: File) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     // Not `Dir::read_from`, which opens it again.

@@ -8,14 +8,15 @@ use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::files::{Files, bytes_of, folders_of};
 use super::settings::Settings;
-use super::{CpuStats, EventName, Kind, PidView, RawBuffer, Selection, TraceClock, TraceClocks, Tracefs, TracefsError};
+use super::{
+    CpuStats, EventFilter, EventName, Kind, PidView, RawBuffer, TraceClock, TraceClocks, Tracefs, TracefsError,
+};
 use crate::keeper::{Answer, Base, Hands, Keeper, MOST_TASKS, Request, Setting};
 use crate::ring::{CpuList, CpuListError};
 
@@ -57,47 +58,6 @@ pub struct EnableFailure {
 impl fmt::Display for EnableFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} cannot be enabled ({})", self.event, self.source)
-    }
-}
-
-/// A filter of the kernel's own, read from `irq:irq_handler_entry=irq>3`.
-#[derive(Debug, Clone)]
-pub struct EventFilter {
-    text: String,
-    events: Selection,
-    condition: String,
-}
-
-impl FromStr for EventFilter {
-    type Err = TracefsError;
-
-    /// What stands before the first `=` names events as `-e` does; the rest is for the kernel.
-    fn from_str(text: &str) -> Result<EventFilter, TracefsError> {
-        let bad = || TracefsError::BadFilter(text.to_string());
-        let (events, condition) = text.split_once('=').ok_or_else(bad)?;
-        let condition = condition.trim();
-        if events.trim().is_empty() || condition.is_empty() || condition.contains('\n') {
-            return Err(bad());
-        }
-        let events = Selection::parse(&[events]).map_err(|_| bad())?;
-        Ok(EventFilter { text: text.to_string(), events, condition: condition.to_string() })
-    }
-}
-
-impl EventFilter {
-    /// The filter as it was given.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// What stands before the first `=`: the events it is for.
-    pub fn events(&self) -> &Selection {
-        &self.events
-    }
-
-    /// What stands behind it, in the kernel's language of filters.
-    pub fn condition(&self) -> &str {
-        &self.condition
     }
 }
 
@@ -402,9 +362,9 @@ impl Instance {
     /// # Errors
     /// [`TracefsError::FilterUnmatched`], or [`TracefsError::FilterRefused`] with the kernel's words.
     pub fn set_filter(&self, filter: &EventFilter, selected: &[EventName]) -> Result<(), TracefsError> {
-        let events = filter.events.resolve(selected);
-        let events = events.map_err(|_| TracefsError::FilterUnmatched(filter.text.clone()))?.events;
-        events.iter().try_for_each(|event| self.replace_filter(event, Some(&filter.condition)))
+        let events = filter.events().resolve(selected);
+        let events = events.map_err(|_| TracefsError::FilterUnmatched(filter.text().to_owned()))?.events;
+        events.iter().try_for_each(|event| self.replace_filter(event, Some(filter.condition())))
     }
 
     /// Gives an event this filter instead of the one it has; `None`: no filter.
@@ -661,19 +621,5 @@ pub(crate) fn make_room_for_files(more: usize) {
     {
         let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
         let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_filter_names_events_before_its_first_equals_sign() {
-        let filter: EventFilter = "irq:irq_handler_entry=irq == 3 && name != \"x\"".parse().unwrap();
-        assert_eq!(filter.condition, "irq == 3 && name != \"x\"");
-        for text in ["", "irq>3", "=irq>3", "irq:irq_handler_entry=", "a=b\nc", "a[=3"] {
-            assert!(matches!(text.parse::<EventFilter>(), Err(TracefsError::BadFilter(_))), "{text:?}");
-        }
     }
 }

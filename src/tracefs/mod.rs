@@ -14,42 +14,79 @@
 //!    [`Instance::start`];
 //! 6. [`Instance::close`], or its `Drop`.
 
+// What captures have as well as the running kernel.
 mod clock;
-mod command;
 mod control;
 mod error;
-mod events;
 mod files;
-mod instance;
-mod instances;
-mod last_boot;
-mod lent;
-mod mapped;
-mod mount;
-mod pids;
-mod raw;
+mod filter;
+mod name;
 mod select;
-mod settings;
-mod setup;
-mod stale;
-mod timeline;
+mod stats;
 
 pub use clock::{ClockPair, TraceClock, TraceClocks};
-pub use command::{StoppedCommand, exit_code};
 pub use error::TracefsError;
-pub use events::EventName;
 pub(crate) use files::Files;
-pub(crate) use instance::make_room_for_files;
-pub use instance::{EnableFailure, Enabled, EventFilter, Instance};
-pub use instances::InstanceState;
-pub use last_boot::{KernelThen, LastBoot, Moved};
-pub use lent::{LendError, Lent};
-pub use mapped::MappedRing;
-pub(crate) use mount::is_tracefs;
-pub use mount::{Kind, Tracefs};
-pub use pids::{PidView, tasks_of};
-pub use raw::{CpuStats, RawBuffer, RawRead};
+pub use filter::EventFilter;
+pub use name::EventName;
 pub use select::{Among, Selected, Selection, Unmatched};
+pub use stats::CpuStats;
+
+// What only the running kernel has.
+#[cfg(feature = "tracefs")]
+mod command;
+#[cfg(feature = "tracefs")]
+mod events;
+#[cfg(feature = "tracefs")]
+mod instance;
+#[cfg(feature = "tracefs")]
+mod instances;
+#[cfg(feature = "tracefs")]
+mod last_boot;
+#[cfg(feature = "tracefs")]
+mod lent;
+#[cfg(feature = "tracefs")]
+mod mapped;
+#[cfg(feature = "tracefs")]
+mod mount;
+#[cfg(feature = "tracefs")]
+mod pids;
+#[cfg(feature = "tracefs")]
+mod raw;
+#[cfg(feature = "tracefs")]
+mod settings;
+#[cfg(feature = "tracefs")]
+mod setup;
+#[cfg(feature = "tracefs")]
+mod stale;
+#[cfg(feature = "tracefs")]
+mod timeline;
+
+#[cfg(feature = "tracefs")]
+pub use command::{StoppedCommand, exit_code};
+#[cfg(feature = "tracefs")]
+pub(crate) use instance::make_room_for_files;
+#[cfg(feature = "tracefs")]
+pub use instance::{EnableFailure, Enabled, Instance};
+#[cfg(feature = "tracefs")]
+pub use instances::InstanceState;
+#[cfg(feature = "tracefs")]
+pub use last_boot::{KernelThen, LastBoot, Moved};
+#[cfg(feature = "tracefs")]
+pub use lent::{LendError, Lent};
+#[cfg(feature = "tracefs")]
+pub use mapped::MappedRing;
+#[cfg(feature = "tracefs")]
+pub(crate) use mount::is_tracefs;
+#[cfg(feature = "tracefs")]
+pub use mount::{Kind, Tracefs};
+#[cfg(feature = "tracefs")]
+pub use pids::{PidView, tasks_of};
+#[cfg(feature = "tracefs")]
+pub use raw::{RawBuffer, RawRead};
+#[cfg(feature = "tracefs")]
 pub use setup::Setup;
+#[cfg(feature = "tracefs")]
 pub use stale::{Stale, remove_stale};
+#[cfg(feature = "tracefs")]
 pub use timeline::{Noted, Timeline};

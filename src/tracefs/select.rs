@@ -15,7 +15,7 @@ use std::fmt;
 
 use glob::{MatchOptions, Pattern};
 
-use super::events::FTRACE;
+use super::name::FTRACE;
 use super::{EventName, TracefsError};
 
 /// The longest word that is said whole, characters.

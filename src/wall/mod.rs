@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+#[cfg(feature = "capture")]
 use crate::tracefs::{ClockPair, TraceClock};
+use rustix::time::{ClockId, clock_gettime};
 
 pub use kernel::KernelClock;
 pub use slew::Slew;
@@ -59,7 +61,8 @@ pub fn own_ns() -> u64 {
 
 /// CLOCK_MONOTONIC, ns.
 pub fn mono_ns() -> u64 {
-    TraceClock::Mono.now().unwrap_or(0)
+    let now = clock_gettime(ClockId::Monotonic);
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 /// The followed machine's time of day at a moment of CLOCK_MONOTONIC, ns since 1970; `None` where none is followed.
@@ -68,6 +71,7 @@ fn of_mono(mono_ns: u64) -> Option<u64> {
 }
 
 /// A moment on the trace clock and in the time of day that messages say.
+#[cfg(feature = "capture")]
 pub fn pair(clock: &TraceClock) -> Option<ClockPair> {
     if !FOLLOWS.load(Ordering::Acquire) {
         return ClockPair::take(clock);

@@ -9,7 +9,7 @@ use super::{DatError, EventText, Metadata, Options, TraceDat};
 use crate::{
     capture::clock_file::ClockFile,
     format::{Endian, HeaderPage, LongSize},
-    tracefs::{ClockPair, Files, TraceClock, Tracefs},
+    tracefs::{ClockPair, Files, TraceClock},
 };
 
 /// What a file to be written says of the traced kernel and of the recording.
@@ -97,7 +97,8 @@ impl Description {
 
     /// Adds what the running kernel keeps outside of an instance's folder: the symbols, the constant strings, the names
     /// of tasks. What cannot be read stays unknown.
-    pub(in crate::capture) fn add_kernel_files(&mut self, tracefs: &Tracefs) {
+    #[cfg(feature = "tracefs")]
+    pub(in crate::capture) fn add_kernel_files(&mut self, tracefs: &crate::tracefs::Tracefs) {
         let read = |file: &str| tracefs.read_bytes(file).unwrap_or_default();
         self.kallsyms = tracefs.read_proc("kallsyms").unwrap_or_default();
         self.metadata.printk_formats = read("printk_formats");

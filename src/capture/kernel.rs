@@ -1,0 +1,22 @@
+//! What the running kernel says of itself, for what is recorded of it.
+
+use crate::format::EventFormat;
+use crate::format::btf::Btf;
+use crate::names::{Enums, hz};
+use crate::tracefs::Tracefs;
+
+/// The text of the `constants` file for these formats.
+pub(super) fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
+    let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
+    let mut enums = Enums::from(btf);
+    enums.set_hz(hz::told_among(|file| tracefs.read_bytes(file).ok()));
+    Ok(enums.text_for(formats))
+}
+
+/// As `uname -srvm`. The machine's own name is nobody's business.
+pub(super) fn uname() -> String {
+    let uname = rustix::system::uname();
+    let words = [uname.sysname(), uname.release(), uname.version(), uname.machine()];
+    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+    format!("{}\n", words.join(" "))
+}
