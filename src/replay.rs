@@ -177,7 +177,7 @@ pub fn play(
     part.selector.iter().flat_map(Selector::warnings).for_each(|warning| observer.warn(warning));
     let capture = &mut part.capture;
     let mut pipeline = pipeline_of(capture, outputs);
-    check(pipeline.outputs(), capture, &options.select)?;
+    prepare(pipeline.outputs(), capture, &options.select)?;
     let table = EventTable::new(std::mem::take(&mut capture.events));
     if capture.counts_ticks() {
         pipeline.count_ticks();
@@ -280,11 +280,22 @@ fn play_record<E: ByteOrder, O: Output>(
 /// Checks what is asked of single events against those that are played.
 fn check(outputs: &Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
     let known: Vec<_> = capture.events.iter().map(name_of).collect();
+    outputs.check(&known, &played_of(capture, select))
+}
+
+/// The same, and takes them up where times between events are measured.
+fn prepare(outputs: &mut Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
+    check(outputs, capture, select)?;
+    outputs.pair(&played_of(capture, select))
+}
+
+/// The events of a capture that are played.
+fn played_of(capture: &Capture, select: &Select) -> Vec<EventFormat> {
+    let known: Vec<_> = capture.events.iter().map(name_of).collect();
     let selected = select.events.as_ref().and_then(|events| events.resolve(&known).ok());
     let plays =
         |format: &&EventFormat| selected.as_ref().is_none_or(|selected| selected.events.contains(&name_of(format)));
-    let events: Vec<_> = capture.events.iter().filter(plays).cloned().collect();
-    outputs.check(&known, &events)
+    capture.events.iter().filter(plays).cloned().collect()
 }
 
 /// A capture at the beginning of what is to be played of it.

@@ -15,7 +15,7 @@ use super::{
     select::{Select, SelectError, Selector},
 };
 use crate::{
-    decode::{FieldPlan, Plan, Value},
+    decode::{FieldPlan, Filter, Matcher, Plan, Value, filter::Surroundings},
     format::{Endian, EventFormat, EventId},
     ring::Record,
     tracefs::{Among, EventName, Selection, TracefsError},
@@ -42,6 +42,17 @@ pub struct Pair {
 /// The fields of a key.
 type Fields = Vec<String>;
 
+impl std::fmt::Display for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}..{}", self.begin, self.end)?;
+        match &self.key {
+            Some((begin, end)) if begin == end => write!(f, "@{}", begin.join("+")),
+            Some((begin, end)) => write!(f, "@{},{}", begin.join("+"), end.join("+")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Why two events cannot be paired.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -57,6 +68,9 @@ pub enum PairError {
     /// An event or a condition is not of the language of selections.
     #[error(transparent)]
     Language(#[from] TracefsError),
+    /// An event is not among those that are traced, or played.
+    #[error("{0} is not among the events that are traced: name it with -e as well")]
+    Untraced(String),
     /// An event has no such field.
     #[error("{event} has no field {field:?} to be paired by; it has {known}")]
     Field {
@@ -75,7 +89,7 @@ impl PairError {
         match self {
             PairError::Select(error) => error.is_usage(),
             PairError::Language(error) => error.is_usage(),
-            PairError::Syntax(_) | PairError::Field { .. } => true,
+            PairError::Syntax(_) | PairError::Untraced(_) | PairError::Field { .. } => true,
         }
     }
 }
@@ -145,21 +159,19 @@ pub struct Bucket {
     pub count: u64,
 }
 
-/// One side of a pair, bound to a capture: its events by id, with the fields of the key.
-struct Side {
-    selector: Selector,
-    keys: HashMap<EventId, Vec<FieldPlan>>,
+/// What is read of one side of a pair: its events by id, with the fields of the key.
+struct Keys {
+    by_id: HashMap<EventId, Vec<FieldPlan>>,
     per_cpu: bool,
 }
 
 /// The values of a key's fields, and the CPU where each has its own.
 type Key = ([u64; MAX_FIELDS], u32);
 
-impl Side {
-    fn bind(moment: &Moment, key: &[String], select: &Select, capture: &mut Capture) -> Result<Side, PairError> {
-        let select = moment.within(select)?;
-        let mut keys = HashMap::new();
-        for format in formats(moment, &capture.events)? {
+impl Keys {
+    fn of(formats: &[&EventFormat], key: &[String]) -> Result<Keys, PairError> {
+        let mut by_id = HashMap::new();
+        for format in formats {
             let plan = |name: &String| {
                 field(format, name).ok_or_else(|| PairError::Field {
                     event: format.full_name(),
@@ -167,17 +179,16 @@ impl Side {
                     known: format.fields.iter().map(|field| field.name.as_str()).collect::<Vec<_>>().join(", "),
                 })
             };
-            keys.insert(format.id, key.iter().map(plan).collect::<Result<_, _>>()?);
+            by_id.insert(format.id, key.iter().map(plan).collect::<Result<_, _>>()?);
         }
-        let per_cpu = key.iter().any(|name| PER_CPU.contains(&name.as_str()));
-        Ok(Side { selector: select.bind(capture)?, keys, per_cpu })
+        Ok(Keys { by_id, per_cpu: key.iter().any(|name| PER_CPU.contains(&name.as_str())) })
     }
 
-    /// The key of a record that is one of this side's.
-    fn key<E: ByteOrder>(&self, record: &Record<'_>) -> Option<Key> {
+    /// The key of a record that is one of these, where `takes` it.
+    fn key<E: ByteOrder>(&self, record: &Record<'_>, takes: impl FnOnce(EventId) -> bool) -> Option<Key> {
         let id = EventId(E::read_u16(record.bytes.first_chunk::<2>()?));
-        let fields = self.keys.get(&id)?;
-        if !self.selector.takes::<E>(record) {
+        let fields = self.by_id.get(&id)?;
+        if !takes(id) {
             return None;
         }
         let mut key = [0; MAX_FIELDS];
@@ -189,6 +200,130 @@ impl Side {
             };
         }
         Some((key, if self.per_cpu { record.cpu } else { 0 }))
+    }
+}
+
+/// One side of a pair, bound to a capture.
+struct Side {
+    selector: Selector,
+    keys: Keys,
+}
+
+impl Side {
+    fn bind(moment: &Moment, key: &[String], select: &Select, capture: &mut Capture) -> Result<Side, PairError> {
+        let select = moment.within(select)?;
+        let keys = Keys::of(&formats(moment, &capture.events)?, key)?;
+        Ok(Side { selector: select.bind(capture)?, keys })
+    }
+
+    /// The key of a record that is one of this side's.
+    fn key<E: ByteOrder>(&self, record: &Record<'_>) -> Option<Key> {
+        self.keys.key::<E>(record, |_| self.selector.takes::<E>(record))
+    }
+}
+
+/// The begins that have no end yet, ns of the trace clock.
+#[derive(Default)]
+struct Open {
+    began: HashMap<Key, u64>,
+    unended: u64,
+    unbegun: u64,
+}
+
+impl Open {
+    fn begin(&mut self, key: Key, at: u64) {
+        if (self.began.len() < MAX_OPEN || self.began.contains_key(&key)) && self.began.insert(key, at).is_some() {
+            self.unended += 1;
+        }
+    }
+
+    /// When that began which now ends.
+    fn end(&mut self, key: &Key) -> Option<u64> {
+        let began = self.began.remove(key);
+        self.unbegun += u64::from(began.is_none());
+        began
+    }
+}
+
+/// A pair that is looked for while events come.
+pub struct Pairing {
+    begin: Events,
+    end: Events,
+    open: Open,
+}
+
+/// One side of it, bound to the events that may come.
+struct Events {
+    keys: Keys,
+    conditions: HashMap<EventId, Matcher>,
+}
+
+/// What a condition is asked about besides the record. Of the kernel no more is known here.
+struct Running<'a> {
+    cpu: u32,
+    comm: &'a [u8],
+}
+
+impl Surroundings for Running<'_> {
+    fn cpu(&self) -> u32 {
+        self.cpu
+    }
+
+    fn comm(&self, _: i32) -> &[u8] {
+        self.comm
+    }
+
+    fn cpus(&self) -> u32 {
+        0
+    }
+}
+
+impl Events {
+    fn of(moment: &Moment, formats: &[&EventFormat], key: &[String]) -> Result<Events, PairError> {
+        let mut conditions = HashMap::new();
+        if let Some(condition) = moment.condition() {
+            let condition = Filter::parse(condition).map_err(SelectError::from)?;
+            for format in formats {
+                conditions.insert(format.id, condition.compile(format).map_err(SelectError::from)?);
+            }
+        }
+        Ok(Events { keys: Keys::of(formats, key)?, conditions })
+    }
+
+    fn key<E: ByteOrder>(&self, record: &Record<'_>, comm: &[u8]) -> Option<Key> {
+        let running = Running { cpu: record.cpu, comm };
+        let holds = |id| self.conditions.get(&id).is_none_or(|matcher| matcher.matches::<E>(record.bytes, &running));
+        self.keys.key::<E>(record, holds)
+    }
+}
+
+impl Pairing {
+    /// The pair among the events that may come.
+    ///
+    /// # Errors
+    /// One of its events is not among them, has no such field, or the condition does not go with it.
+    pub fn of(pair: &Pair, events: &[EventFormat]) -> Result<Pairing, PairError> {
+        let among = |moment: &Moment| match formats(moment, events) {
+            Ok(formats) if !formats.is_empty() => Ok(formats),
+            _ => Err(PairError::Untraced(moment.event().to_owned())),
+        };
+        let (begin, end) = (among(&pair.begin)?, among(&pair.end)?);
+        let key = pair.key.clone().unwrap_or_else(|| default_key(&begin, &end));
+        Ok(Pairing {
+            begin: Events::of(&pair.begin, &begin, &key.0)?,
+            end: Events::of(&pair.end, &end, &key.1)?,
+            open: Open::default(),
+        })
+    }
+
+    /// Takes an event; `comm` is the name of the task that was running. The length, ns of the trace clock, if this ends a pair.
+    pub fn take<E: ByteOrder>(&mut self, record: &Record<'_>, comm: &[u8]) -> Option<u64> {
+        // An event that is both ends what the one before began.
+        let began = self.end.key::<E>(record, comm).and_then(|key| self.open.end(&key));
+        if let Some(key) = self.begin.key::<E>(record, comm) {
+            self.open.begin(key, record.time);
+        }
+        began.map(|began| record.time.saturating_sub(began))
     }
 }
 
@@ -234,7 +369,7 @@ impl Latency {
         let end = Side::bind(&pair.end, &key.1, select, &mut capture)?;
         let endian = capture.endian;
         let mut merge = capture.merge();
-        let mut pairing = Pairing::new();
+        let mut pairing = Lengths::new();
         // The break is never taken: a record past the window ends nothing that began within it.
         let _: ControlFlow<()> = match endian {
             Endian::Little => {
@@ -288,38 +423,29 @@ fn time(ns: u64) -> String {
     }
 }
 
-struct Pairing {
-    open: HashMap<Key, u64>,
+struct Lengths {
+    open: Open,
     lengths: Histogram<u64>,
     powers: [u64; 65],
-    unended: u64,
-    unbegun: u64,
     min: u64,
     max: u64,
     max_at: u64,
 }
 
-impl Pairing {
-    fn new() -> Pairing {
+impl Lengths {
+    fn new() -> Lengths {
         // Three digits of any length: this constructor fails for more than five digits alone.
         let lengths = Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are within 0 to 5"));
-        let (unended, unbegun, min, max, max_at) = (0, 0, u64::MAX, 0, 0);
-        Pairing { open: HashMap::new(), lengths, powers: [0; 65], unended, unbegun, min, max, max_at }
+        Lengths { open: Open::default(), lengths, powers: [0; 65], min: u64::MAX, max: 0, max_at: 0 }
     }
 
     fn take<E: ByteOrder>(&mut self, begin: &Side, end: &Side, record: &Record<'_>) -> ControlFlow<()> {
         // An event that is both ends what the one before began.
-        if let Some(key) = end.key::<E>(record) {
-            match self.open.remove(&key) {
-                Some(began) => self.pair(began, record.time),
-                None => self.unbegun += 1,
-            }
+        if let Some(began) = end.key::<E>(record).and_then(|key| self.open.end(&key)) {
+            self.pair(began, record.time);
         }
-        if let Some(key) = begin.key::<E>(record)
-            && (self.open.len() < MAX_OPEN || self.open.contains_key(&key))
-            && self.open.insert(key, record.time).is_some()
-        {
-            self.unended += 1;
+        if let Some(key) = begin.key::<E>(record) {
+            self.open.begin(key, record.time);
         }
         ControlFlow::Continue(())
     }
@@ -349,8 +475,8 @@ impl Pairing {
             end: pair.end.to_string(),
             key,
             pairs,
-            unended: self.unended + self.open.len() as u64,
-            unbegun: self.unbegun,
+            unended: self.open.unended + self.open.began.len() as u64,
+            unbegun: self.open.unbegun,
             min: if pairs == 0 { 0 } else { self.min },
             p50: of(0.5),
             p90: of(0.9),

@@ -116,6 +116,11 @@ pub struct SendArgs {
     #[arg(long = "aggregate-field", value_name = "EVENT=FIELD", requires = "aggregate")]
     pub aggregate_fields: Vec<String>,
 
+    /// With --aggregate, send how long it takes from one event to another as well: BEGIN..END, as stat --latency has it; may be given
+    /// several times
+    #[arg(long = "aggregate-latency", value_name = "PAIR", requires = "aggregate")]
+    pub aggregate_latencies: Vec<String>,
+
     /// Send each event's rate, density and main number as 0…1, steadily while it comes: for what has knobs (docs/WIRE.md)
     #[arg(long, conflicts_with = "map")]
     pub signals: bool,

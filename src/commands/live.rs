@@ -67,8 +67,8 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if let (Some(page), Some(outputs)) = (&page, outputs.first_mut()) {
         page::add(outputs, page, &args.send, settings.clone(), &addresses)?;
     }
-    if !args.send.aggregate_fields.is_empty() || args.send.map.is_some() {
-        check_fields(&tracefs, &setup, &outputs)?;
+    if !args.send.aggregate_fields.is_empty() || !args.send.aggregate_latencies.is_empty() || args.send.map.is_some() {
+        check_fields(&tracefs, &setup, &mut outputs)?;
     }
     let control = if args.control.is_some() || page.is_some() {
         let switches = Switches::new(tracefs.events()?).with_on(&setup.events);
@@ -167,7 +167,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
 }
 
 /// Whether the events that will be traced have the fields that are to be aggregated, or that a map names.
-fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &[Outputs]) -> Result<()> {
+fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &mut [Outputs]) -> Result<()> {
     let source = Source::Tracefs(tracefs.clone());
     let long = source.long_size()?;
     let known = source.events()?;
@@ -176,7 +176,10 @@ fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &[Outputs]) -> Result
         // A format that is not understood is said when tracing begins.
         formats.extend(source.format(event, long)?.ok().map(Cow::into_owned));
     }
-    Ok(outputs.iter().try_for_each(|outputs| outputs.check(&known, &formats))?)
+    Ok(outputs.iter_mut().try_for_each(|outputs| {
+        outputs.check(&known, &formats)?;
+        outputs.pair(&formats)
+    })?)
 }
 
 /// What became of `--record`.

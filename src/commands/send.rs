@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::Usage;
+use crate::capture::latency::Pair;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
 use crate::map::{self, Map};
 use crate::osc::addresses::Addresses;
@@ -21,7 +22,7 @@ use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
 use crate::output::calm::LINES_A_SECOND;
-use crate::output::{Hits, Lines, Mapped, Midi, Outputs, Signals, TICK, Text};
+use crate::output::{Hits, Latencies, Lines, Mapped, Midi, Outputs, Signals, TICK, Text};
 use crate::page::Page;
 use crate::render::Settings;
 use crate::sound::MapperOptions;
@@ -234,6 +235,10 @@ pub fn open(
         if args.hits {
             outputs.hits = Some(hits(args));
             outputs.streams = std::mem::take(&mut outputs.streams).into_iter().map(Stream::with_hits).collect();
+        }
+        if let (Some(window), false) = (args.aggregate, args.aggregate_latencies.is_empty()) {
+            let pairs = args.aggregate_latencies.iter().map(|pair| pair.parse::<Pair>());
+            outputs.latencies = Some(Latencies::new(window, pairs.collect::<Result<_, _>>()?));
         }
         if args.print {
             let lines = message_lines(args, printed_options(args, addresses)?, terminal::stdout());

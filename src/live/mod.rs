@@ -289,10 +289,11 @@ impl<'a> Session<'a> {
         }
         let mut outputs = outputs;
         outputs.truncate(instance.cpus().len().max(1));
-        let first = outputs.first().ok_or_else(|| io::Error::other("there is no output"))?;
+        let first = outputs.first_mut().ok_or_else(|| io::Error::other("there is no output"))?;
         let of = |format: &EventFormat| EventName::new(format.system.as_str(), format.name.as_str());
         let asked: Vec<_> = formats.iter().filter(|format| !hidden.contains(&of(format))).cloned().collect();
         first.check(&tracefs.events()?, &asked)?;
+        first.pair(&asked)?;
         let targets: Vec<_> = first.targets().collect();
         // Lines on the same terminal would be torn apart.
         let torn = first.prints() && io::stdout().is_terminal();

@@ -4,6 +4,7 @@
 //! expression := value [":" type]           type  := i | f | d | h | s
 //! value      := NAME                        a field of the event, or cpu, pid, comm, dt, event, system
 //!             | "hit." NAME                 a value of the hit
+//!             | "latency(" BEGIN..END ")"   ms, of the last pair of such events: capture::latency has the grammar
 //!             | "unit(" value ")"           0 to 1, between the least and the greatest that came so far
 //!             | "lin(" value, LO, HI ")"    0 to 1, held there
 //!             | "log(" value, LO, HI ")"    the same on a logarithmic scale
@@ -14,6 +15,7 @@
 use std::ops::Range;
 
 use super::place::{Mistake, Text};
+use crate::capture::latency::Pair;
 
 /// A value of a hit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +64,8 @@ pub enum Source {
     Comm,
     /// ms since the event last occurred.
     Dt,
+    /// ms from one event to another, and which of the map's pairs that is.
+    Latency(Pair, usize),
     /// The event's name.
     Event,
     /// The event's group.
@@ -105,7 +109,7 @@ pub struct Expression {
     pub tag: Option<char>,
 }
 
-const FUNCTIONS: [&str; 6] = ["unit", "lin", "log", "add", "mul", "pick"];
+const FUNCTIONS: [&str; 7] = ["unit", "lin", "log", "add", "mul", "pick", "latency"];
 /// How deep functions stand in each other, and how many words are picked from.
 const DEEPEST: usize = 8;
 
@@ -177,6 +181,25 @@ impl<'t> Reader<'t> {
         self.skip(end.unwrap_or(self.rest.len()))
     }
 
+    /// What stands up to the parenthesis that closes the one before it.
+    fn parenthesised(&mut self) -> &'t str {
+        let mut depth = 0;
+        let closes = |c: char| match c {
+            '(' => {
+                depth += 1;
+                false
+            }
+            ')' if depth == 0 => true,
+            ')' => {
+                depth -= 1;
+                false
+            }
+            _ => false,
+        };
+        let end = self.rest.find(closes).unwrap_or(self.rest.len());
+        self.skip(end)
+    }
+
     fn number(&mut self) -> Result<f64, Mistake> {
         self.expect(',')?;
         self.blanks();
@@ -196,6 +219,12 @@ impl<'t> Reader<'t> {
         }
         if !FUNCTIONS.contains(&word) {
             return Err(self.text.unknown(&at, "function", word, &FUNCTIONS));
+        }
+        if word == "latency" {
+            let (at, pair) = (self.here(), self.parenthesised());
+            let pair = pair.parse::<Pair>().map_err(|error| self.text.mistake(&at, error.to_string()))?;
+            self.expect(')')?;
+            return Ok(Expression { source: Source::Latency(pair, 0), steps: vec![], words: vec![], tag: None });
         }
         if depth >= DEEPEST {
             return Err(self.text.mistake(&at, format!("more than {DEEPEST} functions in each other")));

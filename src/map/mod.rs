@@ -10,6 +10,7 @@ mod parse;
 mod place;
 mod plan;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use expression::{Expression, HitValue, Source, Step};
@@ -19,6 +20,7 @@ pub(crate) use place::nearest;
 pub use place::{Mistake, Place};
 pub use plan::{HitPlan, Mapping, RecordPlan};
 
+use crate::capture::latency::Pair;
 use crate::format::EventFormat;
 use crate::tracefs::EventName;
 
@@ -72,6 +74,12 @@ impl Map {
     /// If one is wrong, which a test rules out.
     pub fn built_in(name: &str) -> Option<Result<Map, Mistake>> {
         text(name).map(|text| Map::parse(name, text).map(|map| Map { built_in: true, ..map }))
+    }
+
+    /// The pairs of events whose lengths of time its messages have, by their numbers.
+    pub fn pairs(&self) -> Vec<&Pair> {
+        let by_number: BTreeMap<usize, &Pair> = self.messages.iter().flat_map(|message| message.pairs()).collect();
+        by_number.into_values().collect()
     }
 
     /// Whether any message is made of hits.

@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::Map;
 use super::expression::{Expression, Source};
 use super::place::{Mistake, Place, Text};
+use crate::capture::latency::Pair;
 use crate::decode::{Element, Plan, Read};
 use crate::format::EventFormat;
 use crate::sound::Form;
@@ -80,6 +81,7 @@ impl Map {
         }
         let table = DeTable::parse(toml)
             .map_err(|error| text.mistake(&error.span().unwrap_or(0..0), error.message().to_owned()))?;
+        let mut pairs = Vec::new();
         let mut map = Map {
             name: file.to_owned(),
             about: String::new(),
@@ -97,7 +99,9 @@ impl Map {
                 "rate" => map.rate = Some(number(text, value, 1.0..=1e9)? as u32),
                 "message" => {
                     for message in list(text, value)? {
-                        map.messages.push(Arc::new(rule(text, message)?));
+                        let mut rule = rule(text, message)?;
+                        rule.number_pairs(&mut pairs);
+                        map.messages.push(Arc::new(rule));
                     }
                 }
                 other => return Err(text.unknown(&key.span(), "key", other, &TOP)),
@@ -164,7 +168,7 @@ fn rule(text: Text<'_>, value: At<'_, '_>) -> Result<MessageRule, Mistake> {
                     "a hit may stand for many events and has no field {field:?}: it has hit.note and its like, event, system"
                 )
             }
-            Source::Cpu | Source::Pid | Source::Comm | Source::Dt if on_hit => {
+            Source::Cpu | Source::Pid | Source::Comm | Source::Dt | Source::Latency(..) if on_hit => {
                 "a hit may stand for many events: it has hit.note and its like, event, system".to_owned()
             }
             _ => continue,
@@ -257,6 +261,27 @@ fn list_or_one<'v, 't>(value: At<'v, 't>) -> &'v [Spanned<DeValue<'t>>] {
 }
 
 impl MessageRule {
+    /// Gives the pairs of events that it names their numbers among those of the map.
+    fn number_pairs(&mut self, pairs: &mut Vec<Pair>) {
+        for argument in &mut self.arguments {
+            let Argument::Expression(Expression { source: Source::Latency(pair, number), .. }, _) = argument else {
+                continue;
+            };
+            *number = pairs.iter().position(|known| known == pair).unwrap_or_else(|| {
+                pairs.push(pair.clone());
+                pairs.len() - 1
+            });
+        }
+    }
+
+    /// The pairs of events that it names, each with its number among those of the map.
+    pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, &Pair)> {
+        self.arguments.iter().filter_map(|argument| match argument {
+            Argument::Expression(Expression { source: Source::Latency(pair, number), .. }, _) => Some((*number, pair)),
+            _ => None,
+        })
+    }
+
     /// Whether it is made of this event.
     pub fn takes(&self, format: &EventFormat) -> bool {
         self.selection.resolve(&[EventName::new(format.system.as_str(), format.name.as_str())]).is_ok()

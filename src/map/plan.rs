@@ -22,6 +22,8 @@ enum Number {
     Cpu,
     Pid,
     Dt,
+    /// The last length of this pair of events, ms.
+    Latency(usize),
 }
 
 /// A step that a number goes through; [`Step::Unit`] keeps what it has seen.
@@ -191,6 +193,9 @@ fn value(
         Source::Cpu => (Number::Cpu, "cpu".to_owned(), "of the event", true),
         Source::Pid => (Number::Pid, "pid".to_owned(), "of the event", true),
         Source::Dt => (Number::Dt, "dt".to_owned(), "of the event", false),
+        Source::Latency(pair, index) => {
+            (Number::Latency(*index), format!("latency({pair})"), "ms between events", false)
+        }
         Source::Comm => return ('s', "comm".to_owned(), "of the event", Op::Comm),
         Source::Event => return ('s', format.name.clone(), "the event", Op::Bytes(osc_string(&format.name))),
         Source::System => return ('s', format.system.clone(), "its group", Op::Bytes(osc_string(&format.system))),
@@ -247,7 +252,7 @@ trait From {
     fn comm(&self) -> &[u8];
 }
 
-struct OfRecord<'a>(&'a [u8], &'a Moment<'a>);
+struct OfRecord<'a>(&'a [u8], &'a Moment<'a>, &'a [f64]);
 
 impl From for OfRecord<'_> {
     #[inline(always)]
@@ -262,6 +267,7 @@ impl From for OfRecord<'_> {
             Number::Cpu => f64::from(self.1.cpu),
             Number::Pid => f64::from(self.1.pid),
             Number::Dt => f64::from(self.1.dt),
+            Number::Latency(index) => self.2.get(*index).copied().unwrap_or(0.0),
             Number::Hit(_) => 0.0,
         })
     }
@@ -349,7 +355,8 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
 }
 
 impl RecordPlan {
-    /// Writes the message of `record` to the beginning of `room`; returns its length, bytes.
+    /// Writes the message of `record` to the beginning of `room`; returns its length, bytes. `lengths` are the last ones, ms, of the
+    /// map's [pairs](super::Map::pairs).
     ///
     /// # Errors
     /// If there is no room, or if the record is not what its format says.
@@ -357,11 +364,11 @@ impl RecordPlan {
     pub fn encode<E: ByteOrder>(
         &mut self,
         record: &[u8],
-        moment: &Moment<'_>,
+        (moment, lengths): (&Moment<'_>, &[f64]),
         room: &mut [u8],
     ) -> Result<usize, EncodeError> {
         self.fields.fits(record)?;
-        run::<E>(&mut self.ops, &OfRecord(record, moment), room)
+        run::<E>(&mut self.ops, &OfRecord(record, moment, lengths), room)
     }
 }
 

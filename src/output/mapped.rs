@@ -7,6 +7,7 @@ use std::sync::Arc;
 use byteorder::ByteOrder;
 
 use super::{Event, Output};
+use crate::capture::latency::{PairError, Pairing};
 use crate::format::{EventFormat, EventId};
 use crate::map::{HitPlan, Map, Mapping, RecordPlan};
 use crate::names::Kernel;
@@ -25,6 +26,9 @@ pub struct Mapped {
     records: Vec<Vec<RecordPlan>>,
     /// By `system:event`.
     hits: HashMap<String, Vec<HitPlan>>,
+    /// The pairs of events whose lengths the map has, and the last length of each, ms.
+    pairs: Vec<Pairing>,
+    lengths: Vec<f64>,
     packer: Packer,
     thinner: Option<Thinner>,
     thinned_before: u64,
@@ -43,6 +47,8 @@ impl Mapped {
             map,
             records: vec![],
             hits: HashMap::new(),
+            pairs: vec![],
+            lengths: vec![],
             packer: Packer::new(mtu, tag),
             thinner: max_rate.map(Thinner::new),
             thinned_before: 0,
@@ -58,6 +64,23 @@ impl Mapped {
     pub fn to_lines(mut self, form: Form, out: Box<dyn Write + Send>) -> Mapped {
         self.lines = Some((form, BufWriter::with_capacity(1 << 16, out)));
         self
+    }
+
+    /// Takes up the events that may come, where the map has lengths of time between them.
+    pub(super) fn bind(&mut self, traced: &[EventFormat]) -> Result<(), PairError> {
+        let pairs = self.map.pairs();
+        self.lengths = vec![0.0; pairs.len()];
+        self.pairs = pairs.into_iter().map(|pair| Pairing::of(pair, traced)).collect::<Result<_, _>>()?;
+        Ok(())
+    }
+
+    #[cold]
+    fn measure<E: ByteOrder>(&mut self, event: &Event<'_>) {
+        for (pair, length) in self.pairs.iter_mut().zip(&mut self.lengths) {
+            if let Some(ns) = pair.take::<E>(&event.record, event.moment.comm.as_str().as_bytes()) {
+                *length = ns as f64 / 1e6;
+            }
+        }
     }
 
     /// The map.
@@ -139,6 +162,9 @@ impl Output for Mapped {
 
     #[inline(always)]
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
+        if !self.pairs.is_empty() {
+            self.measure::<E>(event);
+        }
         match self.records.get(event.id.index()) {
             Some(plans) if !plans.is_empty() => self.messages::<E>(event.id, *event),
             _ => Ok(()),
@@ -160,17 +186,17 @@ impl Mapped {
         if self.thinner.as_mut().is_some_and(|thinner| !thinner.admit(id.index(), moment.play_ns)) {
             return Ok(());
         }
-        let Mapped { records, packer, lines, failed, message, too_long, .. } = self;
+        let Mapped { records, lengths, packer, lines, failed, message, too_long, .. } = self;
         for plan in records.get_mut(id.index()).into_iter().flatten() {
             let packed = if lines.is_some() {
-                let len = plan.encode::<E>(event.record.bytes, moment, message)?;
+                let len = plan.encode::<E>(event.record.bytes, (moment, lengths), message)?;
                 print(lines, failed, &message[..len], moment.play_ns);
                 packer.push(moment.play_ns, |room| {
                     room.get_mut(..len).ok_or(EncodeError::Full)?.copy_from_slice(&message[..len]);
                     Ok(len)
                 })
             } else {
-                packer.push(moment.play_ns, |room| plan.encode::<E>(event.record.bytes, moment, room))
+                packer.push(moment.play_ns, |room| plan.encode::<E>(event.record.bytes, (moment, lengths), room))
             };
             match packed {
                 Err(EncodeError::Full) => *too_long += 1,

@@ -6,6 +6,7 @@ pub mod audience;
 pub mod calm;
 mod hits;
 mod kernel_text;
+mod latencies;
 mod lines;
 mod mapped;
 mod midi;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use byteorder::ByteOrder;
 
+use crate::capture::latency::PairError;
 use crate::format::{EventFormat, EventId};
 use crate::map::Mistake;
 use crate::names::Kernel;
@@ -35,6 +37,7 @@ use crate::tracefs::EventName;
 use crate::wall::{self, KernelClock};
 
 pub use hits::Hits;
+pub use latencies::Latencies;
 pub use lines::Lines;
 pub use mapped::Mapped;
 pub use midi::Midi;
@@ -85,6 +88,8 @@ pub struct Outputs {
     pub signals: Option<Signals>,
     /// Messages in a receiver's own words.
     pub mapped: Option<Mapped>,
+    /// How long it takes from one event to another, beside the messages of the streams.
+    pub latencies: Option<Latencies>,
     /// Hits as a MIDI file.
     pub midi: Option<Midi>,
     /// When the last `/ftrace/stat` went out: what had been counted, by stream.
@@ -117,6 +122,9 @@ impl Output for Outputs {
         if let Some(words) = &mut self.words {
             words.event::<E>(*event, &mut self.streams);
         }
+        if let Some(latencies) = &mut self.latencies {
+            latencies.event::<E>(*event, &mut self.streams);
+        }
         if let Some(mapped) = &mut self.mapped {
             mapped.event::<E>(event)?;
         }
@@ -147,6 +155,9 @@ pub enum CheckError {
     /// A map.
     #[error(transparent)]
     Map(#[from] Mistake),
+    /// Two events between which a time is measured.
+    #[error(transparent)]
+    Pair(#[from] PairError),
 }
 
 /// What the loop counted in a window; what a single stream adds to it stands in [`Stat`].
@@ -212,15 +223,30 @@ impl Outputs {
         Ok(())
     }
 
+    /// Takes up the events that may come, where times from one to another are measured.
+    ///
+    /// # Errors
+    /// An event of a pair is not among them, or has not the field that it is paired by.
+    pub fn pair(&mut self, traced: &[EventFormat]) -> Result<(), CheckError> {
+        self.latencies.iter_mut().try_for_each(|latencies| latencies.bind(traced))?;
+        self.mapped.iter_mut().try_for_each(|mapped| mapped.bind(traced))?;
+        Ok(())
+    }
+
     /// When there is something to say though no event comes, ns since 1970.
     pub fn due(&self) -> Option<u64> {
         let signals = self.signals.as_ref().and_then(Signals::due);
-        self.streams.iter().filter_map(Stream::due).chain(self.hits.as_ref().and_then(Hits::due)).chain(signals).min()
+        let latencies = self.latencies.as_ref().and_then(Latencies::due);
+        let hits = self.hits.as_ref().and_then(Hits::due);
+        self.streams.iter().filter_map(Stream::due).chain(hits).chain(signals).chain(latencies).min()
     }
 
     /// Sends the aggregates, hits and signals that are due at `now`, on the clock that events are played by.
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
+        if let Some(latencies) = &mut self.latencies {
+            latencies.tick(now, &mut self.streams);
+        }
         if let Some(hits) = &mut self.hits {
             hits.tick(now, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
         }
@@ -271,6 +297,9 @@ impl Outputs {
         }
         if let Some(signals) = &mut self.signals {
             signals.stop((&mut self.streams, self.lines.as_mut()));
+        }
+        if let Some(latencies) = &mut self.latencies {
+            latencies.stop(&mut self.streams);
         }
         self.streams.iter_mut().for_each(Stream::stop);
         self.lines.iter_mut().for_each(Lines::flush);

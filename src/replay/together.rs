@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 use super::{
-    LONGEST_SLEEP, Observer, PlayOptions, Played, ReplayError, STAT_NS, Speed, Time, check, pipeline_of, play_record,
+    LONGEST_SLEEP, Observer, PlayOptions, Played, ReplayError, STAT_NS, Speed, Time, pipeline_of, play_record, prepare,
 };
 use crate::capture::select::{SelectError, Selector};
 use crate::capture::window::{Span, Window, skip_to};
@@ -167,7 +167,7 @@ fn voice(
         skip_to(&mut capture, from.saturating_sub(offset)).map_err(SelectError::from)?;
     }
     let mut pipeline = pipeline_of(&mut capture, outputs);
-    check(pipeline.outputs(), &capture, &options.select)?;
+    prepare(pipeline.outputs(), &capture, &options.select)?;
     pipeline.pair_clocks(0, offset);
     let table = EventTable::new(std::mem::take(&mut capture.events));
     let (endian, merge) = (capture.endian, capture.merge());

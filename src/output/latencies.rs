@@ -1,0 +1,118 @@
+//! How long it takes from one event to another, as numbers for each window: `--aggregate-latency BEGIN..END`.
+
+use std::time::Duration;
+
+use byteorder::ByteOrder;
+use hdrhistogram::Histogram;
+use rosc::{OscMessage, OscType};
+
+use super::Event;
+use crate::capture::latency::{Pair, PairError, Pairing};
+use crate::format::EventFormat;
+use crate::osc::address_part;
+use crate::osc::plan::AGGREGATE;
+use crate::osc::stream::Stream;
+
+/// Windows in a row that are made up for when time has jumped; more are passed over.
+const MAX_CATCH_UP: u64 = 100;
+
+/// The pairs of events, and the window that is under way.
+pub struct Latencies {
+    window: u64,
+    pairs: Vec<Lengths>,
+    /// The end of the current window, ns since 1970; none before the first event or tick.
+    end: Option<u64>,
+}
+
+struct Lengths {
+    pair: Pair,
+    /// The end of its address.
+    name: String,
+    /// Once the events are known.
+    pairing: Option<Pairing>,
+    /// Of this window, ns.
+    lengths: Histogram<u64>,
+    longest: u64,
+}
+
+impl Latencies {
+    /// Numbers of these pairs for each `window`.
+    pub fn new(window: Duration, pairs: Vec<Pair>) -> Latencies {
+        let lengths = |pair: Pair| Lengths {
+            name: pair.to_string().split("..").map(address_part).collect::<Vec<_>>().join(".."),
+            pair,
+            pairing: None,
+            lengths: Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are within 0 to 5")),
+            longest: 0,
+        };
+        Latencies { window: window.as_nanos() as u64, pairs: pairs.into_iter().map(lengths).collect(), end: None }
+    }
+
+    /// Takes up the events that may come.
+    ///
+    /// # Errors
+    /// An event of a pair is not among them, or has no such field.
+    pub(super) fn bind(&mut self, traced: &[EventFormat]) -> Result<(), PairError> {
+        self.pairs.iter_mut().try_for_each(|lengths| {
+            lengths.pairing = Some(Pairing::of(&lengths.pair, traced)?);
+            Ok(())
+        })
+    }
+
+    #[inline(never)]
+    pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>, streams: &mut [Stream]) {
+        self.tick(event.moment.play_ns, streams);
+        for lengths in &mut self.pairs {
+            let Some(pairing) = &mut lengths.pairing else { continue };
+            if let Some(ns) = pairing.take::<E>(&event.record, event.moment.comm.as_str().as_bytes()) {
+                // A histogram that grows by itself takes every number.
+                let _ = lengths.lengths.record(ns);
+                lengths.longest = lengths.longest.max(ns);
+            }
+        }
+    }
+
+    /// When the current window ends, ns since 1970.
+    pub(super) fn due(&self) -> Option<u64> {
+        self.end
+    }
+
+    /// Sends the numbers of all windows that have ended by `now`.
+    pub(super) fn tick(&mut self, now: u64, streams: &mut [Stream]) {
+        let mut end = *self.end.get_or_insert(now.saturating_add(self.window));
+        for _ in 0..MAX_CATCH_UP {
+            if now < end {
+                break;
+            }
+            self.close(now, streams);
+            end = end.saturating_add(self.window);
+        }
+        if now >= end {
+            // Time has jumped, or the machine was asleep.
+            end = now.saturating_add(self.window);
+        }
+        self.end = Some(end);
+    }
+
+    /// Sends what the last window has, however short it is.
+    pub(super) fn stop(&mut self, streams: &mut [Stream]) {
+        if let Some(end) = self.end.take() {
+            self.close(end, streams);
+        }
+    }
+
+    fn close(&mut self, now: u64, streams: &mut [Stream]) {
+        for Lengths { name, lengths, longest, .. } in &mut self.pairs {
+            let of = |quantile| lengths.value_at_quantile(quantile).min(*longest);
+            let ms = [of(0.5), of(0.99), *longest].map(|ns| OscType::Float((ns as f64 / 1e6) as f32));
+            let count = OscType::Int(i32::try_from(lengths.len()).unwrap_or(i32::MAX));
+            for stream in &mut *streams {
+                let addr = format!("{}/{AGGREGATE}/latency/{name}", stream.messages().options().prefix);
+                let args = [count.clone()].into_iter().chain(ms.clone()).collect();
+                stream.about_at(OscMessage { addr, args }, now);
+            }
+            lengths.reset();
+            *longest = 0;
+        }
+    }
+}
