@@ -7,18 +7,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 
-use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use byteorder::ByteOrder;
 use serde_json::{Map, Value as Json, json};
 
-use super::Capture;
+use super::parts::{self, Jobs, Told, Work};
+use super::{Capture, RingFeed};
 use crate::decode::{Array, EventTable, PidPlace, Plan, Value};
 use crate::escape::escape_json;
-use crate::format::{Endian, EventFormat, EventId};
+use crate::format::{EventFormat, EventId};
 use crate::names::Names;
-use crate::ring::Record;
+use crate::ring::{Merge, Record};
 
 /// The process whose threads are the CPUs: no pid is as large (`PID_MAX_LIMIT`).
 const CPUS: i64 = 1 << 22;
+/// Bytes that are handed on at once.
+const BLOCK: usize = 1 << 16;
 
 /// What was written.
 #[derive(Debug, Default, Clone, Copy)]
@@ -37,48 +40,124 @@ struct Known<'f> {
     next: Option<(usize, usize)>,
 }
 
-struct Writer<'a, W> {
-    out: W,
-    first: bool,
+/// What a CPU runs: since when, and the task.
+type Running = BTreeMap<u32, (u64, i64, String)>;
+
+struct Writer<'a> {
+    out: Vec<u8>,
     names: &'a Names,
-    known: BTreeMap<EventId, Known<'a>>,
     /// Whom a CPU runs, and since when.
-    running: BTreeMap<u32, (u64, i64, String)>,
+    running: Running,
     threads: BTreeSet<i32>,
     written: Written,
     last: u64,
 }
 
-/// Writes all events of `capture` to `out`.
+/// Writes all events of `capture` to `out`, made by `jobs` threads.
 ///
 /// # Errors
 /// If `out` cannot be written.
-pub fn write(mut capture: Capture, out: impl Write) -> io::Result<Written> {
+pub fn write(mut capture: Capture, jobs: Jobs, mut out: impl Write) -> io::Result<Written> {
     let (names, _) = capture.names();
     let table = EventTable::new(std::mem::take(&mut capture.events));
     let known = |format: &'_ std::sync::Arc<EventFormat>| format.id;
     let known: BTreeMap<_, _> = table.iter().map(|format| (known(format), Known::of(format))).collect();
-    let mut writer = Writer {
-        out,
-        first: true,
-        names: &names,
-        known,
-        running: BTreeMap::new(),
-        threads: BTreeSet::new(),
-        written: Written::default(),
-        last: 0,
-    };
-    writer.out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
-    let endian = capture.endian;
-    let mut merge = capture.merge();
-    let done = match endian {
-        Endian::Little => merge.for_each::<LittleEndian, _>(|record| writer.record::<LittleEndian>(record)),
-        Endian::Big => merge.for_each::<BigEndian, _>(|record| writer.record::<BigEndian>(record)),
-    };
-    if let ControlFlow::Break(error) = done {
-        return Err(error);
+    let making = Making { names: &names, known: &known };
+    out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
+    let (mut first, mut written) = (true, Ok(()));
+    let total = parts::work(&mut capture, None, jobs, &making, &mut |told| {
+        if let Told::Block(block) = told {
+            // A comma stands before every event; the first one needs none.
+            let block = block.get(usize::from(std::mem::take(&mut first))..).unwrap_or_default();
+            written = out.write_all(block);
+        }
+        if written.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    written?;
+    let mut all = Writer::new(&making, Running::new());
+    for part in total.parts {
+        all.written.events += part.written.events;
+        all.written.malformed += part.written.malformed;
+        all.threads.extend(part.threads);
+        all.last = all.last.max(part.last);
+        all.running = part.running;
     }
-    writer.finish()
+    let (written, rest) = all.finish();
+    out.write_all(rest.get(usize::from(first)..).unwrap_or_default())?;
+    out.write_all(b"\n]}\n")?;
+    out.flush()?;
+    Ok(written)
+}
+
+/// Making events' JSON as work for several threads. Of the events before, a part must know what every CPU runs.
+struct Making<'a> {
+    names: &'a Names,
+    known: &'a BTreeMap<EventId, Known<'a>>,
+}
+
+/// What a part comes to.
+struct Made {
+    running: Running,
+    threads: BTreeSet<i32>,
+    written: Written,
+    last: u64,
+}
+
+impl Work for Making<'_> {
+    type Hand = ();
+    type Carry = Running;
+    type Done = Made;
+
+    fn hand(&self) {}
+
+    fn carries(&self) -> bool {
+        self.known.values().any(|known| known.next.is_some())
+    }
+
+    fn look<E: ByteOrder>(&self, merge: &mut Merge<RingFeed>, running: &mut Running) {
+        let _ = merge.for_each::<E, ()>(|record| {
+            if let Some(known) = self.known::<E>(&record).filter(|known| known.next.is_some())
+                && let Ok(values) = known.plan.values::<E>(record.bytes).collect::<Result<Vec<_>, _>>()
+                && let Some((pid, comm)) = known.next(&values)
+            {
+                running.insert(record.cpu, (record.time, pid, comm));
+            }
+            ControlFlow::Continue(())
+        });
+    }
+
+    fn carry(&self, before: &mut Running, part: Running) {
+        before.extend(part);
+    }
+
+    fn work<E: ByteOrder>(
+        &self,
+        (): &mut (),
+        merge: &mut Merge<RingFeed>,
+        before: &Running,
+        out: &mut dyn FnMut(Told) -> ControlFlow<()>,
+    ) -> (Made, ControlFlow<()>) {
+        let mut writer = Writer::new(self, before.clone());
+        let mut flow = merge.for_each::<E, ()>(|record| {
+            writer.event::<E>(self.known::<E>(&record), record);
+            match writer.out.len() < BLOCK {
+                true => ControlFlow::Continue(()),
+                false => out(Told::Block(std::mem::take(&mut writer.out))),
+            }
+        });
+        let Writer { out: rest, running, threads, written, last, .. } = writer;
+        if flow.is_continue() && !rest.is_empty() {
+            flow = out(Told::Block(rest));
+        }
+        (Made { running, threads, written, last }, flow)
+    }
+}
+
+impl Making<'_> {
+    fn known<E: ByteOrder>(&self, record: &Record<'_>) -> Option<&Known<'_>> {
+        let id = record.bytes.first_chunk::<2>().map(|id| EventId(E::read_u16(id)))?;
+        self.known.get(&id)
+    }
 }
 
 impl<'f> Known<'f> {
@@ -88,26 +167,28 @@ impl<'f> Known<'f> {
         let next = if switch { index("next_pid").zip(index("next_comm")) } else { None };
         Known { format, plan: Plan::compile(format), pid: PidPlace::of(format), next }
     }
-}
 
-impl<W: Write> Writer<'_, W> {
-    fn record<E: ByteOrder>(&mut self, record: Record<'_>) -> ControlFlow<io::Error> {
-        match self.event::<E>(record) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => ControlFlow::Break(error),
+    /// The task that a record of these values switches to.
+    fn next(&self, values: &[Value<'_>]) -> Option<(i64, String)> {
+        let (pid, comm) = self.next?;
+        match (values.get(pid)?, values.get(comm)?) {
+            (Value::Signed(pid), Value::Text(comm)) => Some((*pid, String::from_utf8_lossy(comm).into_owned())),
+            _ => None,
         }
     }
+}
 
-    fn event<E: ByteOrder>(&mut self, record: Record<'_>) -> io::Result<()> {
-        let id = record.bytes.first_chunk::<2>().map(|id| EventId(E::read_u16(id)));
-        let Some(known) = id.and_then(|id| self.known.get(&id)) else {
+impl<'a> Writer<'a> {
+    fn new(making: &Making<'a>, running: Running) -> Writer<'a> {
+        let (threads, written) = (BTreeSet::new(), Written::default());
+        Writer { out: Vec::new(), names: making.names, running, threads, written, last: 0 }
+    }
+
+    fn event<E: ByteOrder>(&mut self, known: Option<&Known<'_>>, record: Record<'_>) {
+        let values = known.map(|known| known.plan.values::<E>(record.bytes).collect::<Result<Vec<_>, _>>());
+        let (Some(known), Some(Ok(values))) = (known, values) else {
             self.written.malformed += 1;
-            return Ok(());
-        };
-        let values: Result<Vec<_>, _> = known.plan.values::<E>(record.bytes).collect();
-        let Ok(values) = values else {
-            self.written.malformed += 1;
-            return Ok(());
+            return;
         };
         let pid = known.pid.read::<E>(record.bytes);
         let fields = known.format.fields.iter().zip(&values);
@@ -118,18 +199,13 @@ impl<W: Write> Writer<'_, W> {
             "name": known.format.name, "cat": known.format.system, "ph": "i", "s": "t",
             "pid": process, "tid": thread, "args": args,
         });
-        let next = known.next.and_then(|(pid, comm)| match (values.get(pid)?, values.get(comm)?) {
-            (Value::Signed(pid), Value::Text(comm)) => Some((*pid, String::from_utf8_lossy(comm).into_owned())),
-            _ => None,
-        });
-        self.put(instant, Some(record.time))?;
+        self.put(instant, Some(record.time));
         self.written.events += 1;
         self.threads.insert(pid);
         self.last = self.last.max(record.time);
-        if let Some((pid, comm)) = next {
-            self.switch(record.cpu, record.time, Some((pid, comm)))?;
+        if let Some(next) = known.next(&values) {
+            self.switch(record.cpu, record.time, Some(next));
         }
-        Ok(())
     }
 
     /// Process and thread of a task; the idle tasks, one for each CPU, are threads of process 0.
@@ -141,50 +217,48 @@ impl<W: Write> Writer<'_, W> {
     }
 
     /// What the CPU ran until now is a slice.
-    fn switch(&mut self, cpu: u32, time: u64, next: Option<(i64, String)>) -> io::Result<()> {
+    fn switch(&mut self, cpu: u32, time: u64, next: Option<(i64, String)>) {
         let before = match next {
             Some((pid, comm)) => self.running.insert(cpu, (time, pid, comm)),
             None => self.running.remove(&cpu),
         };
-        let Some((since, pid, comm)) = before.filter(|(_, pid, _)| *pid != 0) else { return Ok(()) };
+        let Some((since, pid, comm)) = before.filter(|(_, pid, _)| *pid != 0) else { return };
         let length = time.saturating_sub(since);
         let slice = json!({
             "name": comm, "cat": "sched", "ph": "X", "dur": micros(length), "pid": CPUS, "tid": cpu, "args": {"pid": pid},
         });
-        self.put(slice, Some(since))
+        self.put(slice, Some(since));
     }
 
-    fn put(&mut self, mut event: Json, time: Option<u64>) -> io::Result<()> {
+    fn put(&mut self, mut event: Json, time: Option<u64>) {
         if let (Some(object), Some(time)) = (event.as_object_mut(), time) {
             object.insert("ts".to_owned(), micros(time));
         }
-        self.out.write_all(if std::mem::take(&mut self.first) { b"\n" } else { b",\n" })?;
-        let text = serde_json::to_string(&event).map_err(io::Error::from)?;
-        self.out.write_all(escape_json(&text).as_bytes())
+        self.out.extend_from_slice(b",\n");
+        self.out.extend_from_slice(escape_json(&event.to_string()).as_bytes());
     }
 
-    fn finish(mut self) -> io::Result<Written> {
+    /// What comes behind the events of all parts.
+    fn finish(mut self) -> (Written, Vec<u8>) {
         let cpus: Vec<_> = self.running.keys().copied().collect();
         for cpu in &cpus {
-            self.switch(*cpu, self.last, None)?;
+            self.switch(*cpu, self.last, None);
         }
         let name = |kind: &str, process: i64, thread: i64, name: String| json!({"name": kind, "ph": "M", "pid": process, "tid": thread, "args": {"name": name}});
-        self.put(name("process_name", CPUS, 0, "CPUs".to_owned()), None)?;
+        self.put(name("process_name", CPUS, 0, "CPUs".to_owned()), None);
         for cpu in cpus {
-            self.put(name("thread_name", CPUS, i64::from(cpu), format!("CPU {cpu}")), None)?;
+            self.put(name("thread_name", CPUS, i64::from(cpu), format!("CPU {cpu}")), None);
         }
         for pid in std::mem::take(&mut self.threads) {
             let (process, thread) = self.track(pid, 0);
             let comm = String::from_utf8_lossy(self.names.comms.shown(pid)).into_owned();
             if pid == 0 {
-                self.put(name("process_name", 0, 0, "idle".to_owned()), None)?;
+                self.put(name("process_name", 0, 0, "idle".to_owned()), None);
             } else {
-                self.put(name("thread_name", process, thread, comm), None)?;
+                self.put(name("thread_name", process, thread, comm), None);
             }
         }
-        self.out.write_all(b"\n]}\n")?;
-        self.out.flush()?;
-        Ok(self.written)
+        (self.written, self.out)
     }
 }
 

@@ -394,6 +394,10 @@ pub struct ConvertArgs {
     /// Keep what still can be read of a damaged trace.dat
     #[arg(long)]
     pub salvage: bool,
+
+    /// With how many threads JSON is made.
+    #[command(flatten)]
+    pub jobs: JobsArgs,
 }
 
 /// `page`.

@@ -5,6 +5,7 @@
 //! and a hostile one states a large one.
 
 use std::{
+    collections::VecDeque,
     io,
     sync::{
         Arc,
@@ -12,7 +13,12 @@ use std::{
     },
 };
 
-use super::{Compression, DatError, Part, Problem, compression::Decompressor, source::Source};
+use super::{
+    Compression, DatError, Part, Problem,
+    ahead::{Ahead, Chunk, Job},
+    compression::Decompressor,
+    source::Source,
+};
 use crate::{format::Endian, ring::Feed};
 
 /// Bytes of uncompressed data read at once, per CPU: as much as of a folder's file.
@@ -24,6 +30,8 @@ pub(super) struct Shared {
     pub(super) source: Arc<Source>,
     pub(super) endian: Endian,
     pub(super) decompressor: Decompressor,
+    /// Unpacks what readers come to next; `None` where they are several threads themselves.
+    ahead: Option<Ahead>,
     /// Decompressed bytes that all readers hold.
     held: AtomicU64,
     /// The most they may.
@@ -39,6 +47,9 @@ const HELD: u64 = 64 << 20;
 /// What each CPU may hold in any case, so that a machine of thousands of CPUs can be read.
 const HELD_PER_CPU: u64 = 64 << 10;
 
+/// Chunks of a CPU that are unpacked ahead.
+const DEPTH: usize = 3;
+
 /// The two sizes that a chunk begins with: compressed and decompressed.
 const CHUNK_HEAD: u64 = 8;
 /// The most that a CPU's data may expand to, times its size in the file. Sub-buffers of 64 KiB with a few events each
@@ -50,7 +61,7 @@ impl Shared {
     fn twin(&self) -> Shared {
         let decompressor = Decompressor::new(self.decompressor.algorithm);
         let source = self.source.clone();
-        Shared { source, decompressor, held: AtomicU64::new(0), ..*self }
+        Shared { source, decompressor, ahead: None, held: AtomicU64::new(0), ..*self }
     }
 
     /// The shared part of a file with `cpus` CPUs.
@@ -63,7 +74,8 @@ impl Shared {
     ) -> Shared {
         let limit = HELD.max(HELD_PER_CPU * cpus as u64);
         let (decompressor, share) = (Decompressor::new(compression), limit / cpus.max(1) as u64);
-        Shared { source, endian, decompressor, held: AtomicU64::new(0), limit, share, salvage }
+        let ahead = (compression != Compression::None).then(|| Ahead::new(source.clone(), compression));
+        Shared { source, endian, decompressor, ahead, held: AtomicU64::new(0), limit, share, salvage }
     }
 
     fn u32(&self, bytes: [u8; 4]) -> u32 {
@@ -131,6 +143,12 @@ struct Bytes {
     first_skipped: Option<DatError>,
     /// Where the run begins.
     start: u64,
+    /// Chunks read one after the other, without a search between them.
+    in_row: u32,
+    /// The next chunks, as far as they are unpacked ahead: where in the file they end, and how long they are together.
+    ahead: VecDeque<Arc<Job>>,
+    ahead_end: u64,
+    ahead_size: u64,
     /// Where chunks are, once someone asked.
     index: Option<Arc<ChunkIndex>>,
 }
@@ -182,6 +200,10 @@ impl Bytes {
             skipped: 0,
             first_skipped: None,
             start: data.offset,
+            in_row: 0,
+            ahead: VecDeque::new(),
+            ahead_end: 0,
+            ahead_size: 0,
             index: None,
             shared,
         }
@@ -299,14 +321,44 @@ impl Bytes {
         }
         self.hold(size).map_err(at_head)?;
         self.allowance -= size;
-        self.piece.reserve_exact(size as usize);
-        self.piece.resize(size as usize, 0);
+        let chunk = Chunk { offset: head + CHUNK_HEAD, stored, size, part };
+        self.in_row = self.in_row.saturating_add(1);
+        let unpacked = self.ahead.pop_front().and_then(|job| job.take(&chunk));
+        self.ahead_size = self.ahead_size.saturating_sub(size);
+        self.unpack_next();
         let shared = &self.shared;
-        let done = shared.decompressor.read(&shared.source, head + CHUNK_HEAD, stored, &mut self.piece, self.part);
+        let done = match unpacked {
+            Some(unpacked) => unpacked.map(|piece| self.piece = piece),
+            None => {
+                self.piece.reserve_exact(size as usize);
+                self.piece.resize(size as usize, 0);
+                shared.decompressor.read(&shared.source, chunk.offset, stored, &mut self.piece, part)
+            }
+        };
         if done.is_err() {
             self.piece.clear();
         }
         done
+    }
+
+    /// Has the next chunks unpacked, once it shows that they are wanted one after the other: at a search they are not.
+    fn unpack_next(&mut self) {
+        let Some(ahead) = self.shared.ahead.as_ref().filter(|_| self.in_row > 1) else { return };
+        if self.ahead.is_empty() {
+            (self.ahead_end, self.ahead_size) = (self.next, 0);
+        }
+        while self.ahead.len() < DEPTH && self.chunks.is_some_and(|left| self.ahead.len() < left as usize) {
+            let Ok(Some((stored, size))) = self.chunk_head(self.ahead_end) else { break };
+            // What is beyond these is found out when it is read.
+            if size == 0 || size > self.allowance.saturating_sub(self.ahead_size) {
+                break;
+            }
+            let chunk = Chunk { offset: self.ahead_end + CHUNK_HEAD, stored, size, part: self.part };
+            let Some(job) = ahead.unpack(chunk) else { break };
+            self.ahead.push_back(job);
+            self.ahead_end += CHUNK_HEAD + stored;
+            self.ahead_size += size;
+        }
     }
 
     /// Sizes of the chunk at `offset`, stored and decompressed; `None` where the run ends before it does.
@@ -362,6 +414,8 @@ impl Bytes {
     fn seek(&mut self, wanted: u64, unit: u64) -> Result<(), DatError> {
         self.at = 0;
         self.piece.clear();
+        self.ahead.clear();
+        self.in_row = 0;
         self.allowance = allowance(self.start, self.end);
         if wanted == 0 {
             (self.next, self.chunks) = (self.start, None);
@@ -545,5 +599,110 @@ impl io::Read for TextData {
         }
         self.bytes.at += size;
         Ok(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    /// A zstd frame of `size` zeros, by hand (RFC 8878): one block of a repeated byte for each 128 KiB.
+    fn zeros(size: u32) -> Vec<u8> {
+        // The size stands in four bytes, and the window is as long.
+        let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
+        frame.extend(size.to_le_bytes());
+        let mut left = size;
+        while left > 0 {
+            let block = left.min(128 << 10);
+            left -= block;
+            frame.extend_from_slice(&(block << 3 | 1 << 1 | u32::from(left == 0)).to_le_bytes()[..3]);
+            frame.push(0);
+        }
+        frame
+    }
+
+    /// `count` chunks of `size` zeros, as one CPU's data.
+    fn chunks(count: u32, size: u32) -> Vec<u8> {
+        let frame = zeros(size);
+        let mut data = count.to_le_bytes().to_vec();
+        for _ in 0..count {
+            data.extend((frame.len() as u32).to_le_bytes());
+            data.extend(size.to_le_bytes());
+            data.extend(&frame);
+        }
+        data
+    }
+
+    fn reader(data: &[u8], ahead: bool) -> SubBuffers {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(data).unwrap();
+        let source = Arc::new(Source::new(file).unwrap());
+        let mut shared = Shared::new(source, Endian::Little, Compression::Zstd, 1, false);
+        if !ahead {
+            shared = shared.twin();
+        }
+        let cpu = CpuData { cpu: 0, offset: 0, size: data.len() as u64 - 4, compressed: true };
+        SubBuffers::new(Arc::new(shared), &cpu, 1 << 20)
+    }
+
+    /// How many sub-buffers there are before the end or an error, and that.
+    fn read(feed: &mut SubBuffers) -> (u64, Option<DatError>) {
+        let mut page = Vec::new();
+        for read in 0.. {
+            match feed.next_into(&mut page) {
+                Ok(true) => assert!(page.len() == 1 << 20 && page.iter().all(|byte| *byte == 0)),
+                Ok(false) => return (read, None),
+                Err(error) => return (read, Some(error)),
+            }
+        }
+        unreachable!()
+    }
+
+    #[test]
+    fn what_a_cpu_s_data_expand_to_is_bounded_by_their_length() {
+        const MIB: u32 = 1 << 20;
+        let data = chunks(12, 16 * MIB);
+        // 64 MiB, and 4096 times the data: 4 bytes of a count, 12 chunks of 8 + 9 + 128 * 4.
+        let length = 4 + 12 * (8 + 9 + 128 * 4);
+        assert_eq!(data.len(), length);
+        let allowed = (64 << 20) + 4096 * length as u64;
+        let whole = allowed / (16 << 20);
+        assert_eq!(whole, 5);
+        for ahead in [false, true] {
+            let (read, error) = read(&mut reader(&data, ahead));
+            assert_eq!(read, whole * 16, "{ahead}");
+            let limit = allowed - whole * (16 << 20);
+            let problem = error.unwrap().problem;
+            assert!(matches!(problem, Problem::TooLarge { size: 16_777_216, limit: l } if l == limit), "{problem:?}");
+        }
+        // Wherever one begins.
+        let mut feed = reader(&data, false);
+        assert!(feed.seek(3 * 16).unwrap());
+        assert_eq!(read(&mut feed).0, (whole - 3) * 16);
+        // As much of less is read.
+        assert!(read(&mut reader(&chunks(4, 16 * MIB), true)).1.is_none());
+    }
+
+    #[test]
+    fn what_is_unpacked_ahead_is_the_same_and_fails_in_the_same_place() {
+        let mut data = chunks(40, 2 << 20);
+        let frame = zeros(2 << 20).len() + CHUNK_HEAD as usize;
+        // The blocks of the 31st chunk are of a type that there is not.
+        let at = 4 + 30 * frame + CHUNK_HEAD as usize + 9;
+        data[at] |= 3 << 1;
+        let (plain, error) = read(&mut reader(&data, false));
+        let (ahead, same) = read(&mut reader(&data, true));
+        assert_eq!((plain, ahead), (60, 60));
+        assert_eq!(error.unwrap().to_string(), same.unwrap().to_string());
+        let mut feed = reader(&data, true);
+        let mut page = Vec::new();
+        for index in [3, 59, 0, 58, 20] {
+            assert!(feed.seek(index).unwrap());
+            let (left, _) = (0..60 - index)
+                .fold((0, ()), |(left, ()), _| (left + u64::from(feed.next_into(&mut page).unwrap()), ()));
+            assert_eq!(left, 60 - index);
+        }
     }
 }

@@ -12,6 +12,7 @@
 
 use std::fmt;
 
+mod ahead;
 mod capture;
 mod compression;
 mod data;

@@ -1,0 +1,227 @@
+//! Chunks unpacked ahead of their reader, in threads of their own.
+//!
+//! A reader that has taken a chunk of compressed data says which one comes next, and finds it unpacked when it gets there;
+//! what comes out, and what is wrong with it, is what it would have found itself, in its place. What is unpacked ahead has room
+//! of its own ([`AHEAD`]), so that a reader is refused nothing for its sake. A chunk that no thread has begun with is unpacked by
+//! the reader.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::thread;
+
+use super::compression::Decompressor;
+use super::source::Source;
+use super::{Compression, DatError, Part};
+
+/// Threads that unpack for the readers of a file.
+const MOST_THREADS: usize = 4;
+/// Bytes that all chunks unpacked ahead may be, beside those that the readers hold. trace-cmd's chunks are ten pages.
+const AHEAD: u64 = 32 << 20;
+
+/// A chunk, as its head describes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chunk {
+    /// Where its compressed bytes begin in the file.
+    pub(super) offset: u64,
+    /// How many they are.
+    pub(super) stored: u64,
+    /// Its size, unpacked.
+    pub(super) size: u64,
+    /// For errors.
+    pub(super) part: Part,
+}
+
+/// A chunk that is unpacked ahead.
+#[derive(Debug)]
+pub(super) struct Job {
+    chunk: Chunk,
+    state: Mutex<State>,
+    done: Condvar,
+    _held: Held,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nobody has begun.
+    Waiting,
+    /// A thread is at it.
+    Begun,
+    Done(Result<Vec<u8>, DatError>),
+    /// The reader has it, or has passed it by.
+    Taken,
+}
+
+/// The threads of one file, and what waits for them.
+#[derive(Debug)]
+pub(super) struct Ahead {
+    /// What waits, in the order in which it was asked for.
+    queue: Arc<Queue>,
+    held: Arc<AtomicU64>,
+    /// Begun with the first chunk; whether there is a thread.
+    begun: OnceLock<bool>,
+    algorithm: Compression,
+    source: Arc<Source>,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    jobs: Mutex<(VecDeque<Weak<Job>>, bool)>,
+    changed: Condvar,
+}
+
+/// Bytes that are counted as long as this is there.
+#[derive(Debug)]
+struct Held(Arc<AtomicU64>, u64);
+
+impl Held {
+    fn new(all: &Arc<AtomicU64>, size: u64) -> Option<Held> {
+        let held = Held(all.clone(), size);
+        let before = all.fetch_add(size, Ordering::Relaxed);
+        (before.saturating_add(size) <= AHEAD).then_some(held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.fetch_sub(self.1, Ordering::Relaxed);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Ahead {
+    /// For the readers of `source`.
+    pub(super) fn new(source: Arc<Source>, algorithm: Compression) -> Ahead {
+        Ahead { queue: Arc::default(), held: Arc::default(), begun: OnceLock::new(), algorithm, source }
+    }
+
+    /// Has `chunk` unpacked. `None` where there is no thread for it, or no room: then its reader does it.
+    pub(super) fn unpack(&self, chunk: Chunk) -> Option<Arc<Job>> {
+        if !self.begun.get_or_init(|| self.begin()) {
+            return None;
+        }
+        let held = Held::new(&self.held, chunk.size)?;
+        let job = Arc::new(Job { chunk, state: Mutex::new(State::Waiting), done: Condvar::new(), _held: held });
+        lock(&self.queue.jobs).0.push_back(Arc::downgrade(&job));
+        self.queue.changed.notify_one();
+        Some(job)
+    }
+
+    /// Begins the threads, as many as there are processors beside the reader's.
+    fn begin(&self) -> bool {
+        let threads = thread::available_parallelism().map_or(0, |all| all.get() - 1).min(MOST_THREADS);
+        let begin = || {
+            let (queue, source, decompressor) =
+                (self.queue.clone(), self.source.clone(), Decompressor::new(self.algorithm));
+            let thread = thread::Builder::new().name("unpack".to_owned());
+            thread.spawn(move || queue.work(&source, &decompressor)).is_ok()
+        };
+        (0..threads).filter(|_| begin()).count() > 0
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        lock(&self.queue.jobs).1 = true;
+        self.queue.changed.notify_all();
+    }
+}
+
+impl Queue {
+    fn work(&self, source: &Source, decompressor: &Decompressor) {
+        while let Some(job) = self.next() {
+            // A reader that has gone on elsewhere has dropped its job.
+            let Some(job) = job.upgrade() else { continue };
+            {
+                let mut state = lock(&job.state);
+                if !matches!(*state, State::Waiting) {
+                    continue;
+                }
+                *state = State::Begun;
+            }
+            let Chunk { offset, stored, size, part } = job.chunk;
+            let mut out = vec![0; size as usize];
+            let unpacked = decompressor.read(source, offset, stored, &mut out, part).map(|()| out);
+            *lock(&job.state) = State::Done(unpacked);
+            job.done.notify_all();
+        }
+    }
+
+    /// The next job; `None` when nobody reads the file any more.
+    fn next(&self) -> Option<Weak<Job>> {
+        let mut jobs = lock(&self.jobs);
+        loop {
+            if jobs.1 {
+                return None;
+            }
+            if let Some(job) = jobs.0.pop_front() {
+                return Some(job);
+            }
+            jobs = self.changed.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl Job {
+    /// What `chunk` is unpacked; `None` where this is not that chunk, or nobody has begun with it.
+    pub(super) fn take(&self, chunk: &Chunk) -> Option<Result<Vec<u8>, DatError>> {
+        let mut state = lock(&self.state);
+        if self.chunk != *chunk {
+            return None;
+        }
+        while matches!(*state, State::Begun) {
+            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Done(unpacked) => Some(unpacked),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ahead(bytes: &[u8]) -> Ahead {
+        use std::io::Write;
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        Ahead::new(Arc::new(Source::new(file).unwrap()), Compression::None)
+    }
+
+    #[test]
+    fn a_chunk_is_found_unpacked_or_left_to_the_reader_and_no_other_is_taken_for_it() {
+        let ahead = ahead(b"some bytes");
+        let part = Part::Data { cpu: 0 };
+        let chunk = Chunk { offset: 5, stored: 5, size: 5, part };
+        let Some(job) = ahead.unpack(chunk) else { return };
+        assert!(job.take(&Chunk { offset: 4, ..chunk }).is_none());
+        // Either the thread was first, or the chunk is ours.
+        match job.take(&chunk) {
+            Some(unpacked) => assert_eq!(unpacked.unwrap(), b"bytes"),
+            None => assert!(job.take(&chunk).is_none()),
+        }
+        let wrong = ahead.unpack(Chunk { size: 6, ..chunk }).unwrap();
+        while matches!(*lock(&wrong.state), State::Waiting) {
+            thread::yield_now();
+        }
+        assert!(wrong.take(&Chunk { size: 6, ..chunk }).unwrap().is_err());
+    }
+
+    #[test]
+    fn what_is_unpacked_ahead_is_bounded() {
+        let ahead = ahead(&[]);
+        // As if there were threads that do nothing.
+        ahead.begun.set(true).unwrap();
+        let chunk = Chunk { offset: 0, stored: 0, size: AHEAD / 2, part: Part::Data { cpu: 0 } };
+        let first = ahead.unpack(chunk).unwrap();
+        let _second = ahead.unpack(chunk).unwrap();
+        assert!(ahead.unpack(Chunk { size: 1, ..chunk }).is_none());
+        drop(first);
+        assert!(ahead.unpack(chunk).is_some());
+    }
+}
