@@ -264,3 +264,85 @@ fn every_reader_takes_what_is_turned_on() {
         assert_eq!(who(&live.heard(is_call)), 31.0);
     }
 }
+
+#[inline(never)]
+extern "C" fn probed() {
+    std::hint::black_box(0);
+}
+
+/// A uprobe event on [`probed`], removed in the end.
+struct Probe {
+    file: PathBuf,
+    name: &'static str,
+}
+
+impl Probe {
+    fn new(live: &Live, name: &'static str) -> Option<Probe> {
+        let file = live.instance.parent()?.parent()?.join("uprobe_events");
+        let place = common::live::place_of(probed as *const ())?;
+        let probe = Probe { file, name };
+        match probe.control(&format!("p:{}/{name} {place} answer=\\42:u32\n", group())) {
+            Ok(()) => Some(probe),
+            Err(error) => {
+                common::skipped::say(format_args!("no uprobe can be made: {error}"));
+                std::mem::forget(probe);
+                None
+            }
+        }
+    }
+
+    fn control(&self, line: &str) -> std::io::Result<()> {
+        std::io::Write::write_all(&mut fs::OpenOptions::new().append(true).open(&self.file)?, line.as_bytes())
+    }
+}
+
+impl Drop for Probe {
+    fn drop(&mut self) {
+        _ = self.control(&format!("-:{}/{}\n", group(), self.name));
+    }
+}
+
+/// A group of this process's own.
+fn group() -> String {
+    format!("ftlcontrol{}", std::process::id())
+}
+
+#[test]
+fn an_event_that_is_made_while_it_runs_is_turned_on() {
+    let Some(live) = Live::start(&["syscalls:sys_enter_getpgid"], &[]) else { return };
+    let why = live.refused("enable", texts(&[&group()]));
+    assert!(why.contains(&group()), "{why}");
+    let Some(first) = Probe::new(&live, "first") else { return };
+    live.ok("enable", texts(&[&group()]));
+    assert_eq!(live.file(&format!("events/{}/first/enable", group())), "1");
+    let address = |name: &str| format!("/ftrace/{}/{name}", group());
+    let me = rustix::thread::gettid().as_raw_nonzero().get();
+    let hit = |name: &str| {
+        probed();
+        let message = live.heard(|message| message.addr == address(name));
+        // time, dt, cpu, pid, comm, then the probe's own place and number.
+        assert_eq!(
+            (&message.args[3], message.args.last()),
+            (&OscType::Int(me), Some(&OscType::Double(42.0))),
+            "{message:?}"
+        );
+    };
+    hit("first");
+    // Another one of the group is not on until it is asked for.
+    let second = Probe::new(&live, "second").unwrap();
+    let known = live.ask("query", texts(&[&group()]));
+    assert_eq!(known[0].args, texts(&[&format!("{}:first", group()), &format!("{}:second", group())]));
+    assert_eq!(live.file(&format!("events/{}/second/enable", group())), "0");
+    live.ok("enable", texts(&[&format!("{}:second", group())]));
+    live.ok("solo", texts(&[&format!("{}:second", group())]));
+    hit("second");
+    // Turned off it can be removed, and turned on no more.
+    live.ok("disable", texts(&[&group()]));
+    drop(first);
+    assert!(!live.instance.join(format!("events/{}/first", group())).exists());
+    live.refused("enable", texts(&[&format!("{}:first", group())]));
+    live.ok("enable", texts(&[&format!("{}:second", group())]));
+    hit("second");
+    live.ok("disable", texts(&[&group()]));
+    drop(second);
+}

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use byteorder::LittleEndian;
 use common::instance::{Instance, freeze};
+use common::live::place_of;
 use ftrace_live::capture::folder;
 use ftrace_live::decode::{Filter, FilterError, Plan, Surroundings, Traced, Value};
 use ftrace_live::format::EventFormat;
@@ -71,18 +72,7 @@ struct Probe {
 
 impl Probe {
     fn new(tracing: &Path) -> Result<Probe, String> {
-        let address = probed as *const () as usize;
-        let maps = fs::read_to_string("/proc/self/maps").map_err(|e| e.to_string())?;
-        // `55d0-55f0 r-xp 0001a000 fd:00 1234   /path/of/the/test`
-        let place = maps.lines().find_map(|line| {
-            let mut words = line.split_whitespace();
-            let (start, end) = words.next()?.split_once('-')?;
-            let hex = |word| usize::from_str_radix(word, 16).ok();
-            let (start, end, offset) = (hex(start)?, hex(end)?, hex(words.nth(1)?)?);
-            let path = words.nth(2)?;
-            (start..end).contains(&address).then(|| format!("{path}:{:#x}", address - start + offset))
-        });
-        let place = place.ok_or("the test's own code is in no mapping")?;
+        let place = place_of(probed as *const ()).ok_or("the test's own code is in no mapping")?;
         let numbers = NUMBERS.map(|width| format!("{width}n=%di:{width}")).join(" ");
         let texts = "s=+0(%si):string a3=+0(%si):u8[3] a4=+0(%si):u8[4] a8=+0(%si):u32[2]";
         let probe = Probe { tracing: tracing.to_owned(), group: format!("ftl{}", std::process::id()) };

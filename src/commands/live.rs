@@ -70,13 +70,18 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if !args.send.aggregate_fields.is_empty() || !args.send.aggregate_latencies.is_empty() || args.send.map.is_some() {
         check_fields(&tracefs, &setup, &mut outputs)?;
     }
-    let control = if args.control.is_some() || page.is_some() {
+    let mut control = if args.control.is_some() || page.is_some() {
         let switches = Switches::new(tracefs.events()?).with_on(&setup.events);
         let settings = control::settings(&args.send, true, &args.trace.pids, &setup.filters, &setup.events)?;
         control::open(args.control.as_deref(), page.as_mut(), &args.send.form.prefix, (switches, settings))?
     } else {
         None
     };
+    if let Some(control) = &mut control {
+        // Probes are made and removed while it runs.
+        let tracefs = tracefs.clone();
+        control.look_at(Box::new(move || tracefs.events().unwrap_or_default()));
+    }
     let target = send::names(&args.send, &receivers, page.as_ref());
     let mut say = |line: String| match line.strip_prefix("warning: ") {
         Some(warning) => terminal::warn(warning),

@@ -4,6 +4,7 @@
 //! counts. A message is answered when what it asks for has been done, or was refused.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const LISTENERS: usize = 16;
 /// The bytes of names in one answer to a query: a datagram that no network splits.
 const NAMES: usize = 1200;
+/// Looks a second at which events there are: a flood of patterns must not make one of each.
+const LOOKS: u32 = 50;
 /// How many filters are kept in mind.
 const FILTERS: usize = 256;
 
@@ -46,6 +49,31 @@ pub struct Settings {
     pub names: bool,
     /// Conditions by event.
     pub filters: BTreeMap<EventName, String>,
+}
+
+/// Says which events there are by now.
+pub type EventsNow = Box<dyn FnMut() -> Vec<EventName> + Send>;
+
+/// Where it is looked which events there are by now.
+struct Look {
+    events: EventsNow,
+    /// When the second began in which it was looked so many times.
+    second: Option<(Instant, u32)>,
+}
+
+impl Look {
+    /// The events there are by now; `None` if that was asked for too often.
+    fn look(&mut self, now: Instant) -> Option<Vec<EventName>> {
+        let (began, looks) = self.second.filter(|(began, _)| now.duration_since(*began) < SECOND).unwrap_or((now, 0));
+        self.second = Some((began, looks + 1));
+        (looks < LOOKS).then(|| (self.events)())
+    }
+}
+
+impl fmt::Debug for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Look").field("second", &self.second).finish_non_exhaustive()
+    }
 }
 
 /// Somebody who is told the state.
@@ -77,6 +105,7 @@ struct Waiting {
 pub struct Desk {
     prefix: String,
     switches: Switches,
+    look: Option<Look>,
     settings: Settings,
     /// How many events are not heard.
     silent: usize,
@@ -97,6 +126,7 @@ impl Desk {
             prefix: prefix.to_owned(),
             silent: switches.silent().len(),
             switches,
+            look: None,
             settings,
             state: None,
             told: None,
@@ -105,6 +135,21 @@ impl Desk {
             waiting: VecDeque::new(),
             doing: None,
         }
+    }
+
+    /// Events come and go: `events` says which there are by now.
+    pub fn look_at(&mut self, events: EventsNow) {
+        self.look = Some(Look { events, second: None });
+    }
+
+    /// The events that `patterns` mean, of those there are by now.
+    fn find(&mut self, patterns: &[String], now: Instant) -> Result<Vec<EventName>, String> {
+        let look = self.look.as_mut().filter(|_| !patterns.is_empty());
+        if let Some(events) = look.and_then(|look| look.look(now)) {
+            self.switches.take_up(events);
+            self.silent = self.switches.silent().len();
+        }
+        self.switches.find(patterns)
     }
 
     /// Takes a datagram. Returns the answers to its sender that can be given at once.
@@ -204,13 +249,13 @@ impl Desk {
         let mut events = Vec::new();
         let command = match request {
             Request::Notify(on) => return self.notify(on, from, now).map(|()| true),
-            Request::Query(what) => return self.query(&what, answers).map(|()| true),
+            Request::Query(what) => return self.query(&what, now, answers).map(|()| true),
             Request::Do(command) => {
                 self.check(&command)?;
                 command
             }
             Request::Filter(pattern, condition) => {
-                Command::Filter(self.switches.find(&[pattern])?, Some(condition).filter(|text| !text.is_empty()))
+                Command::Filter(self.find(&[pattern], now)?, Some(condition).filter(|text| !text.is_empty()))
             }
             Request::Pids(pids) => Command::Pids(pids),
             Request::Aggregate(..) | Request::Names(_) if !self.settings.typed => {
@@ -222,20 +267,23 @@ impl Desk {
             })),
             Request::Names(names) => Command::Names(names),
             Request::Enable(patterns) => {
-                events = self.switches.find(&patterns)?;
+                events = self.find(&patterns, now)?;
                 self.switches.enable(events.clone());
                 self.switch()
             }
             Request::Disable(patterns) => {
-                self.switches.disable(self.switches.find(&patterns)?);
+                let events = self.find(&patterns, now)?;
+                self.switches.disable(events);
                 self.switch()
             }
             Request::Mute(patterns) => {
-                self.switches.mute(self.switches.find(&patterns)?);
+                let events = self.find(&patterns, now)?;
+                self.switches.mute(events);
                 self.switch()
             }
             Request::Solo(patterns) => {
-                self.switches.solo(self.switches.find(&patterns)?);
+                let events = self.find(&patterns, now)?;
+                self.switches.solo(events);
                 self.switch()
             }
             Request::Hush => {
@@ -316,7 +364,7 @@ impl Desk {
         Some((message, self.listeners.iter().map(|listener| listener.caller).collect()))
     }
 
-    fn query(&self, what: &str, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
+    fn query(&mut self, what: &str, now: Instant, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
         let state = self.state.unwrap_or_default();
         let int = |number: u32| OscType::Int(i32::try_from(number).unwrap_or(i32::MAX));
         let values = match what {
@@ -342,7 +390,7 @@ impl Desk {
                 }
                 return Ok(());
             }
-            _ => return self.list(what, answers),
+            _ => return self.list(what, now, answers),
         };
         let name = OscType::String(what.to_owned());
         answers.push(self.message("value", std::iter::once(name).chain(values).collect()));
@@ -350,9 +398,9 @@ impl Desk {
     }
 
     /// Answers with the events that a pattern means.
-    fn list(&self, pattern: &str, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
+    fn list(&mut self, pattern: &str, now: Instant, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
         let (mut names, mut bytes) = (Vec::new(), 0);
-        for event in self.switches.find(&[pattern.to_owned()])? {
+        for event in self.find(&[pattern.to_owned()], now)? {
             let name = event.to_string();
             bytes += name.len() + 8;
             names.push(OscType::String(name));
@@ -457,6 +505,25 @@ mod tests {
         say(&mut desk, 1, "mute", &[]);
         let Some(Command::Switch(switched)) = desk.command() else { panic!("a command") };
         assert_eq!(switched.silent.iter().map(ToString::to_string).collect::<Vec<_>>(), ["irq:softirq_exit"]);
+    }
+
+    #[test]
+    fn new_events_are_looked_for_where_patterns_are_said_and_not_for_each_of_a_flood() {
+        let mut desk = desk(&["sched:sched_switch"]);
+        let looks = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = looks.clone();
+        desk.look_at(Box::new(move || {
+            let look = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            if look == 0 { vec![] } else { vec![EventName::new("uprobes", "mine")] }
+        }));
+        assert!(texts(&say(&mut desk, 1, "enable", &["uprobes"])[0])[0].ends_with("error"), "it is not there yet");
+        assert!(say(&mut desk, 1, "enable", &["uprobes:mine"]).is_empty());
+        let Some(Command::Switch(switched)) = desk.command() else { panic!("a command") };
+        assert_eq!((switched.on.len(), switched.silent.len()), (2, 2));
+        for _ in 0..1000 {
+            say(&mut desk, 1, "enable", &["nothing"]);
+        }
+        assert_eq!(looks.load(std::sync::atomic::Ordering::Relaxed), LOOKS);
     }
 
     #[test]

@@ -29,6 +29,18 @@ impl Switches {
         self
     }
 
+    /// Takes up those of `events` that are new: they are off. What is gone stays: to turn it on is refused where it is tried.
+    pub fn take_up(&mut self, events: Vec<EventName>) {
+        let known: BTreeSet<_> = self.events.iter().cloned().collect();
+        let new: Vec<_> = events.into_iter().filter(|event| !known.contains(event)).collect();
+        if !new.is_empty() {
+            self.off.extend(new.iter().cloned());
+            self.events.extend(new);
+            self.events.sort();
+            self.events.dedup();
+        }
+    }
+
     /// The events that `patterns` mean.
     ///
     /// # Errors
@@ -138,6 +150,10 @@ mod tests {
         switches.disable(find(&switches, "sched"));
         switches.mute(vec![]);
         assert_eq!(heard(&switches), ["softirq_entry", "softirq_exit"], "unmuting does not turn on what is off");
+        switches.take_up(vec![EventName::new("uprobes", "mine"), EventName::new("sched", "sched_switch")]);
+        assert_eq!((switches.len(), heard(&switches).len()), (4, 2), "what is new is off, and nothing else changes");
+        switches.enable(find(&switches, "uprobes"));
+        assert_eq!(heard(&switches), ["softirq_entry", "softirq_exit", "mine"]);
         assert!(switches.find(&["softirq_entri".to_owned()]).unwrap_err().contains("softirq_entry"));
     }
 }

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::time::{Duration, Instant};
 
-use super::desk::{Desk, Settings};
+use super::desk::{Desk, EventsNow, Settings};
 use super::switches::Switches;
 use super::{Caller, Clients, Command, Refused, State};
 use crate::follow;
@@ -69,6 +69,11 @@ impl Control {
     /// Hears a server's clients, too.
     pub fn hear(&mut self, clients: Box<dyn Clients>) {
         self.ways.clients = Some(clients);
+    }
+
+    /// Events come and go: `events` says which there are by now.
+    pub fn look_at(&mut self, events: EventsNow) {
+        self.desk.look_at(events);
     }
 
     /// Where it listens by UDP, if it does.

@@ -108,3 +108,18 @@ fn take(packet: &OscPacket, heard: &mut Vec<Heard>) {
         OscPacket::Bundle(bundle) => bundle.content.iter().for_each(|packet| take(packet, heard)),
     }
 }
+
+/// Where a function of this test is, as `uprobe_events` takes it: `/path/of/the/test:0x1a040`.
+pub fn place_of(function: *const ()) -> Option<String> {
+    let address = function as usize;
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    // `55d0-55f0 r-xp 0001a000 fd:00 1234   /path/of/the/test`
+    maps.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let (start, end) = words.next()?.split_once('-')?;
+        let hex = |word| usize::from_str_radix(word, 16).ok();
+        let (start, end, offset) = (hex(start)?, hex(end)?, hex(words.nth(1)?)?);
+        let path = words.nth(2)?;
+        (start..end).contains(&address).then(|| format!("{path}:{:#x}", address - start + offset))
+    })
+}
