@@ -9,7 +9,7 @@ use anyhow::Result;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use super::written::{self, What};
-use super::{Usage, list, live, player};
+use super::{Usage, live, player, source};
 use crate::capture::convert::is_dat_name;
 use crate::capture::{self, CaptureOptions, CommandEnd, CopyOptions, WhatOf};
 use crate::cli::CaptureArgs;
@@ -76,7 +76,7 @@ fn copy(args: &CaptureArgs, name: &str, tracefs: Option<&Path>) -> Result<ExitCo
             Usage(format!("--instance is copied into a folder, and {} is none: {how}", args.output.display())).into()
         );
     }
-    let tracefs = list::open(tracefs)?;
+    let tracefs = source::open_tracefs(tracefs)?;
     if tracefs.kind() != Kind::Live || tracefs.is_lent() {
         return Err(Usage("--instance needs a tracefs with instances, and root: run this with sudo".to_owned()).into());
     }

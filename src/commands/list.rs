@@ -133,18 +133,6 @@ fn list_events(out: &mut impl Write, events: &[EventName]) -> io::Result<()> {
     Ok(())
 }
 
-/// The tracefs that `--tracefs` names, or the kernel's.
-pub fn open(dir: Option<&Path>) -> Result<Tracefs> {
-    let tracefs = match dir {
-        Some(dir) => Tracefs::at(dir)?,
-        None => Tracefs::find()?,
-    };
-    if tracefs.mounted_by_us() {
-        terminal::say(format_args!("mounted tracefs at {}", tracefs.root().display()));
-    }
-    Ok(tracefs)
-}
-
 /// The events that `patterns` name, all without one. What names nothing is told of.
 pub fn select(tracefs: &Tracefs, patterns: &[String]) -> Result<Vec<EventName>> {
     select_among(tracefs.events()?, patterns, Among::Kernel)

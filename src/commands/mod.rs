@@ -12,6 +12,7 @@ mod listen;
 mod live;
 mod page;
 mod patch;
+mod play;
 mod player;
 mod progress;
 mod render;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use rosc::{OscMessage, OscPacket, OscType, encoder};
 
 use super::progress::Bar;
-use super::{Usage, captures, control, replay, send};
+use super::{Usage, captures, control, play, send};
 use crate::capture::Capture;
 use crate::capture::select::Select;
 use crate::cli::{PageArgs, SendArgs};
@@ -150,7 +150,7 @@ pub fn close(page: Page) -> Option<String> {
 
 /// Plays a capture on a page.
 pub fn run(args: &PageArgs) -> Result<ExitCode> {
-    let speed = replay::speed(&args.speed)?;
+    let speed = play::speed(&args.speed)?;
     let mut page = open(args.at.as_deref().unwrap_or_default())?;
     let demo = if args.demo { Some(Demo::unpack().context("the demo cannot be unpacked")?) } else { None };
     let path = match (&demo, &args.capture) {
@@ -165,18 +165,18 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
         hits.set_speed(times);
     }
     outputs.hits = Some(hits);
-    let addresses = replay::addresses(&capture, PREFIX);
+    let addresses = play::addresses(&capture, PREFIX);
     know(&page, &capture, PREFIX, &addresses);
     stream(&mut outputs, &page, PREFIX, None, captures::settings(&path, &capture), &addresses);
     let mut out = terminal::stdout();
     writeln!(out, "{}", page.url())?;
     out.flush()?;
-    let options = replay::options(speed, Select::default(), None, args.repeat || args.demo);
-    let events = replay::events(&options.select, &capture);
+    let options = play::options(speed, Select::default(), None, args.repeat || args.demo);
+    let events = play::events(&options.select, &capture);
     let desk = Desk { typed: true, names: true, ..Desk::default() };
     let control = control::open(None, Some(&mut page), PREFIX, (Switches::new(events), desk))?;
     let mut shown = Shown::new(Bar::none(), Some(page)).with_control(control);
-    let (played, _) = replay::play(&path, (false, None), capture, outputs, &options, &mut shown)?;
+    let (played, _) = play::play(&path, (false, None), capture, outputs, &options, &mut shown)?;
     for error in &played.errors {
         terminal::warn(error);
     }

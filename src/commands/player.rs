@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::{Usage, list};
+use super::{Usage, source};
 use crate::cli::TraceArgs;
 use crate::keeper::Keeper;
 use crate::rights::{self, Caller};
@@ -41,7 +41,7 @@ enum Identity {
 ///   cannot be written as nobody, so with `output` it stays root, and says so.
 pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) -> Result<Player> {
     let identity = identity(args, output)?;
-    let tracefs = list::open(tracefs)?;
+    let tracefs = source::open_tracefs(tracefs)?;
     if tracefs.kind() == Kind::Live {
         translatable(args)?;
     }

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use hound::{SampleFormat, WavSpec, WavWriter};
 
 use super::written::{self, What};
-use super::{Usage, captures, progress::Bar, replay};
+use super::{Usage, captures, play, progress::Bar};
 use crate::capture::{self, trace_dat::Open};
 use crate::cli::RenderArgs;
 use crate::replay::{Speed, score};
@@ -25,7 +25,7 @@ const FULL_SCALE: f32 = 8_388_607.0;
 
 /// Renders.
 pub fn run(args: &RenderArgs) -> Result<ExitCode> {
-    let Speed::Times(speed) = replay::speed(&args.speed)? else {
+    let Speed::Times(speed) = play::speed(&args.speed)? else {
         return Err(
             Usage("--speed max is for replay; a sound has a length: name a factor such as 1 or 1/10".into()).into()
         );

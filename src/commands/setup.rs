@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::{Usage, list};
+use super::{Usage, source};
 use crate::cli::{SetupArgs, TeardownArgs};
 use crate::rights::Caller;
 use crate::terminal;
@@ -45,7 +45,7 @@ pub fn set_up(args: &SetupArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         None => Caller::behind_sudo()
             .ok_or_else(|| Usage("setup: say whom to lend the instance to, with --user NAME".to_owned()))?,
     };
-    let lent = Lent::set_up(&list::open(tracefs)?, &user)?;
+    let lent = Lent::set_up(&source::open_tracefs(tracefs)?, &user)?;
     terminal::say(format_args!(
         "{} can trace without root now, in {}: ftrace-live -e irq (until teardown, or the machine's next start; setup \
          --print-unit has a unit for that)",
@@ -59,7 +59,7 @@ pub fn set_up(args: &SetupArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
 pub fn tear_down(args: &TeardownArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     only_root()?;
     let user = args.user.as_deref().map(named).transpose()?;
-    let mut taken = Lent::all(&list::open(tracefs)?)?;
+    let mut taken = Lent::all(&source::open_tracefs(tracefs)?)?;
     taken.retain(|lent| user.as_ref().is_none_or(|user| user.uid == lent.user()));
     if taken.is_empty() {
         terminal::say("nothing is lent");

@@ -5,11 +5,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::{captures, list};
+use super::captures;
 use crate::capture::Capture;
 use crate::format::{EventFormat, FormatError, HeaderPage, LongSize};
 use crate::live;
 use crate::names::Names;
+use crate::terminal;
 use crate::tracefs::{Among, EventName, Kind, Tracefs};
 
 /// The events of a kernel that runs, or of one that was captured.
@@ -22,6 +23,18 @@ pub enum Source {
 
 /// The system of what tracers write by themselves, and of `trace_marker`'s text: nothing of it can be enabled.
 const FTRACE: &str = "ftrace";
+
+/// The tracefs that `--tracefs` names, or the kernel's.
+pub fn open_tracefs(dir: Option<&Path>) -> Result<Tracefs> {
+    let tracefs = match dir {
+        Some(dir) => Tracefs::at(dir)?,
+        None => Tracefs::find()?,
+    };
+    if tracefs.mounted_by_us() {
+        terminal::say(format_args!("mounted tracefs at {}", tracefs.root().display()));
+    }
+    Ok(tracefs)
+}
 
 /// Whether [`Source::open`] would open the running kernel's tracefs, and nothing that the user names.
 pub fn is_of_tracefs(tracefs: Option<&Path>, patterns: &[String]) -> bool {
@@ -44,7 +57,7 @@ impl Source {
         let (path, patterns) = path_of(tracefs, patterns);
         let source = match path {
             Some(path) if path.is_file() => Source::Dat(Box::new(captures::open(path, false, None)?)),
-            path => Source::Tracefs(list::open(path)?),
+            path => Source::Tracefs(open_tracefs(path)?),
         };
         Ok((source, patterns))
     }

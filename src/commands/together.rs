@@ -8,7 +8,7 @@ use std::sync::Arc;
 use anyhow::Result;
 
 use super::page::Shown;
-use super::replay::{addresses, left_out, options, say_played, speed, start_at};
+use super::play::{addresses, left_out, options, say_played, speed, start_at};
 use super::{Usage, captures, follow, progress::Bar, send};
 use crate::capture::origin::{self, NoCommonClock};
 use crate::capture::{self, Capture, trace_dat};

@@ -13,8 +13,8 @@
 
 use byteorder::ByteOrder;
 
-use super::plan::Element;
-use super::value::DecodeError;
+use super::element::Element;
+use super::error::DecodeError;
 
 /// Where an integer stands in a record, and which of its bits count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

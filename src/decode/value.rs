@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use byteorder::ByteOrder;
 
-use super::plan::{Element, FieldPlan, Quick, Read};
+use super::element::Element;
+use super::error::DecodeError;
+use super::field::{FieldPlan, Quick, Read};
 use super::short_text::ShortText;
 use crate::format::Endian;
 
@@ -93,49 +95,6 @@ impl<'r> Array<'r> {
             Endian::Big => scalar::<byteorder::BigEndian>(element, bytes),
         })
     }
-}
-
-/// What is wrong with a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// Shorter than its fixed fields.
-    #[error("a record of {len} bytes, shorter than the {needs} of its fixed fields")]
-    Short {
-        /// Bytes there are.
-        len: u32,
-        /// Bytes needed.
-        needs: u32,
-    },
-    /// A location word points outside of the record.
-    #[error("the location word at {word} names {len} bytes at {offset}, outside of a record of {record} bytes")]
-    Location {
-        /// Offset of the location word.
-        word: u32,
-        /// Where it points.
-        offset: u32,
-        /// How many bytes it names.
-        len: u32,
-        /// Bytes there are.
-        record: u32,
-    },
-}
-
-impl DecodeError {
-    /// [`DecodeError::Short`]; lengths beyond 4 GiB, which no record has, are cut to it.
-    #[cold]
-    pub(crate) fn short(record: &[u8], needs: usize) -> DecodeError {
-        DecodeError::Short { len: small(record.len()), needs: small(needs) }
-    }
-
-    #[cold]
-    fn location(record: &[u8], word: usize, offset: usize, len: usize) -> DecodeError {
-        DecodeError::Location { word: small(word), offset: small(offset), len: small(len), record: small(record.len()) }
-    }
-}
-
-fn small(number: usize) -> u32 {
-    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 /// Text up to its NUL, or all of it: `char comm[16]` may be full.

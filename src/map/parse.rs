@@ -322,7 +322,7 @@ impl MessageRule {
                     return Err(mistake(format!("{name} of {} is no number", format.full_name())));
                 }
                 Some(_) if number => return Err(mistake(format!("{name} of {} is no number", format.full_name()))),
-                Some(_) if super::plan::is_text(format, index) => {}
+                Some(_) if is_text(format, index) => {}
                 Some(_) => {
                     return Err(mistake(format!("{name} of {} is neither a number nor a text", format.full_name())));
                 }
@@ -330,4 +330,19 @@ impl MessageRule {
         }
         Ok(())
     }
+}
+
+/// Whether a field is a text.
+pub(super) fn is_text(format: &EventFormat, index: usize) -> bool {
+    let read = Plan::compile(format).fields().get(index).map(|field| field.read);
+    matches!(
+        read,
+        Some(
+            Read::Array(Element::Char, _)
+                | Read::DataLoc(Element::Char)
+                | Read::RelLoc(Element::Char)
+                | Read::DataLocShort(Element::Char)
+                | Read::Tail(Element::Char)
+        )
+    )
 }

@@ -3,7 +3,7 @@
 use byteorder::ByteOrder;
 
 use super::expression::{Expression, HitValue, Source, Step};
-use super::parse::{Argument, Constant, MessageRule, Trigger};
+use super::parse::{Argument, Constant, MessageRule, Trigger, is_text};
 use crate::decode::{DecodeError, Element, FieldPlan, Plan, Read, Value};
 use crate::format::EventFormat;
 use crate::osc::stream::Moment;
@@ -103,21 +103,6 @@ impl Mapping {
         }
         mapping
     }
-}
-
-/// Whether a field is a text.
-pub(super) fn is_text(format: &EventFormat, index: usize) -> bool {
-    let read = Plan::compile(format).fields().get(index).map(|field| field.read);
-    matches!(
-        read,
-        Some(
-            Read::Array(Element::Char, _)
-                | Read::DataLoc(Element::Char)
-                | Read::RelLoc(Element::Char)
-                | Read::DataLocShort(Element::Char)
-                | Read::Tail(Element::Char)
-        )
-    )
 }
 
 fn compile(message: &MessageRule, format: &EventFormat) -> (Box<[Op]>, Schema) {

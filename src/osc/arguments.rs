@@ -10,10 +10,9 @@ use std::ops::Range;
 
 use byteorder::ByteOrder;
 
-use super::plan::EncodeError;
 use super::text;
 use super::types::Types;
-use super::write::{Full, Writer};
+use super::write::{EncodeError, Full, Writer};
 use crate::decode::{DecodeError, Element, FieldPlan, Number, Plan, Read, ShortText, Value, located, place, until_nul};
 use crate::names::NoNames;
 use crate::render::TextPlan;

@@ -4,9 +4,8 @@
 //! so messages that are due together are packed together. A bundle's timetag is the first event's time; events more than
 //! [`SPAN_NS`] apart never share one.
 
-use super::plan::EncodeError;
 use super::timetag;
-use super::write::Full;
+use super::write::{EncodeError, Full};
 
 /// The longest time between the first and the last event of a bundle, ns.
 pub const SPAN_NS: u64 = 1_000_000;

@@ -20,6 +20,7 @@ pub mod hit;
 #[doc(hidden)]
 pub mod json;
 pub mod message;
+mod options;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod oscquery;
@@ -50,8 +51,9 @@ pub mod words;
 mod write;
 
 pub use comms::{Comm, Comms};
-pub use plan::{EncodeError, Head, MessageOptions, MessagePlan, Strings};
+pub use options::{MessageOptions, Strings};
+pub use plan::{Head, MessagePlan};
 pub use schema::{Argument, Omitted, Schema};
 pub(crate) use text::address_part;
 pub use types::Types;
-pub use write::{Full, Writer};
+pub use write::{EncodeError, Full, Writer};

@@ -4,19 +4,17 @@
 //! it copies a prebuilt prefix (address and type tags), writes what every event has, and appends the event's own arguments
 //! (`Arguments`). Nothing is allocated and nothing is formatted there.
 
-use std::sync::Arc;
-
 use byteorder::ByteOrder;
 
-use super::addresses::Addresses;
 use super::arguments::{Arguments, Op, Other};
 use super::comms::Comm;
+use super::options::{MessageOptions, Strings};
 use super::schema::Schema;
 use super::signature::Signature;
 use super::text;
 use super::types::Types;
-use super::write::{Full, Writer};
-use crate::decode::{DecodeError, Plan};
+use super::write::{EncodeError, Writer};
+use crate::decode::Plan;
 use crate::format::{Abi, EventFormat};
 use crate::names::Constants;
 use crate::render::{FieldText, Meaning, TextPlan, shown_as_bits};
@@ -26,65 +24,6 @@ pub const SCHEMA_VERSION: i32 = 1;
 
 /// What stands between the prefix and the system in the address of an aggregate.
 pub const AGGREGATE: &str = "agg";
-
-/// Which strings are sent; the others are empty, in their place.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Strings {
-    /// All.
-    #[default]
-    All,
-    /// Task names only.
-    Comm,
-    /// None.
-    None,
-}
-
-/// What decides the form of every message.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MessageOptions {
-    /// The level of type tags.
-    pub types: Types,
-    /// What every address begins with: `/ftrace`.
-    pub prefix: String,
-    /// Send pointers where the level leaves them out.
-    pub pointers: bool,
-    /// Which strings are sent.
-    pub strings: Strings,
-    /// The longest string, bytes.
-    pub string_limit: usize,
-    /// Send enums and flags as the kernel's own words.
-    pub names: bool,
-    /// The addresses of events that would share one.
-    pub addresses: Arc<Addresses>,
-    /// Arrays stand in brackets at the level [`Types::Full`]; else they are flattened there too.
-    pub brackets: bool,
-}
-
-impl Default for MessageOptions {
-    fn default() -> Self {
-        let prefix = "/ftrace".to_owned();
-        let (pointers, strings, string_limit) = (false, Strings::All, 64);
-        let (types, addresses) = (Types::Double, Arc::default());
-        MessageOptions { types, prefix, pointers, strings, string_limit, names: false, addresses, brackets: true }
-    }
-}
-
-/// Why a record makes no message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum EncodeError {
-    /// It does not fit into what is left of the datagram.
-    #[error("no room left in the datagram")]
-    Full,
-    /// The record is not what its format says.
-    #[error(transparent)]
-    Malformed(#[from] DecodeError),
-}
-
-impl From<Full> for EncodeError {
-    fn from(_: Full) -> Self {
-        EncodeError::Full
-    }
-}
 
 /// What stands before an event's own fields.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! Field → type tag, argument name and operation: what the signature of an event's messages is.
 
 use super::arguments::{Op, Other, Wire};
-use super::plan::{MessageOptions, Strings};
+use super::options::{MessageOptions, Strings};
 use super::schema::{Argument, BITS, Omitted, ROUNDED, SATURATES};
 use super::types::Types;
 use crate::decode::{Element, FieldPlan, Read};

@@ -1,8 +1,28 @@
 //! Appending to a datagram: a cursor over its bytes that never writes beyond them.
 
+use crate::decode::DecodeError;
+
 /// There is no room left in the datagram.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
+
+/// Why a record makes no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// It does not fit into what is left of the datagram.
+    #[error("no room left in the datagram")]
+    Full,
+    /// The record is not what its format says.
+    #[error(transparent)]
+    Malformed(#[from] DecodeError),
+}
+
+impl From<Full> for EncodeError {
+    fn from(_: Full) -> Self {
+        EncodeError::Full
+    }
+}
 
 /// A cursor over the bytes of a datagram.
 ///

@@ -7,7 +7,7 @@ use super::density::{Cause, Onsets, Rate, Thresholds};
 use super::scale::{self, MAGNITUDE_STEPS, OCTAVE, Random};
 use super::size::{Begun, Size};
 use super::telling::{Part, Telling};
-use super::{Form, Hit, Timbre};
+use super::{Form, Hit, Timbre, When};
 use crate::format::{EventFormat, EventId};
 
 /// The time from one hit of a texture to the next, ns.
@@ -50,19 +50,6 @@ impl Default for MapperOptions {
     fn default() -> MapperOptions {
         MapperOptions { cpus: 1, detail: 0.5, speed: 1.0, seed: 0 }
     }
-}
-
-/// When and where an event happened.
-#[derive(Debug, Clone, Copy)]
-pub struct When {
-    /// In the kernel, ns: what lasted how long.
-    pub event_ns: u64,
-    /// When it is heard, ns since 1970.
-    pub play_ns: u64,
-    /// The CPU.
-    pub cpu: u32,
-    /// The running thread.
-    pub pid: i32,
 }
 
 /// Decides what is heard.

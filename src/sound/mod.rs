@@ -35,12 +35,25 @@ mod timbre;
 mod voice;
 
 pub use density::MAX_ONSETS;
-pub use mapper::{Mapper, MapperOptions, TEXTURE_NS, When};
+pub use mapper::{Mapper, MapperOptions, TEXTURE_NS};
 pub use recipe::Recipe;
 pub use score::{MAX_VOICES, Score};
 pub use signal::{Signal, Signals};
 pub use timbre::Timbre;
 pub use voice::SAMPLE_RATE;
+
+/// When and where an event happened.
+#[derive(Debug, Clone, Copy)]
+pub struct When {
+    /// In the kernel, ns: what lasted how long.
+    pub event_ns: u64,
+    /// When it is heard, ns since 1970.
+    pub play_ns: u64,
+    /// The CPU.
+    pub cpu: u32,
+    /// The running thread.
+    pub pid: i32,
+}
 
 /// What an event becomes where it is heard.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,8 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::select::quoted;
-use super::{Among, EventName};
+use super::EventName;
+use super::among::{Among, quoted};
 use crate::ring::CpuListError;
 
 /// Why the control files could not be used.

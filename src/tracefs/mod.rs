@@ -15,6 +15,7 @@
 //! 6. [`Instance::close`], or its `Drop`.
 
 // What captures have as well as the running kernel.
+mod among;
 mod clock;
 mod control;
 mod error;
@@ -24,12 +25,13 @@ mod name;
 mod select;
 mod stats;
 
+pub use among::Among;
 pub use clock::{ClockPair, TraceClock, TraceClocks};
 pub use error::TracefsError;
 pub(crate) use files::Files;
 pub use filter::EventFilter;
 pub use name::EventName;
-pub use select::{Among, Selected, Selection, Unmatched};
+pub use select::{Selected, Selection, Unmatched};
 pub use stats::CpuStats;
 
 // What only the running kernel has.

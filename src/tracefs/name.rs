@@ -2,9 +2,6 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-
-use super::TracefsError;
 
 /// The system of the records that the tracer itself writes (`print`, `kernel_stack`, `function`). They have format
 /// files, but no switch: they come with a marker write, a stack trace option or a tracer.
@@ -34,22 +31,5 @@ impl EventName {
 impl fmt::Display for EventName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.system, self.name)
-    }
-}
-
-impl FromStr for EventName {
-    type Err = TracefsError;
-
-    /// Reads `sched:sched_switch`.
-    fn from_str(text: &str) -> Result<EventName, TracefsError> {
-        match text.split_once(':') {
-            Some((system, name)) if !system.is_empty() && !name.is_empty() && !text.contains('/') => {
-                Ok(EventName::new(system, name))
-            }
-            _ => Err(TracefsError::BadExpression {
-                expression: text.to_string(),
-                reason: "it should be GROUP:EVENT".to_string(),
-            }),
-        }
     }
 }

@@ -12,20 +12,37 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use glob::{MatchOptions, Pattern};
 
-use super::name::FTRACE;
-use super::{EventName, TracefsError};
+use super::TracefsError;
+use super::among::{Among, quoted};
+use super::name::{EventName, FTRACE};
 
-/// The longest word that is said whole, characters.
-const LONGEST_QUOTE: usize = 60;
 /// The longest expression, bytes: two names of the kernel's as globs of sets.
 const LONGEST_EXPRESSION: usize = 500;
 /// The longest word that is compared with the names there are, bytes: the kernel's own are below 64.
 const LONGEST_NAME: usize = 100;
 /// How many near names a warning gives.
 const NEAREST: usize = 3;
+
+impl FromStr for EventName {
+    type Err = TracefsError;
+
+    /// Reads `sched:sched_switch`.
+    fn from_str(text: &str) -> Result<EventName, TracefsError> {
+        match text.split_once(':') {
+            Some((system, name)) if !system.is_empty() && !name.is_empty() && !text.contains('/') => {
+                Ok(EventName::new(system, name))
+            }
+            _ => Err(TracefsError::BadExpression {
+                expression: text.to_string(),
+                reason: "it should be GROUP:EVENT".to_string(),
+            }),
+        }
+    }
+}
 
 /// One expression, compiled.
 #[derive(Debug, Clone)]
@@ -62,24 +79,6 @@ pub struct Unmatched {
     pub tracer_records: bool,
     /// Whose events it was held against.
     pub among: Among,
-}
-
-/// Whose events a selection is applied to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Among {
-    /// Those of the running kernel.
-    Kernel,
-    /// Those that a capture describes.
-    Capture,
-}
-
-impl fmt::Display for Among {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Among::Kernel => "this kernel",
-            Among::Capture => "this capture",
-        })
-    }
 }
 
 impl fmt::Display for Unmatched {
@@ -242,14 +241,6 @@ fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
     // The set was sorted by name and the sort is stable: equals stay in alphabetic order.
     scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     scored.into_iter().take(NEAREST).map(|(_, name)| name).collect()
-}
-
-/// A word of the command line, cut where it is longer than a message should be.
-pub(super) fn quoted(word: &str) -> String {
-    match word.char_indices().nth(LONGEST_QUOTE) {
-        None => format!("{word:?}"),
-        Some((at, _)) => format!("{:?}… ({} bytes)", &word[..at], word.len()),
-    }
 }
 
 /// 1 for equal, 0 for nothing in common: the edit distance over the longer length; a name that holds the other one

@@ -1,6 +1,7 @@
 //! What a patch has to control the stream with (`patch --control`): docs/CONTROL.md in the receiver's own language.
 
-use super::{Listen, pd::Canvas, pd::word, quoted};
+use super::canvas::{Canvas, word};
+use super::{Listen, quoted};
 
 /// The lines for sclang, within its block; nothing where nothing is controlled.
 pub(super) fn sc(listen: Listen<'_>) -> String {

@@ -4,6 +4,7 @@
 //! says when the stream starts, stops and loses something, and carries comments which name every argument of the events
 //! themselves, so that it can be taken apart. What sounds like what is decided by [`sound`](crate::sound) alone.
 
+mod canvas;
 mod chuck;
 mod control;
 mod csound;

@@ -1,0 +1,130 @@
+//! How one field of an event is read: what is stored, and where.
+
+use super::element::Element;
+use super::number::Number;
+use crate::format::{Base, Field, Place};
+
+/// How to read a field: what is stored, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Read {
+    /// One element at the field's offset.
+    Scalar(Element),
+    /// `count` elements from the field's offset on. For [`Element::Char`]: text up to the first NUL.
+    Array(Element, u32),
+    /// Elements at the place a `__data_loc` word names.
+    DataLoc(Element),
+    /// Elements at the place a `__rel_loc` word names.
+    RelLoc(Element),
+    /// Elements from a two-byte offset to the end of the record.
+    DataLocShort(Element),
+    /// Several texts, each with a `__data_loc` word of its own.
+    DataLocTexts(u32),
+    /// Elements from the field's offset to the end of the record.
+    Tail(Element),
+}
+
+impl Read {
+    /// Bytes of the record, from the field's offset on, that must be there.
+    pub const fn fixed_size(self) -> u32 {
+        match self {
+            Read::Scalar(element) => element.size(),
+            Read::Array(element, count) => element.size().saturating_mul(count),
+            Read::DataLoc(_) | Read::RelLoc(_) => 4,
+            Read::DataLocShort(_) => 2,
+            Read::DataLocTexts(count) => 4 * count,
+            Read::Tail(_) => 0,
+        }
+    }
+
+    pub(super) fn of(field: &Field) -> Read {
+        let size = field.ctype.size as u8;
+        let element = match &field.ctype.base {
+            Base::Integer { signed, bits } => Element::Integer { size, bits: *bits, signed: *signed },
+            // The kernel's enums are `int`s unless a value needs more; -1 must stay -1.
+            Base::Enum(_) => Element::Integer { size, bits: if size == 8 { 32 } else { size * 8 }, signed: size >= 4 },
+            Base::Bool => Element::Bool { size },
+            Base::Pointer => Element::Pointer { size },
+            Base::CpuMask => Element::Integer { size, bits: size * 8, signed: false },
+            Base::Char if field.place == Place::Scalar => Element::Integer {
+                size: 1,
+                bits: 8,
+                // `char` is what the compiler made of it; only the file knows.
+                signed: field.signed.unwrap_or(true),
+            },
+            Base::Char => Element::Char,
+            Base::Opaque => Element::Byte,
+        };
+        match field.place {
+            Place::Scalar if element == Element::Byte => Read::Array(Element::Byte, field.size),
+            Place::Scalar => Read::Scalar(element),
+            Place::Array { .. } if element == Element::Byte => Read::Array(Element::Byte, field.size),
+            Place::Array { count } => Read::Array(bytes_as_bytes(element), count),
+            Place::DataLoc => Read::DataLoc(bytes_as_bytes(element)),
+            Place::RelLoc => Read::RelLoc(bytes_as_bytes(element)),
+            Place::DataLocShort => Read::DataLocShort(bytes_as_bytes(element)),
+            Place::DataLocArray { count } => Read::DataLocTexts(count),
+            Place::Tail => Read::Tail(bytes_as_bytes(element)),
+        }
+    }
+}
+
+/// Several one-byte integers are bytes, not numbers: MAC addresses, UUIDs, packet data.
+fn bytes_as_bytes(element: Element) -> Element {
+    match element {
+        Element::Integer { size: 1, .. } => Element::Byte,
+        other => other,
+    }
+}
+
+/// The forms that most fields have, each with a quick way of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Quick {
+    /// Any integer.
+    Number(Number),
+    /// Any pointer.
+    Pointer(Number),
+    /// `char[16]` at this offset: a task name, mostly.
+    Text16(u32),
+    /// The text that the `__data_loc` word at this offset names.
+    LocatedText(u32),
+    /// None: the field goes by its [`Read`].
+    None,
+}
+
+impl Quick {
+    fn of(read: Read, at: usize) -> Quick {
+        let number = |element| Number::new(at, element);
+        let offset = u32::try_from(at).unwrap_or(u32::MAX);
+        match read {
+            Read::Scalar(element @ Element::Integer { .. }) => number(element).map_or(Quick::None, Quick::Number),
+            Read::Scalar(element @ Element::Pointer { .. }) => number(element).map_or(Quick::None, Quick::Pointer),
+            Read::Array(Element::Char, 16) => Quick::Text16(offset),
+            Read::DataLoc(Element::Char) => Quick::LocatedText(offset),
+            _ => Quick::None,
+        }
+    }
+}
+
+/// How to read one field of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FieldPlan {
+    /// Its index in [`EventFormat::fields`](crate::format::EventFormat::fields).
+    pub index: usize,
+    /// Its offset in the record, bytes.
+    pub offset: usize,
+    /// How it is read.
+    pub read: Read,
+    pub(super) quick: Quick,
+}
+
+impl FieldPlan {
+    /// A field read as `read` from `offset` on.
+    pub fn new(index: usize, offset: usize, read: Read) -> FieldPlan {
+        FieldPlan { index, offset, read, quick: Quick::of(read, offset) }
+    }
+
+    /// How to read a field that every event begins with; it has no index among the event's own.
+    pub(crate) fn common(field: &Field) -> FieldPlan {
+        FieldPlan::new(0, field.offset as usize, Read::of(field))
+    }
+}

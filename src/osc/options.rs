@@ -1,0 +1,48 @@
+//! What decides the form of every message.
+
+use std::sync::Arc;
+
+use super::addresses::Addresses;
+use super::types::Types;
+
+/// Which strings are sent; the others are empty, in their place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Strings {
+    /// All.
+    #[default]
+    All,
+    /// Task names only.
+    Comm,
+    /// None.
+    None,
+}
+
+/// What decides the form of every message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageOptions {
+    /// The level of type tags.
+    pub types: Types,
+    /// What every address begins with: `/ftrace`.
+    pub prefix: String,
+    /// Send pointers where the level leaves them out.
+    pub pointers: bool,
+    /// Which strings are sent.
+    pub strings: Strings,
+    /// The longest string, bytes.
+    pub string_limit: usize,
+    /// Send enums and flags as the kernel's own words.
+    pub names: bool,
+    /// The addresses of events that would share one.
+    pub addresses: Arc<Addresses>,
+    /// Arrays stand in brackets at the level [`Types::Full`]; else they are flattened there too.
+    pub brackets: bool,
+}
+
+impl Default for MessageOptions {
+    fn default() -> Self {
+        let prefix = "/ftrace".to_owned();
+        let (pointers, strings, string_limit) = (false, Strings::All, 64);
+        let (types, addresses) = (Types::Double, Arc::default());
+        MessageOptions { types, prefix, pointers, strings, string_limit, names: false, addresses, brackets: true }
+    }
+}

@@ -1,0 +1,186 @@
+//! Which module uses which, read from the paths in the source: no room uses one above it, and no modules use each other in a
+//! circle.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+/// The rooms of `src/`, the lowest first: each may use those before it.
+const ORDER: [&str; 27] = [
+    "duration", "escape", "meaning", "format", "ring", "names", "decode", "render", "sound", "rights", "keeper",
+    "tracefs", "wall", "osc", "capture", "follow", "terminal", "map", "output", "pipeline", "control", "listen",
+    "page", "replay", "live", "cli", "commands",
+];
+
+/// Modules that do use each other, and why they may.
+const CIRCLES: [(&[&str], &str); 1] = [(
+    &["keeper::process", "tracefs::lent", "tracefs::mount"],
+    "a Tracefs may go through the keeper or be lent, and both of these are asked of a Tracefs",
+)];
+
+/// Every module and its source, without comments and the tests at its end.
+fn modules() -> BTreeMap<String, String> {
+    fn walk(folder: &Path, within: &str, found: &mut BTreeMap<String, String>) {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let module = if within.is_empty() { name.clone() } else { format!("{within}::{name}") };
+            if path.is_dir() {
+                walk(&path, &module, found);
+            } else if path.extension().is_some_and(|end| end == "rs") && !["lib", "main", "tests"].contains(&&*name) {
+                let text = fs::read_to_string(&path).unwrap();
+                let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+                let code = code.join("\n");
+                let code = code.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+                found.insert(if name == "mod" { within.to_owned() } else { module }, code);
+            }
+        }
+    }
+    let mut found = BTreeMap::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
+    found
+}
+
+/// The paths that `code` names behind each `start`: of `start::{a, b::{c, d}}` they are `a`, `b::c` and `b::d`.
+fn paths(code: &str, start: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, _) in code.match_indices(start) {
+        let before = code[..at].chars().next_back();
+        let Some(rest) = code[at + start.len()..].strip_prefix("::") else { continue };
+        if before.is_none_or(|c| !c.is_alphanumeric() && c != '_') {
+            expand("", rest, &mut found);
+        }
+    }
+    found
+}
+
+/// Adds the paths at the beginning of `text`, each behind `base`; gives what follows.
+fn expand<'t>(base: &str, text: &'t str, found: &mut Vec<String>) -> &'t str {
+    let text = text.trim_start();
+    if let Some(mut list) = text.strip_prefix('{') {
+        loop {
+            list = list.trim_start().trim_start_matches(',').trim_start();
+            match list.strip_prefix('}') {
+                Some(rest) => return rest,
+                None if list.is_empty() => return list,
+                None => list = expand(base, list, found),
+            }
+        }
+    }
+    let len = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    let (word, rest) = text.split_at(len);
+    let path = if base.is_empty() { word.to_owned() } else { format!("{base}::{word}") };
+    if let Some(rest) = rest.strip_prefix("::") {
+        return expand(&path, rest, found);
+    }
+    found.push(path);
+    // Over `as name`, and over whatever cannot stand in a list.
+    match rest.find([',', '}']) {
+        Some(end) if rest[..end].trim_start().starts_with("as ") => &rest[end..],
+        _ if len == 0 => rest.get(1..).unwrap_or_default(),
+        _ => rest,
+    }
+}
+
+/// The modules that each module uses. What a room shows of its modules (`pub use`) counts for the module that has it.
+fn uses() -> BTreeMap<String, BTreeSet<String>> {
+    let modules = modules();
+    let mut shown = BTreeMap::new();
+    for (module, code) in &modules {
+        for (at, _) in code.match_indices(" use ") {
+            let line = code[..at].rsplit('\n').next().unwrap();
+            if !line.starts_with("pub") {
+                continue;
+            }
+            let mut paths = Vec::new();
+            expand("", &code[at + 5..], &mut paths);
+            for path in paths {
+                if let Some((from, name)) = path.rsplit_once("::") {
+                    shown.insert(format!("{module}::{name}"), format!("{module}::{from}"));
+                }
+            }
+        }
+    }
+    let target = |mut at: String, path: &str| {
+        for word in path.split("::") {
+            let next = if at.is_empty() { word.to_owned() } else { format!("{at}::{word}") };
+            at = match shown.get(&next) {
+                _ if modules.contains_key(&next) => next,
+                Some(module) if modules.contains_key(module) => module.clone(),
+                _ => break,
+            };
+        }
+        at
+    };
+    let mut uses = BTreeMap::new();
+    for (module, code) in &modules {
+        let up = |levels: usize| module.rsplitn(levels + 1, "::").nth(levels).unwrap_or_default().to_owned();
+        let mut used = BTreeSet::new();
+        used.extend(paths(code, "crate").iter().map(|path| target(String::new(), path)));
+        for path in paths(code, "super") {
+            let levels = 1 + path.split("::").take_while(|word| *word == "super").count();
+            let path: Vec<&str> = path.split("::").filter(|word| *word != "super").collect();
+            used.insert(target(up(levels), &path.join("::")));
+        }
+        // What a file uses of the room around it is not the room's use of the file.
+        used.retain(|other| !other.is_empty() && !module.starts_with(&format!("{other}::")) && other != module);
+        uses.insert(module.clone(), used);
+    }
+    uses
+}
+
+fn room(module: &str) -> &str {
+    module.split("::").next().unwrap()
+}
+
+#[test]
+fn no_room_uses_one_above_it() {
+    let place = |room: &str| ORDER.iter().position(|known| *known == room);
+    let allowed = |from: &str, to: &str| from == "keeper" && to == "tracefs";
+    let mut wrong = Vec::new();
+    for (module, used) in uses() {
+        let Some(own) = place(room(&module)) else {
+            wrong.push(format!("{module} is in no layer: put its room into ORDER, above all that it uses"));
+            continue;
+        };
+        for other in used.iter().filter(|other| room(other) != room(&module) && !allowed(room(&module), room(other))) {
+            if place(room(other)).is_none_or(|place| place > own) {
+                wrong.push(format!("{module} uses {other}, which is above it"));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn no_modules_use_each_other() {
+    let uses = uses();
+    // All that a module uses, directly or not.
+    let reach = |start: &str| {
+        let (mut reached, mut next) = (BTreeSet::new(), vec![start.to_owned()]);
+        while let Some(module) = next.pop() {
+            for other in uses.get(&module).into_iter().flatten() {
+                if reached.insert(other.clone()) {
+                    next.push(other.clone());
+                }
+            }
+        }
+        reached
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> = uses.keys().map(|module| (module, reach(module))).collect();
+    let mut circles = BTreeSet::new();
+    for (module, others) in reached.iter().filter(|(module, others)| others.contains(**module)) {
+        let with: Vec<&String> = others.iter().filter(|other| reached[other].contains(*module)).collect();
+        circles.insert(with.iter().map(|module| module.as_str()).collect::<Vec<_>>());
+    }
+    let known: BTreeSet<Vec<&str>> = CIRCLES.iter().map(|(circle, _)| circle.to_vec()).collect();
+    assert_eq!(circles, known, "a circle that is not known, or one that is gone");
+}
+
+#[test]
+fn the_paths_of_a_use_are_read_as_the_compiler_reads_them() {
+    let code = "use crate::{a::B, c::{self, D as E, f::{G, h}},};\nfn x() { crate::i::j(); }\nuse supercrate::k;";
+    assert_eq!(paths(code, "crate"), ["a::B", "c::self", "c::D", "c::f::G", "c::f::h", "i::j"]);
+    assert!(uses()["decode::plan"].contains("decode::field"));
+    assert!(uses()["osc::plan"].contains("render::plan"), "{:?}", uses()["osc::plan"]);
+}
