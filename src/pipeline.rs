@@ -247,6 +247,18 @@ impl<O: Output> Pipeline<O> {
         Outcome::Done
     }
 
+    /// Shows a record of an event that nobody knows, where the kernel would print that it does not
+    /// (`Unknown type 999`, `print_trace_fmt`).
+    #[cold]
+    #[inline(never)]
+    pub fn unknown<E: ByteOrder>(&mut self, id: EventId, record: Record<'_>, play_ns: Option<u64>) {
+        let pid = record.bytes.get(4..8).map_or(0, E::read_i32);
+        let event_ns = if self.ticks { 0 } else { self.unix_ns(record.time) };
+        let comm = self.comms.get(pid).unwrap_or(&Comm::EMPTY);
+        let moment = Moment { event_ns, play_ns: play_ns.unwrap_or(event_ns), dt: 0.0, cpu: record.cpu, pid, comm };
+        self.outputs.unknown::<E>(&Event { id, record, moment }, &self.kernel);
+    }
+
     #[cold]
     #[inline(never)]
     fn malformed(&mut self, id: EventId, error: EncodeError) {

@@ -267,13 +267,15 @@ fn play_record<E: ByteOrder, O: Output>(
     play_ns: Option<u64>,
     added: impl FnOnce(&mut Pipeline<O>),
 ) {
-    if let Outcome::Unknown(id) = pipeline.record::<E>(record, play_ns)
-        && let Some(format) = table.get(id)
-    {
-        pipeline.add(format, false);
-        added(pipeline);
-        pipeline.offer_again();
-        pipeline.record::<E>(record, play_ns);
+    let Outcome::Unknown(id) = pipeline.record::<E>(record, play_ns) else { return };
+    match table.get(id) {
+        Some(format) => {
+            pipeline.add(format, false);
+            added(pipeline);
+            pipeline.offer_again();
+            pipeline.record::<E>(record, play_ns);
+        }
+        None => pipeline.unknown::<E>(id, record, play_ns),
     }
 }
 

@@ -121,12 +121,13 @@ fn events_may_stand_behind_e_in_every_subcommand() {
 #[test]
 fn lists_and_messages_have_a_form_for_programs() {
     let list = run(&["list", FIXTURE, "sched_switch", "--json"]);
+    assert_eq!(run(&["list", FIXTURE, "sched_switch", "--format", "json"]).stdout, list.stdout);
     let list: Value = serde_json::from_slice(&list.stdout).unwrap();
     assert_eq!((&list["system"], &list["name"]), (&"sched".into(), &"sched_switch".into()));
 
     let port = free_port().to_string();
     let mut command = Command::new(PROGRAM);
-    command.args(["listen", &port, "--json"]);
+    command.args(["listen", &port, "--format", "json"]);
     let mut listen = Program::start(command);
     listen.wait_for("listening on");
     let replay = run(&["replay", FIXTURE, "--raw", "--speed", "max", "-e", "sched_switch", "-p", &port]);

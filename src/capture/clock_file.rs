@@ -19,6 +19,8 @@
 //! ```text
 //! # ns are ticks * 827136000 >> 31
 //! tick 827136000 31
+//! # ns added to every time
+//! offset 1000
 //! # CPU 0, from this time on: multiplied, shifted right, and this added
 //! shift 0 2106434190000 1 0 -250
 //! # the last of these is drawn out from one such line to the next
@@ -92,6 +94,7 @@ const MOST_CPUS: usize = 1 << 14;
 /// What the lines say of how times become ns; those that say nothing of it are skipped.
 fn times(text: &str) -> Times {
     let (mut shifts, mut interpolate, mut scale) = (Vec::<Vec<Shift>>::new(), false, None);
+    let mut offset = 0;
     for line in text.lines() {
         match line.split_whitespace().collect::<Vec<_>>().as_slice() {
             ["tick", multiplier, shift] => {
@@ -99,6 +102,7 @@ fn times(text: &str) -> Times {
                 scale = read.map(|(multiplier, shift)| Scale { multiplier, shift, offset: 0 });
             }
             ["interpolate", "yes"] => interpolate = true,
+            ["offset", ns] => offset = ns.parse().unwrap_or(0),
             ["shift", cpu, time, scaling, fraction, offset] => {
                 let read = |word: &str| word.parse::<u64>().ok();
                 if let (Some(cpu), Some(time), Some(scaling), Some(fraction), Ok(offset)) = (
@@ -117,7 +121,7 @@ fn times(text: &str) -> Times {
             _ => {}
         }
     }
-    Times::new(shifts, interpolate, scale.filter(|scale| scale.multiplier > 0))
+    Times::new(shifts, interpolate, scale.filter(|scale| scale.multiplier > 0)).with_offset(offset)
 }
 
 impl fmt::Display for ClockFile {
@@ -131,6 +135,9 @@ impl fmt::Display for ClockFile {
         }
         if let Some(Scale { multiplier, shift, .. }) = self.times.scale() {
             writeln!(f, "tick {multiplier} {shift}")?;
+        }
+        if self.times.offset() != 0 {
+            writeln!(f, "offset {}", self.times.offset())?;
         }
         if self.times.interpolates() {
             writeln!(f, "interpolate yes")?;
@@ -162,7 +169,7 @@ mod tests {
                 let shift = |time, offset| Shift { time, offset, scaling: 3, fraction: 1 };
                 let scale = Some(Scale { multiplier: u32::MAX, shift: 33, offset: 0 });
                 let times = Times::new(vec![vec![], vec![shift(5, -7), shift(9, i64::MAX)]], true, scale);
-                for times in [Times::default(), times] {
+                for times in [Times::default(), Times::default().with_offset(-3), times.with_offset(i64::MAX)] {
                     let file = ClockFile { clock: clock.clone(), pair, times, endian, long_size };
                     assert_eq!(ClockFile::parse(&file.to_string()), Some(file));
                 }

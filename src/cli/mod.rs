@@ -27,17 +27,17 @@ use value::whole;
 
 const EXAMPLES: &str = "\
 Examples:
-  sudo ftrace-live --raw -e irq exceptions    interrupts and page faults, to sclang
+  sudo ftrace-live --raw -e irq exceptions    interrupts, page faults, to sclang
   ftrace-live listen                          see what arrives, with no synth
-  sudo ftrace-live --raw -e sched --for pd    the scheduler, as Pure Data takes it
-  sudo ftrace-live --raw -e syscalls -- ls    what one command does, from its start
+  sudo ftrace-live --raw -e sched --for pd    the scheduler, for Pure Data
+  sudo ftrace-live --raw -e syscalls -- ls    what one command does
   sudo ftrace-live -e sched_switch irq        as text: /ftrace ,dsii
   sudo ftrace-live --raw -e irq --record x.dat    send, and keep it for later
   sudo ftrace-live capture -e irq -o one --seconds 1    keep a second of it …
   ftrace-live replay one --raw --speed 0.1    … and play it ten times slower
   ftrace-live replay x.dat --raw --from 5s --until -3s --loop    a part of it
   ftrace-live stat x.dat --plot               what a trace.dat holds
-  ftrace-live page --demo                     hear and see a kernel in a browser, with nothing installed
+  ftrace-live page --demo                     hear and see a kernel in a browser
   sudo ftrace-live --page -e irq exceptions   … this one
 ";
 
@@ -201,6 +201,19 @@ pub struct ListArgs {
     /// A line of JSON for each, for programs (docs/WIRE.md)
     #[arg(long)]
     pub json: bool,
+
+    /// The form of the list
+    #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
+    pub format: LinesFormat,
+}
+
+/// The forms of `list` and `listen`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LinesFormat {
+    /// For people
+    Text,
+    /// As --json
+    Json,
 }
 
 /// The forms of `describe`.
@@ -446,6 +459,10 @@ pub struct ListenArgs {
     /// A line of JSON for each message, or with --rates for each address, for programs (docs/WIRE.md)
     #[arg(long)]
     pub json: bool,
+
+    /// The form of the lines
+    #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
+    pub format: LinesFormat,
 }
 
 /// `patch`.

@@ -53,8 +53,10 @@ fn to_json(args: &ConvertArgs) -> Result<ExitCode> {
         io::ErrorKind::AlreadyExists => anyhow::Error::from(Usage(format!("{output} is there already: {how}"))),
         _ => anyhow::Error::from(error).context(format!("cannot write {output}")),
     })?;
-    let written = trace_json::write(capture, args.jobs.jobs(), BufWriter::new(file))
-        .with_context(|| format!("cannot write {output}"))?;
+    let written = written::whole_or_gone(&args.output, || {
+        trace_json::write(capture, args.jobs.jobs(), BufWriter::new(file))
+            .with_context(|| format!("cannot write {output}"))
+    })?;
     terminal::say(format_args!("{output}: {} events", written.events));
     if written.malformed > 0 {
         terminal::warn(format_args!("{} records are malformed, or of unknown events", written.malformed));

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde_json::json;
 
 use super::{Usage, source::Source};
-use crate::cli::ListArgs;
+use crate::cli::{LinesFormat, ListArgs};
 use crate::escape::{self, Escaped};
 use crate::meaning;
 use crate::terminal;
@@ -17,6 +17,7 @@ use crate::tracefs::{Among, EventName, InstanceState, LastBoot, Selection, Trace
 
 /// Lists.
 pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
+    let json = args.json || args.format == LinesFormat::Json;
     let patterns = [&args.patterns[..], &args.named].concat();
     let (source, patterns) = Source::open(tracefs, &patterns)?;
     let mut out = std::io::stdout().lock();
@@ -25,7 +26,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
             return Err(Usage("a trace.dat has no tracers to list: leave out --tracers".to_owned()).into());
         };
         for tracer in tracefs.tracers()? {
-            if args.json {
+            if json {
                 writeln!(out, "{}", escape::escape_json(&json!({ "tracer": tracer }).to_string()))?;
                 continue;
             }
@@ -43,10 +44,10 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let mut events = source.events()?;
     events.sort();
     if args.start {
-        return start(&mut out, &events, args.json);
+        return start(&mut out, &events, json);
     }
     // All of them in a pipe; people want to know what there is first.
-    let people = io::stdout().is_terminal() && !args.json;
+    let people = io::stdout().is_terminal() && !json;
     let events = select_among(events, patterns, source.among())?;
     match people {
         true if patterns.is_empty() => list_groups(&mut out, &events)?,
@@ -54,7 +55,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         false => {}
     }
     for event in events.iter().filter(|_| !people) {
-        if args.json {
+        if json {
             let meaning = meaning::of_event(&event.to_string());
             let row = json!({ "system": event.system, "name": event.name, "meaning": meaning });
             writeln!(out, "{}", escape::escape_json(&row.to_string()))?;

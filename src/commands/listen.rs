@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 
 use super::Usage;
 use super::written::{self, What};
-use crate::cli::ListenArgs;
+use crate::cli::{LinesFormat, ListenArgs};
 use crate::listen::{self, ListenOptions};
 
 /// Listens.
@@ -23,7 +23,12 @@ pub fn run(args: &ListenArgs) -> Result<ExitCode> {
     let socket = listen::open(address)?;
     let create = |path| written::create(path).with_context(|| format!("cannot write to {}", Path::display(path)));
     let write = args.write.as_deref().map(create).transpose()?;
-    let options = ListenOptions { rates: args.rates, write, count: args.count, json: args.json };
+    let options = ListenOptions {
+        rates: args.rates,
+        write,
+        count: args.count,
+        json: args.json || args.format == LinesFormat::Json,
+    };
     listen::run(socket, options)?;
     Ok(ExitCode::SUCCESS)
 }

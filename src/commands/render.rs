@@ -78,11 +78,14 @@ fn check_output(output: &Path, to_stdout: bool) -> Result<()> {
 }
 
 fn write_file(score: &Score, gain: f32, seed: u64, path: &Path) -> Result<()> {
-    let mut wav = WavWriter::new(BufWriter::new(written::create(path)?), SPEC)?;
-    score.play(gain, true, seed, |frames| {
-        frames.iter().flatten().try_for_each(|sample| wav.write_sample((sample * FULL_SCALE).round() as i32))
-    })?;
-    Ok(wav.finalize()?)
+    let file = written::create(path)?;
+    written::whole_or_gone(path, || {
+        let mut wav = WavWriter::new(BufWriter::new(file), SPEC)?;
+        score.play(gain, true, seed, |frames| {
+            frames.iter().flatten().try_for_each(|sample| wav.write_sample((sample * FULL_SCALE).round() as i32))
+        })?;
+        Ok(wav.finalize()?)
+    })
 }
 
 /// A pipe cannot be gone back in, to write the length once it is known: the header says that it is endless.

@@ -131,10 +131,15 @@ impl Source {
 }
 
 /// Whether a word names a capture rather than events: a path that is there, and that is written as one, so that a folder
-/// called `irq` does not hide the group.
+/// called `irq` does not hide the group; or a capture's folder whose name is none of the running kernel's.
 fn is_capture(word: &str) -> bool {
     let path = Path::new(word);
     let ending = path.extension();
     let written_as_path = word.contains('/') || ending.is_some_and(|ending| ending == "dat" || ending == "data");
-    written_as_path && (path.is_file() || path.join("events/header_page").is_file())
+    let is_folder = path.join("events/header_page").is_file();
+    if written_as_path {
+        return path.is_file() || is_folder;
+    }
+    let events = || Tracefs::find().and_then(|tracefs| tracefs.events()).unwrap_or_default();
+    is_folder && !events().iter().any(|event| word == event.system || word == event.name)
 }

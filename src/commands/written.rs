@@ -85,4 +85,12 @@ pub fn create(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Does what writes the file at `path`, which is ours, and removes it if that fails: half a file would be taken for a whole one.
+pub fn whole_or_gone<T>(path: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
+    write().inspect_err(|_| {
+        // That it stays is no more than what was to be said anyway.
+        let _ = std::fs::remove_file(path);
+    })
+}
+
 const NO_FILE: &str = "this is a pipe, a device or the like: name a file, or lead standard output there";

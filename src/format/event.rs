@@ -3,6 +3,7 @@
 //! Written by the kernel in `f_show` (kernel/trace/trace_events.c): `name`, `ID`, then the common fields, a blank line,
 //! the event's own fields, and `print fmt`, whose text may itself contain line breaks and runs to the end of the file.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use nom::{
@@ -118,6 +119,15 @@ impl EventFormat {
     /// `system:name`, as the kernel's control files write it.
     pub fn full_name(&self) -> String {
         format!("{}:{}", self.system, self.name)
+    }
+
+    /// The print format as it is meant. Synthetic events' texts stood in it as `%.*s`, but no argument gave the length: from
+    /// 5.11 on, until "tracing: Fix synth event printf format for str fields" (6.15 and stable kernels).
+    pub fn meant_print_fmt(&self) -> Cow<'_, str> {
+        match self.system == "synthetic" && self.print_fmt.contains("%.*s") {
+            true => Cow::Owned(self.print_fmt.replace("%.*s", "%s")),
+            false => Cow::Borrowed(&self.print_fmt),
+        }
     }
 
     /// The field of that name, common or own, and where it is listed.

@@ -86,6 +86,7 @@ impl Enums {
                 Base::Enum(name) => Some(name.as_str()),
                 _ => None,
             }));
+            enums.extend(format.print_fmt.contains("%pGp").then_some("pageflags"));
         }
         let mut out = String::new();
         for (name, value) in names.into_iter().filter_map(|name| Some((name, self.value(name)?))) {

@@ -38,9 +38,15 @@ pub trait Constants {
     /// The constants of `enum enum_name`, in the order of declaration; none if it is not known.
     fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)>;
 
-    /// The kernel's table of allocation flags, in its order; empty if it is not known.
-    fn gfp_flags(&self) -> &[(u64, String)] {
+    /// The kernel's table of the flags that `%pG` and this letter name (`g`: of allocations, `v`: of memory areas, `p`: of pages),
+    /// in its order; empty if it is not known.
+    fn flags_of(&self, _letter: u8) -> &[(u64, String)] {
         &[]
+    }
+
+    /// The kernel's release, which says how `%pGp` looks.
+    fn release(&self) -> (u16, u16) {
+        (6, 18)
     }
 }
 

@@ -48,9 +48,12 @@ pub enum Wrong {
     /// A string without the NUL that ends it.
     #[error("a string without an end")]
     Unended,
-    /// Behind the address stands no comma.
+    /// Behind the address stand no type tags. What stands there is shown as a blob.
     #[error("no type tags")]
     NoTags,
+    /// Behind the address stand what are type tags by all but their comma.
+    #[error("type tags without their comma")]
+    NoComma,
     /// An argument whose bytes are not all there.
     #[error("an argument '{}' that is cut short", char::from(*.0))]
     Short(u8),
@@ -63,7 +66,7 @@ pub enum Wrong {
     /// `]` without `[`.
     #[error("a ']' without an array")]
     Close,
-    /// More than 16 arrays, one in another.
+    /// More than 64 arrays, one in another.
     #[error("arrays nested too deeply")]
     Depth,
     /// Bytes behind the last argument.
@@ -91,7 +94,7 @@ impl<'a> Message<'a> {
                     message.tags = reader.text().get(1..).unwrap_or_default();
                     message.arguments = reader.arguments(message.tags, at + 1);
                 }
-                _ => reader.note(at, Wrong::NoTags),
+                _ => message.arguments = reader.untagged(&mut message.tags),
             }
         }
         if reader.fault.is_none() && reader.at < bytes.len() {
@@ -193,6 +196,23 @@ impl<'a> Reader<'a> {
         arguments
     }
 
+    /// What stands behind the address where no comma does: values, if the next string names what fills the message to its last
+    /// byte; else a blob, as of senders older than type tags.
+    fn untagged(&mut self, tags: &mut &'a [u8]) -> Vec<Argument<'a>> {
+        let mut attempt = Reader { bytes: self.bytes, at: self.at, fault: None };
+        let word = attempt.text();
+        let arguments = attempt.arguments(word, self.at);
+        if attempt.fault.is_none() && !arguments.is_empty() && attempt.at == self.bytes.len() {
+            self.note(self.at, Wrong::NoComma);
+            (*tags, self.at) = (word, attempt.at);
+            return arguments;
+        }
+        self.note(self.at, Wrong::NoTags);
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        self.at = self.bytes.len();
+        if rest.is_empty() { vec![] } else { vec![Argument::Value(OscType::Blob(rest.to_vec()))] }
+    }
+
     fn value(&mut self, tag: u8) -> Option<OscType> {
         Some(match tag {
             b'i' => OscType::Int(i32::from_be_bytes(self.take()?)),
@@ -292,6 +312,7 @@ mod tests {
         assert_eq!(fault(b"/abc"), Some((0, Wrong::Unended)));
         assert_eq!(fault(b"/a\0\0"), Some((4, Wrong::NoTags)));
         assert_eq!(fault(b"/a\0\0ii\0\0"), Some((4, Wrong::NoTags)));
+        assert_eq!(fault(b"/a\0\0ii\0\0\0\0\0\x01\0\0\0\x02"), Some((4, Wrong::NoComma)));
         assert_eq!(fault(&bytes(b"ii", &[0, 0, 0, 1, 0, 0])), Some((12, Wrong::Short(b'i'))));
         assert_eq!(fault(&bytes(b"ii", &[0, 0, 0, 1])), Some((12, Wrong::Short(b'i'))));
         assert_eq!(fault(&bytes(b"s", b"")), Some((8, Wrong::Short(b's'))));
@@ -299,10 +320,23 @@ mod tests {
         assert_eq!(fault(&bytes(b"b", &[0, 0, 0, 9, 1, 2, 3, 4])), Some((8, Wrong::Short(b'b'))));
         assert_eq!(fault(&bytes(b"b", &[0xff; 8])), Some((8, Wrong::Short(b'b'))));
         assert_eq!(fault(&bytes(b"i?i", &[0; 12])), Some((6, Wrong::Tag(b'?'))));
-        assert_eq!(fault(&bytes(&[b'['; 17], b"")), Some((5 + 16, Wrong::Depth)));
+        assert_eq!(fault(&bytes(&[b'['; 65], b"")), Some((5 + 64, Wrong::Depth)));
         assert_eq!(fault(&bytes(b"", &[0; 4])), Some((8, Wrong::Trailing)));
         assert_eq!(fault(&bytes(b"i", &[0, 0, 0, 1])), None);
         assert_eq!(Message::read(&bytes(b"ii", &[0, 0, 0, 1, 0, 0])).arguments, [int(1)]);
+    }
+
+    #[test]
+    fn what_stands_behind_an_address_without_type_tags_is_shown() {
+        let shown = |datagram: &'static [u8]| {
+            let message = Message::read(datagram);
+            (message.tags, message.arguments)
+        };
+        assert_eq!(shown(b"/a\0\0ii\0\0\0\0\0\x01\0\0\0\x02"), (&b"ii"[..], vec![int(1), int(2)]));
+        // A message of senders older than type tags: one int. And a string that happens to look like tags.
+        let blob = |bytes: &[u8]| vec![Argument::Value(OscType::Blob(bytes.to_vec()))];
+        assert_eq!(shown(b"/a\0\0\0\0\0\x07"), (&b""[..], blob(&[0, 0, 0, 7])));
+        assert_eq!(shown(b"/a\0\0fish\0\0\0\0"), (&b""[..], blob(b"fish\0\0\0\0")));
     }
 
     proptest! {

@@ -7,7 +7,7 @@
 use rosc::{OscMessage, OscPacket, OscTime};
 
 /// Bundles within bundles, and arrays within arrays, at most.
-pub(super) const MAX_DEPTH: usize = 16;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Why a part of a datagram is no OSC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

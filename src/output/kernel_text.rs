@@ -23,12 +23,18 @@ impl KernelText {
 
     /// Learns an event.
     pub(super) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
+        self.begin(Some(format), kernel);
+        let Some(text) = &mut self.text else { return };
+        text.insert(format, kernel.abi.endian, &kernel.names, &self.settings.dynamic_events);
+    }
+
+    /// Learns the kernel, unless that is done: with its first event, or with a record of none.
+    pub(super) fn begin(&mut self, format: Option<&EventFormat>, kernel: &Kernel) {
         let (abi, settings) = (kernel.abi, &self.settings);
-        let text = self.text.get_or_insert_with(|| {
+        self.text.get_or_insert_with(|| {
             self.names = kernel.names.clone();
-            settings.text([&**format], abi.long, abi.endian, &kernel.names)
+            settings.text(format, abi.long, abi.endian, &kernel.names)
         });
-        text.insert(format, abi.endian, &kernel.names, &settings.dynamic_events);
     }
 
     /// How it looks.

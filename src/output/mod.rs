@@ -56,6 +56,9 @@ pub trait Output {
     /// If the record is not what its format says.
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError>;
 
+    /// Takes up a record of which nothing is known but what all begin with. There is a text of it, and no message.
+    fn unknown<E: ByteOrder>(&mut self, _event: &Event<'_>, _kernel: &Kernel) {}
+
     /// The end of a turn: what waits to be sent is sent.
     fn flush(&mut self);
 }
@@ -135,6 +138,13 @@ impl Output for Outputs {
             hits.event::<E>(*event, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
         }
         Ok(())
+    }
+
+    #[cold]
+    fn unknown<E: ByteOrder>(&mut self, event: &Event<'_>, kernel: &Kernel) {
+        if let Some(text) = &mut self.text {
+            text.unknown::<E>(*event, kernel);
+        }
     }
 
     fn flush(&mut self) {

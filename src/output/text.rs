@@ -94,6 +94,13 @@ impl Text {
         self.text.add(format, kernel);
     }
 
+    /// A record of an event that `kernel` does not know any more: that of a module that is gone.
+    #[cold]
+    pub(crate) fn unknown<E: ByteOrder>(&mut self, event: Event<'_>, kernel: &Kernel) {
+        self.text.begin(None, kernel);
+        self.event::<E>(event);
+    }
+
     #[inline(never)]
     pub(crate) fn event<E: ByteOrder>(&mut self, event: Event<'_>) {
         let Some((text, names)) = self.text.parts() else { return };

@@ -1,4 +1,5 @@
-//! Names of flags that only the kernel has a table of (`%pGg`), where another event's print format has the same one.
+//! Names of flags that only the kernel has a table of (`%pGg` and its like): another event's print format may have the same
+//! table, and those of pages are an enum.
 
 use super::compile::Compiler;
 use crate::{
@@ -9,20 +10,81 @@ use crate::{
     names::Constants,
 };
 
-/// A kernel's constants, and its names of allocation flags.
+/// The letters behind `%pG`, and a name that only the table of each has (include/trace/events/mmflags.h).
+const TABLES: [(u8, &[u8]); 3] = [(b'g', b"GFP_KERNEL"), (b'v', b"mayread"), (b'p', b"uptodate")];
+
+/// The names of page flags in the kernel's table, in its order (`__def_pageflag_names`). Which of them there are, and at which
+/// bits, is the kernel's configuration's; of two at one bit the first is in the table.
+const PAGE_FLAGS: &[&str] = &[
+    "locked",
+    "waiters",
+    "error",
+    "referenced",
+    "uptodate",
+    "dirty",
+    "lru",
+    "active",
+    "workingset",
+    "slab",
+    "owner_priv_1",
+    "owner_2",
+    "arch_1",
+    "reserved",
+    "private",
+    "private_2",
+    "writeback",
+    "head",
+    "swapcache",
+    "mappedtodisk",
+    "reclaim",
+    "swapbacked",
+    "unevictable",
+    "dropbehind",
+    "mlocked",
+    "uncached",
+    "hwpoison",
+    "idle",
+    "young",
+    "arch_2",
+    "arch_3",
+    "skip_kasan_poison",
+];
+
+/// A kernel's constants, and its names of flags.
 pub(super) struct WithFlags<'a> {
     constants: &'a dyn Constants,
-    gfp: Vec<(u64, String)>,
+    tables: [Vec<(u64, String)>; 3],
+    release: (u16, u16),
 }
 
 impl<'a> WithFlags<'a> {
-    /// Looks for the table in the print formats of `formats`, if one of them needs it. It is `gfpflag_names` (lib/vsprintf.c),
-    /// which `show_gfp_flags` (include/trace/events/mmflags.h) spells out in the print formats of `kmem`.
-    pub(super) fn new(formats: &[&EventFormat], long: LongSize, constants: &'a dyn Constants) -> WithFlags<'a> {
-        let needed = formats.iter().any(|format| format.print_fmt.contains("%pGg"));
-        let of_gfp = formats.iter().filter(|format| needed && format.print_fmt.contains("\"GFP_KERNEL\""));
-        let gfp = of_gfp.filter_map(|format| table(format, long, constants)).next().unwrap_or_default();
-        WithFlags { constants, gfp }
+    /// Looks for the tables in the print formats of `formats`, if one of them needs them: `show_gfp_flags` and its like spell
+    /// out what `format_flags` (lib/vsprintf.c) has.
+    pub(super) fn new(
+        formats: &[&EventFormat],
+        long: LongSize,
+        constants: &'a dyn Constants,
+        release: (u16, u16),
+    ) -> WithFlags<'a> {
+        // `print_synth_event` names the flags of a `gfp_t`.
+        let synthetic = |format: &EventFormat| {
+            format.system == "synthetic" && format.fields.iter().any(|field| field.ctype.name == "gfp_t")
+        };
+        let tables = TABLES.map(|(letter, mark)| {
+            let conversion = format!("%pG{}", char::from(letter));
+            let needs =
+                |format: &&EventFormat| format.print_fmt.contains(&conversion) || letter == b'g' && synthetic(format);
+            if !formats.iter().any(needs) {
+                return vec![];
+            }
+            let spelled = |format: &&&EventFormat| memchr::memmem::find(format.print_fmt.as_bytes(), mark).is_some();
+            let table = formats.iter().filter(spelled).find_map(|format| table(format, long, constants, mark));
+            match letter {
+                b'p' => table.unwrap_or_else(|| page_flags(constants)),
+                _ => table.unwrap_or_default(),
+            }
+        });
+        WithFlags { constants, tables, release }
     }
 }
 
@@ -35,15 +97,34 @@ impl Constants for WithFlags<'_> {
         self.constants.enumerators(enum_name)
     }
 
-    fn gfp_flags(&self) -> &[(u64, String)] {
-        &self.gfp
+    fn flags_of(&self, letter: u8) -> &[(u64, String)] {
+        let at = TABLES.iter().position(|(known, _)| *known == letter);
+        at.and_then(|at| self.tables.get(at)).map_or(&[], Vec::as_slice)
+    }
+
+    fn release(&self) -> (u16, u16) {
+        self.release
     }
 }
 
-/// The rows of the `__print_flags` of `format` that has GFP_KERNEL.
-fn table(format: &EventFormat, long: LongSize, constants: &dyn Constants) -> Option<Vec<(u64, String)>> {
-    let parsed = PrintFmt::parse(&format.print_fmt);
-    let rows = parsed.args.iter().find_map(|argument| rows(argument.expr.as_ref().ok()?))?;
+/// The table of page flags, from `enum pageflags`.
+fn page_flags(constants: &dyn Constants) -> Vec<(u64, String)> {
+    let bits = constants.enumerators("pageflags");
+    let bit = |name: &str| bits.iter().find(|(known, _)| known.strip_prefix("PG_") == Some(name)).map(|(_, bit)| *bit);
+    let mut table: Vec<(u64, String)> = vec![];
+    for name in PAGE_FLAGS {
+        let mask = bit(name).and_then(|bit| 1u64.checked_shl(bit.try_into().ok()?));
+        if let Some(mask) = mask.filter(|mask| table.iter().all(|(other, _)| other != mask)) {
+            table.push((mask, (*name).to_owned()));
+        }
+    }
+    table
+}
+
+/// The rows of the `__print_flags` of `format` that has the name `mark`.
+fn table(format: &EventFormat, long: LongSize, constants: &dyn Constants, mark: &[u8]) -> Option<Vec<(u64, String)>> {
+    let parsed = PrintFmt::parse(&format.meant_print_fmt());
+    let rows = parsed.args.iter().find_map(|argument| rows(argument.expr.as_ref().ok()?, mark))?;
     let mut compiler = Compiler::new(format, long, Endian::Little, constants);
     let table = compiler.flag_table(rows);
     let name = |start: usize, len: usize| compiler.pool.get(start..start + len).map(String::from_utf8_lossy);
@@ -54,16 +135,16 @@ fn table(format: &EventFormat, long: LongSize, constants: &dyn Constants) -> Opt
 }
 
 /// The table in `expr`, which may be a choice: `flags ? __print_flags(flags, "|", …) : "none"`.
-fn rows(expr: &Expr) -> Option<&[Expr]> {
+fn rows<'e>(expr: &'e Expr, mark: &[u8]) -> Option<&'e [Expr]> {
     match expr {
         Expr::Call(name, args) if name == "__print_flags" => {
-            let is_gfp = |row: &Expr| match row {
-                Expr::Braces(row) => matches!(row.get(1), Some(Expr::Str(name)) if name == b"GFP_KERNEL"),
+            let is_it = |row: &Expr| match row {
+                Expr::Braces(row) => matches!(row.get(1), Some(Expr::Str(name)) if name == mark),
                 _ => false,
             };
-            args.get(2..).filter(|rows| rows.iter().any(is_gfp))
+            args.get(2..).filter(|rows| rows.iter().any(is_it))
         }
-        Expr::Ternary(_, yes, no) => rows(yes).or_else(|| rows(no)),
+        Expr::Ternary(_, yes, no) => rows(yes, mark).or_else(|| rows(no, mark)),
         _ => None,
     }
 }

@@ -66,19 +66,21 @@ pub(super) fn may_be_shown(parts: &[Part], format: &EventFormat, wanted: &dyn Fn
     })
 }
 
-/// Of each field, whether the print format shows it in hexadecimal or as a pointer somewhere: it is then a pattern of bits
-/// (an address, a mask, a cookie), not a number to count with.
+/// Of each field, whether the print format shows it in hexadecimal, as flags or as a pointer somewhere: it is then a pattern of
+/// bits (an address, a mask, a cookie), not a number to count with.
 pub(crate) fn shown_as_bits(format: &EventFormat) -> Vec<bool> {
     let mut bits = vec![false; format.fields.len()];
     let shows_bits = |conversion: &Conversion| {
         matches!(conversion, Conversion::Number(Radix::LowerHex | Radix::UpperHex, _) | Conversion::Pointer(_))
     };
-    let parts = printf::parse(&PrintFmt::parse_literal(&format.print_fmt));
+    let parts = printf::parse(&PrintFmt::parse_literal(&format.meant_print_fmt()));
     // Most print formats show none, and then their arguments need not be parsed.
-    if !parts.iter().any(|part| matches!(part, Part::Conversion { conversion, .. } if shows_bits(conversion))) {
+    let flags = memchr::memmem::find(format.print_fmt.as_bytes(), b"__print_flags").is_some();
+    if !flags && !parts.iter().any(|part| matches!(part, Part::Conversion { conversion, .. } if shows_bits(conversion)))
+    {
         return bits;
     }
-    let arguments = PrintFmt::parse(&format.print_fmt).args;
+    let arguments = PrintFmt::parse(&format.meant_print_fmt()).args;
     let mut arguments = arguments.iter();
     for part in &parts {
         let Part::Conversion { width, precision, conversion, .. } = part else { continue };
@@ -86,11 +88,16 @@ pub(crate) fn shown_as_bits(format: &EventFormat) -> Vec<bool> {
             arguments.next();
         }
         let Some(argument) = arguments.next() else { break };
-        if shows_bits(conversion)
-            && let Ok(expr) = &argument.expr
-        {
+        if let Ok(expr) = &argument.expr {
             let mut names = Vec::new();
-            collect_fields(expr, &mut names);
+            if shows_bits(conversion) {
+                collect_fields(expr, &mut names);
+            } else if *conversion == Conversion::Text {
+                let mut tables = Vec::new();
+                collect_tables(expr, &mut tables);
+                tables.retain(|(meaning, _)| *meaning == Meaning::Flags);
+                tables.iter().for_each(|(_, value)| collect_fields(value, &mut names));
+            }
             names.into_iter().filter_map(|name| index(name, format)).for_each(|field| bits[field] = true);
         }
     }

@@ -101,7 +101,7 @@ impl TextPlan {
     /// Compiles the print format of `format`, an event of a kernel with longs of size `long` and byte order `endian`.
     /// `constants` gives the values of the names that the format file leaves as names.
     pub fn compile(format: &EventFormat, long: LongSize, endian: Endian, constants: &dyn Constants) -> TextPlan {
-        let parsed = PrintFmt::parse(&format.print_fmt);
+        let parsed = PrintFmt::parse(&format.meant_print_fmt());
         TextPlan::of(&parsed, format, long, endian, constants, None)
     }
 
@@ -114,9 +114,9 @@ impl TextPlan {
         constants: &dyn Constants,
         wanted: &dyn Fn(Meaning) -> bool,
     ) -> TextPlan {
-        let literal = printf::parse(&PrintFmt::parse_literal(&format.print_fmt));
+        let literal = printf::parse(&PrintFmt::parse_literal(&format.meant_print_fmt()));
         let parsed = match meaning::may_be_shown(&literal, format, wanted) {
-            true => PrintFmt::parse(&format.print_fmt),
+            true => PrintFmt::parse(&format.meant_print_fmt()),
             false => PrintFmt::default(),
         };
         TextPlan::of(&parsed, format, long, endian, constants, Some(wanted))
@@ -381,8 +381,8 @@ impl<'a> Builder<'a> {
     }
 
     fn pointer(&mut self, letters: &str) -> What {
-        if letters.starts_with("Gg") {
-            let compiled = self.argument(|compiler, arg| compiler.gfp_flags(arg));
+        if let [b'G', letter @ (b'g' | b'v' | b'p'), ..] = *letters.as_bytes() {
+            let compiled = self.argument(|compiler, arg| compiler.kernel_flags(letter, arg));
             return compiled.map_or_else(What::Unknown, What::Text);
         }
         let Some(pointee) = Pointee::of(letters) else {

@@ -84,11 +84,12 @@ impl Settings {
             (false, false) => (6, 1),
         };
         line.set_release(self.release.unwrap_or(guess), endian);
+        let release = line.release;
         let mut text = TraceText::new(line, long).with_overrun(self.overrun);
         if let Some(graph) = self.graph {
             text = text.with_graph(graph);
         }
-        let constants = WithFlags::new(&formats, long, constants);
+        let constants = WithFlags::new(&formats, long, constants, release);
         formats.iter().for_each(|format| text.insert(format, endian, &constants, &self.dynamic_events));
         text
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     format::{Endian, EventFormat, LongSize},
-    names::{Constants, NoNames, Symbol, Symbols},
+    names::{Constants, Enums, Names, NoNames, Symbol, Symbols},
 };
 
 /// An event with `fields` (`declaration;offset;size;signed` a line) and a print format.
@@ -676,7 +676,7 @@ fn allocation_flags_are_named_by_the_table_of_another_event() {
     let kmalloc = event("gfp_t gfp;8;4;0", kmalloc, LongSize::Eight);
     let mine = event("gfp_t gfp;8;4;0", "\"gfp=%pGg\", &REC->gfp", LongSize::Eight);
     let render = |formats: &[&EventFormat], flags: u32| {
-        let constants = flags::WithFlags::new(formats, LongSize::Eight, &NoNames);
+        let constants = flags::WithFlags::new(formats, LongSize::Eight, &NoNames, (6, 1));
         let mut out = Vec::new();
         let plan = TextPlan::compile(&mine, LongSize::Eight, Endian::Little, &constants);
         plan.render(&record(&flags.to_le_bytes()), &NoNames, &mut out);
@@ -686,4 +686,36 @@ fn allocation_flags_are_named_by_the_table_of_another_event() {
     assert_eq!(render(&[&kmalloc, &mine], 0x20cc0), "gfp=GFP_KERNEL|0x20000");
     assert_eq!(render(&[&kmalloc, &mine], 0), "gfp=");
     assert_eq!(render(&[&mine], 0), "gfp={%pGg?}");
+}
+
+/// Worked out by hand from `format_page_flags` (lib/vsprintf.c) of each release, with the names that a table or an enum has.
+#[test]
+fn page_flags_are_named_by_the_kernels_enum_and_the_areas_by_a_table() {
+    let enums = Enums::parse(
+        "enum pageflags\nPG_locked 0\nPG_writeback 1\nPG_referenced 2\nPG_uptodate 3\nPG_lru 5\nPG_owner_2 7\nPG_mappedtodisk 7\n\
+         __NR_PAGEFLAGS 8\n",
+    );
+    let names = Names { enums, ..Names::default() };
+    let page = event("unsigned long f;8;8;0", "\"f=%pGp\", &REC->f", LongSize::Eight);
+    let render = |mine: &EventFormat, others: &[&EventFormat], release, flags: u64| {
+        let formats: Vec<&EventFormat> = others.iter().copied().chain([mine]).collect();
+        let constants = flags::WithFlags::new(&formats, LongSize::Eight, &names, release);
+        let mut out = Vec::new();
+        let plan = TextPlan::compile(mine, LongSize::Eight, Endian::Little, &constants);
+        plan.render(&record(&flags.to_le_bytes()), &NoNames, &mut out);
+        String::from_utf8(out).unwrap()
+    };
+    let flags = 0x17_ffff_c000_00ae;
+    let list = "referenced|uptodate|lru|owner_2|writeback";
+    assert_eq!(render(&page, &[], (6, 12), flags), format!("f={flags:#x}({list}|{{fields?}})"));
+    assert_eq!(render(&page, &[], (5, 15), flags), format!("f={list}|{{fields?}}"));
+    assert_eq!(render(&page, &[], (5, 10), flags), format!("f={list}"));
+    // A bit without a name.
+    assert_eq!(render(&page, &[], (5, 10), 0x11), "f=locked|0x10");
+    assert_eq!(render(&page, &[], (6, 12), 0), "f=0x0({fields?})");
+    let area = event("unsigned long f;8;8;0", "\"f=%pGv\", &REC->f", LongSize::Eight);
+    let shown = "\"%s\", __print_flags(REC->f, \"|\", {1UL, \"read\"}, {2UL, \"write\"}, {0x10UL, \"mayread\"})";
+    let shown = event("unsigned long f;8;8;0", shown, LongSize::Eight);
+    assert_eq!(render(&area, &[&shown], (6, 12), 0x8000_0011), "f=read|mayread|0x80000000");
+    assert_eq!(render(&area, &[], (6, 12), 1), "f={%pGv?}");
 }

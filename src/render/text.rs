@@ -39,6 +39,10 @@ pub(super) enum Text {
     HexDump(Box<HexDump>),
     Bitmap(Location),
     Choose(Box<(Num, Text, Text)>),
+    /// One behind the other.
+    Several(Box<[Text]>),
+    /// `0x…`
+    Number(Num),
     /// A null pointer.
     Null,
     /// Only the kernel knows.
@@ -134,6 +138,8 @@ impl Text {
                 let chosen = if condition.eval(context)? != 0 { yes } else { no };
                 chosen.write(out, context)?;
             }
+            Text::Several(texts) => texts.iter().try_for_each(|text| text.write(out, context))?,
+            Text::Number(value) => write_0x(out, value.eval(context)?),
             Text::Null => out.extend_from_slice(b"(null)"),
             Text::Unknown(label) => return Err(Fault::unknown(*label)),
         }

@@ -101,7 +101,7 @@ impl TraceText {
         } else if ftrace("funcgraph_exit") {
             ExitFields::compile(format).map(Event::Exit)
         } else {
-            Builtin::compile(format, dynamic_events).map(Event::Builtin)
+            Builtin::compile(format, dynamic_events, constants.flags_of(b'g')).map(Event::Builtin)
         };
         let event = event.unwrap_or_else(|| {
             let plan = TextPlan::compile(format, self.long, endian, constants);

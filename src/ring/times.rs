@@ -1,7 +1,7 @@
 //! From the times in a ring to ns: a guest's clock corrected by its host's, ticks by their length.
 //!
-//! Both are what a trace.dat says of itself (its options TIME_SHIFT and TSC2NSEC), and they are applied as trace-cmd does
-//! (`timestamp_calc`, lib/trace-cmd/trace-input.c): first the correction of the CPU, then the scale.
+//! Both are what a trace.dat says of itself (its options TIME_SHIFT, TSC2NSEC and OFFSET), and they are applied as trace-cmd
+//! does (`timestamp_calc`, lib/trace-cmd/trace-input.c): first the correction of the CPU, then the scale, then the offset.
 
 /// A correction of one clock against another, from a moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,8 @@ pub struct Times {
     interpolate: bool,
     /// The length of a tick; `None`: a time is ns.
     scale: Option<Scale>,
+    /// Added to every time, ns.
+    offset: i64,
 }
 
 impl Times {
@@ -80,12 +82,22 @@ impl Times {
             cpu.sort_by_key(|shift| shift.time);
             cpu.dedup_by_key(|shift| shift.time);
         }
-        Times { shifts, interpolate, scale }
+        Times { shifts, interpolate, scale, offset: 0 }
+    }
+
+    /// The same, and `offset` ns later.
+    pub fn with_offset(self, offset: i64) -> Times {
+        Times { offset, ..self }
     }
 
     /// Whether they are ns as they are.
     pub fn is_plain(&self) -> bool {
-        self.shifts.iter().all(Vec::is_empty) && self.scale.is_none()
+        self.shifts.iter().all(Vec::is_empty) && self.scale.is_none() && self.offset == 0
+    }
+
+    /// What is added to every time, ns.
+    pub fn offset(&self) -> i64 {
+        self.offset
     }
 
     /// The corrections, by CPU.
@@ -118,7 +130,7 @@ impl Times {
                 }
             }
         };
-        self.scale.map_or(time, |scale| scale.ns(time))
+        self.scale.map_or(time, |scale| scale.ns(time)).wrapping_add(self.offset.cast_unsigned())
     }
 
     fn shifted(&self, time: u64, from: &Shift, to: &Shift) -> u64 {

@@ -156,5 +156,17 @@ fn a_capture_onto_a_full_disk_is_said_and_no_half_of_it_stays() {
         assert!(ended.said.contains("No space left"), "{name}: {}", ended.said);
         assert_eq!(ended.out, "", "{name}");
     }
+    // Half a file that was made of a capture would be taken for a whole one.
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/sched");
+    for (subcommand, name) in [("convert", "x.json"), ("convert", "x.dat"), ("convert", "x"), ("render", "x.wav")] {
+        let script = script.replace("size=64k", "size=8k").replace("ls -A", &format!("ls -A {small}"));
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script, PROGRAM, small, subcommand, capture.to_str().unwrap()]);
+        command.args(["-o", &format!("{small}/{name}")]);
+        let ended = run_command(&tracefs, &mut command);
+        assert_eq!(ended.status.code(), Some(1), "{name}: {}", ended.said);
+        assert!(ended.said.contains("No space left"), "{name}: {}", ended.said);
+        assert_eq!(ended.out, "", "{name}");
+    }
     assert_eq!(TRACED[0], "--raw");
 }

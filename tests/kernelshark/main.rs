@@ -48,7 +48,7 @@ fn check(lister: &Path, file: &Path) -> usize {
     let output = Command::new(lister).arg(file).output().unwrap();
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
     // It adds what the file says of the time of day, and lines of its own where events were lost.
-    let offset = TraceDat::open(file, Open::default()).unwrap().options.time_offset().unwrap_or(0);
+    let offset = TraceDat::open(file, Open::default()).unwrap().options.date_ns().unwrap_or(0);
     let lines = String::from_utf8(output.stdout).unwrap();
     let listed = lines.lines().filter(|line| !line.ends_with(" missed_events")).map(|line| {
         let words: Vec<&str> = line.split(' ').collect();

@@ -33,7 +33,7 @@ fn number(ended: &Ended, words: &str) -> usize {
 fn events_of(file: &Path) -> Vec<Line> {
     if let Some(theirs) = report(file) {
         // trace-cmd adds what the file says of the time of day.
-        let offset = TraceDat::open(file, Open::default()).unwrap().options.time_offset().unwrap();
+        let offset = TraceDat::open(file, Open::default()).unwrap().options.date_ns().unwrap();
         let time = |time: u64| u64::try_from(i128::from(time) + offset).unwrap();
         same(theirs, ours(file).into_iter().map(|line| Line { time: time(line.time), ..line }).collect(), file);
     }

@@ -119,7 +119,7 @@ impl Options {
 
     /// One moment on both clocks, from DATE: the zero of the trace clock.
     pub fn wall_clock(&self) -> Option<ClockPair> {
-        let offset = Options { offset: None, ..self.clone() }.time_offset()?;
+        let offset = self.date_ns()?;
         // DATE is cut to a microsecond.
         Some(ClockPair { trace_ns: 0, realtime_ns: u64::try_from(offset).ok()?, uncertainty_ns: 1000 })
     }

@@ -119,15 +119,13 @@ pub struct Options {
 }
 
 impl Options {
-    /// Nanoseconds to add to a time to get the time of day or whatever the recording's options ask for: DATE (which is in
-    /// microseconds) and OFFSET, both of which trace-cmd adds.
-    pub fn time_offset(&self) -> Option<i128> {
-        let date = self.date.as_deref().and_then(number).map(|microseconds| microseconds * 1000);
-        let offset = self.offset.as_deref().and_then(number);
-        (date.is_some() || offset.is_some()).then(|| date.unwrap_or(0) + offset.unwrap_or(0))
+    /// Nanoseconds to add to a time to get the time of day: DATE, which is in microseconds.
+    pub fn date_ns(&self) -> Option<i128> {
+        self.date.as_deref().and_then(number).map(|microseconds| microseconds * 1000)
     }
 
-    /// How times become ns: by the last correction against a peer, and the length of a TSC's ticks.
+    /// How times become ns: by the last correction against a peer, the length of a TSC's ticks, and OFFSET (`trace-cmd record
+    /// --ts-offset`), which is in ns and so goes with nothing that counts ticks.
     pub(in crate::capture) fn times(&self) -> Times {
         let shift =
             |&ShiftSample { time, offset, scaling, fraction }: &ShiftSample| Shift { time, offset, scaling, fraction };
@@ -137,13 +135,19 @@ impl Options {
         let shifts = self.time_shifts.last();
         let interpolate = shifts.is_some_and(|shifts| shifts.flags & INTERPOLATE != 0);
         let shifts = shifts.iter().flat_map(|shifts| &shifts.cpus).map(|cpu| cpu.iter().map(shift).collect());
-        Times::new(shifts.collect(), interpolate, scale)
+        let ticks = scale.is_none() && self.clock().is_some_and(|clock| !clock.is_nanoseconds());
+        let offset = self.offset.as_deref().filter(|_| !ticks).and_then(number);
+        let offset = offset.and_then(|ns| i64::try_from(ns).ok()).unwrap_or(0);
+        Times::new(shifts.collect(), interpolate, scale).with_offset(offset)
     }
 
     /// Notes what [`times`](Options::times) gives, beside what is noted of a peer already.
     pub(in crate::capture) fn set_times(&mut self, times: &Times) {
         if let Some(Scale { multiplier, shift, .. }) = times.scale() {
             self.tsc2nsec = Some(Tsc2Nsec { multiplier, shift, offset: 0 });
+        }
+        if times.offset() != 0 {
+            self.offset = Some(times.offset().to_string());
         }
         if self.time_shifts.is_empty() && !times.shifts().is_empty() {
             let sample =
@@ -311,10 +315,20 @@ mod tests {
     #[test]
     fn date_counts_in_microseconds_and_offset_in_nanoseconds() {
         let mut options = Options { date: Some("0x10".into()), ..Options::default() };
-        assert_eq!(options.time_offset(), Some(16_000));
+        assert_eq!((options.date_ns(), options.times().ns(0, 20)), (Some(16_000), 20));
         options.offset = Some("-17".into());
-        assert_eq!(options.time_offset(), Some(15_983));
-        assert_eq!(Options::default().time_offset(), None);
-        assert_eq!(Options { offset: Some("soon".into()), ..Options::default() }.time_offset(), None);
+        assert_eq!((options.date_ns(), options.times().ns(0, 20)), (Some(16_000), 3));
+        options.offset = Some("0x11".into());
+        assert_eq!(options.times().ns(0, 20), 37);
+        let mut again = Options::default();
+        again.set_times(&options.times());
+        assert_eq!(again.times(), options.times());
+        // Ticks of unknown length are no ns; those of a known length are scaled first.
+        options.trace_clock = Some("local [x86-tsc]".into());
+        assert_eq!(options.times().ns(0, 20), 20);
+        options.tsc2nsec = Some(Tsc2Nsec { multiplier: 3, shift: 1, offset: 0 });
+        assert_eq!(options.times().ns(0, 20), 47);
+        options.offset = Some("soon".into());
+        assert_eq!((options.times().ns(0, 20), Options::default().date_ns()), (30, None));
     }
 }

@@ -49,12 +49,12 @@ pub struct Builtin(Kind);
 
 impl Builtin {
     /// The text of `format` if it is such an event. `dynamic_events` is the text of that control file, or empty: it tells
-    /// what the formats of probes leave open.
-    pub fn compile(format: &EventFormat, dynamic_events: &str) -> Option<Builtin> {
+    /// what the formats of probes leave open. `gfp` is the kernel's table of allocation flags, or empty.
+    pub fn compile(format: &EventFormat, dynamic_events: &str, gfp: &[(u64, String)]) -> Option<Builtin> {
         let kind = match format.system.as_str() {
             "ftrace" => Kind::Ftrace(ftrace::Ftrace::compile(format)?),
             "syscalls" => Kind::Syscall(syscall::Syscall::compile(format)?),
-            _ => Kind::Probe(format!("{}: ", format.name), probe::Probe::compile(format, dynamic_events)?),
+            _ => Kind::Probe(format!("{}: ", format.name), probe::Probe::compile(format, dynamic_events, gfp)?),
         };
         Some(Builtin(kind))
     }

@@ -41,6 +41,8 @@ enum Part {
     Fixed(usize, usize),
     /// A string that begins where the word at this offset says, of whatever length.
     FromStart(usize),
+    /// The names of the allocation flags in a synthetic event's `gfp_t`.
+    Gfp(Number),
     /// A synthetic event's stack: addresses behind the `__data_loc` word at this offset, each of so many bytes.
     Stack(usize, usize),
 }
@@ -52,6 +54,7 @@ impl Part {
         let moved = |number: Number| Number { offset: number.offset + 8 - number.size, ..number };
         match self {
             Part::Number(show, number) => Part::Number(show, moved(number)),
+            Part::Gfp(number) => Part::Gfp(moved(number)),
             Part::Located(word) => Part::FromStart(word + 4),
             Part::Stack(word, size) => Part::Stack(word + 4, size),
             other => other,
@@ -80,13 +83,16 @@ pub(super) struct Probe {
     text: String,
     parts: Vec<Part>,
     synthetic: bool,
+    /// The kernel's table of allocation flags, if it is needed and known.
+    gfp: Vec<(u64, String)>,
 }
 
 impl Probe {
     /// The text of `format` if it is a dynamic event whose print format this code knows. `dynamic_events` is the text of
-    /// that control file, or empty.
-    pub(super) fn compile(format: &EventFormat, dynamic_events: &str) -> Option<Probe> {
-        let (literal, arguments) = print_fmt(&format.print_fmt)?;
+    /// that control file, or empty; `gfp` the table of allocation flags, or empty.
+    pub(super) fn compile(format: &EventFormat, dynamic_events: &str, gfp: &[(u64, String)]) -> Option<Probe> {
+        let meant = format.meant_print_fmt();
+        let (literal, arguments) = print_fmt(&meant)?;
         let mut arguments = arguments.into_iter();
         // `p:kp/open do_sys_openat2 …`, `p:up/f /bin/sh:0x3ec0 …`, `e:ep/swi sched.sched_switch …`: the second word.
         let place = definition(format, dynamic_events).and_then(|line| line.split_whitespace().nth(1));
@@ -116,6 +122,7 @@ impl Probe {
             text: String::new(),
             parts: vec![],
             synthetic,
+            gfp: if synthetic { gfp.to_vec() } else { vec![] },
         };
         match synthetic {
             true => probe.arguments(format, &rest.replace(", ", " "), &mut arguments)?,
@@ -160,8 +167,22 @@ impl Probe {
                 _ => return None,
             };
             self.literal(before);
-            self.parts.push(Part::Number(show, number(format, argument)?));
+            let number = number(format, argument)?;
+            // `print_synth_event_num_val` casts what is narrower than 32 bits to an unsigned type.
+            let widened = self.synthetic && show == Show::Signed && number.size < 4;
+            self.parts.push(Part::Number(if widened { Show::Unsigned } else { show }, number));
             rest = if show == Show::Symbol { &behind[1..] } else { behind };
+            if self.synthetic && is_gfp(format, argument) {
+                // The blank before the next field stands before the names, and none behind them.
+                rest = match rest.strip_prefix(' ') {
+                    Some(rest) => {
+                        self.literal(" ");
+                        rest
+                    }
+                    None => rest,
+                };
+                self.parts.push(Part::Gfp(number));
+            }
         }
         self.literal(rest);
         Some(())
@@ -193,6 +214,7 @@ impl Probe {
                     Show::Symbol => symbol::write_with_offset(out, number.unsigned::<E>(record), symbols),
                     Show::Char => out.push(number.unsigned::<E>(record) as u8),
                 },
+                Part::Gfp(number) => self.write_gfp(out, number.unsigned::<E>(record)),
                 Part::Quoted(word) => match located::<E>(record, word) {
                     Some(text) => {
                         out.push(b'"');
@@ -213,6 +235,34 @@ impl Probe {
                 }
             }
         }
+    }
+
+    /// Appends ` (GFP_KERNEL|__GFP_ZERO)` (`trace_print_flags_seq`).
+    fn write_gfp(&self, out: &mut Vec<u8>, mut flags: u64) {
+        out.extend_from_slice(b" (");
+        if self.gfp.is_empty() {
+            out.extend_from_slice(b"{gfp_t?}");
+            flags = 0;
+        }
+        let mut first = true;
+        let mut separate = |out: &mut Vec<u8>| {
+            if !std::mem::take(&mut first) {
+                out.push(b'|');
+            }
+        };
+        for (mask, name) in &self.gfp {
+            if flags != 0 && flags & mask == *mask {
+                separate(out);
+                out.extend_from_slice(name.as_bytes());
+                flags &= !mask;
+            }
+        }
+        if flags != 0 {
+            separate(out);
+            out.extend_from_slice(b"0x");
+            write_hex(out, flags, 1);
+        }
+        out.push(b')');
     }
 
     /// Appends `(vfs_read+0x0/0x310)`, `(ksys_read+0xb7/0xf0 <- vfs_read)`, `(0x1004ec0)`, `(sched.sched_switch)`.
@@ -320,6 +370,12 @@ fn number(format: &EventFormat, argument: &str) -> Option<Number> {
     matches!(size, 1 | 2 | 4 | 8).then_some(Number { offset, size, signed: field.signed.unwrap_or(false) })
 }
 
+/// Whether `REC->name` is a set of allocation flags.
+fn is_gfp(format: &EventFormat, argument: &str) -> bool {
+    let field = |name: &str| format.fields.iter().any(|f| f.name == name && f.ctype.name == "gfp_t");
+    argument.strip_prefix("REC->").is_some_and(field)
+}
+
 /// `__get_stacktrace(name)`: the stack meant.
 fn stack(format: &EventFormat, argument: &str) -> Option<Part> {
     let name = argument.strip_prefix("__get_stacktrace(")?.strip_suffix(')')?;
@@ -339,7 +395,14 @@ fn string(format: &EventFormat, argument: &str, quoted: bool) -> Option<Part> {
         }
         None => {
             let field = field(argument.strip_prefix("REC->")?)?;
-            (!quoted).then_some(Part::Fixed(field.offset as usize, field.size as usize))
+            // A synthetic event's text has room up to the next field, whatever its declaration says, and is printed whole
+            // (`trace_string`, `STR_VAR_LEN_MAX`).
+            let next = format.fields.iter().map(|f| f.offset).filter(|&offset| offset > field.offset).min();
+            let size = match format.system == "synthetic" {
+                true => next.map_or(usize::MAX, |next| (next - field.offset) as usize),
+                false => field.size as usize,
+            };
+            (!quoted).then_some(Part::Fixed(field.offset as usize, size))
         }
     }
 }
@@ -375,7 +438,7 @@ mod tests {
             Kallsyms::parse(b"c0300000 T _stext\nc0300100 T vfs_read\nc0300200 T vfs_write\nc0300300 D _end\n");
         let names = Names { kallsyms: kallsyms.into(), ..Names::default() };
         let mut out = vec![];
-        let probe = Probe::compile(format, dynamic_events).unwrap();
+        let probe = Probe::compile(format, dynamic_events, &[]).unwrap();
         probe.write::<E>(&mut out, record, &names, &LineOptions::default());
         String::from_utf8(out).unwrap()
     }
@@ -474,8 +537,36 @@ mod tests {
         options.set_release((6, 5), crate::format::Endian::Little);
         bytes[24 + 16..].fill(0);
         let mut out = vec![];
-        Probe::compile(&format, "").unwrap().write::<LittleEndian>(&mut out, &bytes, &Names::default(), &options);
+        Probe::compile(&format, "", &[]).unwrap().write::<LittleEndian>(&mut out, &bytes, &Names::default(), &options);
         assert_eq!(String::from_utf8(out).unwrap(), "stack=STACK:\n=> 0x2\n=> 0xc0300104\nlat=7");
+    }
+
+    /// Worked out from `print_synth_event` and `print_synth_event_num_val`: narrow numbers are cast to unsigned ones, a text is
+    /// as long as its room, and until 6.15 the format said `%.*s`.
+    #[test]
+    fn a_synthetic_event_prints_as_its_kernel_does_and_not_as_its_format_says() {
+        let fields = "\tfield:s8 a;\toffset:8;\tsize:1;\tsigned:1;\n\tfield:s16 b;\toffset:16;\tsize:2;\tsigned:1;\n\
+             \tfield:s32 c;\toffset:24;\tsize:4;\tsigned:1;\n\tfield:char comm[4];\toffset:32;\tsize:4;\tsigned:1;\n\
+             \tfield:gfp_t g;\toffset:48;\tsize:4;\tsigned:0;\n\
+             \tfield:__data_loc char[] s;\toffset:56;\tsize:8;\tsigned:1;\n";
+        let print_fmt =
+            "\"a=%d, b=%d, c=%d, comm=%.*s, g=%x, s=%.*s\", REC->a, REC->b, REC->c, REC->comm, REC->g, __get_str(s)";
+        let format = format("synthetic", fields, print_fmt);
+        let mut bytes = vec![0xff; 32];
+        bytes.extend(b"kworker\0\0\0\0\0\0\0\0\0");
+        bytes.extend(0xdc0u64.to_le_bytes());
+        bytes.extend(u64::from(3u32 << 16 | 64).to_le_bytes());
+        bytes.extend(b"hi\0\0");
+        let gfp = [(0xcc0, "GFP_KERNEL".to_owned()), (0x40, "__GFP_IO".to_owned())];
+        let text = |gfp: &[(u64, String)]| {
+            let mut out = vec![];
+            let probe = Probe::compile(&format, "", gfp).unwrap();
+            probe.write::<LittleEndian>(&mut out, &bytes, &Names::default(), &LineOptions::default());
+            String::from_utf8(out).unwrap()
+        };
+        let front = "a=255 b=65535 c=-1 comm=kworker g=dc0 ";
+        assert_eq!(text(&gfp), format!("{front} (GFP_KERNEL|0x100)s=hi"));
+        assert_eq!(text(&[]), format!("{front} ({{gfp_t?}})s=hi"));
     }
 
     #[test]
@@ -492,6 +583,6 @@ mod tests {
     #[test]
     fn an_ordinary_tracepoint_is_none() {
         let format = format("sched", "\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n", "\"a=%d\", REC->a");
-        assert!(Probe::compile(&format, "").is_none());
+        assert!(Probe::compile(&format, "", &[]).is_none());
     }
 }

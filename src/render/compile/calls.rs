@@ -177,17 +177,41 @@ impl<'a> Compiler<'a> {
         self.table(rows, int)
     }
 
-    /// `%pGg`: the names of the allocation flags that `expr` points to (`format_flags`, lib/vsprintf.c); none where their
+    /// `%pGg`, `%pGv`, `%pGp`: the names of the flags that `expr` points to (`flags_string`, lib/vsprintf.c); none where their
     /// table is not known.
-    pub(in crate::render) fn gfp_flags(&mut self, expr: &'a Expr) -> Compiled<Text> {
-        let names = self.constants.gfp_flags();
+    pub(in crate::render) fn kernel_flags(&mut self, letter: u8, expr: &'a Expr) -> Compiled<Text> {
+        let names = self.constants.flags_of(letter);
         if names.is_empty() {
-            return Err("%pGg".into());
+            return Err(format!("%pG{}", char::from(letter)));
         }
-        let (value, _) = self.pointed_to(expr, Int::U32)?;
-        let table = names.iter().map(|(mask, name)| (*mask, self.intern(name.as_bytes()))).collect();
-        let delimiter = Some(self.intern(b"|"));
-        Ok(Text::Flags { value, delimiter, table })
+        let int = if letter == b'g' { Int::U32 } else { self.long_int(false) };
+        let (value, from) = self.pointed_to(expr, int)?;
+        let value = convert(int, value, from);
+        let table: Box<[_]> = names.iter().map(|(mask, name)| (*mask, self.intern(name.as_bytes()))).collect();
+        let bar = self.intern(b"|");
+        let flags = |value| Text::Flags { value, delimiter: Some(bar), table };
+        if letter != b'p' {
+            return Ok(flags(value));
+        }
+        // What lies above the flags (section, node, zone …) is as wide as the kernel's configuration says, which nothing tells.
+        let count = self.constants.enumerators("pageflags").into_iter().find(|(name, _)| *name == "__NR_PAGEFLAGS");
+        let highest = names.iter().map(|(mask, _)| *mask).max().unwrap_or(0).checked_ilog2().map_or(0, |bit| bit + 1);
+        let count = count.and_then(|(_, count)| u32::try_from(count).ok()).unwrap_or(highest).min(63);
+        let main = arithmetic(Arithmetic::BitAnd, int, value.clone(), Num::Const((1 << count) - 1));
+        let release = self.constants.release();
+        if release < (5, 13) {
+            return Ok(flags(main));
+        }
+        let mut literal = |text: &[u8]| Text::Literal(self.intern(text));
+        let (open, close, fields) = (literal(b"("), literal(b")"), literal(b"{fields?}"));
+        let more = Text::Choose(Box::new((main.clone(), Text::Literal(bar), literal(b""))));
+        let mut parts = vec![flags(main), more, fields];
+        // "vsprintf: Make %pGp print the hex value", 5.16.
+        if release >= (5, 16) {
+            parts.splice(..0, [Text::Number(value), open]);
+            parts.push(close);
+        }
+        Ok(Text::Several(parts.into()))
     }
 
     pub(super) fn table_type(&self, helper: &str) -> Int {
