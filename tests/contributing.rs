@@ -1,0 +1,98 @@
+//! What CONTRIBUTING.md promises: the files it names are the ones that a change touches, and no other file knows of what they
+//! hold.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ftrace_live::osc::preset::PRESETS;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of the library and the program, with their text up to the tests at the end.
+fn sources() -> Vec<(PathBuf, String)> {
+    let (mut folders, mut found) = (vec![root().join("src")], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+                found.push((path.strip_prefix(root()).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(found.len() > 100);
+    found
+}
+
+/// The files, other than those that begin with one of `known`, in whose code `word` stands.
+fn elsewhere(word: &str, known: &[&str]) -> Vec<PathBuf> {
+    let names_it = |text: &str| text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
+    let others =
+        sources().into_iter().filter(|(path, text)| !known.iter().any(|k| path.starts_with(k)) && names_it(text));
+    others.map(|(path, _)| path).collect()
+}
+
+#[test]
+fn each_file_and_each_place_in_it_that_the_table_names_is_there() {
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let mut rows = 0;
+    for row in text.lines().filter(|line| line.starts_with("| a")) {
+        rows += 1;
+        let [_, _, write, line, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
+        for cell in [write, line] {
+            // `PRESETS`, `src/osc/preset.rs`: what stands in which file.
+            let words: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
+            for path in words.iter().filter(|word| word.contains('/')) {
+                let fixed = path.split("NAME").next().unwrap();
+                let fixed = if path.contains("NAME") { fixed.rsplit_once('/').unwrap().0 } else { fixed };
+                assert!(root().join(fixed).exists(), "{path} is not there");
+            }
+            for pair in words.windows(2).filter(|pair| !pair[0].contains('/') && pair[1].ends_with(".rs")) {
+                let file = fs::read_to_string(root().join(pair[1])).unwrap();
+                assert!(file.contains(pair[0]), "{} is not in {}", pair[0], pair[1]);
+            }
+        }
+    }
+    assert!(rows >= 6, "{rows} rows");
+}
+
+#[test]
+fn a_receiver_is_a_row_of_presets_and_perhaps_a_patch() {
+    for preset in PRESETS {
+        // `--speed max` is no receiver.
+        if preset.name != "max" {
+            let others = elsewhere(&format!("\"{}\"", preset.name), &["src/osc/preset.rs", "src/osc/patch"]);
+            assert!(others.is_empty(), "{} also stands in {others:?}", preset.name);
+        }
+    }
+}
+
+#[test]
+fn a_container_is_known_to_open_file_alone() {
+    let others = elsewhere("perf_data::", &["src/capture/perf_data", "src/capture/mod.rs"]);
+    assert!(others.is_empty(), "{others:?}");
+    let (_, text) = sources().into_iter().find(|(path, _)| path.ends_with("capture/mod.rs")).unwrap();
+    let open_file = text.split("pub fn open_file").nth(1).unwrap().split("\n}\n").next().unwrap();
+    assert_eq!(text.matches("perf_data::").count(), open_file.matches("perf_data::").count());
+}
+
+/// The loops, live and of a replay, hand each event to all outputs and know none of them.
+#[test]
+fn an_output_is_known_to_its_room_and_to_the_commands_that_make_it() {
+    for output in ["Lines", "Text", "Words", "Hits", "Signals", "Mapped", "Latencies", "Midi"] {
+        for (path, text) in sources() {
+            // `render` makes a score of hits alone.
+            if ["src/output", "src/commands", "src/replay/score.rs"].iter().any(|known| path.starts_with(known)) {
+                continue;
+            }
+            let imports = text.lines().filter(|line| line.contains("output::"));
+            let named = imports.filter(|line| line.split(|c: char| !c.is_alphanumeric()).any(|word| word == output));
+            assert_eq!(named.count(), 0, "{} names {output}", path.display());
+        }
+    }
+}
