@@ -4,7 +4,7 @@
 //! them. [`Span::of`] finds the first and the last event by looking at the ends of the rings alone, and [`skip_to`] goes to
 //! a time by halving, so that neither depends on how long the capture is.
 
-use std::{io, str::FromStr};
+use std::{collections::HashMap, io, str::FromStr};
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
@@ -178,7 +178,7 @@ fn ends_in<E: ByteOrder>(header: &HeaderPage, page: &[u8]) -> Option<Span> {
 pub fn skip_to(capture: &mut Capture, time: u64) -> io::Result<()> {
     let clock = Clock { header: &capture.header, endian: capture.endian, times: &capture.times };
     for ring in &mut capture.rings {
-        clock.skip_to(ring.cpu, &mut ring.feed, time, 0)?;
+        clock.skip_to(ring.cpu, &mut ring.feed, time, &mut Begins::new())?;
     }
     Ok(())
 }
@@ -200,15 +200,20 @@ impl Clock<'_> {
         Ok(begins.map(|time| self.times.ns(cpu, time)))
     }
 
-    /// Goes to the last sub-buffer from `low` on that begins before `time`, and returns its number; 0 where the ring cannot
-    /// be searched.
-    pub(super) fn skip_to(&self, cpu: u32, feed: &mut RingFeed, time: u64, low: u64) -> io::Result<u64> {
+    /// Goes to the last sub-buffer that begins before `time`, and returns its number; 0 where the ring cannot be searched.
+    /// `known` are the times that were looked at before.
+    pub(super) fn skip_to(&self, cpu: u32, feed: &mut RingFeed, time: u64, known: &mut Begins) -> io::Result<u64> {
         let Some(count) = feed.sub_buffers()? else { return Ok(0) };
         // Sub-buffers below `low` begin before `time`; those from `high` on do not, or are empty or damaged.
-        let (mut low, mut high) = (low, count);
+        let (mut low, mut high) = (0, count);
         while low < high {
             let middle = low + (high - low) / 2;
-            match self.begin_of(cpu, feed, middle)? {
+            let begins = match known.get(&middle) {
+                Some(begins) => *begins,
+                None => self.begin_of(cpu, feed, middle)?,
+            };
+            known.insert(middle, begins);
+            match begins {
                 Some(begins) if begins < time => low = middle + 1,
                 _ => high = middle,
             }
@@ -218,6 +223,9 @@ impl Clock<'_> {
         Ok(index)
     }
 }
+
+/// When some of a ring's sub-buffers begin, by number. A search by halving looks at the same ones first, whatever it is for.
+pub(super) type Begins = HashMap<u64, Option<u64>>;
 
 /// The time of the first record of a sub-buffer.
 fn begin(header: &HeaderPage, endian: Endian, page: &[u8]) -> Option<u64> {

@@ -1,8 +1,10 @@
 //! The kernel's own text of events, and the names that stand in it: for `text` and `words`.
+//!
+//! An event's text is compiled when the first one of it comes: of the two thousand that can be traced, few do.
 
 use std::sync::Arc;
 
-use crate::format::EventFormat;
+use crate::format::{Endian, EventFormat, EventId};
 use crate::names::{Kernel, Names};
 use crate::render::{Settings, TraceText};
 
@@ -11,30 +13,36 @@ pub(super) struct KernelText {
     settings: Settings,
     /// Made with the first event: only then the kernel is known.
     text: Option<TraceText>,
+    endian: Endian,
     /// As the kernel has them, but for task names: live, these change.
     names: Names,
+    /// Events of which none has come yet, by id.
+    waiting: Vec<Option<Arc<EventFormat>>>,
 }
 
 impl KernelText {
     /// Text as `settings` say it looks.
     pub(super) fn new(settings: Settings) -> KernelText {
-        KernelText { settings, text: None, names: Names::default() }
+        KernelText { settings, text: None, endian: Endian::NATIVE, names: Names::default(), waiting: Vec::new() }
     }
 
     /// Learns an event.
     pub(super) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
         self.begin(Some(format), kernel);
-        let Some(text) = &mut self.text else { return };
-        text.insert(format, kernel.abi.endian, &kernel.names, &self.settings.dynamic_events);
+        let index = format.id.index();
+        if self.waiting.len() <= index {
+            self.waiting.resize(index + 1, None);
+        }
+        self.waiting[index] = Some(format.clone());
     }
 
     /// Learns the kernel, unless that is done: with its first event, or with a record of none.
     pub(super) fn begin(&mut self, format: Option<&EventFormat>, kernel: &Kernel) {
-        let (abi, settings) = (kernel.abi, &self.settings);
-        self.text.get_or_insert_with(|| {
-            self.names = kernel.names.clone();
-            settings.text(format, abi.long, abi.endian, &kernel.names)
-        });
+        let abi = kernel.abi;
+        if self.text.is_none() {
+            (self.names, self.endian) = (kernel.names.clone(), abi.endian);
+            self.text = Some(self.settings.text(format, abi.long, abi.endian, &kernel.names));
+        }
     }
 
     /// How it looks.
@@ -45,5 +53,54 @@ impl KernelText {
     /// The text, once there is an event, and the names.
     pub(super) fn parts(&mut self) -> Option<(&mut TraceText, &mut Names)> {
         Some((self.text.as_mut()?, &mut self.names))
+    }
+
+    /// The text, which then knows the event `id`, and the names.
+    #[inline]
+    pub(super) fn of(&mut self, id: EventId) -> Option<(&mut TraceText, &mut Names)> {
+        if self.waiting.get(id.index()).is_some_and(Option::is_some) {
+            self.compile(id);
+        }
+        self.parts()
+    }
+
+    #[cold]
+    fn compile(&mut self, id: EventId) {
+        let format = self.waiting.get_mut(id.index()).and_then(Option::take);
+        if let (Some(text), Some(format)) = (&mut self.text, format) {
+            text.insert(&format, self.endian, &self.names, &self.settings.dynamic_events);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use byteorder::LittleEndian;
+
+    use super::*;
+    use crate::format::{Abi, LongSize};
+    use crate::ring::{Lost, Record};
+
+    #[test]
+    fn an_event_s_text_is_compiled_when_one_of_it_comes() {
+        let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
+        let kernel = Kernel { abi, names: Names::default() };
+        let mut text = KernelText::new(Settings::default());
+        for (name, id) in [("a", 1), ("b", 2), ("c", 3)] {
+            let common = "\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n";
+            let format = format!("name: {name}\nID: {id}\nformat:\n{common}\nprint fmt: \"of {name}\"\n");
+            text.add(&Arc::new(EventFormat::parse("s", &format, abi.long).unwrap()), &kernel);
+        }
+        let waiting = |text: &KernelText| text.waiting.iter().flatten().map(|format| format.id.0).collect::<Vec<_>>();
+        assert_eq!(waiting(&text), [1, 2, 3]);
+        let record = Record { cpu: 0, time: 0, ticks: 0, lost: Lost::Nothing, bytes: &[2, 0, 0, 0, 0, 0, 0, 0] };
+        for _ in 0..2 {
+            let mut out = Vec::new();
+            let (compiled, names) = text.of(EventId(2)).unwrap();
+            compiled.write_text::<LittleEndian>(&mut out, &record, names);
+            assert_eq!(out, b"b: of b");
+        }
+        assert_eq!(waiting(&text), [1, 3]);
+        assert!(text.of(EventId(9)).is_some());
     }
 }

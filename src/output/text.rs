@@ -79,6 +79,11 @@ impl Text {
         settings.overrun || settings.release.is_none()
     }
 
+    /// Goes on behind a record of no event that is known.
+    pub(crate) fn begin(&mut self, kernel: &Kernel) {
+        self.text.begin(None, kernel);
+    }
+
     /// Goes on behind `lines` lines of others, of these CPUs.
     pub(crate) fn go_on(&mut self, cpus: &BTreeSet<u32>, lines: u64) {
         if let Some((text, _)) = self.text.parts() {
@@ -103,7 +108,7 @@ impl Text {
 
     #[inline(never)]
     pub(crate) fn event<E: ByteOrder>(&mut self, event: Event<'_>) {
-        let Some((text, names)) = self.text.parts() else { return };
+        let Some((text, names)) = self.text.of(event.id) else { return };
         let moment = &event.moment;
         if self.live {
             let comm = moment.comm.as_str().as_bytes();

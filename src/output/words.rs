@@ -34,7 +34,7 @@ impl Words {
 
     #[inline(never)]
     pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>, streams: &mut [Stream]) {
-        let Some((text, names)) = self.text.parts() else { return };
+        let Some((text, names)) = self.text.of(event.id) else { return };
         let mut wanting = streams.iter_mut().filter(|stream| stream.wants_text()).peekable();
         if wanting.peek().is_none() {
             return;

@@ -121,8 +121,9 @@ struct Printing<'a> {
 struct Carry {
     /// When each event last occurred.
     last: BTreeMap<EventId, u64>,
-    /// The event that occurred first: the text is guessed by it where the kernel's release is not known.
-    first: Option<EventId>,
+    /// The event that occurred first, `Some(None)` where it was none that is known: the text is guessed by it where the
+    /// kernel's release is not known.
+    first: Option<Option<EventId>>,
     /// What tasks were last named, where an event told of it.
     names: BTreeMap<i32, Vec<u8>>,
     /// CPUs that had a line, and how many lines there were.
@@ -184,7 +185,10 @@ impl Work for Printing<'_> {
         out: &mut dyn FnMut(Told) -> ControlFlow<()>,
     ) -> (Counts, ControlFlow<()>) {
         let Hand { pipeline, spool } = hand;
-        for id in before.first.iter().chain(before.last.keys()) {
+        if let (Some(None), Some(text)) = (before.first, &mut pipeline.outputs().text) {
+            text.begin(&self.kernel);
+        }
+        for id in before.first.iter().flatten().chain(before.last.keys()) {
             if let Some(format) = self.table.get(*id).filter(|_| !pipeline.knows(*id)) {
                 pipeline.add(format, false);
             }
@@ -277,9 +281,19 @@ impl Write for Spool {
 /// An output that notes what later lines depend on.
 #[derive(Default)]
 struct Nowhere {
-    first: Option<EventId>,
+    first: Option<Option<EventId>>,
     cpus: BTreeSet<u32>,
     lines: u64,
+}
+
+impl Nowhere {
+    fn line(&mut self, id: Option<EventId>, cpu: u32) {
+        self.lines += 1;
+        self.first.get_or_insert(id);
+        if !self.cpus.contains(&cpu) {
+            self.cpus.insert(cpu);
+        }
+    }
 }
 
 impl Output for Nowhere {
@@ -287,12 +301,12 @@ impl Output for Nowhere {
 
     #[inline]
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
-        self.lines += 1;
-        self.first.get_or_insert(event.id);
-        if !self.cpus.contains(&event.record.cpu) {
-            self.cpus.insert(event.record.cpu);
-        }
+        self.line(Some(event.id), event.record.cpu);
         Ok(())
+    }
+
+    fn unknown<E: ByteOrder>(&mut self, event: &Event<'_>, _: &Kernel) {
+        self.line(None, event.record.cpu);
     }
 
     fn flush(&mut self) {}

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use byteorder::ByteOrder;
 
 use super::Jobs;
-use crate::capture::window::Clock;
+use crate::capture::window::{Begins, Clock};
 use crate::capture::{Capture, RingFeed};
 use crate::ring::{Feed, Merge};
 
-/// Bytes of sub-buffers in a part: some ten thousand events, beside which a search for its beginning does not show.
-const PART: u64 = 1 << 20;
+/// Bytes of sub-buffers in a part: some hundred thousand events, beside which a search for its beginning does not show, not even
+/// where every sub-buffer that is looked at must be unpacked.
+const PART: u64 = 4 << 20;
 /// The most parts there are.
 const MAX_PARTS: u64 = 1 << 14;
 
@@ -32,17 +33,18 @@ pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, window: (u64, u64)) -> io:
     }
     let parts = match jobs {
         // Of less, threads cost more than they save.
-        Jobs::Processors if bytes < 4 * PART => return Ok(Vec::new()),
-        Jobs::Processors => bytes / PART,
+        Jobs::Processors if bytes < PART => return Ok(Vec::new()),
+        Jobs::Processors => (bytes / PART).max(4 * jobs.number() as u64),
         // Who asks for them gets them, of whatever length.
-        Jobs::Number(number) => (bytes / PART).max(2 * number as u64),
+        Jobs::Number(number) => (bytes / PART).max(4 * number as u64),
     };
     let Capture { header, endian, times, rings, .. } = capture;
     let clock = Clock { header, endian: *endian, times };
-    let mut cuts = Vec::new();
+    let (mut cuts, mut known) = (Vec::new(), Begins::new());
     if let Some(ring) = rings.get_mut(longest.1) {
-        let begin = if from > 0 { clock.skip_to(ring.cpu, &mut ring.feed, from, 0)? } else { 0 };
-        let end = if last < u64::MAX { clock.skip_to(ring.cpu, &mut ring.feed, last, 0)? + 1 } else { longest.0 };
+        let begin = if from > 0 { clock.skip_to(ring.cpu, &mut ring.feed, from, &mut known)? } else { 0 };
+        let end =
+            if last < u64::MAX { clock.skip_to(ring.cpu, &mut ring.feed, last, &mut known)? + 1 } else { longest.0 };
         let length = end.saturating_sub(begin);
         let parts = parts.min(length).clamp(1, MAX_PARTS);
         for part in 1..parts {
@@ -52,7 +54,7 @@ pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, window: (u64, u64)) -> io:
         }
         // Where it was.
         if from > 0 {
-            clock.skip_to(ring.cpu, &mut ring.feed, from, 0)?;
+            clock.skip_to(ring.cpu, &mut ring.feed, from, &mut known)?;
         } else {
             ring.feed.seek(0)?;
         }
@@ -67,24 +69,26 @@ pub(super) struct Reader<'c> {
     rings: Vec<(u32, RingFeed)>,
     /// The number of the sub-buffer that each ring was sought at.
     begins: Vec<u64>,
+    /// What was found out of each ring, searching.
+    known: Vec<Begins>,
 }
 
 impl<'c> Reader<'c> {
     pub(super) fn new(clock: Clock<'c>, rings: Vec<(u32, RingFeed)>) -> Reader<'c> {
         let times = (!clock.times.is_plain()).then(|| Arc::new(clock.times.clone()));
-        let begins = vec![0; rings.len()];
-        Reader { clock, times, rings, begins }
+        let (begins, known) = (vec![0; rings.len()], vec![Begins::new(); rings.len()]);
+        Reader { clock, times, rings, begins, known }
     }
 
     /// Goes to where events from `time` on begin; 0 is the beginning.
     pub(super) fn seek(&mut self, time: u64) -> io::Result<()> {
-        for ((cpu, feed), begin) in self.rings.iter_mut().zip(&mut self.begins) {
-            *begin = 0;
-            if time > 0 {
-                *begin = self.clock.skip_to(*cpu, feed, time, 0)?;
+        for (((cpu, feed), begin), known) in self.rings.iter_mut().zip(&mut self.begins).zip(&mut self.known) {
+            *begin = if time > 0 {
+                self.clock.skip_to(*cpu, feed, time, known)?
             } else {
                 feed.seek(0)?;
-            }
+                0
+            };
         }
         Ok(())
     }

@@ -110,6 +110,29 @@ impl Ahead {
         Some(job)
     }
 
+    /// What `chunk` is unpacked; `None` where the job is not that chunk, or nobody has begun with it. While a thread is still at
+    /// it, others that wait are unpacked here, with `own`: so the reader's processor does its part of the work.
+    pub(super) fn take(&self, job: &Job, chunk: &Chunk, own: &Decompressor) -> Option<Result<Vec<u8>, DatError>> {
+        if job.chunk != *chunk {
+            return None;
+        }
+        while job.is_begun() {
+            let other = lock(&self.queue.jobs).0.pop_front();
+            match other {
+                Some(other) => other.upgrade().iter().for_each(|other| other.work(&self.source, own)),
+                None => break,
+            }
+        }
+        let mut state = lock(&job.state);
+        while matches!(*state, State::Begun) {
+            state = job.done.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        match std::mem::replace(&mut *state, State::Taken) {
+            State::Done(unpacked) => Some(unpacked),
+            _ => None,
+        }
+    }
+
     /// Begins the threads, as many as there are processors beside the reader's.
     fn begin(&self) -> bool {
         let threads = thread::available_parallelism().map_or(0, |all| all.get() - 1).min(MOST_THREADS);
@@ -134,19 +157,7 @@ impl Queue {
     fn work(&self, source: &Source, decompressor: &Decompressor) {
         while let Some(job) = self.next() {
             // A reader that has gone on elsewhere has dropped its job.
-            let Some(job) = job.upgrade() else { continue };
-            {
-                let mut state = lock(&job.state);
-                if !matches!(*state, State::Waiting) {
-                    continue;
-                }
-                *state = State::Begun;
-            }
-            let Chunk { offset, stored, size, part } = job.chunk;
-            let mut out = vec![0; size as usize];
-            let unpacked = decompressor.read(source, offset, stored, &mut out, part).map(|()| out);
-            *lock(&job.state) = State::Done(unpacked);
-            job.done.notify_all();
+            job.upgrade().iter().for_each(|job| job.work(source, decompressor));
         }
     }
 
@@ -166,19 +177,23 @@ impl Queue {
 }
 
 impl Job {
-    /// What `chunk` is unpacked; `None` where this is not that chunk, or nobody has begun with it.
-    pub(super) fn take(&self, chunk: &Chunk) -> Option<Result<Vec<u8>, DatError>> {
-        let mut state = lock(&self.state);
-        if self.chunk != *chunk {
-            return None;
+    fn work(&self, source: &Source, decompressor: &Decompressor) {
+        {
+            let mut state = lock(&self.state);
+            if !matches!(*state, State::Waiting) {
+                return;
+            }
+            *state = State::Begun;
         }
-        while matches!(*state, State::Begun) {
-            state = self.done.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-        match std::mem::replace(&mut *state, State::Taken) {
-            State::Done(unpacked) => Some(unpacked),
-            _ => None,
-        }
+        let Chunk { offset, stored, size, part } = self.chunk;
+        let mut out = vec![0; size as usize];
+        let unpacked = decompressor.read(source, offset, stored, &mut out, part).map(|()| out);
+        *lock(&self.state) = State::Done(unpacked);
+        self.done.notify_all();
+    }
+
+    fn is_begun(&self) -> bool {
+        matches!(*lock(&self.state), State::Begun)
     }
 }
 
@@ -197,19 +212,21 @@ mod tests {
     fn a_chunk_is_found_unpacked_or_left_to_the_reader_and_no_other_is_taken_for_it() {
         let ahead = ahead(b"some bytes");
         let part = Part::Data { cpu: 0 };
+        let own = Decompressor::new(Compression::None);
         let chunk = Chunk { offset: 5, stored: 5, size: 5, part };
         let Some(job) = ahead.unpack(chunk) else { return };
-        assert!(job.take(&Chunk { offset: 4, ..chunk }).is_none());
+        assert!(ahead.take(&job, &Chunk { offset: 4, ..chunk }, &own).is_none());
         // Either the thread was first, or the chunk is ours.
-        match job.take(&chunk) {
+        match ahead.take(&job, &chunk, &own) {
             Some(unpacked) => assert_eq!(unpacked.unwrap(), b"bytes"),
-            None => assert!(job.take(&chunk).is_none()),
+            None => assert!(ahead.take(&job, &chunk, &own).is_none()),
         }
-        let wrong = ahead.unpack(Chunk { size: 6, ..chunk }).unwrap();
-        while matches!(*lock(&wrong.state), State::Waiting) {
+        let wrong = Chunk { size: 6, ..chunk };
+        let job = ahead.unpack(wrong).unwrap();
+        while matches!(*lock(&job.state), State::Waiting) {
             thread::yield_now();
         }
-        assert!(wrong.take(&Chunk { size: 6, ..chunk }).unwrap().is_err());
+        assert!(ahead.take(&job, &wrong, &own).unwrap().is_err());
     }
 
     #[test]
