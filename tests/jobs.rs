@@ -98,6 +98,8 @@ fn captures_of_other_kernels_are_read_alike() {
 
 const SWITCH: u16 = 7;
 const RENAME: u16 = 8;
+/// An event that no format describes.
+const UNKNOWN: u16 = 9;
 
 fn formats() -> Vec<(&'static str, &'static str, String)> {
     let fields = ["char comm[16];\toffset:8;\tsize:16;\tsigned:0;"];
@@ -109,17 +111,18 @@ fn formats() -> Vec<(&'static str, &'static str, String)> {
     ]
 }
 
-fn record(kind: bool, pid: i32, name: u8) -> Vec<u8> {
+fn record(kind: u8, pid: i32, name: u8) -> Vec<u8> {
     let mut comm = [0; 16];
     comm[..2].copy_from_slice(&[b'a' + name % 26, b'0' + name % 10]);
     match kind {
-        true => made::record(RENAME, pid, &[comm, comm].concat()),
-        false => made::record(SWITCH, pid, &comm),
+        0 => made::record(UNKNOWN, pid, &comm),
+        1 => made::record(RENAME, pid, &[comm, comm].concat()),
+        _ => made::record(SWITCH, pid, &comm),
     }
 }
 
 /// A sub-buffer of a made capture: when it begins, what was lost before it, its records.
-type Made = (u64, u8, Vec<(u32, bool, i32, u8)>);
+type Made = (u64, u8, Vec<(u32, u8, i32, u8)>);
 
 fn page((time, lost, records): &Made) -> Vec<u8> {
     let records: Vec<_> = records.iter().map(|&(delta, kind, pid, name)| (delta, record(kind, pid, name))).collect();
@@ -135,7 +138,7 @@ fn page((time, lost, records): &Made) -> Vec<u8> {
 }
 
 fn sub_buffers() -> impl Strategy<Value = Vec<Made>> {
-    let record = (0u32..2000, prop::bool::weighted(0.2), 0i32..6, any::<u8>());
+    let record = (0u32..2000, 0u8..7, 0i32..6, any::<u8>());
     let page = (0u64..100_000, any::<u8>(), prop::collection::vec(record, 0..9));
     // Some rings are in order, as the kernel writes them; some are as a clock that was set back leaves them.
     (prop::collection::vec(page, 0..14), any::<bool>()).prop_map(|(mut pages, ordered)| {

@@ -3,13 +3,17 @@
 //! ```text
 //! cargo bench --bench scale               all of them
 //! cargo bench --bench scale -- merge      the merge of N rings, ns an event, all N in one run
+//! cargo bench --bench scale -- server     how many readers a machine takes, simulated with costs measured here
+//! CAPTURE=x.dat cargo bench --bench scale -- jobs    one thread against two, in turns
 //! ```
 //!
 //! Ratios are of one run in which the parts take turns, so that the machine's mood cancels out.
 
+mod jobs;
 #[path = "../memory/mod.rs"]
 mod memory;
 mod rings;
+mod server;
 
 use std::hint::black_box;
 use std::ops::ControlFlow;
@@ -27,6 +31,12 @@ fn main() {
     println!("load average before: {}", load.split_whitespace().take(3).collect::<Vec<_>>().join(" "));
     if asked("merge") {
         merge();
+    }
+    if asked("server") {
+        server::server();
+    }
+    if asked("jobs") {
+        jobs::jobs();
     }
 }
 

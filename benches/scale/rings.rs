@@ -42,7 +42,7 @@ pub fn interleaved(rings: u64, events: u64, order: Order) -> Vec<(u32, Memory)> 
 }
 
 /// A number that has nothing to do with its neighbours' (the finalizer of SplitMix64).
-fn scatter(number: u64) -> u64 {
+pub fn scatter(number: u64) -> u64 {
     let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
