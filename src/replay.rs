@@ -8,11 +8,13 @@
 //! the position that is sought.
 
 mod obey;
+mod part;
 mod printing;
 mod score;
 mod start;
 mod time;
 mod together;
+mod voice;
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
@@ -22,18 +24,20 @@ use std::time::Duration;
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 use crate::capture::select::{Select, SelectError, Selector};
-use crate::capture::window::Span;
 use crate::capture::{Capture, CaptureError, RingFeed};
 use crate::control::{Command, Refused, Switched};
 use crate::decode::EventTable;
 use crate::format::{Abi, Endian, EventFormat};
 use crate::names::Kernel;
 use crate::output::audience::{Audience, News};
-use crate::output::{CheckError, Output, Outputs, Window};
+use crate::output::{CheckError, Output, Outputs};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::{Merge, Record};
 use crate::tracefs::EventName;
 use crate::wall;
+
+use part::Parts;
+use voice::Voice;
 
 pub use crate::control::State;
 pub use printing::{Printed, can_print, print};
@@ -173,31 +177,47 @@ pub fn play(
     time: &mut impl Time,
     observer: &mut dyn Observer,
 ) -> Result<(Played, Outputs), ReplayError> {
-    let mut part = Part::of(capture, &options.select)?;
-    part.selector.iter().flat_map(Selector::warnings).for_each(|warning| observer.warn(warning));
-    let capture = &mut part.capture;
-    let mut pipeline = pipeline_of(capture, outputs);
-    prepare(pipeline.outputs(), capture, &options.select)?;
-    let table = EventTable::new(std::mem::take(&mut capture.events));
-    if capture.counts_ticks() {
-        pipeline.count_ticks();
+    let machine = Machine { capture, offset: None, host: options.host.clone(), outputs };
+    let again = &mut || Ok(vec![again()?]);
+    let (mut played, mut outputs) = perform(vec![machine], again, options, time, observer)?;
+    Ok((played.pop().unwrap_or_default(), outputs.pop().unwrap_or_default()))
+}
+
+fn perform(
+    machines: Vec<Machine>,
+    again: &mut dyn FnMut() -> Result<Vec<Capture>, CaptureError>,
+    options: &PlayOptions,
+    time: &mut impl Time,
+    observer: &mut dyn Observer,
+) -> Result<(Vec<Played>, Vec<Outputs>), ReplayError> {
+    let (mut captures, mut others) = (Vec::new(), Vec::new());
+    for Machine { capture, offset, host, outputs } in machines {
+        captures.push(capture);
+        others.push((offset, host, outputs));
     }
-    if let Some(pair) = capture.clock_pair {
-        pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
-    }
-    let cpus = capture.rings.len();
+    let offsets: Vec<u64> = others.iter().map(|(offset, ..)| offset.unwrap_or(0)).collect();
+    let mut parts = Parts::of(captures, &offsets, &options.select, &mut |warning| observer.warn(warning))?;
     let now = time.now();
     let began = options.start_at.unwrap_or(now);
-    let pace = Pace { speed: options.speed, origin: None, began, from: 0, length: part.length() };
+    let mut voices = Vec::new();
+    for (part, (offset, host, outputs)) in parts.parts.iter_mut().zip(others) {
+        voices.push((Voice::new(part, outputs, offset, &options.select)?, host, part.capture.rings.len()));
+    }
+    for (voice, host, cpus) in &mut voices {
+        voice.pipeline.outputs().start(host, *cpus, began, now);
+        if wall::followed().is_some() {
+            voice.pipeline.outputs().clock();
+        }
+        voice.pipeline.flush();
+    }
+    let pace = Pace { speed: options.speed, origin: None, began, from: 0, length: parts.length() };
     let mut player = Player {
-        pipeline,
-        table,
+        voices: voices.into_iter().map(|(voice, ..)| voice).collect(),
         pace,
         time,
         observer,
         at: 0,
         last_stat: now,
-        last: Counts::default(),
         paused: false,
         at_end: false,
         repeat: options.repeat,
@@ -205,21 +225,16 @@ pub fn play(
         switched: Arc::default(),
         audience: Audience::default(),
     };
-    player.pipeline.outputs().start(&options.host, cpus, began, now);
-    if wall::followed().is_some() {
-        player.pipeline.outputs().clock();
-    }
-    player.pipeline.flush();
     player.look_at_audience();
-    let mut played = Played::default();
+    let mut played = vec![Played::default(); player.voices.len()];
     let mut end = player.wait(began);
     while end != ControlFlow::Break(Stop::End) {
-        let (read, whole) = (player.pipeline.counts().read, player.pace.from == 0);
+        let (read, whole) = (player.read(), player.pace.from == 0);
         if end.is_continue() {
-            end = player.pass(&mut part, &mut played);
+            end = player.pass(&mut parts, &mut played);
         }
         // A capture without an event would be repeated without end and without a pause.
-        let empty = whole && player.pipeline.counts().read == read;
+        let empty = whole && player.read() == read;
         if end.is_continue() && (!player.repeat || empty) {
             // One that is repeated may be told to play what it does have.
             let stays = player.observer.stays() || player.repeat && player.observer.obeys();
@@ -231,14 +246,16 @@ pub fn play(
             ControlFlow::Continue(()) => player.pace.next_pass(),
         }
         end = ControlFlow::Continue(());
-        part = Part::of(again()?, &player.select)?;
+        parts = Parts::of(again()?, &offsets, &player.select, &mut |_| {})?;
     }
     let now = player.time.now();
     player.stat(now);
-    player.pipeline.outputs().stop();
-    played.counts = player.pipeline.counts().clone();
-    played.ended = end == ControlFlow::Break(Stop::End);
-    Ok((played, std::mem::take(player.pipeline.outputs())))
+    for (voice, played) in player.voices.iter_mut().zip(&mut played) {
+        voice.pipeline.outputs().stop();
+        played.counts = voice.pipeline.counts().clone();
+        played.ended = end == ControlFlow::Break(Stop::End);
+    }
+    Ok((played, player.voices.iter_mut().map(|voice| std::mem::take(voice.pipeline.outputs())).collect()))
 }
 
 /// The way from the records of `capture` to `outputs`, with the names that it keeps.
@@ -300,31 +317,6 @@ fn played_of(capture: &Capture, select: &Select) -> Vec<EventFormat> {
     capture.events.iter().filter(plays).cloned().collect()
 }
 
-/// A capture at the beginning of what is to be played of it.
-struct Part {
-    capture: Capture,
-    /// `None`: all of it.
-    selector: Option<Selector>,
-    /// When it begins and ends, on the trace clock.
-    span: Option<Span>,
-}
-
-impl Part {
-    fn of(mut capture: Capture, select: &Select) -> Result<Part, SelectError> {
-        let whole = Span::of(&mut capture)?;
-        let (from, until) = select.window.within(whole);
-        // By the window, not by the events taken: machines that play different events of one capture stay together.
-        let span = whole.map(|whole| Span { first: whole.first.max(from), last: whole.last.min(until) });
-        let selector = if select.is_all() { None } else { Some(select.bind(&mut capture)?) };
-        Ok(Part { capture, selector, span })
-    }
-
-    /// ns, where it is known.
-    fn length(&self) -> u64 {
-        self.span.map_or(0, |span| span.length())
-    }
-}
-
 /// When events are due.
 struct Pace {
     speed: Speed,
@@ -378,17 +370,14 @@ impl Pace {
 }
 
 struct Player<'a, T> {
-    pipeline: Pipeline<Outputs>,
-    /// All events of the capture's kernel. The pipeline takes up those that occur, when they first do: a capture may
-    /// describe thousands.
-    table: EventTable,
+    /// One for each capture.
+    voices: Vec<Voice>,
     pace: Pace,
     time: &'a mut T,
     observer: &'a mut dyn Observer,
     /// Since the beginning of the pass, ns on the trace clock: the last event.
     at: u64,
     last_stat: u64,
-    last: Counts,
     paused: bool,
     /// The last pass is over.
     at_end: bool,
@@ -422,37 +411,45 @@ impl<T: Time> Player<'_, T> {
             }
             waited |= now >= until;
             self.look_at(now)?;
-            self.pipeline.flush();
+            self.flush();
             let until = until.max(now + TOGETHER_NS);
-            let due = self.pipeline.outputs().due().map_or(until, |due| due.min(until));
+            let due = self.outputs_due().map_or(until, |due| due.min(until));
             self.time.sleep_until(if waited { now + TOGETHER_NS } else { due }, LONGEST_SLEEP);
             // Others will not wait for us.
             self.time.paused();
         }
     }
 
-    /// Plays a capture once.
-    fn pass(&mut self, part: &mut Part, played: &mut Played) -> ControlFlow<Stop> {
-        self.pace.origin = part.span.map(|span| span.first);
-        self.pace.length = part.length();
+    /// Plays the captures once.
+    fn pass(&mut self, parts: &mut Parts, played: &mut [Played]) -> ControlFlow<Stop> {
+        self.pace.origin = parts.span.map(|span| span.first);
+        self.pace.length = parts.length();
         self.obey()?;
-        let mut merge = part.capture.merge();
-        let selector = part.selector.as_ref();
-        let end = match (part.capture.endian, self.pace.speed) {
-            (Endian::Little, Speed::Max) => self.run_max::<LittleEndian>(&mut merge, selector),
-            (Endian::Big, Speed::Max) => self.run_max::<BigEndian>(&mut merge, selector),
-            (Endian::Little, Speed::Times(_)) => self.run_paced::<LittleEndian>(&mut merge, selector),
-            (Endian::Big, Speed::Times(_)) => self.run_paced::<BigEndian>(&mut merge, selector),
+        let mut merges: Vec<_> = parts.parts.iter_mut().map(|part| part.capture.merge()).collect();
+        let end = match (merges.as_mut_slice(), parts.parts.as_slice()) {
+            ([merge], [part]) => {
+                let selector = part.selector.as_ref();
+                match (part.capture.endian, self.pace.speed) {
+                    (Endian::Little, Speed::Max) => self.run_max::<LittleEndian>(merge, selector),
+                    (Endian::Big, Speed::Max) => self.run_max::<BigEndian>(merge, selector),
+                    (Endian::Little, Speed::Times(_)) => self.run_paced::<LittleEndian>(merge, selector),
+                    (Endian::Big, Speed::Times(_)) => self.run_paced::<BigEndian>(merge, selector),
+                }
+            }
+            (merges, parts) => self.run_together(merges, parts),
         };
         self.pace.length = self.pace.length.max(self.at);
-        // However often it is played, it lost its events once.
-        let sum = |of: fn(&crate::ring::Counts) -> u64| merge.counts().map(|(_, counts)| of(counts)).sum::<u64>();
-        played.malformed_sub_buffers = played.malformed_sub_buffers.max(sum(|counts| counts.malformed));
-        played.lost = played.lost.max(sum(|counts| counts.lost));
-        let skipped = merge.feeds_mut().filter_map(|(cpu, feed)| Some((cpu, feed.skipped()?)));
-        let skipped = skipped.map(|(cpu, (count, first))| format!("CPU {cpu}: {count} pieces passed over: {first}"));
-        played.errors = skipped.collect();
-        played.errors.extend(merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")));
+        for (merge, played) in merges.iter_mut().zip(played) {
+            // However often it is played, it lost its events once.
+            let sum = |of: fn(&crate::ring::Counts) -> u64| merge.counts().map(|(_, counts)| of(counts)).sum::<u64>();
+            played.malformed_sub_buffers = played.malformed_sub_buffers.max(sum(|counts| counts.malformed));
+            played.lost = played.lost.max(sum(|counts| counts.lost));
+            let skipped = merge.feeds_mut().filter_map(|(cpu, feed)| Some((cpu, feed.skipped()?)));
+            let skipped =
+                skipped.map(|(cpu, (count, first))| format!("CPU {cpu}: {count} pieces passed over: {first}"));
+            played.errors = skipped.collect();
+            played.errors.extend(merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")));
+        }
         end
     }
 
@@ -468,7 +465,7 @@ impl<T: Time> Player<'_, T> {
                     Some(selector) if selector.is_past(record.time) => past = true,
                     Some(selector) if !selector.takes::<E>(&record) => {}
                     _ if self.pace.is_before(record.time) => {}
-                    _ => self.record::<E>(record, None),
+                    _ => self.record::<E>(0, record, None),
                 }
                 left -= 1;
                 if left == 0 || past { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -479,7 +476,7 @@ impl<T: Time> Player<'_, T> {
             }
             self.look()?;
             if more.is_continue() || past {
-                self.pipeline.flush();
+                self.flush();
                 return ControlFlow::Continue(());
             }
         }
@@ -503,42 +500,61 @@ impl<T: Time> Player<'_, T> {
             if self.pace.is_before(record.time) {
                 continue;
             }
-            let mut due = self.pace.due(record.time).unwrap_or(now);
-            if due > now {
-                // A new moment: what was due before it leaves.
-                self.pipeline.flush();
-                now = self.look()?;
-                loop {
-                    // A pause has shifted it.
-                    due = self.pace.due(record.time).unwrap_or(now);
-                    if due <= now {
-                        break;
-                    }
-                    let other = self.pipeline.outputs().due();
-                    self.time.sleep_until(other.map_or(due, |other| due.min(other)), LONGEST_SLEEP);
-                    now = self.look()?;
-                    self.pipeline.outputs().tick(now);
-                    self.pipeline.flush();
-                }
-            } else if now - due > TOGETHER_NS {
-                // Late: more is due than can be sent in time.
-                now = self.look()?;
-            }
+            let due = self.until_due(record.time, &mut now)?;
             self.at = record.time.saturating_sub(self.pace.origin.unwrap_or(record.time));
-            self.record::<E>(record, Some(due));
+            self.record::<E>(0, record, due);
         }
-        self.pipeline.flush();
+        self.flush();
         ControlFlow::Continue(())
     }
 
+    /// Waits until an event of this time is due, and returns when that is; `None`: at once. What was due before it leaves.
     #[inline]
-    fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) {
-        let silent = &self.switched.silent;
-        play_record::<E, _>(&mut self.pipeline, &self.table, record, play_ns, |pipeline| {
-            if !silent.is_empty() {
-                pipeline.mute(|format| is_among(silent, format));
+    fn until_due(&mut self, time: u64, now: &mut u64) -> ControlFlow<Stop, Option<u64>> {
+        let Some(mut due) = self.pace.due(time) else { return ControlFlow::Continue(None) };
+        if due > *now {
+            // A new moment.
+            self.flush();
+            *now = self.look()?;
+            loop {
+                // A pause has shifted it.
+                due = self.pace.due(time).unwrap_or(*now);
+                if due <= *now {
+                    break;
+                }
+                let other = self.outputs_due();
+                self.time.sleep_until(other.map_or(due, |other| due.min(other)), LONGEST_SLEEP);
+                *now = self.look()?;
+                self.voices.iter_mut().for_each(|voice| voice.pipeline.outputs().tick(*now));
+                self.flush();
             }
-        });
+        } else if *now - due > TOGETHER_NS {
+            // Late: more is due than can be sent in time.
+            *now = self.look()?;
+        }
+        ControlFlow::Continue(Some(due))
+    }
+
+    #[inline]
+    fn record<E: ByteOrder>(&mut self, index: usize, record: Record<'_>, play_ns: Option<u64>) {
+        if let Some(voice) = self.voices.get_mut(index) {
+            voice.record::<E>(record, play_ns, &self.switched);
+        }
+    }
+
+    /// Sends what waits.
+    fn flush(&mut self) {
+        self.voices.iter_mut().for_each(|voice| voice.pipeline.flush());
+    }
+
+    /// When an output has something to say though no event comes.
+    fn outputs_due(&mut self) -> Option<u64> {
+        self.voices.iter_mut().filter_map(|voice| voice.pipeline.outputs().due()).min()
+    }
+
+    /// Events read so far.
+    fn read(&self) -> u64 {
+        self.voices.iter().map(|voice| voice.pipeline.counts().read).sum()
     }
 
     /// What is due besides events, and whether to go on. Returns the time.
@@ -576,10 +592,10 @@ impl<T: Time> Player<'_, T> {
             }
             self.look_at(now)?;
             // It is silence that goes on now.
-            self.pipeline.outputs().tick(now);
-            self.pipeline.flush();
+            self.voices.iter_mut().for_each(|voice| voice.pipeline.outputs().tick(now));
+            self.flush();
             let until = now + LONGEST_SLEEP.as_nanos() as u64 / 2;
-            let due = self.pipeline.outputs().due();
+            let due = self.outputs_due();
             self.time.sleep_until(due.map_or(until, |due| due.min(until)), LONGEST_SLEEP);
             self.time.paused();
             now = self.time.now();
@@ -631,8 +647,12 @@ impl<T: Time> Player<'_, T> {
 
     fn look_at(&mut self, now: u64) -> ControlFlow<Stop> {
         self.stat_if_due(now);
-        self.pipeline.outputs().announce(now);
-        if self.time.ended() || self.pipeline.outputs().failure().is_some() {
+        let mut ended = self.time.ended();
+        for voice in &mut self.voices {
+            voice.pipeline.outputs().announce(now);
+            ended |= voice.pipeline.outputs().failure().is_some();
+        }
+        if ended {
             return ControlFlow::Break(Stop::End);
         }
         ControlFlow::Continue(())
@@ -641,30 +661,23 @@ impl<T: Time> Player<'_, T> {
     fn stat_if_due(&mut self, now: u64) {
         if now.saturating_sub(self.last_stat) >= STAT_NS {
             self.stat(now);
-            self.pipeline.flush();
+            self.flush();
             self.look_at_audience();
             wall::news().iter().for_each(|news| self.observer.warn(news.trim_start_matches("warning: ")));
         }
     }
 
+    /// All have the same receivers.
     fn look_at_audience(&mut self) {
-        for news in self.audience.look(self.pipeline.outputs()) {
+        let Some(voice) = self.voices.first_mut() else { return };
+        for news in self.audience.look(voice.pipeline.outputs()) {
             self.observer.audience(&news, self.audience.status());
         }
     }
 
     fn stat(&mut self, now: u64) {
-        let counts = self.pipeline.counts().clone();
-        let window = Window {
-            read: counts.read - self.last.read,
-            kernel_lost: 0,
-            malformed: counts.malformed + counts.unknown - self.last.malformed - self.last.unknown,
-            seconds: now.saturating_sub(self.last_stat) as f32 / 1e9,
-        };
-        self.last = counts;
+        let seconds = now.saturating_sub(self.last_stat) as f32 / 1e9;
         self.last_stat = now;
-        let outputs = self.pipeline.outputs();
-        let counts: Vec<_> = outputs.stream_counts().collect();
-        outputs.stat(&window, &counts, |_| 0);
+        self.voices.iter_mut().for_each(|voice| voice.stat(seconds));
     }
 }

@@ -4,11 +4,14 @@
 mod common;
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use common::made;
+use common::program::{PATIENCE, Program, free_port};
 use ftrace_live::capture::trace_dat::{self, BufferOut, Guest, Open, Options, ShiftSample, TimeShift, TraceDat};
+use rosc::{OscMessage, OscPacket, OscType, encoder};
 
 fn replay(arguments: &[&str], captures: &[&Path]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
@@ -112,8 +115,9 @@ fn what_has_no_time_of_day_or_goes_with_one_capture_is_refused() {
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
     assert!(said.contains("timeless does not say at what time of day it was recorded"), "{said}");
-    for option in [&["--loop"][..], &["--control", "9"], &["--page"], &["--around", "tick"], &["--prefix", "/%x"]] {
+    for option in [&["--source-port", "9"][..], &["--page", "--hits"], &["--prefix", "/%x"]] {
         let output = replay(option, &[&first, &first]);
+        let option = if option[0] == "--page" { &["--hits"] } else { option };
         assert_eq!(output.status.code(), Some(2), "{option:?}: {}", text(&output.stderr));
         assert!(text(&output.stderr).contains(option[0]), "{option:?}: {}", text(&output.stderr));
     }
@@ -180,4 +184,142 @@ fn a_guest_plays_by_its_hosts_clock_and_under_the_name_that_the_host_has_for_it(
             fs::remove_file(path(&format!("{name}.plain.dat"))).unwrap();
         });
     }
+}
+
+/// Two machines of which one began a second later; events at 0, 10, 20, 30, 40 and 50 ms, by turns.
+fn two(folder: &Path) -> [PathBuf; 2] {
+    let first = capture(folder.join("pi"), None, Some(WALL), &[(5000, 1), (5020, 3), (5050, 6)]);
+    let second = capture(folder.join("desk"), None, Some(WALL + 1_000_000_000), &[(4010, 2), (4030, 4), (4040, 5)]);
+    [first, second]
+}
+
+fn numbers(output: &Output) -> Vec<u32> {
+    played(output).into_iter().map(|(.., n)| n).collect()
+}
+
+#[test]
+fn moments_are_the_first_of_any_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = two(folder.path());
+    let part = |arguments: &[&str]| {
+        let output = replay(&[&["--speed", "max"], arguments].concat(), &[&first, &second]);
+        if output.status.success() { Ok(numbers(&output)) } else { Err((output.status.code(), text(&output.stderr))) }
+    };
+    assert_eq!(part(&["--from-event", "tick:n==2", "--until-event", "tick:n==5"]), Ok(vec![2, 3, 4, 5]));
+    assert_eq!(part(&["--from-event", "tick:n==3"]), Ok(vec![3, 4, 5, 6]));
+    // Both have one that is above 2: the earlier one counts. The next one after it ends the part.
+    assert_eq!(part(&["--from-event", "tick:n>2", "--until-event", "tick:n>2"]), Ok(vec![3, 4]));
+    assert_eq!(part(&["--around", "tick:n==4", "--margin", "10ms"]), Ok(vec![3, 4, 5]));
+    // From what is within --from.
+    assert_eq!(part(&["--from", "15ms", "--until-event", "tick:n>0"]), Ok(vec![3]));
+    let (code, said) = part(&["--around", "tick:n==99"]).unwrap_err();
+    assert!(code == Some(2) && said.contains("tick:n==99 does not happen"), "{said}");
+    let (code, _) = part(&["--around", "nosuch"]).unwrap_err();
+    assert_eq!(code, Some(2));
+    // A window that leaves out one of them.
+    assert_eq!(part(&["--until", "5ms"]), Ok(vec![1]));
+    assert_eq!(part(&["--from", "-5ms"]), Ok(vec![6]));
+}
+
+/// The number of the event that a line is of.
+fn number(line: &str) -> Option<u32> {
+    line.split_once(" n=")?.1.split(' ').next()?.parse().ok()
+}
+
+#[test]
+fn a_piece_of_several_machines_is_repeated_without_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = two(folder.path());
+    let listener = common::live::Listener::start();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    let to = format!("liblo@127.0.0.1:{}", listener.port());
+    command.arg("replay").args([&first, &second]).args(["--loop", "--speed", "10", "--print", "--to", &to]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let lines: Vec<_> = BufReader::new(child.stdout.take().unwrap()).lines().take(20).map(Result::unwrap).collect();
+    let heard: Vec<u32> = lines.iter().filter_map(|line| number(line)).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(heard, (1..=6).cycle().take(20).collect::<Vec<_>>(), "{lines:#?}");
+    let sent: Vec<i64> =
+        listener.stop().iter().filter(|heard| heard.address.ends_with("/tick")).map(|heard| heard.int(5)).collect();
+    // What is due together leaves machine by machine; each has its own order.
+    for round in [[1, 3, 6], [2, 4, 5]] {
+        let own: Vec<_> = sent.iter().filter(|n| round.contains(n)).collect();
+        assert!(
+            own.len() >= 6 && own.iter().zip(round.iter().cycle()).all(|(sent, wanted)| *sent == wanted),
+            "{own:?}"
+        );
+    }
+}
+
+#[test]
+fn one_control_is_for_all_machines() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = two(folder.path());
+    let port = free_port().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    // 10 ms of the captures are 1000 s: nothing comes but what is asked for.
+    command.arg("replay").args([&first, &second]).args([
+        "--raw",
+        "--print",
+        "--prefix",
+        "/ftrace/%h",
+        "--speed",
+        "0.00001",
+    ]);
+    command.args(["--control", &port]);
+    let mut program = Program::start(command);
+    program.wait_for("n=1");
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let say = |word: &str, args: Vec<OscType>| {
+        let message = OscPacket::Message(OscMessage { addr: format!("/ftrace/control/{word}"), args });
+        socket.send_to(&encoder::encode(&message).unwrap(), format!("127.0.0.1:{port}")).unwrap();
+        let mut answer = [0; 1000];
+        let len = loop {
+            match socket.recv(&mut answer) {
+                // A signal of another test's.
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                received => break received.unwrap(),
+            }
+        };
+        let answer = String::from_utf8_lossy(&answer[..len]).into_owned();
+        assert!(answer.starts_with("/ftrace/control/ok"), "{word}: {answer}");
+    };
+    say("seek", vec![OscType::Float(0.04)]);
+    program.wait_for("/ftrace/desk/made/tick");
+    program.wait_for("n=5");
+    say("seek", vec![OscType::Float(0.02)]);
+    program.wait_for("n=3");
+    // A filter is for both: with n > 4 there are two events left, of one machine each.
+    say("filter", vec![OscType::String("made:tick".into()), OscType::String("n > 4".into())]);
+    say("seek", vec![OscType::Float(0.0)]);
+    let before = program.said().iter().filter_map(|line| number(line)).count();
+    say("speed", vec![OscType::Float(1.0)]);
+    // To the end of it, and that is the end.
+    program.wait_for("/ftrace/pi: ");
+    let heard: Vec<u32> = program.said().iter().filter_map(|line| number(line)).skip(before).collect();
+    assert_eq!(heard, [5, 6]);
+}
+
+#[test]
+fn a_page_shows_all_machines() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, second] = two(folder.path());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    command.arg("replay").args([&first, &second]).args(["--prefix", "/ftrace/%h", "--page", "127.0.0.1:0"]);
+    let mut program = Program::start(command);
+    let said = program.wait_for("2 machines to http://127.0.0.1:");
+    let address = said.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let mut stream = std::net::TcpStream::connect(&address).unwrap();
+    let get = format!("GET /ftrace/made/tick HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    std::io::Write::write_all(&mut stream, get.as_bytes()).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (mut answer, mut buffer) = (String::new(), [0; 4096]);
+    while !answer.contains("FULL_PATH") {
+        let len = std::io::Read::read(&mut stream, &mut buffer).unwrap();
+        assert!(len > 0, "{answer}");
+        answer.push_str(&String::from_utf8_lossy(&buffer[..len]));
+    }
+    assert!(answer.contains("\"FULL_PATH\":\"/ftrace/made/tick\""), "{answer}");
 }

@@ -183,18 +183,28 @@ impl Between {
         span: super::window::Span,
         open: &mut dyn FnMut() -> Result<Capture, E>,
     ) -> Result<Window, E> {
+        self.narrow_by(window, span, &mut |moment, from| Ok(moment.find(open()?, from)?))
+    }
+
+    /// The same where `find` finds the first time from a time on that a moment happens.
+    pub fn narrow_by<E>(
+        &self,
+        window: Window,
+        span: super::window::Span,
+        find: &mut dyn FnMut(&Moment, u64) -> Result<u64, E>,
+    ) -> Result<Window, E> {
         let (mut begin, mut end) = window.within(Some(span));
         if let Some((moment, margin)) = &self.around {
-            let at = moment.find(open()?, begin)?;
+            let at = find(moment, begin)?;
             (begin, end) = (begin.max(at.saturating_sub(*margin)), end.min(at.saturating_add(*margin)));
         }
         if let Some(moment) = &self.from {
-            begin = moment.find(open()?, begin)?;
+            begin = find(moment, begin)?;
         }
         if let Some(moment) = &self.until {
             // Not the moment it begins with, where both are the same.
             let after = if self.from.is_some() { begin.saturating_add(1) } else { begin };
-            end = end.min(moment.find(open()?, after)?);
+            end = end.min(find(moment, after)?);
         }
         let point = |time: u64| Some(Point::AfterStart(time.saturating_sub(span.first)));
         Ok(Window { from: point(begin.max(span.first)), until: point(end.min(span.last)) })

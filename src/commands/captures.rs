@@ -5,8 +5,8 @@ use std::path::{Component, Path};
 use anyhow::Result;
 
 use super::Usage;
-use crate::capture::moment::Between;
-use crate::capture::select::Select;
+use crate::capture::moment::{Between, FindError};
+use crate::capture::select::{Select, SelectError};
 use crate::capture::trace_dat::{Open, Problem};
 use crate::capture::window::{Span, Window};
 use crate::capture::{self, Capture, CaptureError};
@@ -129,15 +129,63 @@ pub fn narrow(
         let why = format!("--from, --until and --around: the trace clock {} counts ticks, not time", capture.clock);
         return Err(Usage(format!("{why}: {instead}")).into());
     }
-    let margin = u64::try_from(args.margin.as_nanos()).unwrap_or(u64::MAX);
-    let between = Between {
-        from: args.from_event.clone(),
-        until: args.until_event.clone(),
-        around: args.around.clone().map(|moment| (moment, margin)),
-    };
+    let between = between(args);
     if let (false, Some(span)) = (between.is_all(), Span::of(capture)?) {
         select.window = between.narrow(select.window, span, open)?;
     }
+    Ok(())
+}
+
+fn between(args: &SelectArgs) -> Between {
+    let margin = u64::try_from(args.margin.as_nanos()).unwrap_or(u64::MAX);
+    Between {
+        from: args.from_event.clone(),
+        until: args.until_event.clone(),
+        around: args.around.clone().map(|moment| (moment, margin)),
+    }
+}
+
+/// The same of several captures, on the clock that all of them have: what is with each is added to its times. A moment is the
+/// first one of any of them. `open` opens one of them.
+pub fn narrow_together(
+    args: &SelectArgs,
+    select: &mut Select,
+    captures: &mut [(&mut Capture, u64)],
+    open: &mut dyn FnMut(usize) -> Result<Capture>,
+) -> Result<()> {
+    let between = between(args);
+    if between.is_all() {
+        return Ok(());
+    }
+    let mut spans = Vec::new();
+    for (capture, offset) in captures {
+        let moved = |time: u64| time.wrapping_add(*offset);
+        let span = Span::of(capture)?.map(|span| Span { first: moved(span.first), last: moved(span.last) });
+        spans.push((span, *offset));
+    }
+    let spanned = spans.iter().filter_map(|(span, _)| *span);
+    let Some(whole) = spanned.reduce(|a, b| Span { first: a.first.min(b.first), last: a.last.max(b.last) }) else {
+        return Ok(());
+    };
+    select.window = between.narrow_by(select.window, whole, &mut |moment, from| {
+        let (mut first, mut never) = (None, None);
+        for (index, (span, offset)) in spans.iter().enumerate() {
+            let Some(span) = span else { continue };
+            let from = if from > span.first { from.wrapping_sub(*offset) } else { 0 };
+            match moment.find(open(index)?, from) {
+                Ok(time) => first = Some(first.unwrap_or(u64::MAX).min(time.wrapping_add(*offset))),
+                // It may happen in another one.
+                Err(
+                    error @ (FindError::Never { .. }
+                    | FindError::Select(SelectError::Events(_) | SelectError::NoEvent(_))),
+                ) => drop(never.get_or_insert(error)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let missing =
+            || never.map_or_else(|| Usage("the captures have no event".to_owned()).into(), anyhow::Error::from);
+        first.ok_or_else(missing)
+    })?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! `replay` of several captures, and of the buffers of one: each with its own name in `--prefix`.
 
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -7,14 +8,15 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::page::Shown;
-use super::play::{addresses, left_out, options, say_played, speed, start_at};
-use super::{Usage, captures, follow, progress::Bar, send};
+use super::page::{self, Shown};
+use super::play::{self, addresses, events, left_out, options, say_played, speed, start_at};
+use super::{Usage, captures, control, follow, progress::Bar, send};
 use crate::capture::origin::{self, NoCommonClock};
 use crate::capture::{self, Capture, trace_dat};
 use crate::cli::{ReplayArgs, SendArgs};
+use crate::control::switches::Switches;
 use crate::osc::address_part;
-use crate::replay::{Machine, RealTime, play_together};
+use crate::replay::{Machine, RealTime, Speed, play_together};
 use crate::terminal;
 
 /// What stands for the machine's name in `--prefix`, and for the buffer's.
@@ -45,7 +47,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     refuse(args)?;
     let _follower = follow::start(follow::address(&args.send)?)?;
     let speed = speed(&args.speed)?;
-    let select = captures::select(&args.select)?;
+    let mut select = captures::select(&args.select)?;
     let map = send::map(args.send.map.as_deref())?;
     let receivers = send::receivers(&args.send, map.as_deref())?;
     let mut parts = Vec::new();
@@ -57,6 +59,21 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let all: Vec<&Capture> = parts.iter().map(|part| &part.capture).collect();
     let offsets = origin::offsets(&all).map_err(|NoCommonClock(index)| no_clock(&parts, index))?;
     let hosts = hosts(&parts);
+    let (salvage, sources) = (args.open.salvage, sources(&parts));
+    let mut opened: Vec<_> = parts.iter_mut().map(|part| &mut part.capture).zip(offsets.iter().copied()).collect();
+    captures::narrow_together(&args.select, &mut select, &mut opened, &mut |index| {
+        let (path, buffer) = sources.get(index).ok_or_else(|| Usage("there is no such capture".to_owned()))?;
+        captures::open_again(path, salvage, buffer.as_deref())
+    })?;
+    let common = common_prefix(&args.send.form.prefix);
+    let mut page = args.send.page.as_deref().map(page::open).transpose()?;
+    let control = {
+        let events: BTreeSet<_> = parts.iter().flat_map(|part| events(&select, &part.capture)).collect();
+        let events: Vec<_> = events.into_iter().collect();
+        let pids: Vec<_> = select.pids.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect();
+        let settings = control::settings(&args.send, false, &pids, &select.filters, &events)?;
+        control::open(args.control.as_deref(), page.as_mut(), &common, (Switches::new(events), settings))?
+    };
     let mut machines = Vec::new();
     for ((part, offset), host) in parts.into_iter().zip(offsets).zip(&hosts) {
         let Part { capture, path, buffer } = part;
@@ -67,10 +84,21 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         let mut receivers = receivers.clone();
         receivers.iter_mut().for_each(|receiver| receiver.options.message.prefix.clone_from(&prefix));
         let addresses = if send.raw { addresses(&capture, &prefix) } else { Arc::default() };
-        let outputs =
-            send::open(&send, map.as_ref(), &receivers, captures::settings(path, &capture), false, &addresses)?;
+        let settings = captures::settings(path, &capture);
+        let mut outputs = send::open(&send, map.as_ref(), &receivers, settings.clone(), false, &addresses)?;
+        if let Some(page) = &page {
+            // It shows one kernel's events: those of all machines at the same addresses.
+            send.form.prefix.clone_from(&common);
+            let addresses = play::addresses(&capture, &common);
+            page::add(&mut outputs, page, &send, settings, &addresses)?;
+            page::know(page, &capture, &common, &addresses);
+        }
+        if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
+            hits.set_speed(times);
+        }
         terminal::say(format_args!("{} at {prefix}", path.display()));
-        machines.push((Machine { capture, offset, host: host.clone(), outputs }, path.clone(), prefix));
+        let machine = Machine { capture, offset: Some(offset), host: host.clone(), outputs };
+        machines.push((machine, path.clone(), prefix));
     }
     if machines.iter().enumerate().any(|(at, (.., prefix))| machines.iter().take(at).any(|(.., other)| other == prefix))
     {
@@ -78,13 +106,20 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
             "several machines have the same addresses: --prefix '/ftrace/{HOST}' gives each its own"
         ));
     }
-    terminal::say(format_args!("{} machines to {}", machines.len(), send::names(&args.send, &receivers, None)));
-    let options = options(speed, select, start_at(args)?, false);
+    let target = send::names(&args.send, &receivers, page.as_ref());
+    terminal::say(format_args!("{} machines to {target}", machines.len()));
+    let options = options(speed, select, start_at(args)?, args.repeat);
     let lines = args.send.print && io::stdout().is_terminal();
-    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, None);
+    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
+    // Others do not wait until somebody opens the page.
+    shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
     let (machines, names): (Vec<_>, Vec<_>) = machines.into_iter().map(|(m, path, prefix)| (m, (path, prefix))).unzip();
-    let (played, outputs) = play_together(machines, &options, &mut RealTime::new()?, &mut shown)?;
-    drop(shown);
+    let open = |(path, buffer): &(PathBuf, Option<String>)| {
+        capture::open_buffer(path, trace_dat::Open { salvage }, buffer.as_deref())
+    };
+    let again = &mut || sources.iter().map(open).collect::<Result<Vec<_>, _>>();
+    let (played, outputs) = play_together(machines, again, &options, &mut RealTime::new()?, &mut shown)?;
+    shown.close().into_iter().for_each(terminal::lost);
     let mut whole = true;
     for ((played, outputs), (path, prefix)) in played.iter().zip(&outputs).zip(&names) {
         let done = send::done(&args.send, &receivers, outputs.counts());
@@ -116,23 +151,26 @@ fn refuse(args: &ReplayArgs) -> Result<()> {
         let why = format!("{HOST} stands for the machine's name, {BUFFER} for the buffer's, and % for nothing else");
         return Err(Usage(format!("--prefix {prefix:?}: {why}")).into());
     }
-    let (select, SendArgs { page, source_port, .. }) = (&args.select, &args.send);
-    let asked = [
-        (args.control.is_some(), "--control"),
-        (args.repeat, "--loop"),
-        (page.is_some(), "--page"),
-        (*source_port != 0, "--source-port"),
-        (select.from_event.is_some(), "--from-event"),
-        (select.until_event.is_some(), "--until-event"),
-        (select.around.is_some(), "--around"),
-    ];
-    match asked.iter().find(|(asked, _)| *asked) {
-        Some((_, option)) => {
-            let why = format!("goes with one capture alone, and with no {HOST} or {BUFFER} in --prefix");
-            Err(Usage(format!("{option} {why}")).into())
-        }
-        None => Ok(()),
-    }
+    let SendArgs { page, hits, source_port, .. } = &args.send;
+    let why = match () {
+        // Each machine has sockets of its own.
+        () if *source_port != 0 => "--source-port goes with one capture alone",
+        () if page.is_some() && *hits => "--page has its own hits here: leave out --hits",
+        () => return Ok(()),
+    };
+    Err(Usage(format!("{why}, and with no {HOST} or {BUFFER} in --prefix")).into())
+}
+
+/// How each part is opened again.
+fn sources(parts: &[Part<'_>]) -> Vec<(PathBuf, Option<String>)> {
+    parts.iter().map(|part| (part.path.clone(), part.buffer.clone())).collect()
+}
+
+/// What the addresses of all machines begin with: the prefix without the parts that are each one's own.
+fn common_prefix(prefix: &str) -> String {
+    let common: String =
+        prefix.split('/').skip(1).filter(|part| !part.contains('%')).map(|part| format!("/{part}")).collect();
+    if common.is_empty() { "/ftrace".to_owned() } else { common }
 }
 
 /// The buffers of a capture that are played, each by its own name where the addresses name it.

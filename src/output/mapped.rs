@@ -173,13 +173,18 @@ impl Output for Mapped {
 
     fn flush(&mut self) {
         self.send();
-        if let Some((_, lines)) = &mut self.lines {
-            self.failed = self.failed.or(lines.flush().err().map(|error| error.kind()));
-        }
+        self.flush_lines();
     }
 }
 
 impl Mapped {
+    /// Writes the lines there are.
+    pub(super) fn flush_lines(&mut self) {
+        if let Some((_, lines)) = &mut self.lines {
+            self.failed = self.failed.or(lines.flush().err().map(|error| error.kind()));
+        }
+    }
+
     #[inline(never)]
     fn messages<E: ByteOrder>(&mut self, id: EventId, event: Event<'_>) -> Result<(), EncodeError> {
         let moment = &event.moment;

@@ -222,6 +222,13 @@ impl Outputs {
         self.lines.iter_mut().for_each(|lines| lines.set_names(names));
     }
 
+    /// Writes the lines there are, before those of another run's outputs.
+    pub(crate) fn flush_lines(&mut self) {
+        self.lines.iter_mut().for_each(Lines::flush);
+        self.text.iter_mut().for_each(Text::flush_lines);
+        self.mapped.iter_mut().for_each(Mapped::flush_lines);
+    }
+
     /// Checks what the options and a map ask of single events against the events there are: `known` are the names of all
     /// of them, `traced` those that may come.
     ///

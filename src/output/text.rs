@@ -154,6 +154,12 @@ impl Text {
         }
     }
 
+    /// Writes the lines there are: those of others follow.
+    pub(super) fn flush_lines(&mut self) {
+        let flushed = self.lines.as_mut().map_or(Ok(()), |lines| lines.flush());
+        self.failed = self.failed.or(flushed.err().map(|error| error.kind()));
+    }
+
     pub(crate) fn stop(&mut self) {
         if let (Some((text, names)), Some(lines)) = (self.text.parts(), &mut self.lines) {
             self.scratch.clear();

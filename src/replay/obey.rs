@@ -25,10 +25,13 @@ impl<T: Time> Player<'_, T> {
             // Of several, as a slider sends them, the last.
             Command::Seek(seconds) => *to = Some((seconds * 1e9) as u64),
             Command::Loop(repeat) => self.repeat = repeat,
-            Command::Rate(rate) => self.pipeline.outputs().set_max_rate(rate),
+            Command::Rate(rate) => {
+                self.voices.iter_mut().for_each(|voice| voice.pipeline.outputs().set_max_rate(rate));
+            }
             Command::Switch(switched) => {
                 self.switched = switched;
-                self.pipeline.mute(|format| is_among(&self.switched.silent, format));
+                let silent = &self.switched.silent;
+                self.voices.iter_mut().for_each(|voice| voice.pipeline.mute(|format| is_among(silent, format)));
             }
             Command::Filter(events, condition) => {
                 self.filter(&events, condition.as_deref())?;
@@ -40,17 +43,19 @@ impl<T: Time> Player<'_, T> {
             }
             Command::Aggregate(options) => {
                 if let Some(options) = &options {
-                    options
-                        .fields
-                        .iter()
-                        .try_for_each(|field| field.check(self.table.iter().map(|format| &**format)))?;
+                    let formats = || self.voices.iter().flat_map(|voice| voice.table.iter().map(|format| &**format));
+                    options.fields.iter().try_for_each(|field| field.check(formats()))?;
                 }
-                self.pipeline.outputs().set_aggregate(options.as_ref());
-                self.pipeline.add_again(None);
+                for voice in &mut self.voices {
+                    voice.pipeline.outputs().set_aggregate(options.as_ref());
+                    voice.pipeline.add_again(None);
+                }
             }
             Command::Names(names) => {
-                self.pipeline.outputs().set_names(names);
-                self.pipeline.add_again(None);
+                for voice in &mut self.voices {
+                    voice.pipeline.outputs().set_names(names);
+                    voice.pipeline.add_again(None);
+                }
             }
         }
         Ok(())
@@ -58,10 +63,13 @@ impl<T: Time> Player<'_, T> {
 
     /// Gives events another filter, from the next opening of the capture on: it must be one for each of them.
     fn filter(&mut self, events: &[EventName], condition: Option<&str>) -> Result<(), Refused> {
-        let names: Vec<_> = self.table.iter().map(|format| name_of(format)).collect();
+        let formats: Vec<_> = self.voices.iter().flat_map(|voice| voice.table.iter()).collect();
+        let mut names: Vec<_> = formats.iter().map(|format| name_of(format)).collect();
+        names.sort();
+        names.dedup();
         if let Some(condition) = condition {
             let condition = Filter::parse(condition)?;
-            for format in self.table.iter().filter(|format| events.contains(&name_of(format))) {
+            for format in formats.iter().filter(|format| events.contains(&name_of(format))) {
                 condition.compile(format)?;
             }
         }

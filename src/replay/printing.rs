@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use byteorder::ByteOrder;
 
-use super::{Observer, Part, Played, ReplayError, Time, check, kernel_of, pipeline_to};
+use super::part::Part;
+use super::{Observer, Played, ReplayError, Time, check, kernel_of, pipeline_to};
 use crate::capture::parts::{self, Jobs, Told, Work};
 use crate::capture::select::{Select, SelectError, Selector};
 use crate::capture::{Capture, RingFeed};
@@ -61,7 +62,7 @@ pub fn print(
     time: &mut impl Time,
     observer: &mut dyn Observer,
 ) -> Result<Printed, ReplayError> {
-    let mut part = Part::of(capture, select)?;
+    let (mut part, span) = Part::alone(capture, select)?;
     part.selector.iter().flat_map(Selector::warnings).for_each(|warning| observer.warn(warning));
     let capture = &mut part.capture;
     let example = outputs(Box::new(io::sink()));
@@ -75,7 +76,7 @@ pub fn print(
         selector: part.selector.as_ref(),
     };
     let (mut failure, mut ended, mut lost_time) = (None, false, 0);
-    let (first, length) = (part.span.map_or(0, |span| span.first), part.span.map_or(0, |span| span.length()));
+    let (first, length) = (span.map_or(0, |span| span.first), span.map_or(0, |span| span.length()));
     let total = parts::work(capture, part.selector.as_ref(), jobs, &printing, &mut |told| {
         match told {
             Told::Block(block) => failure = out.write_all(&block).err().map(|error| error.kind()),
