@@ -11,6 +11,7 @@ mod control;
 mod csound;
 mod launch;
 mod liblo;
+mod maps;
 mod puredata;
 mod python;
 mod rosc_itself;
