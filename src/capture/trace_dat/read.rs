@@ -1,16 +1,19 @@
 //! Opening a `trace.dat`: the header, the options, the description files, and where each CPU's data lie.
 
-use std::{collections::HashSet, fs::File, io, path::Path, sync::Arc};
+use std::{fs::File, io, path::Path, sync::Arc};
+
+mod version_6;
+mod version_7;
 
 use super::{
     Compression, CpuData, DatError, Faults, MAGIC, Metadata, Options, Part, Problem, SubBuffers, TextData, Version,
     data::Shared,
-    metadata::{MAX_TEXT, lossy},
-    options::{id, next_option},
+    metadata::MAX_TEXT,
+    options::id,
     source::{Cursor, Source},
 };
 use crate::format::{Endian, LongSize};
-use crate::tracefs::TraceClock;
+use version_7::open_section;
 
 /// How to open a file.
 #[derive(Debug, Clone, Copy, Default)]
@@ -298,241 +301,6 @@ impl Reader {
         Cursor::over_file(self.source.clone(), self.endian, part, offset, self.source.len())
     }
 
-    // Version 6: everything in a fixed order.
-
-    fn version_6(&mut self, mut cursor: Cursor) -> Result<(), DatError> {
-        let described = self.descriptions_6(&mut cursor);
-        let cpus = match described {
-            Ok(()) => {
-                cursor.enter(Part::Buffer);
-                cursor.u32()
-            }
-            Err(error) => {
-                let damaged = cursor.offset();
-                self.faults.note(error)?;
-                self.find_cpu_count(damaged, &mut cursor)
-            }
-        };
-        let cpus = match cpus {
-            Ok(cpus) => cpus,
-            Err(error) => return self.faults.note(error),
-        };
-        let mut instances = Vec::new();
-        let top = self.rest_6(&mut cursor, cpus, &mut instances);
-        self.check(top)?;
-        for BufferOption { name, offset, cpus: own } in instances {
-            let mut cursor = self.cursor(Part::Buffer, offset);
-            let table = self.content_6(&mut cursor, own.unwrap_or(cpus), name);
-            self.check(table)?;
-        }
-        Ok(())
-    }
-
-    fn descriptions_6(&mut self, cursor: &mut Cursor) -> Result<(), DatError> {
-        self.metadata.read_header_info(cursor)?;
-        self.metadata.read_ftrace_formats(cursor)?;
-        self.metadata.read_event_formats(cursor)?;
-        cursor.enter(Part::Kallsyms);
-        self.kallsyms = Some(TextAt::File(cursor.offset()));
-        let size = cursor.u32()?;
-        cursor.skip(size.into())?;
-        self.metadata.read_printk(cursor)?;
-        self.metadata.read_cmdlines(cursor)
-    }
-
-    /// Salvaging: finds the words that follow the CPU count, and places the cursor on them.
-    fn find_cpu_count(&self, from: u64, cursor: &mut Cursor) -> Result<u32, DatError> {
-        const WINDOW: u64 = 1 << 20;
-        const WORD: u64 = 10;
-        let end = self.source.len().min(from.saturating_add(MAX_SEARCH));
-        let mut start = from;
-        let mut window = Vec::new();
-        while start + WORD + 4 <= end {
-            let size = (end - start).min(WINDOW);
-            window.resize(size as usize, 0);
-            self.source.read(start, &mut window, Part::Buffer)?;
-            let found = [b"options  \0", b"flyrecord\0"].iter().filter_map(|word| memchr::memmem::find(&window, *word));
-            if let Some(at) = found.filter(|&at| at >= 4).min() {
-                *cursor = self.cursor(Part::Buffer, start + at as u64 - 4);
-                return cursor.u32();
-            }
-            // The windows overlap by a word and the count before it.
-            start += size - (WORD + 4).min(size - 1);
-            if size < WINDOW {
-                break;
-            }
-        }
-        Err(DatError { offset: from, part: Part::Buffer, problem: Problem::Missing })
-    }
-
-    /// From the CPU count on: the options, then the top-level buffer.
-    fn rest_6(&mut self, cursor: &mut Cursor, cpus: u32, instances: &mut Vec<BufferOption>) -> Result<(), DatError> {
-        if cpus > MAX_CPUS {
-            return Err(cursor.error(Problem::Value { what: "the number of CPUs", value: cpus.into() }));
-        }
-        if cursor.expect("options  \0").is_ok() {
-            cursor.enter(Part::Options);
-            loop {
-                let (option, mut body) = next_option(cursor, Version::V6)?;
-                let taken = match option.number {
-                    id::DONE => break,
-                    id::BUFFER => buffer_option_6(&mut body, instances),
-                    _ => self.options.take(&option, &mut body),
-                };
-                self.check(taken)?;
-            }
-        }
-        self.content_6(cursor, cpus, String::new())
-    }
-
-    /// The word that says what a buffer holds, then the table of its CPUs, or its text up to the end of the file.
-    fn content_6(&mut self, cursor: &mut Cursor, cpus: u32, name: String) -> Result<(), DatError> {
-        cursor.enter(Part::Buffer);
-        let mut clock = self.options.clock().map(|clock| clock.to_string());
-        let data = if cursor.expect("latency  \0").is_ok() {
-            let (offset, size) = (cursor.offset(), cursor.left());
-            BufferData::Text(CpuData { cpu: 0, offset, size, compressed: false })
-        } else {
-            cursor.expect("flyrecord\0")?;
-            let table = u64::from(cpus) * 16;
-            if table > cursor.left() && !self.faults.salvage {
-                return Err(cursor.error(Problem::Truncated { needed: table, left: cursor.left() }));
-            }
-            let mut data = Vec::new();
-            for cpu in 0..cpus.min((cursor.left() / 16) as u32) {
-                data.push(CpuData { cpu, offset: cursor.u64()?, size: cursor.u64()?, compressed: false });
-            }
-            // With the option TRACECLOCK, the clock of this buffer follows its table.
-            if self.options.trace_clock.is_some()
-                && let Ok(size) = cursor.u64()
-                && let Ok(text) = cursor.bytes(size, MAX_NAME)
-                && let Some(own) = TraceClock::in_use(&lossy(text))
-            {
-                clock = Some(own.to_string());
-            }
-            BufferData::Cpus(data)
-        };
-        self.buffers.push(Buffer { name, clock, sub_buffer_size: self.page_size as usize, data });
-        Ok(())
-    }
-
-    // Version 7: sections, found through options.
-
-    fn version_7(&mut self, mut cursor: Cursor) -> Result<(), DatError> {
-        let mut offset = cursor.u64()?;
-        let mut visited = HashSet::new();
-        let mut sections = Vec::new();
-        while offset != 0 {
-            if !visited.insert(offset) || visited.len() > MAX_OPTION_SECTIONS {
-                let circle = DatError { offset, part: Part::Options, problem: Problem::Loop };
-                self.faults.note(circle)?;
-                break;
-            }
-            offset = match self.option_section(offset, &mut sections) {
-                Ok(next) => next,
-                Err(error) => {
-                    self.faults.note(error)?;
-                    break;
-                }
-            };
-        }
-        for (number, offset) in sections {
-            let read = self.description_section(number, offset);
-            self.check(read)?;
-        }
-        if visited.is_empty() {
-            // The offset is filled in when a recording ends.
-            self.faults.note(DatError { offset: cursor.offset(), part: Part::Options, problem: Problem::Missing })?;
-        }
-        Ok(())
-    }
-
-    /// One section of options; the offset of the next one, or 0.
-    fn option_section(&mut self, offset: u64, sections: &mut Vec<(u16, u64)>) -> Result<u64, DatError> {
-        let mut cursor = self.section(offset, id::DONE, Part::Options)?;
-        while cursor.left() > 0 {
-            let (option, mut body) = next_option(&mut cursor, Version::V7)?;
-            let taken = match option.number {
-                id::DONE => return body.u64(),
-                id::BUFFER => self.buffer_option_7(&mut body),
-                id::BUFFER_TEXT => self.text_option_7(&mut body),
-                id::HEADER_INFO..=id::CMDLINES => body.u64().and_then(|offset| {
-                    if sections.iter().filter(|(number, _)| *number == option.number).count() >= MAX_SECTIONS {
-                        return Err(
-                            body.error(Problem::TooLarge { size: sections.len() as u64, limit: MAX_SECTIONS as u64 })
-                        );
-                    }
-                    if !sections.contains(&(option.number, offset)) {
-                        sections.push((option.number, offset));
-                    }
-                    Ok(())
-                }),
-                _ => self.options.take(&option, &mut body),
-            };
-            self.check(taken)?;
-        }
-        Ok(0)
-    }
-
-    fn section(&self, offset: u64, expected: u16, part: Part) -> Result<Cursor, DatError> {
-        open_section(&self.source, self.endian, self.compression, offset, expected, part)
-    }
-
-    /// One section of description files.
-    fn description_section(&mut self, number: u16, offset: u64) -> Result<(), DatError> {
-        let part = match number {
-            id::HEADER_INFO => Part::HeaderPage,
-            id::FTRACE_EVENTS => Part::FtraceFormats,
-            id::EVENT_FORMATS => Part::EventFormats,
-            id::KALLSYMS => {
-                self.kallsyms = Some(TextAt::Section(offset));
-                return Ok(());
-            }
-            id::PRINTK => Part::Printk,
-            _ => Part::Cmdlines,
-        };
-        let mut cursor = self.section(offset, number, part)?;
-        match number {
-            id::HEADER_INFO => self.metadata.read_header_info(&mut cursor),
-            id::FTRACE_EVENTS => self.metadata.read_ftrace_formats(&mut cursor),
-            id::EVENT_FORMATS => self.metadata.read_event_formats(&mut cursor),
-            id::PRINTK => self.metadata.read_printk(&mut cursor),
-            _ => self.metadata.read_cmdlines(&mut cursor),
-        }
-    }
-
-    /// A buffer of raw data: its section, and where each CPU's data lie.
-    fn buffer_option_7(&mut self, body: &mut Cursor) -> Result<(), DatError> {
-        body.enter(Part::Buffer);
-        let section = body.u64()?;
-        let (name, clock) = (body.cstr(MAX_NAME)?, body.cstr(MAX_NAME)?);
-        let sub_buffer_size = body.u32()?;
-        check_sub_buffer(body, sub_buffer_size)?;
-        let cpus = body.u32()?;
-        if u64::from(cpus) * 20 > body.left() {
-            return Err(body.error(Problem::Truncated { needed: u64::from(cpus) * 20, left: body.left() }));
-        }
-        let compressed = self.section_head(section, id::BUFFER, Part::Buffer)?.compressed;
-        let mut data = Vec::new();
-        for _ in 0..cpus {
-            data.push(CpuData { cpu: body.u32()?, offset: body.u64()?, size: body.u64()?, compressed });
-        }
-        let data = BufferData::Cpus(data);
-        let clock = TraceClock::in_use(&clock).map(|clock| clock.to_string());
-        self.push_buffer(Buffer { name, clock, sub_buffer_size: sub_buffer_size as usize, data }, body)
-    }
-
-    /// A latency tracer's text.
-    fn text_option_7(&mut self, body: &mut Cursor) -> Result<(), DatError> {
-        body.enter(Part::Text);
-        let section = body.u64()?;
-        let (name, clock) = (body.cstr(MAX_NAME)?, body.cstr(MAX_NAME)?);
-        let SectionHead { offset, size, compressed } = self.section_head(section, id::BUFFER_TEXT, Part::Text)?;
-        let data = BufferData::Text(CpuData { cpu: 0, offset, size, compressed });
-        let clock = TraceClock::in_use(&clock).map(|clock| clock.to_string());
-        self.push_buffer(Buffer { name, clock, sub_buffer_size: self.page_size as usize, data }, body)
-    }
-
     fn push_buffer(&mut self, buffer: Buffer, body: &Cursor) -> Result<(), DatError> {
         if self.buffers.len() >= MAX_BUFFERS {
             let size = self.buffers.len() as u64 + 1;
@@ -540,10 +308,6 @@ impl Reader {
         }
         self.buffers.push(buffer);
         Ok(())
-    }
-
-    fn section_head(&self, offset: u64, expected: u16, part: Part) -> Result<SectionHead, DatError> {
-        SectionHead::read(&mut self.cursor(part, offset), expected)
     }
 
     /// Checks what was read as a whole.
@@ -576,73 +340,6 @@ impl Reader {
             shared: Arc::new(shared),
         })
     }
-}
-
-/// A buffer option of version 6: the offset of its table, its name, and in some versions its number of CPUs.
-fn buffer_option_6(body: &mut Cursor, instances: &mut Vec<BufferOption>) -> Result<(), DatError> {
-    body.enter(Part::Buffer);
-    let offset = body.u64()?;
-    let name = body.cstr(MAX_NAME)?;
-    let cpus = if body.left() >= 4 { Some(body.u32()?).filter(|&cpus| cpus <= MAX_CPUS) } else { None };
-    if instances.len() >= MAX_BUFFERS {
-        return Err(body.error(Problem::TooLarge { size: instances.len() as u64 + 1, limit: MAX_BUFFERS as u64 }));
-    }
-    instances.push(BufferOption { name, offset, cpus });
-    Ok(())
-}
-
-/// The head of a version 7 section.
-struct SectionHead {
-    /// Offset of what follows the head.
-    offset: u64,
-    /// Size in the file of what follows the head.
-    size: u64,
-    compressed: bool,
-}
-
-impl SectionHead {
-    fn read(cursor: &mut Cursor, expected: u16) -> Result<SectionHead, DatError> {
-        let (found, flags) = (cursor.u16()?, cursor.u16()?);
-        if found != expected {
-            return Err(cursor.error(Problem::Section { expected, found }));
-        }
-        // An index into the section names: the number says the same.
-        cursor.u32()?;
-        let size = cursor.u64()?;
-        if size > cursor.left() {
-            return Err(cursor.error(Problem::Truncated { needed: size, left: cursor.left() }));
-        }
-        Ok(SectionHead { offset: cursor.offset(), size, compressed: flags & 1 != 0 })
-    }
-}
-
-/// A cursor over the section at `offset`, decompressed if need be.
-fn open_section(
-    source: &Arc<Source>,
-    endian: Endian,
-    compression: Compression,
-    offset: u64,
-    expected: u16,
-    part: Part,
-) -> Result<Cursor, DatError> {
-    let mut cursor = Cursor::over_file(source.clone(), endian, part, offset, source.len());
-    let head = SectionHead::read(&mut cursor, expected)?;
-    let mut cursor =
-        Cursor::over_file(source.clone(), endian, part, head.offset, head.offset.saturating_add(head.size));
-    if !head.compressed {
-        return Ok(cursor);
-    }
-    let (stored, size) = (u64::from(cursor.u32()?), u64::from(cursor.u32()?));
-    if stored > cursor.left() {
-        return Err(cursor.error(Problem::Truncated { needed: stored, left: cursor.left() }));
-    }
-    if size > MAX_TEXT {
-        return Err(cursor.error(Problem::TooLarge { size, limit: MAX_TEXT }));
-    }
-    let mut bytes = vec![0; size as usize];
-    let decompressor = super::compression::Decompressor::new(compression);
-    decompressor.read(source, cursor.offset(), stored, &mut bytes, part)?;
-    Ok(Cursor::over_bytes(source.clone(), endian, part, offset, bytes))
 }
 
 /// Cuts data that reach beyond the end of the file and drops data that overlap other data; says so for each.
