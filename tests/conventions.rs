@@ -43,6 +43,7 @@ fn refusals_name_ranges_and_choices() {
     refused(&["replay", FIXTURE, "--latency", "2m"], &["--latency", "to 60s"]);
     refused(&["replay", FIXTURE, "--mtu", "-7"], &["--mtu", "from 256 to 65507"]);
     refused(&["render", FIXTURE, "-o", "x.wav", "--seed", "x"], &["--seed", "whole number"]);
+    refused(&["patch", "--for", "pd", "--bind", "all", "irq"], &["--bind", "such as 10.0.0.5"]);
     refused(&["patch", "--for", "sc", "--bind", "127.0.0.1", "--tracefs", FIXTURE, "sched"], &["leave out --bind"]);
 }
 

@@ -165,3 +165,31 @@ fn without_a_loss_the_exit_code_says_so() {
     assert_eq!(stats(&heard), [100, 0, 0, 0], "{said}");
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
+
+/// More readers than CPUs are not there, and have no part of the rate.
+#[test]
+fn the_cap_is_the_streams_however_many_readers_are_asked_for() {
+    if !may_trace() {
+        return;
+    }
+    let listener = Listener::start();
+    let ours = only_ours();
+    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
+    let arguments =
+        ["-e", "raw_syscalls:sys_enter", filter, only, i, tid, "--readers", "1024", "--max-rate", "1024", "-v"];
+    let child = start(listener.port(), &arguments);
+    wait_until_on(&child);
+    for _ in 0..50 {
+        call(400);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal(&child, Signal::INT);
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let heard = listener.stop();
+    let events = heard.iter().filter(|message| message.address == "/ftrace/raw_syscalls/sys_enter").count();
+    // Half a second or more; all from one CPU, which is at worst one of many.
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    assert!(events >= 256 / cpus && events < 10_000, "{events} on {cpus} CPUs: {said}");
+    assert!(said.contains("at most 1024 messages/s"), "{said}");
+}

@@ -23,7 +23,7 @@ pub use trace::TraceArgs;
 use crate::capture::parts::Jobs;
 use crate::replay::StartAt;
 use about::CompletionsArgs;
-use value::whole;
+use value::{address, whole};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -477,7 +477,7 @@ pub struct PatchArgs {
     pub named: Vec<String>,
 
     /// Listen at this address of the machine that the patch runs on: 0.0.0.0 takes what comes from other machines
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub bind: Option<std::net::IpAddr>,
 
     /// The UDP port that the program listens on [default: that of --for]

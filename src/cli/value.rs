@@ -1,5 +1,6 @@
 //! Values of options: numbers and times. What is refused is told what would be possible.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::duration::nanoseconds;
@@ -13,6 +14,12 @@ pub fn whole<T: TryFrom<u64>>(least: u64, most: u64) -> impl Fn(&str) -> Result<
             most => format!("it is a whole number from {least} to {most}"),
         })
     }
+}
+
+/// An IP address to listen at.
+pub fn address(text: &str) -> Result<IpAddr, String> {
+    text.parse()
+        .map_err(|_| "it is an IP address of that machine, such as 10.0.0.5, or 0.0.0.0 for all it has".to_owned())
 }
 
 /// A number from 0 to 1.

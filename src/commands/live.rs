@@ -46,14 +46,15 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     }
     let player = player::start(&args.trace, tracefs, args.record.as_deref())?;
     let map = send::map(args.send.map.as_deref())?;
-    let mut receivers = send::receivers(&args.send, map.as_deref())?;
-    for receiver in &mut receivers {
-        // Each reader's part of the cap.
-        receiver.options.max_rate = receiver.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
+    let receivers = send::receivers(&args.send, map.as_deref())?;
+    let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
+    // Of the cap, which is that of the whole stream, each reader has its part.
+    let mut parts = receivers.clone();
+    for part in &mut parts {
+        part.options.max_rate = part.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
     }
     let clock = follow::address(&args.send)?;
     let tracefs = player.tracefs.clone();
-    let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
     let setup = Setup { sub_buffer_kib: args.sub_buffer, ..setup(&args.trace, &tracefs)? };
     setup.check()?;
     let mut settings = Settings::default();
@@ -61,7 +62,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     settings.set_release(&rustix::system::uname().release().to_string_lossy());
     // A running kernel has no two names that clean to one address: it refuses names with other characters.
     let addresses = Arc::default();
-    let open = |_| send::open(&args.send, map.as_ref(), &receivers, settings.clone(), true, &addresses);
+    let open = |_| send::open(&args.send, map.as_ref(), &parts, settings.clone(), true, &addresses);
     let mut outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
     let mut page = args.send.page.as_deref().map(page::bind).transpose()?;
     if let (Some(page), Some(outputs)) = (&page, outputs.first_mut()) {

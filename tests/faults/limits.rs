@@ -1,8 +1,10 @@
 //! Few descriptors, little memory, small files.
 
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::common::skipped;
 use crate::program::{PROGRAM, run_command};
 use crate::receiver::{Receiver, events};
 use crate::{TRACED, live};
@@ -30,6 +32,70 @@ fn with_sixteen_descriptors_or_64_mib_of_memory_all_events_arrive() {
         assert_eq!(ended.status.code(), Some(0), "{limit}: {}", ended.said);
         assert_eq!(ended.out.matches(" sched_process_exec: ").count(), 2, "{limit}: {}{}", ended.out, ended.said);
     }
+}
+
+/// A memory cgroup of our own, of either version; it goes away at the end.
+struct MemoryGroup {
+    path: PathBuf,
+    /// The files of the limit and of the most that was used.
+    files: (&'static str, &'static str),
+}
+
+impl MemoryGroup {
+    /// One of at most `bytes`, if there can be one here.
+    fn of(bytes: u64) -> Option<MemoryGroup> {
+        let name = format!("ftrace-live-test-{}", std::process::id());
+        let kinds = [
+            ("/sys/fs/cgroup", ("memory.max", "memory.peak")),
+            ("/sys/fs/cgroup/memory", ("memory.limit_in_bytes", "memory.max_usage_in_bytes")),
+        ];
+        kinds.into_iter().find_map(|(root, files)| {
+            let path = Path::new(root).join(&name);
+            fs::create_dir(&path).ok()?;
+            let group = MemoryGroup { path, files };
+            fs::write(group.path.join(files.0), bytes.to_string()).ok()?;
+            group.path.join(files.1).exists().then_some(group)
+        })
+    }
+
+    fn peak(&self) -> u64 {
+        fs::read_to_string(self.path.join(self.files.1)).unwrap().trim().parse().unwrap()
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir(&self.path);
+    }
+}
+
+/// What RLIMIT_AS does not count: the pages of the files that are written, and all processes together.
+#[test]
+fn in_a_memory_cgroup_of_64_mib_a_loaded_run_records_all_events() {
+    let Some(tracefs) = live() else { return };
+    let limit = 64 << 20;
+    let Some(group) = MemoryGroup::of(limit) else {
+        skipped::say("no memory cgroup can be made here");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("x.dat");
+    let script = format!("echo $$ > {}/cgroup.procs && exec \"$0\" \"$@\"", group.path.display());
+    let receiver = Receiver::local();
+    // Two hundred thousand system calls of dd.
+    let load = "dd if=/dev/zero of=/dev/null bs=1 count=100000 2>/dev/null";
+    let mut command = Command::new("sh");
+    command.args(["-c", &script, PROGRAM, "--raw", "--to", &receiver.target(), "-e", "raw_syscalls", "-b", "16384"]);
+    command.args(["--stay-root", "--record", file.to_str().unwrap(), "--", "sh", "-c", load]);
+    let ended = run_command(&tracefs, &mut command);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    let recorded = ended.said.split_once("x.dat: ").and_then(|(_, rest)| rest.split_once(" events recorded"));
+    let recorded: u64 = recorded.unwrap_or_else(|| panic!("{}", ended.said)).0.parse().unwrap();
+    let lost = ended.said.split(' ').zip(ended.said.split(' ').skip(1)).find(|(_, word)| *word == "lost").unwrap().0;
+    // Two events for each call, two calls for each byte.
+    assert!(recorded + lost.parse::<u64>().unwrap() >= 400_000, "{}", ended.said);
+    assert!(group.peak() <= limit, "{} bytes: {}", group.peak(), ended.said);
+    assert!(fs::metadata(&file).unwrap().len() > 4 << 20);
 }
 
 #[test]
