@@ -165,6 +165,35 @@ fn the_running_thread_is_in_the_common_fields() {
     assert_eq!(plan.values::<BigEndian>(&record::<BigEndian>(&[])).count(), 0);
 }
 
+#[test]
+fn a_cpu_mask_is_words_of_all_their_bits() {
+    let format = event(&[("__data_loc cpumask_t mask", 8, 4, 0)]);
+    let plan = Plan::compile(&format);
+    assert_eq!(plan.fields()[0].read, Read::DataLoc(Element::Integer { size: 8, bits: 64, signed: false }));
+}
+
+#[test]
+fn elements_of_an_array_keep_their_sign_and_texts_their_order() {
+    let format = event(&[("int a[2]", 8, 8, 1), ("__data_loc char[][2] t", 16, 8, 1)]);
+    let rest: [&[u8]; 4] = [&(-2i32).to_le_bytes(), &3i32.to_le_bytes(), &[24, 0, 3, 0, 27, 0, 2, 0], b"ab\0c\0"];
+    let record = record::<LittleEndian>(&rest);
+    let values: Vec<_> = Plan::compile(&format).values::<LittleEndian>(&record).map(Result::unwrap).collect();
+    let [Value::Array(numbers), Value::Texts(texts)] = values[..] else { panic!("{values:?}") };
+    assert_eq!((numbers.len(), numbers.is_empty(), texts.len(), texts.is_empty()), (2, false, 2, false));
+    assert_eq!(numbers.iter().collect::<Vec<_>>(), [Value::Signed(-2), Value::Signed(3)]);
+    assert_eq!(texts.iter::<LittleEndian>().map(Result::unwrap).collect::<Vec<_>>(), [b"ab".as_slice(), b"c"]);
+}
+
+#[test]
+fn of_all_integers_only_an_unsigned_one_of_64_bits_may_not_fit_an_i64() {
+    for size in [1u8, 2, 4, 8] {
+        for signed in [false, true] {
+            let number = Number::new(8, Element::Integer { size, bits: 8 * size, signed }).unwrap();
+            assert_eq!(number.fits_i64(), signed || size < 8, "{size} {signed}");
+        }
+    }
+}
+
 proptest! {
     #[test]
     fn no_record_makes_a_plan_panic(record in proptest::collection::vec(any::<u8>(), 0..64)) {

@@ -149,8 +149,20 @@ mod tests {
     }
 
     #[test]
+    fn what_did_not_come_in_a_window_has_no_share_of_the_next_one() {
+        let mut thinner = Thinner::new(1000);
+        // Three addresses are known, of which one comes.
+        (0..3).for_each(|index| assert!(thinner.admit(index, 0)));
+        let budget = thinner.budget;
+        assert!(thinner.admit(0, WINDOW_NS) && thinner.admit(0, 2 * WINDOW_NS));
+        assert_eq!(thinner.reserved, budget / 2);
+    }
+
+    #[test]
     fn the_water_level_leaves_small_demands_whole() {
         assert_eq!(water_level(&mut [5, 1000, 3000], 1005), 500);
+        // What divides unevenly goes to those who want more than an even share.
+        assert_eq!(water_level(&mut [3, 10], 7), 4);
         assert_eq!(water_level(&mut [5, 10], 100), u32::MAX);
         assert_eq!(water_level(&mut [], 100), u32::MAX);
     }

@@ -234,7 +234,7 @@ pub struct Merge<F> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// Sub-buffers read.
-    sub_buffers: u64,
+    pub(super) sub_buffers: u64,
     walk: Walk,
     /// The record that is next; `None`: there is none.
     head: Option<(usize, usize, u64)>,

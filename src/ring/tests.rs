@@ -135,6 +135,27 @@ on_every_kernel! {
         assert_eq!(walk::<E>(long, &page).unwrap().1[1].0, (4 << 59) + 6);
     }
 
+    fn a_sub_buffer_that_is_nothing_but_its_header_is_empty_and_one_byte_less_is_none<E>(long: LongSize) {
+        let page = Page::<E>::new(long, 7).build();
+        let header = &page[..layout(long, 4096).data_offset()];
+        assert_eq!(walk::<E>(long, header), Ok((Lost::Nothing, vec![], None)));
+        let short = &header[..header.len() - 1];
+        assert_eq!(walk::<E>(long, short), Err(RingError::ShortHeader { len: short.len() }));
+    }
+
+    fn a_sub_buffer_whose_commit_is_no_whole_word_is_not_joined<E>(long: LongSize) {
+        let next = Page::<E>::new(long, 2000).data(0, b"efgh").build();
+        let whole = Page::<E>::new(long, 1000).data(0, b"abcd").build();
+        assert!(join::<E>(&layout(long, 4096), &mut whole.clone(), &next));
+        let mut odd = whole;
+        let commit = layout(long, 4096).commit_offset();
+        match long {
+            LongSize::Four => E::write_u32(&mut odd[commit..], 7),
+            LongSize::Eight => E::write_u64(&mut odd[commit..], 7),
+        }
+        assert!(!join::<E>(&layout(long, 4096), &mut odd, &next));
+    }
+
     fn behind_a_record_with_a_length_word_the_next_one_begins_at_a_whole_word<E>(long: LongSize) {
         for len in 1..=8 {
             let page = Page::<E>::new(long, 10).long_data(1, &b"abcdefgh"[..len]).data(2, b"next").build();
@@ -454,4 +475,72 @@ proptest! {
         // Of a ring, records stay in order; of all, by time and then by CPU.
         prop_assert!(merged.is_sorted());
     }
+}
+
+/// A feed that can do nothing but go on.
+struct Onward;
+
+impl Feed for Onward {
+    fn advance(&mut self, _: &mut Vec<u8>) -> std::io::Result<bool> {
+        Ok(false)
+    }
+}
+
+/// One that can do everything, and has passed over something.
+struct Whole;
+
+impl Feed for Whole {
+    fn advance(&mut self, _: &mut Vec<u8>) -> std::io::Result<bool> {
+        Ok(false)
+    }
+
+    fn sub_buffers(&mut self) -> std::io::Result<Option<u64>> {
+        Ok(Some(7))
+    }
+
+    fn seek(&mut self, index: u64) -> std::io::Result<bool> {
+        Ok(index < 7)
+    }
+
+    fn seek_near_end(&mut self) -> std::io::Result<bool> {
+        Ok(true)
+    }
+
+    fn skipped(&self) -> Option<(u64, String)> {
+        Some((3, "broken".to_owned()))
+    }
+}
+
+#[test]
+fn a_feed_can_do_what_it_says_and_a_boxed_one_the_same() {
+    let told = |mut feed: Box<dyn Feed>| {
+        let seeks = (feed.seek(6).unwrap(), feed.seek(7).unwrap(), feed.seek_near_end().unwrap());
+        (feed.sub_buffers().unwrap(), seeks, feed.skipped())
+    };
+    assert_eq!(told(Box::new(Onward)), (None, (false, false, false), None));
+    let whole = (Some(7), (true, false, true), Some((3, "broken".to_owned())));
+    assert_eq!(told(Box::new(Whole)), whole);
+    // A box in a box is asked through the outer one's own functions.
+    let inner: Box<dyn Feed> = Box::new(Whole);
+    assert_eq!(told(Box::new(inner)), whole);
+}
+
+#[test]
+fn a_merge_gives_its_feeds_back() {
+    let merge = Merge::new(layout(LongSize::Eight, 4096), [(3, Onward), (1, Onward)]);
+    let mut cpus: Vec<u32> = merge.into_feeds().map(|(cpu, _)| cpu).collect();
+    cpus.sort_unstable();
+    assert_eq!(cpus, [1, 3]);
+}
+
+#[test]
+fn a_position_counts_the_sub_buffers_of_before_and_those_read() {
+    let mut merge =
+        Merge::new(layout(LongSize::Eight, 4096), [(0, pages(vec![page_at(10, &[1, 2]), page_at(50, &[1])]))]);
+    let read = |merge: &mut Merge<_>| merge.positions::<LittleEndian>(&[5])[0].sub_buffers;
+    assert_eq!(read(&mut merge), 6);
+    for _ in 0..2 {
+        merge.next_record::<LittleEndian>().unwrap();
+    }
+    assert_eq!(read(&mut merge), 7);
 }
