@@ -173,6 +173,15 @@ fn a_cpu_mask_is_words_of_all_their_bits() {
 }
 
 #[test]
+fn an_enum_is_an_int_whatever_its_size() {
+    let read = |size| Plan::compile(&event(&[("enum e mode", 8, size, 0)])).fields()[0].read;
+    for (size, bits, signed) in [(1, 8, false), (2, 16, false), (4, 32, true), (8, 32, true)] {
+        let size = size as u8;
+        assert_eq!(read(size.into()), Read::Scalar(Element::Integer { size, bits, signed }));
+    }
+}
+
+#[test]
 fn elements_of_an_array_keep_their_sign_and_texts_their_order() {
     let format = event(&[("int a[2]", 8, 8, 1), ("__data_loc char[][2] t", 16, 8, 1)]);
     let rest: [&[u8]; 4] = [&(-2i32).to_le_bytes(), &3i32.to_le_bytes(), &[24, 0, 3, 0, 27, 0, 2, 0], b"ab\0c\0"];
