@@ -4,19 +4,24 @@ use byteorder::ByteOrder;
 
 use super::expression::{Expression, HitValue, Source, Step};
 use super::parse::{Argument, Constant, MessageRule, Trigger, is_text};
-use crate::decode::{DecodeError, Element, FieldPlan, Plan, Read, Value};
+use crate::decode::{self, DecodeError, Element, FieldPlan, Plan, Read, Value};
 use crate::format::EventFormat;
 use crate::osc::stream::Moment;
 use crate::osc::text::{address_part, push, repair};
-use crate::osc::{self, EncodeError, Full, Schema, Writer};
+use crate::osc::{self, Comm, EncodeError, Full, Schema, Writer};
 use crate::sound::{Form, Hit};
 
 /// The longest text of a field, bytes.
 const TEXT: usize = 64;
 
+/// Bytes that are copied as a whole, whatever of them counts: then the copy's length is known to the compiler.
+const CHUNK: usize = 64;
+
 /// Where a number comes from.
 #[derive(Debug, Clone, Copy)]
 enum Number {
+    /// An integer of any width, read without a branch; and whether it is one of 64 bits without a sign.
+    Integer(decode::Number, bool),
     Field(FieldPlan),
     Hit(HitValue),
     Cpu,
@@ -29,9 +34,20 @@ enum Number {
 /// A step that a number goes through; [`Step::Unit`] keeps what it has seen.
 #[derive(Debug, Clone, Copy)]
 enum Motion {
-    Unit { least: f64, greatest: f64 },
-    Lin { from: f64, factor: f64 },
-    Log { from: f64, factor: f64 },
+    Unit {
+        least: f64,
+        greatest: f64,
+        factor: f64,
+    },
+    Lin {
+        from: f64,
+        factor: f64,
+    },
+    /// `scale` is 1 / LO: the logarithm of the ratio is exact to a float's last bits, whatever LO is.
+    Log {
+        scale: f64,
+        factor: f32,
+    },
     Add(f64),
     Mul(f64),
 }
@@ -48,9 +64,17 @@ enum Wire {
 /// One operation.
 #[derive(Debug, Clone)]
 enum Op {
-    /// Address, type tags and arguments that are always the same.
-    Bytes(Box<[u8]>),
-    Number(Number, Box<[Motion]>, Wire),
+    /// Address, type tags and arguments that are always the same: up to so many bytes, of which the first count.
+    Bytes([u8; CHUNK], u8),
+    /// What of them is longer.
+    Long(Box<[u8]>),
+    /// The CPU, the running thread, the time since the last one, as they stand.
+    Cpu,
+    Pid,
+    Dt,
+    Number(Number, Option<Motion>, Wire),
+    /// A number that goes through several steps.
+    Moved(Number, Box<[Motion]>, Wire),
     /// A field's text.
     Text(FieldPlan),
     Comm,
@@ -117,12 +141,12 @@ fn compile(message: &MessageRule, format: &EventFormat) -> (Box<[Op]>, Schema) {
     for argument in &message.arguments {
         let (tag, name, kind, op) = match argument {
             Argument::Constant(Constant::Int(number)) => {
-                ('i', number.to_string(), "always", Op::Bytes(number.to_be_bytes().into()))
+                ('i', number.to_string(), "always", Op::Long(number.to_be_bytes().into()))
             }
             Argument::Constant(Constant::Float(number)) => {
-                ('f', number.to_string(), "always", Op::Bytes(number.to_be_bytes().into()))
+                ('f', number.to_string(), "always", Op::Long(number.to_be_bytes().into()))
             }
-            Argument::Constant(Constant::Text(text)) => ('s', text.clone(), "always", Op::Bytes(osc_string(text))),
+            Argument::Constant(Constant::Text(text)) => ('s', text.clone(), "always", Op::Long(osc_string(text))),
             Argument::Expression(expression, _) => value(expression, format, &field),
         };
         tags.push(tag);
@@ -132,16 +156,34 @@ fn compile(message: &MessageRule, format: &EventFormat) -> (Box<[Op]>, Schema) {
     let mut head = Vec::new();
     push(&mut head, &address);
     push(&mut head, &format!(",{tags}"));
-    let mut ops = vec![Op::Bytes(head.into())];
+    let mut ops = vec![Op::Long(head.into())];
     for op in values {
         match (ops.last_mut(), op) {
             // One copy for all that stands together.
-            (Some(Op::Bytes(bytes)), Op::Bytes(more)) => *bytes = [&**bytes, &*more].concat().into(),
+            (Some(Op::Long(bytes)), Op::Long(more)) => *bytes = [&**bytes, &*more].concat().into(),
             (_, op) => ops.push(op),
         }
     }
+    let ops: Vec<_> = ops.into_iter().map(Op::short).collect();
     let (system, event) = (format.system.clone(), format.name.clone());
     (ops.into(), Schema { address, tags, arguments, omitted: vec![], system, event })
+}
+
+impl Op {
+    /// The same in the quick form, where it has one.
+    fn short(self) -> Op {
+        match self {
+            Op::Long(bytes) if bytes.len() <= CHUNK => {
+                let mut chunk = [0; CHUNK];
+                chunk.iter_mut().zip(&*bytes).for_each(|(to, from)| *to = *from);
+                Op::Bytes(chunk, bytes.len() as u8)
+            }
+            Op::Number(Number::Cpu, None, Wire::Int) => Op::Cpu,
+            Op::Number(Number::Pid, None, Wire::Int) => Op::Pid,
+            Op::Number(Number::Dt, None, Wire::Float) => Op::Dt,
+            op => op,
+        }
+    }
 }
 
 fn osc_string(text: &str) -> Box<[u8]> {
@@ -166,7 +208,7 @@ fn value(
                     Read::Scalar(Element::Bool { .. }) => true,
                     _ => false,
                 };
-                (Number::Field(plan), name.clone(), "field", narrow)
+                (Number::of(&plan), name.clone(), "field", narrow)
             }
             // It was checked.
             None => (zero, name.clone(), "field", true),
@@ -182,8 +224,8 @@ fn value(
             (Number::Latency(*index), format!("latency({pair})"), "ms between events", false)
         }
         Source::Comm => return ('s', "comm".to_owned(), "of the event", Op::Comm),
-        Source::Event => return ('s', format.name.clone(), "the event", Op::Bytes(osc_string(&format.name))),
-        Source::System => return ('s', format.system.clone(), "its group", Op::Bytes(osc_string(&format.system))),
+        Source::Event => return ('s', format.name.clone(), "the event", Op::Long(osc_string(&format.name))),
+        Source::System => return ('s', format.system.clone(), "its group", Op::Long(osc_string(&format.system))),
     };
     let motions: Box<[Motion]> = expression.steps.iter().map(|step| Motion::of(*step)).collect();
     if !expression.words.is_empty() {
@@ -198,15 +240,30 @@ fn value(
         _ if int && motions.is_empty() => ('i', Wire::Int),
         _ => ('f', Wire::Float),
     };
-    (tag, name, kind, Op::Number(number, motions, wire))
+    let op = match &*motions {
+        [] => Op::Number(number, None, wire),
+        [motion] => Op::Number(number, Some(*motion), wire),
+        _ => Op::Moved(number, motions, wire),
+    };
+    (tag, name, kind, op)
+}
+
+impl Number {
+    fn of(field: &FieldPlan) -> Number {
+        let number = match field.read {
+            Read::Scalar(element @ Element::Integer { .. }) => decode::Number::new(field.offset, element),
+            _ => None,
+        };
+        number.map_or(Number::Field(*field), |number| Number::Integer(number, !number.fits_i64()))
+    }
 }
 
 impl Motion {
     fn of(step: Step) -> Motion {
         match step {
-            Step::Unit => Motion::Unit { least: f64::INFINITY, greatest: f64::NEG_INFINITY },
+            Step::Unit => Motion::Unit { least: f64::INFINITY, greatest: f64::NEG_INFINITY, factor: 0.0 },
             Step::Lin(lo, hi) => Motion::Lin { from: lo, factor: 1.0 / (hi - lo) },
-            Step::Log(lo, hi) => Motion::Log { from: lo.ln(), factor: 1.0 / (hi.ln() - lo.ln()) },
+            Step::Log(lo, hi) => Motion::Log { scale: 1.0 / lo, factor: (1.0 / (hi / lo).ln()) as f32 },
             Step::Add(number) => Motion::Add(number),
             Step::Mul(number) => Motion::Mul(number),
         }
@@ -215,15 +272,20 @@ impl Motion {
     #[inline]
     fn apply(&mut self, number: f64) -> f64 {
         match self {
-            Motion::Unit { least, greatest } => {
-                *least = least.min(number);
-                *greatest = greatest.max(number);
-                let span = *greatest - *least;
-                if span > 0.0 { (number - *least) / span } else { 0.0 }
+            Motion::Unit { least, greatest, factor } => {
+                if number < *least || number > *greatest {
+                    (*least, *greatest) = (least.min(number), greatest.max(number));
+                    let span = *greatest - *least;
+                    *factor = if span > 0.0 { 1.0 / span } else { 0.0 };
+                }
+                ((number - *least) * *factor).min(1.0)
             }
             Motion::Lin { from, factor } => ((number - *from) * *factor).clamp(0.0, 1.0),
             // What has no logarithm is below all.
-            Motion::Log { from, factor } => ((number.max(f64::MIN_POSITIVE).ln() - *from) * *factor).clamp(0.0, 1.0),
+            Motion::Log { scale, factor } => {
+                let ratio = (number.max(f64::MIN_POSITIVE) * *scale) as f32;
+                f64::from((ratio.max(f32::MIN_POSITIVE).ln() * *factor).clamp(0.0, 1.0))
+            }
             Motion::Add(more) => number + *more,
             Motion::Mul(factor) => number * *factor,
         }
@@ -234,7 +296,10 @@ impl Motion {
 trait From {
     fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError>;
     fn text<E: ByteOrder>(&self, field: &FieldPlan) -> Result<&[u8], DecodeError>;
-    fn comm(&self) -> &[u8];
+    fn comm(&self) -> &Comm;
+    fn cpu(&self) -> u32;
+    fn pid(&self) -> i32;
+    fn dt(&self) -> f32;
 }
 
 struct OfRecord<'a>(&'a [u8], &'a Moment<'a>, &'a [f64]);
@@ -243,6 +308,8 @@ impl From for OfRecord<'_> {
     #[inline(always)]
     fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError> {
         Ok(match number {
+            Number::Integer(number, false) => number.read::<E>(self.0)? as i64 as f64,
+            Number::Integer(number, true) => number.read::<E>(self.0)? as f64,
             Number::Field(field) => match field.value::<E>(self.0)? {
                 Value::Signed(number) => number as f64,
                 Value::Unsigned(number) | Value::Pointer(number) => number as f64,
@@ -264,8 +331,24 @@ impl From for OfRecord<'_> {
         })
     }
 
-    fn comm(&self) -> &[u8] {
-        self.1.comm.string()
+    #[inline(always)]
+    fn comm(&self) -> &Comm {
+        self.1.comm
+    }
+
+    #[inline(always)]
+    fn cpu(&self) -> u32 {
+        self.1.cpu
+    }
+
+    #[inline(always)]
+    fn pid(&self) -> i32 {
+        self.1.pid
+    }
+
+    #[inline(always)]
+    fn dt(&self) -> f32 {
+        self.1.dt
     }
 }
 
@@ -291,8 +374,31 @@ impl From for OfHit<'_> {
         Ok(&[])
     }
 
-    fn comm(&self) -> &[u8] {
-        &[0; 4]
+    fn comm(&self) -> &Comm {
+        &Comm::EMPTY
+    }
+
+    fn cpu(&self) -> u32 {
+        0
+    }
+
+    fn pid(&self) -> i32 {
+        0
+    }
+
+    fn dt(&self) -> f32 {
+        0.0
+    }
+}
+
+/// `as` saturates.
+#[inline(always)]
+fn put(out: &mut Writer<'_>, value: f64, wire: Wire) -> Result<(), Full> {
+    match wire {
+        Wire::Int => out.put((value as i32).to_be_bytes()),
+        Wire::Long => out.put((value as i64).to_be_bytes()),
+        Wire::Float => out.put((value as f32).to_be_bytes()),
+        Wire::Double => out.put(value.to_be_bytes()),
     }
 }
 
@@ -301,19 +407,22 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
     let mut out = Writer::new(room);
     for op in ops {
         match op {
-            Op::Bytes(bytes) => out.put_slice(bytes)?,
-            Op::Number(number, motions, wire) => {
+            Op::Bytes(bytes, len) => out.put_part(*bytes, usize::from(*len))?,
+            Op::Long(bytes) => out.put_slice(bytes)?,
+            Op::Cpu => out.put(from.cpu().min(i32::MAX as u32).to_be_bytes())?,
+            Op::Pid => out.put(from.pid().to_be_bytes())?,
+            Op::Dt => out.put(from.dt().to_be_bytes())?,
+            Op::Number(number, motion, wire) => {
+                let value = from.number::<E>(number)?;
+                let value = motion.as_mut().map_or(value, |motion| motion.apply(value));
+                put(&mut out, value, *wire)?;
+            }
+            Op::Moved(number, motions, wire) => {
                 let mut value = from.number::<E>(number)?;
                 for motion in motions {
                     value = motion.apply(value);
                 }
-                // `as` saturates.
-                match wire {
-                    Wire::Int => out.put((value as i32).to_be_bytes())?,
-                    Wire::Long => out.put((value as i64).to_be_bytes())?,
-                    Wire::Float => out.put((value as f32).to_be_bytes())?,
-                    Wire::Double => out.put(value.to_be_bytes())?,
-                }
+                put(&mut out, value, *wire)?;
             }
             Op::Text(field) => {
                 let text = from.text::<E>(field)?;
@@ -324,7 +433,7 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
                 })?;
                 out.pad(len, true)?;
             }
-            Op::Comm => out.put_slice(from.comm())?,
+            Op::Comm => out.put_part(*from.comm().bytes(), from.comm().padded())?,
             Op::Pick(number, motions, words) => {
                 let mut value = from.number::<E>(number)?;
                 for motion in motions {

@@ -40,18 +40,13 @@ impl Comm {
 
     /// The OSC string in the first [`padded`](Comm::padded) bytes; the rest is zero.
     #[inline]
-    pub(super) fn bytes(&self) -> &[u8; 16] {
+    pub(crate) fn bytes(&self) -> &[u8; 16] {
         &self.bytes
-    }
-
-    /// The OSC string.
-    pub(crate) fn string(&self) -> &[u8] {
-        self.bytes.get(..self.padded as usize).unwrap_or_default()
     }
 
     /// Length of the OSC string.
     #[inline]
-    pub(super) fn padded(&self) -> usize {
+    pub(crate) fn padded(&self) -> usize {
         self.padded as usize
     }
 }
