@@ -43,7 +43,7 @@ pub enum Outcome {
 /// Finds a task's name by pid, when the pid is first met.
 pub type AskComm = Box<dyn FnMut(i32) -> Option<Vec<u8>> + Send>;
 
-/// Takes a task's name that an event told of, with its pid.
+/// Takes the name of a task from an event, with its pid.
 pub type TellName = Box<dyn FnMut(i32, &[u8]) + Send>;
 
 struct EventState {

@@ -1,5 +1,5 @@
 //! What an instance of somebody else's has recorded, copied without taking anything out of it: its owner goes on tracing, and
-//! reads what it would have read. Its snapshot, and a ring that is kept over reboots, can be had only by taking them.
+//! reads what it would have read. Its snapshot, and a ring that is kept over reboots, can only be taken.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};

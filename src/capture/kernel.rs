@@ -13,7 +13,7 @@ pub(super) fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<St
     Ok(enums.text_for(formats))
 }
 
-/// As `uname -srvm`. The machine's own name is nobody's business.
+/// As `uname -srvm`. Without the host name, which a capture need not reveal.
 pub(super) fn uname() -> String {
     let uname = rustix::system::uname();
     let words = [uname.sysname(), uname.release(), uname.version(), uname.machine()];

@@ -173,7 +173,7 @@ impl Recording {
         };
         let description = self.recorder.description_mut();
         description.options.cpustat = instance.cpus().iter().filter_map(stats).collect();
-        // Names that cannot be had stay those of the beginning.
+        // Where names cannot be read, those of the beginning stay.
         if let Ok(names) = tracefs.read_bytes("saved_cmdlines") {
             description.metadata.saved_cmdlines = names;
         }

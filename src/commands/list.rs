@@ -66,7 +66,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The instances, whoever made them.
+/// All instances, ours or not.
 fn instances(out: &mut impl Write, tracefs: &Tracefs, json: bool) -> io::Result<()> {
     for InstanceState { name, recording, kept } in tracefs.instances() {
         let boot = kept.as_ref().map(|kept| if *kept == LastBoot::Current { "this" } else { "last" });
@@ -134,7 +134,7 @@ fn list_events(out: &mut impl Write, events: &[EventName]) -> io::Result<()> {
     Ok(())
 }
 
-/// The events that `patterns` name, all without one. What names nothing is told of.
+/// The events that `patterns` name, all without one. A pattern that names nothing is reported.
 pub fn select(tracefs: &Tracefs, patterns: &[String]) -> Result<Vec<EventName>> {
     select_among(tracefs.events()?, patterns, Among::Kernel)
 }

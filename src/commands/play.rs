@@ -47,7 +47,7 @@ pub(super) fn left_out(played: &Played, outputs: &Outputs) -> Vec<String> {
 pub fn events(select: &Select, capture: &Capture) -> Vec<EventName> {
     let names = capture.events.iter().map(|format| EventName::new(format.system.as_str(), format.name.as_str()));
     let names: Vec<_> = names.collect();
-    // What cannot be selected is told of where it is played.
+    // Patterns that name nothing are reported when it is played.
     let selected = select.events.as_ref().and_then(|events| events.resolve(&names).ok());
     selected.map_or(names, |selected| selected.events)
 }

@@ -1,4 +1,4 @@
-//! `--score`, `--save-score` and the file of defaults: read and written with the caller's rights, whoever we are.
+//! `--score`, `--save-score` and the file of defaults: read and written with the caller's rights, also under sudo.
 
 use std::ffi::OsString;
 use std::fs::{self, File};

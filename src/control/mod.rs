@@ -1,7 +1,6 @@
 //! Control messages: OSC in → a checked [`Command`].
 //!
-//! What a command does, and when, is the business of whoever carries it out; what brought the message here is that of the
-//! page's server, or of [`udp`].
+//! The loops of `live` and `replay` carry a command out; [`udp`] and the page's server receive the messages.
 
 pub mod desk;
 pub mod request;

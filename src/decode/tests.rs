@@ -183,13 +183,15 @@ fn an_enum_is_an_int_whatever_its_size() {
 
 #[test]
 fn elements_of_an_array_keep_their_sign_and_texts_their_order() {
-    let format = event(&[("int a[2]", 8, 8, 1), ("__data_loc char[][2] t", 16, 8, 1)]);
+    let format = event(&[("int a[2]", 8, 8, 1), ("__data_loc char[][2] t", 16, 8, 1), ("u16 u[2]", 8, 4, 0)]);
     let rest: [&[u8]; 4] = [&(-2i32).to_le_bytes(), &3i32.to_le_bytes(), &[24, 0, 3, 0, 27, 0, 2, 0], b"ab\0c\0"];
     let record = record::<LittleEndian>(&rest);
     let values: Vec<_> = Plan::compile(&format).values::<LittleEndian>(&record).map(Result::unwrap).collect();
-    let [Value::Array(numbers), Value::Texts(texts)] = values[..] else { panic!("{values:?}") };
+    let [Value::Array(numbers), Value::Texts(texts), Value::Array(halves)] = values[..] else { panic!("{values:?}") };
     assert_eq!((numbers.len(), numbers.is_empty(), texts.len(), texts.is_empty()), (2, false, 2, false));
     assert_eq!(numbers.iter().collect::<Vec<_>>(), [Value::Signed(-2), Value::Signed(3)]);
+    // The same bytes: 0xfffe and 0xffff.
+    assert_eq!(halves.iter().collect::<Vec<_>>(), [Value::Unsigned(65_534), Value::Unsigned(65_535)]);
     assert_eq!(texts.iter::<LittleEndian>().map(Result::unwrap).collect::<Vec<_>>(), [b"ab".as_slice(), b"c"]);
 }
 

@@ -226,7 +226,7 @@ impl Session<'_> {
     }
 }
 
-/// Events that are on in the kernel from the beginning to the end, whoever asks for them: they tell of task names.
+/// Events that are on in the kernel from the beginning to the end, selected or not: they carry task names.
 fn is_kept(event: &EventName) -> bool {
     event.system == "task" && TASK_EVENTS.contains(&event.name.as_str())
 }

@@ -17,7 +17,7 @@ const SYMBOLIC: [&str; 6] = ["%pS", "%ps", "%pB", "%pf", "%pF", "%pR"];
 /// The events whose format, or text, is a constant string of the kernel's, which the ring has by its address.
 const CONSTANT: [&str; 2] = ["bprint", "bputs"];
 
-/// The names that texts of `formats` need; says which cannot be had.
+/// The names that texts of `formats` need; reports those that cannot be read.
 pub(super) fn of_events(
     tracefs: &Tracefs,
     formats: &[EventFormat],

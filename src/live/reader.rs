@@ -43,7 +43,7 @@ const END: Token = Token(2);
 pub(super) struct Shared {
     ended: AtomicBool,
     /// By reader.
-    boxes: Vec<Letters>,
+    mailboxes: Vec<Mailbox>,
     /// How a trace clock goes that no process can read.
     timeline: Option<Mutex<Timeline>>,
 }
@@ -65,7 +65,7 @@ pub(super) enum Change {
 
 /// What the others have to tell one reader.
 #[derive(Default)]
-struct Letters {
+struct Mailbox {
     /// Whether there are names or changes: looked at once a turn.
     some: AtomicBool,
     names: Mutex<Vec<(i32, Vec<u8>)>>,
@@ -115,8 +115,8 @@ impl Report {
 
 impl Shared {
     pub(super) fn new(readers: usize, timeline: Option<Timeline>) -> Arc<Shared> {
-        let boxes = std::iter::repeat_with(Letters::default).take(readers).collect();
-        Arc::new(Shared { ended: AtomicBool::new(false), boxes, timeline: timeline.map(Mutex::new) })
+        let mailboxes = std::iter::repeat_with(Mailbox::default).take(readers).collect();
+        Arc::new(Shared { ended: AtomicBool::new(false), mailboxes, timeline: timeline.map(Mutex::new) })
     }
 
     /// What a recording notes of the timeline.
@@ -141,23 +141,23 @@ impl Shared {
 
     /// What all readers but `index` have last reported.
     pub(super) fn reports_of_others(&self, index: usize) -> Vec<Report> {
-        let others = self.boxes.iter().enumerate().filter(|(at, _)| *at != index);
-        others.map(|(_, letters)| letters.report.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+        let others = self.mailboxes.iter().enumerate().filter(|(at, _)| *at != index);
+        others.map(|(_, mailbox)| mailbox.report.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
     /// Tells all readers but the first, who tells them, to do something differently.
     pub(super) fn change(&self, change: &Change) {
-        for letters in self.boxes.iter().skip(1) {
-            letters.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change.clone());
-            letters.some.store(true, Ordering::Release);
+        for mailbox in self.mailboxes.iter().skip(1) {
+            mailbox.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change.clone());
+            mailbox.some.store(true, Ordering::Release);
         }
     }
 
     /// Tells all but `index` the name of a task.
     fn tell(&self, index: usize, pid: i32, name: &[u8]) {
-        for (_, letters) in self.boxes.iter().enumerate().filter(|(at, _)| *at != index) {
-            letters.names.lock().unwrap_or_else(PoisonError::into_inner).push((pid, name.to_vec()));
-            letters.some.store(true, Ordering::Release);
+        for (_, mailbox) in self.mailboxes.iter().enumerate().filter(|(at, _)| *at != index) {
+            mailbox.names.lock().unwrap_or_else(PoisonError::into_inner).push((pid, name.to_vec()));
+            mailbox.some.store(true, Ordering::Release);
         }
     }
 }
@@ -210,7 +210,7 @@ impl Reader {
         let feed = |raw: RawBuffer| (raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size(), recording.clone()));
         let feeds = rings.into_iter().map(feed).collect();
         let rings = Rings::new(header, feeds)?;
-        if shared.boxes.len() > 1 {
+        if shared.mailboxes.len() > 1 {
             let shared = shared.clone();
             pipeline.tell_names(Box::new(move |pid, name| shared.tell(index, pid, name)));
         }
@@ -250,8 +250,8 @@ impl Reader {
                 reported = Instant::now();
                 self.each_second();
                 let report = self.report();
-                if let Some(letters) = self.shared.boxes.get(self.index) {
-                    *letters.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
+                if let Some(mailbox) = self.shared.mailboxes.get(self.index) {
+                    *mailbox.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
                 }
             }
         }
@@ -300,7 +300,7 @@ impl Reader {
     /// Reads the rings that have something, up to their quota, and sends what was read. Events in the time `apart` are
     /// nobody's echo. Returns the number of events, and whether there is more.
     pub(super) fn turn(&mut self, apart: Range<u64>) -> (u64, bool) {
-        self.read_letters();
+        self.read_mailbox();
         let before = self.pipeline.counts().read;
         let mut turn = Turn { apart_ns: apart.end - apart.start, ..Turn::default() };
         let Reader { rings, pipeline, tracefs, long, unknown, .. } = self;
@@ -353,13 +353,13 @@ impl Reader {
     }
 
     /// Takes the names that other readers have learned, and what is to be done differently.
-    fn read_letters(&mut self) {
-        let Some(letters) = self.shared.boxes.get(self.index) else { return };
-        if letters.some.swap(false, Ordering::Acquire) {
-            for (pid, name) in letters.names.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+    fn read_mailbox(&mut self) {
+        let Some(mailbox) = self.shared.mailboxes.get(self.index) else { return };
+        if mailbox.some.swap(false, Ordering::Acquire) {
+            for (pid, name) in mailbox.names.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
                 self.pipeline.name(pid, &name);
             }
-            let changes = std::mem::take(&mut *letters.changes.lock().unwrap_or_else(PoisonError::into_inner));
+            let changes = std::mem::take(&mut *mailbox.changes.lock().unwrap_or_else(PoisonError::into_inner));
             changes.iter().for_each(|change| self.change(change));
         }
     }
@@ -494,8 +494,8 @@ mod tests {
     fn a_reader_hears_the_names_that_others_learned_and_not_its_own() {
         let shared = Shared::new(3, None);
         shared.tell(1, 77, b"cat");
-        let heard: Vec<_> = shared.boxes.iter().map(|letters| letters.names.lock().unwrap().clone()).collect();
+        let heard: Vec<_> = shared.mailboxes.iter().map(|mailbox| mailbox.names.lock().unwrap().clone()).collect();
         assert_eq!(heard, [vec![(77, b"cat".to_vec())], vec![], vec![(77, b"cat".to_vec())]]);
-        assert!(shared.boxes[0].some.load(Ordering::Relaxed) && !shared.boxes[1].some.load(Ordering::Relaxed));
+        assert!(shared.mailboxes[0].some.load(Ordering::Relaxed) && !shared.mailboxes[1].some.load(Ordering::Relaxed));
     }
 }

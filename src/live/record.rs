@@ -43,7 +43,7 @@ impl Tap {
     }
 }
 
-/// The recording, in the hands of whoever began it.
+/// The recording, owned by the session that began it.
 pub(super) struct Record {
     path: PathBuf,
     tap: Tap,

@@ -125,7 +125,7 @@ pub struct Kernel {
 impl Names {
     /// The names in files like those of tracefs: `kallsyms`, `printk_formats`, `saved_cmdlines`, `saved_tgids`, and `btf` or
     /// `constants`. `read` gives a file by its name, none if there is no such file; large ones are asked for only if needed.
-    /// A file that cannot be read, or is not what its name says, leaves its names unknown and is told of in the result.
+    /// A file that cannot be read, or is not what its name says, leaves its names unknown and is an error in the result.
     pub fn read(read: impl FnMut(&str) -> io::Result<Option<Vec<u8>>>) -> (Names, Vec<NamesError>) {
         let mut errors = Vec::new();
         // What only files at names is nothing to complain of.

@@ -1,6 +1,6 @@
 //! Datagrams → a receiver, over UDP or as WebSocket frames.
 //!
-//! The reader never waits for a receiver: the socket does not block, and what cannot be sent is counted and left.
+//! The reader never waits for a receiver: the socket does not block, and what the socket does not take is counted and dropped.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

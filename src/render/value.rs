@@ -1,7 +1,7 @@
 //! Integers and bytes out of a record: what an argument's expression was compiled to, and its evaluation.
 //!
 //! Types are settled when the plan is compiled ([`Int`]); at run time a value is 64 bits, sign- or zero-extended from
-//! its type. Arithmetic wraps. Every access to the record is checked; a value that cannot be had is a [`Fault`].
+//! its type. Arithmetic wraps. Every access to the record is checked; a value that cannot be computed is a [`Fault`].
 
 use crate::names::Symbols;
 
@@ -43,7 +43,7 @@ impl Int {
     }
 }
 
-/// Why a value cannot be had from this record. One word, so that a result travels in two registers.
+/// Why a value cannot be computed from this record. One word, so that a result travels in two registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault(u64);
 

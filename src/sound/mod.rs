@@ -1,6 +1,6 @@
 //! What an event sounds like: event → [`Hit`], by eight rules that stand in `docs/SOUND.md`; and hits → samples.
 //!
-//! This is the only mapping there is. [`Mapper`] decides which events are heard, and as what; whoever makes sound plays its
+//! This is the only mapping there is. [`Mapper`] decides which events are heard, and as what; every maker of sound plays its
 //! hits: `render` off-line, the patches and any other receiver from `/ftrace/hit`. The room knows neither OSC
 //! nor a browser nor where events come from.
 //!

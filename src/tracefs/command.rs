@@ -1,7 +1,7 @@
 //! `-- COMMAND ARG…`: a command that is started stopped, so that its very first events are in the trace.
 //!
 //! The child is forked and waits before its execve(2) until it is released; meanwhile its pid goes into the instance's
-//! filter. It runs as the user that called us, whoever we are: see [`StoppedCommand::spawn_as`].
+//! filter. It runs as the user that called us, also under sudo: see [`StoppedCommand::spawn_as`].
 //!
 //! Start it *before* our own threads are kept out of the instance with `event-fork` on: the kernel would hand our place
 //! on the list of the unwanted down to it (`event_filter_pid_sched_process_fork`).

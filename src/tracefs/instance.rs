@@ -22,7 +22,7 @@ use crate::ring::{CpuList, CpuListError};
 
 /// A private instance, removed when it is dropped.
 ///
-/// Its [`RawBuffer`]s belong to whoever opened them and must be dropped first: while one is open the kernel refuses to
+/// Its [`RawBuffer`]s belong to the caller of [`Instance::open_raw`] and must be dropped first: while one is open the kernel refuses to
 /// remove the instance.
 #[derive(Debug)]
 pub struct Instance {
@@ -152,7 +152,7 @@ impl Instance {
         answer.file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Changes a setting, by whoever has the right to.
+    /// Changes a setting, through the keeper where there is one.
     fn change(&self, setting: Setting) -> io::Result<()> {
         let request = Request::Set(self.name.clone(), setting);
         self.access.ask(&request)?;

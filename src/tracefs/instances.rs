@@ -1,4 +1,4 @@
-//! The instances of a tracefs, whoever made them, and what can be known of each without changing it.
+//! All instances of a tracefs, ours or not, and their state, read without changing anything.
 
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Whose numbers pids are.
 //!
-//! `set_event_pid`, `common_pid` and every pid in a record are of the first pid namespace, whoever writes or reads them
+//! `set_event_pid`, `common_pid` and every pid in a record are of the first pid namespace, whichever process writes or reads them
 //! (`trace_pid_write` and `trace_event_buffer_reserve` know no other). In a container our own numbers are others, and a
 //! number of ours written to the kernel traces some other task. So each is translated where /proc shows the first
 //! namespace (`unshare --pid` without `--mount-proc`, `docker run --pid=host`), and refused where it does not: nothing else

@@ -1,6 +1,6 @@
 //! What the kernel knows of the error of its own time of day: adjtimex(2).
 
-/// The kernel's estimate of the error of CLOCK_REALTIME, as whoever sets it (NTP, PTP) told the kernel.
+/// The kernel's estimate of the error of CLOCK_REALTIME, as the program that sets it (NTP, PTP) told the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KernelClock {
     /// Whether somebody keeps it (not `STA_UNSYNC`).

@@ -99,14 +99,14 @@ pub fn follow(offset: i64, followed: Followed) {
     FOLLOWS.store(true, Ordering::Release);
 }
 
-/// Says something of the machine that is followed, to whoever [asks](news).
+/// Keeps a message about the machine that is followed for the next call of [`news`].
 pub fn tell(news: String) {
     if let Some(following) = &mut *following() {
         following.news.push(news);
     }
 }
 
-/// What is new of the machine that is followed, for people.
+/// The messages about the machine that is followed since the last call, for people.
 pub fn news() -> Vec<String> {
     match FOLLOWS.load(Ordering::Acquire) {
         false => vec![],

@@ -68,7 +68,7 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
         main.wire(fade_line, 0, faded, 1);
         let limit = format!("expr~ {CEILING}*tanh($v1*{:.4})", hit::mix(Language::PureData) / CEILING);
         let out = main.chain(faded, 0, &["hip~ 5", &limit]);
-        // What is heard, for whoever records it: [receive~ ftrace-out-left] into [writesf~].
+        // What is heard, to be recorded: [receive~ ftrace-out-left] into [writesf~].
         let send = main.object(&format!("send~ ftrace-out-{side}"));
         main.wire(out, 0, send, 0);
         out
