@@ -1,5 +1,9 @@
 //! Hits as a MIDI file, against the hits that the same run sends.
 
+#[cfg(feature = "midi")]
+#[path = "common/skipped.rs"]
+mod skipped;
+
 use std::net::UdpSocket;
 use std::path::Path;
 use std::process::Command;
@@ -100,4 +104,34 @@ fn a_midi_file_has_the_notes_of_the_hits_each_with_an_end() {
         .output()
         .unwrap();
     assert_eq!(again.status.code(), Some(2), "nothing is written over");
+}
+
+fn said(target: &str) -> (Option<i32>, String) {
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/irq-exceptions");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
+    let output = command.args(["replay", fixture, "--speed", "max", "--to", target]).output().unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[cfg(not(feature = "midi"))]
+#[test]
+fn a_port_needs_a_program_that_is_built_for_it() {
+    for target in ["midi:", "midi:a synth"] {
+        let (code, said) = said(target);
+        assert!(code == Some(2) && said.contains("--features midi") && said.contains("midi:FILE.mid"), "{said}");
+    }
+    let (code, said) = said("midi:/dev/null/x.mid");
+    assert!(code == Some(1) && said.contains("cannot write"), "{said}");
+}
+
+#[cfg(feature = "midi")]
+#[test]
+fn ports_are_listed_and_one_that_is_not_there_is_said() {
+    if !Path::new("/dev/snd/seq").exists() {
+        skipped::say(format_args!("there is no ALSA sequencer (/dev/snd/seq): ports are tested by a double alone"));
+        assert_eq!(said("midi:a synth").0, Some(1));
+        return;
+    }
+    assert!(said("midi:").1.contains("there "), "{}", said("midi:").1);
+    assert!(said("midi:no such port").1.contains("no port of that name"));
 }

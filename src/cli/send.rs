@@ -81,7 +81,7 @@ pub struct SendArgs {
     pub port: Option<String>,
 
     /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several times.
-    /// midi:FILE.mid writes what is to be heard into a MIDI file
+    /// midi:FILE.mid writes what is to be heard into a MIDI file; midi:PORT plays it (with the feature midi)
     #[arg(long, value_name = "TARGET")]
     pub to: Vec<String>,
 

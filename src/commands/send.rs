@@ -22,7 +22,7 @@ use crate::osc::text_stream::TextStream;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::osc::{MessageOptions, Strings, Types};
 use crate::output::calm::LINES_A_SECOND;
-use crate::output::{Hits, Latencies, Lines, Mapped, Midi, Outputs, Signals, TICK, Text};
+use crate::output::{Hits, Latencies, Lines, Mapped, Midi, MidiFile, Outputs, Signals, TICK, Text};
 use crate::page::Page;
 use crate::render::Settings;
 use crate::sound::MapperOptions;
@@ -249,14 +249,8 @@ pub fn open(
     if args.signals {
         outputs.signals = Some(Signals::new(args.tick.unwrap_or(TICK), &args.form.prefix, addresses));
     }
-    if let Some(file) = midi(args)? {
-        let created = Midi::create(file).map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Usage(format!("{} is there already: name another one, nothing is written over", file.display())).into()
-            }
-            _ => anyhow::Error::from(error).context(format!("cannot write {}", file.display())),
-        })?;
-        outputs.midi = Some(created);
+    if let Some(name) = midi(args)? {
+        outputs.midi = Some(open_midi(name)?);
         if outputs.hits.is_none() {
             outputs.hits = Some(hits(args));
         }
@@ -309,17 +303,52 @@ pub fn hits(args: &SendArgs) -> Hits {
     Hits::new(options, &args.form.prefix)
 }
 
-/// What a target begins with that is a MIDI file.
+/// What a target begins with that is MIDI.
 const MIDI: &str = "midi:";
 
-/// `--to midi:FILE`.
-pub fn midi(args: &SendArgs) -> Result<Option<&Path>> {
-    let mut files = args.to.iter().filter_map(|target| target.strip_prefix(MIDI));
-    match (files.next(), files.next()) {
-        (Some(""), _) => Err(Usage("--to midi: names no file: write midi:FILE.mid".to_owned()).into()),
-        (Some(_), Some(_)) => Err(Usage("one MIDI file at a time: --to midi:FILE once".to_owned()).into()),
-        (file, _) => Ok(file.map(Path::new)),
+/// `--to midi:FILE.mid`, or a port's name.
+pub fn midi(args: &SendArgs) -> Result<Option<&str>> {
+    let mut names = args.to.iter().filter_map(|target| target.strip_prefix(MIDI));
+    match (names.next(), names.next()) {
+        (Some(_), Some(_)) => Err(Usage("one MIDI file or port at a time: --to midi: once".to_owned()).into()),
+        (name, _) => Ok(name),
     }
+}
+
+/// A name that ends with `.mid` or `.midi` is a file's, any other one a port's.
+fn open_midi(name: &str) -> Result<Midi> {
+    let path = Path::new(name);
+    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if !["mid", "midi"].iter().any(|known| ending.eq_ignore_ascii_case(known)) {
+        return midi_port(name);
+    }
+    let file = MidiFile::create(path).map_err(|error| match error.kind() {
+        io::ErrorKind::AlreadyExists => {
+            Usage(format!("{name} is there already: name another one, nothing is written over")).into()
+        }
+        _ => anyhow::Error::from(error).context(format!("cannot write {name}")),
+    })?;
+    Ok(Midi::File(file))
+}
+
+#[cfg(feature = "midi")]
+fn midi_port(name: &str) -> Result<Midi> {
+    use crate::output::midi_port::{open, ports};
+    if name.is_empty() {
+        let there = ports().map_err(|why| anyhow::anyhow!("--to midi: {why}"))?;
+        let there =
+            if there.is_empty() { "there is none".to_owned() } else { format!("there are: {}", there.join(", ")) };
+        return Err(Usage(format!("--to midi: names no port; {there}. midi:FILE.mid writes a file")).into());
+    }
+    let port = open(name).map_err(|why| anyhow::anyhow!("--to midi:{name}: {why}. midi:FILE.mid writes a file"))?;
+    terminal::say(format_args!("plays on the MIDI port {}", port.name()));
+    Ok(Midi::Port(port))
+}
+
+#[cfg(not(feature = "midi"))]
+fn midi_port(name: &str) -> Result<Midi> {
+    let how = "write midi:FILE.mid for a file; for ports build it with cargo build --features midi";
+    Err(Usage(format!("--to midi:{name}: this program is built without MIDI ports: {how}")).into())
 }
 
 /// `--map`: one of the program's own, or a file.
@@ -358,10 +387,9 @@ pub fn say_not_shown<'o>(outputs: impl IntoIterator<Item = &'o Outputs>) {
 /// Whether all lines of `outputs` could be written; says why, if not. A reader that has enough of them is no failure.
 pub fn all_written(outputs: &[Outputs]) -> bool {
     let failed = outputs.iter().find_map(Outputs::failure).filter(|kind| !are_written(Some(*kind)));
-    let midi =
-        outputs.iter().filter_map(|outputs| outputs.midi.as_ref()).find_map(|midi| Some((midi, midi.failure()?)));
-    if let Some((midi, error)) = midi {
-        terminal::warn(format_args!("{} cannot be written: {error}", midi.path().display()));
+    let midi = outputs.iter().filter_map(|outputs| outputs.midi.as_ref()).find_map(Midi::failure);
+    if let Some(why) = &midi {
+        terminal::warn(why);
     }
     failed.is_none() && midi.is_none()
 }

@@ -407,7 +407,11 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
     let mut out = Writer::new(room);
     for op in ops {
         match op {
-            Op::Bytes(bytes, len) => out.put_part(*bytes, usize::from(*len))?,
+            Op::Bytes(bytes, len) => {
+                // Straight to its place: given, it would be copied twice.
+                out.window::<CHUNK>()?.copy_from_slice(bytes);
+                out.skip(usize::from(*len))?;
+            }
             Op::Long(bytes) => out.put_slice(bytes)?,
             Op::Cpu => out.put(from.cpu().min(i32::MAX as u32).to_be_bytes())?,
             Op::Pid => out.put(from.pid().to_be_bytes())?,

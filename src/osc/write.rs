@@ -56,7 +56,7 @@ impl<'a> Writer<'a> {
 
     /// The place of the next `N` bytes, to be written to before some of them are [skipped](Writer::skip).
     #[inline(always)]
-    pub(super) fn window<const N: usize>(&mut self) -> Result<&mut [u8; N], Full> {
+    pub(crate) fn window<const N: usize>(&mut self) -> Result<&mut [u8; N], Full> {
         self.rest.first_chunk_mut().ok_or(Full)
     }
 
@@ -78,7 +78,7 @@ impl<'a> Writer<'a> {
 
     /// Goes on behind the next `len` bytes.
     #[inline(always)]
-    pub(super) fn skip(&mut self, len: usize) -> Result<(), Full> {
+    pub(crate) fn skip(&mut self, len: usize) -> Result<(), Full> {
         self.rest = std::mem::take(&mut self.rest).get_mut(len..).ok_or(Full)?;
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::sound::{Hit, Mapper, MapperOptions, When};
 /// Time between two announcements of the address, ns.
 const ANNOUNCED_NS: u64 = 10_000_000_000;
 
-/// Where hits go: the streams that have them, a map, and a MIDI file.
+/// Where hits go: the streams that have them, a map, and MIDI.
 pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Mapped>, Option<&'a mut Midi>);
 
 /// The streams that have hits.

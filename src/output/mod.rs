@@ -10,6 +10,8 @@ mod latencies;
 mod lines;
 mod mapped;
 mod midi;
+mod midi_file;
+pub mod midi_port;
 mod signals;
 mod text;
 mod typed;
@@ -41,6 +43,7 @@ pub use latencies::Latencies;
 pub use lines::Lines;
 pub use mapped::Mapped;
 pub use midi::Midi;
+pub use midi_file::MidiFile;
 pub use signals::{MIN_TICK, Signals, TICK};
 pub use text::Text;
 pub use words::Words;
@@ -93,7 +96,7 @@ pub struct Outputs {
     pub mapped: Option<Mapped>,
     /// How long it takes from one event to another, beside the messages of the streams.
     pub latencies: Option<Latencies>,
-    /// Hits as a MIDI file.
+    /// Hits as MIDI.
     pub midi: Option<Midi>,
     /// When the last `/ftrace/stat` went out: what had been counted, by stream.
     last_sent: Vec<(u64, u64)>,
@@ -252,10 +255,11 @@ impl Outputs {
 
     /// When there is something to say though no event comes, ns since 1970.
     pub fn due(&self) -> Option<u64> {
+        let midi = self.midi.as_ref().and_then(Midi::due);
         let signals = self.signals.as_ref().and_then(Signals::due);
         let latencies = self.latencies.as_ref().and_then(Latencies::due);
         let hits = self.hits.as_ref().and_then(Hits::due);
-        self.streams.iter().filter_map(Stream::due).chain(hits).chain(signals).chain(latencies).min()
+        self.streams.iter().filter_map(Stream::due).chain(hits).chain(signals).chain(latencies).chain(midi).min()
     }
 
     /// Sends the aggregates, hits and signals that are due at `now`, on the clock that events are played by.
@@ -267,6 +271,7 @@ impl Outputs {
         if let Some(hits) = &mut self.hits {
             hits.tick(now, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
         }
+        self.midi.iter_mut().for_each(|midi| midi.tick(now));
         if let Some(signals) = &mut self.signals {
             signals.tick(now, (&mut self.streams, self.lines.as_mut()));
         }
