@@ -173,8 +173,8 @@ mod tests {
         assert_eq!(Scale::of_tick(1, 2).unwrap().ns(2_000_000_000), 1_000_000_000);
         assert_eq!(Scale::of_tick(10_000_000, 1).unwrap().ns(3), 30_000_000);
         assert!(Scale::of_tick(0, 1).is_none() && Scale::of_tick(1, 0).is_none());
-        // 2^33 / 3 is 2 863 311 530.67: rounded.
-        assert_eq!(Scale::of_tick(2, 3).unwrap().ns(1 << 32), 2_863_311_531);
+        // 3 * 2^32 / 7 is 1 840 700 269.71: rounded.
+        assert_eq!(Scale::of_tick(3, 7).unwrap().ns(1 << 32), 1_840_700_270);
         // Less than 2^-33 ns; more than 4 s.
         assert!(Scale::of_tick(1, u64::MAX).is_none());
         assert!(Scale::of_tick(5_000_000_000, 1).is_none());
