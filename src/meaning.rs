@@ -288,7 +288,7 @@ mod tests {
     fn each_stands_once_and_fits_a_line() {
         for table in [GROUPS, EVENTS, FIELDS] {
             let mut names: Vec<_> = table.iter().map(|(name, _)| name).collect();
-            names.sort();
+            names.sort_unstable();
             names.dedup();
             assert_eq!(names.len(), table.len());
         }

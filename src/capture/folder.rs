@@ -86,7 +86,7 @@ fn ring_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>, CaptureError> {
             files.push((cpu, ring));
         }
     }
-    files.sort();
+    files.sort_unstable();
     Ok(files)
 }
 
@@ -119,7 +119,7 @@ fn formats(folder: &Path, header: &HeaderPage) -> Result<Formats, CaptureError> 
             let entry = entry?;
             entries.push((entry.file_name().to_string_lossy().into_owned(), entry.path()));
         }
-        entries.sort();
+        entries.sort_unstable();
         Ok(entries)
     };
     let systems = list(&events_dir).map_err(|source| CaptureError::Read { path: events_dir, source })?;

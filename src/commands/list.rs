@@ -42,7 +42,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut events = source.events()?;
-    events.sort();
+    events.sort_unstable();
     if args.start {
         return start(&mut out, &events, json);
     }

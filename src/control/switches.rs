@@ -18,7 +18,7 @@ pub struct Switches {
 impl Switches {
     /// All on.
     pub fn new(mut events: Vec<EventName>) -> Switches {
-        events.sort();
+        events.sort_unstable();
         Switches { events, ..Switches::default() }
     }
 
@@ -36,7 +36,7 @@ impl Switches {
         if !new.is_empty() {
             self.off.extend(new.iter().cloned());
             self.events.extend(new);
-            self.events.sort();
+            self.events.sort_unstable();
             self.events.dedup();
         }
     }

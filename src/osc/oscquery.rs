@@ -141,7 +141,7 @@ mod tests {
         let tree = tree(&[schema("irq", "x"), schema("irq", "y"), schema("stat", "z")], "/ftrace", Types::Double);
         let mut leaves = Vec::new();
         check(&tree, "", &mut leaves);
-        leaves.sort();
+        leaves.sort_unstable();
         let leaves: Vec<_> = leaves.iter().map(|(path, tags)| (path.as_str(), tags.as_str())).collect();
         assert_eq!(
             leaves,

@@ -28,7 +28,7 @@ impl Tracefs {
                 events.extend(self.events_of(&system)?);
             }
         }
-        events.sort();
+        events.sort_unstable();
         Ok(events)
     }
 
@@ -41,7 +41,7 @@ impl Tracefs {
             Err(TracefsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
             events => events?,
         };
-        events.sort();
+        events.sort_unstable();
         Ok(events)
     }
 

@@ -20,7 +20,7 @@ impl Tracefs {
     pub fn instances(&self) -> Vec<InstanceState> {
         let folder = Path::new("instances");
         let mut names = self.folders(folder).unwrap_or_default();
-        names.sort();
+        names.sort_unstable();
         let text = |name: &str, file: &str| {
             let bytes = self.bytes(&folder.join(name).join(file)).ok()?;
             Some(String::from_utf8_lossy(&bytes).into_owned())

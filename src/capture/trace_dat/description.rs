@@ -151,7 +151,7 @@ fn formats(files: &(impl Files + ?Sized)) -> Result<Vec<EventText>, DescriptionE
     // In tracefs files and folders of events lie side by side.
     let folders = |path: &Path| {
         let mut names = files.folders(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
-        names.sort();
+        names.sort_unstable();
         Ok::<_, DescriptionError>(names)
     };
     let mut formats = Vec::new();
@@ -177,7 +177,7 @@ fn stats(files: &(impl Files + ?Sized)) -> Vec<(u32, String)> {
             stats.push((cpu, String::from_utf8_lossy(&text).into_owned()));
         }
     }
-    stats.sort();
+    stats.sort_unstable();
     stats
 }
 
