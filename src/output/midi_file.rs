@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use midly::num::{u4, u15, u24, u28};
 use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, Track, TrackEvent, TrackEventKind};
 
-use super::midi::Notes;
+use super::midi_notes::Notes;
 use crate::sound::Hit;
 
 /// Ticks a quarter, each of which lasts a second: a tick is a millisecond.

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use midly::MidiMessage;
 
-use super::midi::Notes;
+use super::midi_notes::Notes;
 use crate::sound::Hit;
 
 /// Messages that wait for their time, at most: those of a minute.

@@ -11,6 +11,7 @@ mod lines;
 mod mapped;
 mod midi;
 mod midi_file;
+mod midi_notes;
 pub mod midi_port;
 mod signals;
 mod text;
