@@ -10,6 +10,7 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use common::live::tracefs;
@@ -17,6 +18,9 @@ use rosc::{OscMessage, OscPacket, OscType, decoder, encoder};
 
 const CALL: &str = "syscalls:sys_enter_getpriority";
 const ADDRESS: &str = "/ftrace/syscalls/sys_enter_getpriority";
+
+/// One test at a time: each would hear the calls of the others.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A live run that ends with the test, where it takes commands, and its instance.
 struct Live {
@@ -26,6 +30,7 @@ struct Live {
     receiver: UdpSocket,
     desk: UdpSocket,
     waiting: RefCell<VecDeque<OscMessage>>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Drop for Live {
@@ -45,6 +50,7 @@ fn socket() -> UdpSocket {
 impl Live {
     fn start(events: &[&str], more: &[&str]) -> Option<Live> {
         let tracefs = tracefs()?;
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (receiver, desk) = (socket(), socket());
         let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
         // The guard would keep the receiver out, which is this process.
@@ -59,7 +65,7 @@ impl Live {
         let instance = find("instance ", ", ").expect("it says which instance");
         std::thread::spawn(move || lines.for_each(drop));
         let instance = tracefs.root().join("instances").join(instance);
-        let live = Live { child, control, instance, receiver, desk, waiting: RefCell::default() };
+        let live = Live { child, control, instance, receiver, desk, waiting: RefCell::default(), _alone: alone };
         live.heard(|message| message.addr == "/ftrace/start");
         Some(live)
     }
@@ -197,7 +203,7 @@ fn events_and_filters_reach_the_kernel_and_the_receiver() {
 
 #[test]
 fn processes_pause_and_numbers_are_changed_while_it_runs() {
-    let Some(live) = Live::start(&[CALL], &["--filter", &format!("{CALL}=who < 100")]) else { return };
+    let Some(live) = Live::start(&[CALL], &["--filter", &format!("{CALL}=who > 0 && who < 100")]) else { return };
     let me = std::process::id();
     live.ok("pid", vec![OscType::Int(1)]);
     assert!(live.file("set_event_pid").lines().any(|line| line == "1"));
