@@ -48,7 +48,7 @@ pub use printing::{Printed, can_print, print};
 pub use score::score;
 pub use start::{StartAt, StartAtError};
 pub use time::{JumpingTime, RealTime, Time};
-pub use together::{Machine, play_together};
+pub use together::Machine;
 
 /// How fast a capture is played.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -183,11 +183,17 @@ pub fn play(
 ) -> Result<(Played, Outputs), ReplayError> {
     let machine = Machine { capture, offset: None, host: options.host.clone(), outputs };
     let again = &mut || Ok(vec![again()?]);
-    let (mut played, mut outputs) = perform(vec![machine], again, options, time, observer)?;
+    let (mut played, mut outputs) = play_together(vec![machine], again, options, time, observer)?;
     Ok((played.pop().unwrap_or_default(), outputs.pop().unwrap_or_default()))
 }
 
-fn perform(
+/// Plays `machines` together; when they are to be repeated, `again` opens all their captures once more, in the same order. The host
+/// of the options is that of a single capture.
+///
+/// # Errors
+/// If the selection goes with none of the captures, or a field to be aggregated is not there, before anything is sent; or if they
+/// cannot be opened again.
+pub fn play_together(
     machines: Vec<Machine>,
     again: &mut dyn FnMut() -> Result<Vec<Capture>, CaptureError>,
     options: &PlayOptions,

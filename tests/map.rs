@@ -4,45 +4,20 @@
 mod common;
 
 use std::io::Write;
-use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::time::{Duration, Instant};
 
+use common::replay::heard;
 use ftrace_live::map::{Map, names};
-use rosc::{OscMessage, OscPacket, OscTime, OscType, decoder};
+use rosc::{OscMessage, OscTime, OscType};
 
 fn fixture() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions").to_str().unwrap().to_owned()
 }
 
-/// All messages of a replay as fast as possible, with their bundles' times.
+/// All messages of a replay, with their bundles' times.
 fn replayed(more: &[&str]) -> Vec<(OscTime, OscMessage)> {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let to = socket.local_addr().unwrap().to_string();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
-    // At that pace the socket of the test holds what it does not take in time.
-    command.args(["replay", &fixture(), "--speed", "1", "--max-rate", "0", "--to", &to, "-q"]).args(more);
-    let mut child = command.spawn().unwrap();
-    let (mut heard, mut bytes) = (vec![], vec![0; 65536]);
-    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    let give_up = Instant::now() + Duration::from_secs(30);
-    loop {
-        match socket.recv(&mut bytes) {
-            Ok(len) => match decoder::decode_udp(&bytes[..len]).unwrap().1 {
-                OscPacket::Bundle(bundle) => heard.extend(bundle.content.into_iter().map(|packet| match packet {
-                    OscPacket::Message(message) => (bundle.timetag, message),
-                    OscPacket::Bundle(_) => panic!("a bundle in a bundle"),
-                })),
-                OscPacket::Message(message) => panic!("{message:?} stands alone"),
-            },
-            Err(_) if child.try_wait().unwrap().is_some() => break,
-            Err(_) => assert!(Instant::now() < give_up),
-        }
-    }
-    assert!(child.wait().unwrap().success());
-    heard
+    heard(&[&[&fixture()[..], "--speed", "1", "--max-rate", "0"], more].concat())
 }
 
 fn float(argument: &OscType) -> f32 {

@@ -4,12 +4,11 @@
 mod common;
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
 
-use rosc::{OscMessage, OscPacket, decoder};
+use common::replay;
+use rosc::OscMessage;
 use serde_json::Value;
 
 const TICK: u64 = 20_000_000;
@@ -85,28 +84,7 @@ fn a_replay_says_what_the_document_says_of_the_times_of_its_events() {
 
 /// Everything that a paced replay sends, until it has ended.
 fn heard(more: &[&str]) -> Vec<OscMessage> {
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
-    command.args(["replay", &fixture(), "-q", "--to", &socket.local_addr().unwrap().to_string()]).args(more);
-    let mut child = command.spawn().unwrap();
-    let (mut heard, mut bytes) = (vec![], vec![0; 65536]);
-    let give_up = Instant::now() + Duration::from_secs(30);
-    loop {
-        match socket.recv(&mut bytes) {
-            Ok(len) => match decoder::decode_udp(&bytes[..len]).unwrap().1 {
-                OscPacket::Bundle(bundle) => heard.extend(bundle.content.into_iter().map(|packet| match packet {
-                    OscPacket::Message(message) => message,
-                    OscPacket::Bundle(_) => panic!("a bundle in a bundle"),
-                })),
-                OscPacket::Message(message) => panic!("{message:?} stands alone"),
-            },
-            Err(_) if child.try_wait().unwrap().is_some() => break,
-            Err(_) => assert!(Instant::now() < give_up),
-        }
-    }
-    assert!(child.wait().unwrap().success());
-    heard
+    replay::heard(&[&[&fixture()[..]], more].concat()).into_iter().map(|(_, message)| message).collect()
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! `/ftrace/hit`: what is heard of the events, for receivers that only have to play it.
 
-use super::schema::{Argument, Schema};
+use super::schema::Schema;
 use super::write::{Full, Writer};
 use crate::sound::Hit;
 
@@ -66,20 +66,7 @@ impl HitMessage {
 
 /// The signature of the messages below a prefix.
 pub fn schema(prefix: &str) -> Schema {
-    let argument = |((name, what), tag): (&(&str, &str), char)| Argument {
-        name: (*name).to_owned(),
-        tag,
-        kernel_type: (*what).to_owned(),
-        note: None,
-    };
-    Schema {
-        address: format!("{prefix}/hit"),
-        tags: TAGS.to_owned(),
-        arguments: ARGUMENTS.iter().zip(TAGS.chars()).map(argument).collect(),
-        omitted: vec![],
-        system: "ftrace".to_owned(),
-        event: "hit".to_owned(),
-    }
+    Schema::fixed(format!("{prefix}/hit"), "ftrace", "hit", TAGS, &ARGUMENTS)
 }
 
 #[cfg(test)]

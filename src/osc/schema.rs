@@ -19,6 +19,26 @@ pub struct Schema {
     pub event: String,
 }
 
+impl Schema {
+    /// The signature of a message that is the same for every kernel: a tag, a name and a meaning for each argument.
+    pub(super) fn fixed(address: String, system: &str, event: &str, tags: &str, arguments: &[(&str, &str)]) -> Schema {
+        let argument = |((name, what), tag): (&(&str, &str), char)| Argument {
+            name: (*name).to_owned(),
+            tag,
+            kernel_type: (*what).to_owned(),
+            note: None,
+        };
+        Schema {
+            address,
+            tags: tags.to_owned(),
+            arguments: arguments.iter().zip(tags.chars()).map(argument).collect(),
+            omitted: vec![],
+            system: system.to_owned(),
+            event: event.to_owned(),
+        }
+    }
+}
+
 /// The note on an address, mask or cookie of 64 bits that is sent as `h`.
 pub const BITS: &str = "the 64 bits in two's complement: negative from 2^63 on";
 /// The note on a count of 64 bits that is sent as `h`.

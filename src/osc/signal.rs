@@ -2,7 +2,7 @@
 
 use super::about;
 use super::addresses::Addresses;
-use super::schema::{Argument, Schema};
+use super::schema::Schema;
 use crate::sound::Signal;
 use rosc::{OscPacket, encoder};
 
@@ -62,20 +62,8 @@ impl SignalMessage {
 
 /// The signature of an event's signal.
 pub fn schema(prefix: &str, addresses: &Addresses, system: &str, event: &str) -> Schema {
-    let argument = |((name, what), tag): (&(&str, &str), char)| Argument {
-        name: (*name).to_owned(),
-        tag,
-        kernel_type: (*what).to_owned(),
-        note: None,
-    };
-    Schema {
-        address: addresses.address(&format!("{prefix}/{SIGNAL}"), system, event),
-        tags: TAGS.to_owned(),
-        arguments: ARGUMENTS.iter().zip(TAGS.chars()).map(argument).collect(),
-        omitted: vec![],
-        system: system.to_owned(),
-        event: event.to_owned(),
-    }
+    let address = addresses.address(&format!("{prefix}/{SIGNAL}"), system, event);
+    Schema::fixed(address, system, event, TAGS, &ARGUMENTS)
 }
 
 #[cfg(test)]

@@ -1,12 +1,15 @@
 //! `/ftrace/text`: the kernel's own text of the event whose message stands before it.
 
-use super::schema::{Argument, Schema};
+use super::schema::Schema;
 use super::text;
 use super::timetag;
 use super::write::{Full, Writer};
 
 /// The type tags.
 const TAGS: &str = "ts";
+/// Argument names, and what they are.
+const ARGUMENTS: [(&str, &str); 2] =
+    [("time", "that of the message before it"), ("text", "what the kernel prints of the event")];
 /// The longest text, bytes: the kernel's own lines are of at most 8 KiB, nearly all of them below a tenth of this.
 const LONGEST: usize = 2 << 10;
 
@@ -53,19 +56,7 @@ impl TextMessage {
 
 /// The signature of the messages below a prefix.
 pub fn schema(prefix: &str) -> Schema {
-    let argument =
-        |name: &str, tag, what: &str| Argument { name: name.to_owned(), tag, kernel_type: what.to_owned(), note: None };
-    Schema {
-        address: format!("{prefix}/text"),
-        tags: TAGS.to_owned(),
-        arguments: vec![
-            argument("time", 't', "that of the message before it"),
-            argument("text", 's', "what the kernel prints of the event"),
-        ],
-        omitted: vec![],
-        system: "ftrace".to_owned(),
-        event: "text".to_owned(),
-    }
+    Schema::fixed(format!("{prefix}/text"), "ftrace", "text", TAGS, &ARGUMENTS)
 }
 
 #[cfg(test)]

@@ -291,9 +291,7 @@ impl Nowhere {
     fn line(&mut self, id: Option<EventId>, cpu: u32) {
         self.lines += 1;
         self.first.get_or_insert(id);
-        if !self.cpus.contains(&cpu) {
-            self.cpus.insert(cpu);
-        }
+        self.cpus.insert(cpu);
     }
 }
 

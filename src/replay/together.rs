@@ -6,8 +6,8 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 use super::part::Part;
 use super::voice::Voice;
-use super::{Observer, PlayOptions, Played, Player, ReplayError, Stop, Time, perform};
-use crate::capture::{Capture, CaptureError, RingFeed};
+use super::{Player, Stop, Time};
+use crate::capture::{Capture, RingFeed};
 use crate::format::Endian;
 use crate::output::Outputs;
 use crate::ring::Merge;
@@ -23,22 +23,6 @@ pub struct Machine {
     pub host: String,
     /// Where its events go.
     pub outputs: Outputs,
-}
-
-/// Plays `machines` together; when they are to be repeated, `again` opens all their captures once more, in the same order. The host
-/// of the options is that of a single capture.
-///
-/// # Errors
-/// If the selection goes with none of the captures, or a field to be aggregated is not there, before anything is sent; or if they
-/// cannot be opened again.
-pub fn play_together(
-    machines: Vec<Machine>,
-    again: &mut dyn FnMut() -> Result<Vec<Capture>, CaptureError>,
-    options: &PlayOptions,
-    time: &mut impl Time,
-    observer: &mut dyn Observer,
-) -> Result<(Vec<Played>, Vec<Outputs>), ReplayError> {
-    perform(machines, again, options, time, observer)
 }
 
 /// When the next event happened, on the trace clock.

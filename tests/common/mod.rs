@@ -8,5 +8,6 @@ pub mod live;
 pub mod made;
 pub mod program;
 pub mod record;
+pub mod replay;
 pub mod report;
 pub mod skipped;
