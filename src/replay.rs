@@ -216,7 +216,7 @@ pub fn play_together(
     for (voice, host, cpus) in &mut voices {
         voice.pipeline.outputs().start(host, *cpus, began, now);
         if wall::followed().is_some() {
-            voice.pipeline.outputs().clock();
+            voice.pipeline.outputs().clock(now);
         }
         voice.pipeline.flush();
     }

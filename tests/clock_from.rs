@@ -172,23 +172,30 @@ fn senders_with_different_clocks_tell_the_time_of_the_one_that_they_ask() {
     let own = at_the_same_time(&machines, &[]);
     let [alpha, beta] = ["/alpha", "/beta"].map(|name| own.told[name]);
     for (alpha, beta) in [(alpha.0, beta.0), (alpha.1, beta.1)] {
-        assert!((alpha - beta - 8 * SECOND).abs() <= MS, "{alpha} {beta}");
+        assert!((alpha - beta - 8 * SECOND).abs() <= 20 * MS, "{alpha} {beta}");
     }
     assert_eq!(own.clocks["/alpha"]["arguments"][0]["value"], "");
     let asked = at_the_same_time(&machines, &["--clock-from", "10.98.0.1"]);
     let [alpha, beta] = ["/alpha", "/beta"].map(|name| asked.told[name]);
     let (before, after) = (asked.between.0 + HOST_SHIFT * SECOND, asked.between.1 + HOST_SHIFT * SECOND);
+    // As near as the two say that they are. 1 ms more: the moment on the trace clock and the time of day are read in turn.
+    let bound = |name: &str| (asked.clocks[name]["arguments"][4]["value"].as_f64().unwrap() * 1e6) as i64;
+    let near = bound("/alpha") + bound("/beta") + MS;
     for (alpha, beta) in [(alpha.0, beta.0), (alpha.1, beta.1)] {
-        assert!((alpha - beta).abs() <= MS, "{alpha} {beta}");
-        assert!((before - MS..=after + MS).contains(&alpha), "{before} {alpha} {after}");
+        assert!((alpha - beta).abs() <= near, "{alpha} {beta} {near}");
+        assert!((before - near..=after + near).contains(&alpha), "{before} {alpha} {after} {near}");
     }
-    // What is said of it: the offset is that of the shifts, to the ms. tags: host, s, µs, two times in ms, the kernel's three.
+    // What is said of it: the offset is that of the shifts, as near as the bound. Tags: host, s, µs, two times in ms, the kernel's three.
     for (name, ahead) in [("/alpha", HOST_SHIFT - 3), ("/beta", HOST_SHIFT + 5)] {
         let clock = &asked.clocks[name];
         assert_eq!((&clock["tags"], &clock["arguments"][0]["value"]), (&"siiffiff".into(), &HOST.into()));
         let number = |index: usize| clock["arguments"][index]["value"].as_f64().unwrap();
         let off = number(1) * 1e3 + number(2) / 1e3 - ahead as f64 * 1e3;
-        assert!(off.abs() <= 1.0 && number(4) <= 5.0 && number(4) <= number(3), "{clock}");
+        let (round_trip, bound) = (number(3), number(4));
+        // The whole microseconds are cut off, and the two own clocks are read within one.
+        assert!(off.abs() <= bound + 0.002, "{clock}");
+        // Half of the way, which a short way's drift in 50 millionths of the time since may exceed.
+        assert!(bound >= round_trip / 2.0 * 0.999_999, "{clock}");
         let kernel = Command::new("adjtimex").arg("--print").output();
         if let Ok(Output { stdout, .. }) = kernel {
             let unsynchronised = String::from_utf8_lossy(&stdout).lines().any(|line| {
@@ -214,13 +221,17 @@ fn a_replay_too(machines: &Machines) {
     replay.args(["replay", FIXTURE, "--to", &to, "--clock-from", HOST, "--until", "20ms"]);
     let output = replay.output().unwrap();
     let (after, said) = (now(), String::from_utf8_lossy(&output.stderr).into_owned());
-    assert!(output.status.success() && ["37000.", "36999."].iter().any(|ms| said.contains(ms)), "{said}");
+    // "times are those of 10.98.0.1:57120, whose clock is 36999.998 ms ahead of this machine's, ± 0.016 ms (…": as near as that.
+    let number = |after: &str| said.split_once(after).and_then(|(_, rest)| rest.split(' ').next()?.parse::<f64>().ok());
+    let (ahead, bound) = (number("whose clock is ").unwrap(), number("± ").unwrap());
+    assert!(output.status.success() && (ahead - 37_000.0).abs() <= bound + 0.002, "{said}");
     listen.wait_for("/ftrace/stop");
     let tags: Vec<i64> =
         listen.said().iter().filter_map(|line| message(line)).map(|message| time(&message["time"])).collect();
     assert!(tags.len() > 10 && tags.is_sorted(), "{tags:?}");
     let (before, after) = (before + HOST_SHIFT * SECOND, after + HOST_SHIFT * SECOND);
-    assert!(tags.iter().all(|tag| (before - MS..=after + MS).contains(tag)), "{before} {tags:?} {after}");
+    let near = (bound * 1e6) as i64 + MS;
+    assert!(tags.iter().all(|tag| (before - near..=after + near).contains(tag)), "{before} {tags:?} {after}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::osc::clock::{self, LEN};
+use crate::tracefs::{ClockPair, TraceClock};
 use crate::wall::{self, Followed};
 
 pub use answer::answer;
@@ -105,10 +106,9 @@ pub fn start(address: SocketAddr) -> Result<Follower, FollowError> {
 
 /// Follows what the samples say; `None` where there are none.
 fn follow(address: SocketAddr, samples: &Samples) -> Option<()> {
-    let mono = wall::mono_ns();
-    let (best, bound_ns) = samples.best(mono)?;
-    // The two own clocks, read one right after the other.
-    let own_offset = wall::own_ns().wrapping_sub(mono).cast_signed();
+    let own = ClockPair::take(&TraceClock::Mono)?;
+    let (best, bound_ns) = samples.best(own.trace_ns)?;
+    let own_offset = own.realtime_ns.wrapping_sub(own.trace_ns).cast_signed();
     let ahead_ns = best.offset.saturating_sub(own_offset);
     let followed = Followed { host: address.to_string(), ahead_ns, round_trip_ns: best.round_trip_ns, bound_ns };
     wall::follow(best.offset, followed);

@@ -443,7 +443,7 @@ impl<'a> Session<'a> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let now = timetag::unix_now_ns();
         self.reader.pipeline.outputs().start(&host, cpus, now, now);
-        self.reader.pipeline.outputs().clock();
+        self.reader.pipeline.outputs().clock(now);
         self.reader.pipeline.flush();
         self.look_at_audience(say);
         self.window_start = Instant::now();
@@ -522,7 +522,7 @@ impl<'a> Session<'a> {
         let outputs = self.reader.pipeline.outputs();
         if self.clock_told.elapsed() >= CLOCK_EVERY {
             self.clock_told = Instant::now();
-            outputs.clock();
+            outputs.clock(timetag::unix_now_ns());
         }
         outputs.stat(&window, &total.report.streams, |stream| {
             stream.transports().iter().filter_map(Transport::target).map(|to| of(&to)).sum()

@@ -197,12 +197,13 @@ impl Outputs {
         }
     }
 
-    /// Says to all receivers of typed messages by what clock the stream goes, and how wrong that may be.
-    pub fn clock(&mut self) {
+    /// Says to all receivers of typed messages by what clock the stream goes, and how wrong that may be; `now` is the time of day
+    /// that the messages around it have, ns since 1970.
+    pub fn clock(&mut self, now: u64) {
         let (followed, kernel) = (wall::followed(), KernelClock::now());
         for stream in &mut self.streams {
             let message = clock::clock(&stream.messages().options().prefix, followed.as_ref(), kernel.as_ref());
-            stream.about(message);
+            stream.about_at(message, now);
         }
     }
 

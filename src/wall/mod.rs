@@ -27,7 +27,7 @@ pub struct Followed {
     pub ahead_ns: i64,
     /// The way there and back of the exchange that says so, ns.
     pub round_trip_ns: u64,
-    /// How far the offset may be from the truth, ns.
+    /// How far the times that are given may be from that machine's, ns.
     pub bound_ns: u64,
 }
 
@@ -80,9 +80,13 @@ pub fn pair(clock: &TraceClock) -> Option<ClockPair> {
     Some(ClockPair { realtime_ns: of_mono(pair.realtime_ns)?, ..pair })
 }
 
-/// The machine whose time is followed, if one is.
+/// The machine whose time is followed, if one is. A correction that is not at its end yet counts in the bound.
 pub fn followed() -> Option<Followed> {
-    following().as_ref().map(|following| following.followed.clone())
+    following().as_ref().map(|following| {
+        let followed = following.followed.clone();
+        let bound_ns = followed.bound_ns.saturating_add(following.slew.left(mono_ns()));
+        Followed { bound_ns, ..followed }
+    })
 }
 
 /// Follows a machine whose time of day is CLOCK_MONOTONIC and `offset`: at once, where none was followed; else by and by.

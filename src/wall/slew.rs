@@ -36,6 +36,11 @@ impl Slew {
         *self = Slew { since: mono_ns, offset, target, rate };
     }
 
+    /// How far the offset still is from what it becomes, ns.
+    pub fn left(&self, mono_ns: u64) -> u64 {
+        self.target.abs_diff(self.offset_at(mono_ns))
+    }
+
     fn offset_at(&self, mono_ns: u64) -> i64 {
         let moved = (mono_ns.saturating_sub(self.since) as f64 * self.rate) as u64;
         let moved = moved.min(self.target.abs_diff(self.offset));
@@ -57,6 +62,7 @@ mod tests {
         // 1 ms forward: half of it after half the time.
         slew.correct(5 * SECOND, 1_001_000);
         assert_eq!(slew.at(10 * SECOND), 10 * SECOND + 501_000);
+        assert_eq!([5, 10, 60].map(|second| slew.left(second * SECOND)), [1_000_000, 500_000, 0]);
         assert_eq!(slew.at(60 * SECOND), 60 * SECOND + 1_001_000);
         // 20 s back: 0.1 s in each second, so 200 s.
         let mut slew = Slew::new(100 * SECOND, 0);
