@@ -137,8 +137,10 @@ fn every_signal_that_ends_a_process_ends_it_and_leaves_nothing() {
             assert!(send().unwrap().success());
             // Rust's runtime takes the first one for a fault, which would come again (`signal_handler` in its stack_overflow.rs).
             if matches!(*signal, libc::SIGBUS | libc::SIGSEGV) {
-                std::thread::sleep(Duration::from_millis(100));
-                send().unwrap();
+                wait_until("it ends", || {
+                    send().unwrap();
+                    fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| stat.contains(") Z "))
+                });
             }
             assert!(!run.end().status.success(), "signal {signal}");
             wait_until("the keeper leaves nothing", || left(&tracefs, pid).is_empty());

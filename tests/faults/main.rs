@@ -56,6 +56,14 @@ fn start(tracefs: &Tracefs, command: &mut Command) -> Running {
     running
 }
 
+/// How many events the kernel has handed out to a run.
+fn events_read(run: &Running) -> u64 {
+    let cpus = fs::read_dir(run.instance().join("per_cpu")).unwrap().flatten();
+    let stats = cpus.map(|cpu| fs::read_to_string(cpu.path().join("stats")).unwrap());
+    let read = |text: String| text.lines().find_map(|line| line.strip_prefix("read events: ")?.parse::<u64>().ok());
+    stats.filter_map(read).sum()
+}
+
 /// The program, with what it traces and where it sends to.
 fn traced(more: &[&str]) -> Command {
     let mut command = Command::new(program::PROGRAM);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::common::program::{free_port, installed};
 use crate::program::{PROGRAM, Running, run_command};
-use crate::{live, start, wait_until};
+use crate::{events_read, live, start, wait_until};
 
 /// `daemon`, as every machine has it.
 const USER: u32 = 1;
@@ -46,18 +46,9 @@ fn in_every_mode_the_player_is_the_caller_without_a_capability_while_events_arri
         command.env("HOME", "/root").env_remove("XDG_CONFIG_HOME");
         let run = start(&tracefs, &mut command);
         assert_rights(&run);
-        let read = || {
-            let cpus = fs::read_dir(run.instance().join("per_cpu")).unwrap().flatten();
-            let stats = cpus.map(|cpu| fs::read_to_string(cpu.path().join("stats")).unwrap());
-            stats
-                .filter_map(|text| {
-                    text.lines().find_map(|line| line.strip_prefix("read events: ")?.parse::<u64>().ok())
-                })
-                .sum::<u64>()
-        };
         wait_until("events are read", || {
             Command::new("true").status().unwrap();
-            read() > 0
+            events_read(&run) > 0
         });
         assert_rights(&run);
         let ended = run.stop();

@@ -95,7 +95,8 @@ fn a_page_that_does_not_read_does_not_hold_up_the_reader() {
     let number = |text: &str| text.split_ascii_whitespace().last().unwrap().parse::<u64>().unwrap();
     let part = |what: &str| number(summary.split(what).next().unwrap());
     assert!(part(" events read") + part(" lost by the kernel") >= 1_200_000, "{summary}");
-    assert!(part(" events read") >= 200_000, "{summary}");
+    // More than a ring holds: it was read while it was written.
+    assert!(part(" events read") >= 100_000, "{summary}");
     // Sockets and buffers hold a few MB of the hundred that these are.
     program.wait_for("datagrams a page had no room for");
 }

@@ -1,6 +1,7 @@
 //! liblo's oscdump, which prints every message with its types: `TIME ADDRESS TAGS VALUES`.
 
 use std::fmt::Write;
+use std::time::{Duration, Instant};
 
 use rosc::{OscMessage, OscType};
 
@@ -45,7 +46,16 @@ fn oscdump_prints_every_value_of_the_liblo_stream_in_order() {
     let mut oscdump = command("stdbuf", home.path());
     oscdump.args(["-oL", "oscdump", "-L", &port.to_string()]);
     let mut oscdump = Program::start(oscdump);
-    std::thread::sleep(std::time::Duration::from_millis(500));
+    // It says nothing when it listens. Port 57120 is `:DF20` in the kernel's table.
+    let end = Instant::now() + program::PATIENCE;
+    let listens = |table: &str| {
+        let table = std::fs::read_to_string(table).unwrap_or_default();
+        table.lines().filter_map(|line| line.split_whitespace().nth(1)).any(|at| at.ends_with(&format!(":{port:04X}")))
+    };
+    while !listens("/proc/net/udp") && !listens("/proc/net/udp6") {
+        assert!(Instant::now() < end, "oscdump does not listen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     stream.send(port);
     oscdump.wait_for("/ftrace/stop");
     let want: Vec<String> = stream.messages.iter().map(|(m, _)| as_oscdump(m)).collect();

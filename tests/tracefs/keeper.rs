@@ -123,7 +123,7 @@ fn the_keeper_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
         let _ = output.read_to_end(&mut rest);
         let _ = ended.send(());
     });
-    end.recv_timeout(Duration::from_secs(5)).expect("the output does not end: the keeper holds it");
+    end.recv_timeout(Duration::from_secs(60)).expect("the output does not end: the keeper holds it");
     assert!(is_running(owner.keeper) && owner.instance.exists(), "the keeper did not wait: the test shows nothing");
     let tracing_on = || std::fs::read_to_string(owner.instance.join("tracing_on")).unwrap();
     wait_until("the instance is quiet at least", || tracing_on().trim() == "0");
