@@ -56,6 +56,8 @@ mod pids;
 #[cfg(feature = "tracefs")]
 mod raw;
 #[cfg(feature = "tracefs")]
+mod rlimit;
+#[cfg(feature = "tracefs")]
 mod settings;
 #[cfg(feature = "tracefs")]
 mod setup;
@@ -66,8 +68,6 @@ mod timeline;
 
 #[cfg(feature = "tracefs")]
 pub use command::{StoppedCommand, exit_code};
-#[cfg(feature = "tracefs")]
-pub(crate) use instance::make_room_for_files;
 #[cfg(feature = "tracefs")]
 pub use instance::{EnableFailure, Enabled, Instance};
 #[cfg(feature = "tracefs")]
@@ -86,6 +86,8 @@ pub use mount::{Kind, Tracefs};
 pub use pids::{PidView, tasks_of};
 #[cfg(feature = "tracefs")]
 pub use raw::{RawBuffer, RawRead};
+#[cfg(feature = "tracefs")]
+pub(crate) use rlimit::make_room_for_files;
 #[cfg(feature = "tracefs")]
 pub use setup::Setup;
 #[cfg(feature = "tracefs")]

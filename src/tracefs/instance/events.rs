@@ -1,0 +1,133 @@
+//! Which events an instance records, and the kernel's filters on them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::{fmt, io};
+
+use super::Instance;
+use crate::keeper::Setting;
+use crate::tracefs::{EventFilter, EventName, TracefsError};
+
+/// What [`Instance::enable`] did.
+#[derive(Debug)]
+pub struct Enabled {
+    /// The events that are on, in the order given.
+    pub events: Vec<EventName>,
+    /// Those that the kernel refused.
+    pub failures: Vec<EnableFailure>,
+}
+
+/// An event that could not be enabled. Its `Display` is the warning.
+#[derive(Debug)]
+pub struct EnableFailure {
+    /// Which event.
+    pub event: EventName,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+impl fmt::Display for EnableFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} cannot be enabled ({})", self.event, self.source)
+    }
+}
+
+impl Instance {
+    /// Sets the kernel's own filter on those of `selected` that the filter names.
+    ///
+    /// # Errors
+    /// [`TracefsError::FilterUnmatched`], or [`TracefsError::FilterRefused`] with the kernel's words.
+    pub fn set_filter(&self, filter: &EventFilter, selected: &[EventName]) -> Result<(), TracefsError> {
+        let events = filter.events().resolve(selected);
+        let events = events.map_err(|_| TracefsError::FilterUnmatched(filter.text().to_owned()))?.events;
+        events.iter().try_for_each(|event| self.replace_filter(event, Some(filter.condition())))
+    }
+
+    /// Gives an event this filter instead of the one it has; `None`: no filter.
+    ///
+    /// # Errors
+    /// [`TracefsError::FilterRefused`] with the kernel's words; then the event has no filter that holds.
+    pub fn replace_filter(&self, event: &EventName, condition: Option<&str>) -> Result<(), TracefsError> {
+        // `apply_event_filter`: "0" takes the filter away.
+        let condition = condition.unwrap_or("0").to_owned();
+        self.change(Setting::Filter(event.clone(), condition)).map_err(|e| {
+            let file = event.folder().join("filter");
+            if e.raw_os_error() != Some(libc::EINVAL) {
+                return TracefsError::io("write", &self.path.join(file), e);
+            }
+            // After a refusal the file holds the condition, a caret and the reason (`append_filter_err`).
+            let said = self.read(&file).unwrap_or_default();
+            let kernel = if said.contains("parse_error") { said.trim_end().to_string() } else { self.last_error() };
+            TracefsError::FilterRefused { event: event.clone(), kernel }
+        })
+    }
+
+    /// The condition of an event's filter, `None` where it has none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn condition(&self, event: &EventName) -> Result<Option<String>, TracefsError> {
+        let text = self.read(event.folder().join("filter"))?;
+        Ok(Some(text.trim().to_string()).filter(|text| text != "none"))
+    }
+
+    /// Gives an event's filter this condition instead of the one it has.
+    ///
+    /// # Errors
+    /// The kernel refuses it.
+    pub fn set_condition(&self, event: &EventName, condition: &str) -> Result<(), TracefsError> {
+        self.change(Setting::Filter(event.clone(), condition.to_owned()))
+            .map_err(|e| TracefsError::io("write", &self.path.join(event.folder()).join("filter"), e))
+    }
+
+    /// Enables events. A group of which every event is asked for takes one write instead of one for each.
+    ///
+    /// # Errors
+    /// [`TracefsError::NothingEnabled`] where the kernel refuses every one. Refusals of some are in the result.
+    pub fn enable(&self, events: &[EventName]) -> Result<Enabled, TracefsError> {
+        let mut in_group: BTreeMap<String, usize> = BTreeMap::new();
+        for event in self.tracefs.events()? {
+            *in_group.entry(event.system).or_default() += 1;
+        }
+        let mut asked: BTreeMap<&str, BTreeSet<&EventName>> = BTreeMap::new();
+        for event in events {
+            asked.entry(&event.system).or_default().insert(event);
+        }
+        let mut failures = Vec::new();
+        for (system, group) in asked {
+            let whole = in_group.get(system) == Some(&group.len());
+            if whole && self.change(Setting::Group(system.to_owned(), true)).is_ok() {
+                self.ours().events.extend(group.into_iter().cloned());
+                continue;
+            }
+            // The group's switch goes on after a refusal and does not say whose it was: so each one by itself.
+            for event in group {
+                if let Err(source) = self.change(Setting::Event(event.clone(), true)) {
+                    failures.push(EnableFailure { event: event.clone(), source });
+                }
+            }
+        }
+        let refused: BTreeSet<&EventName> = failures.iter().map(|failure| &failure.event).collect();
+        let on: Vec<EventName> = events.iter().filter(|event| !refused.contains(event)).cloned().collect();
+        if on.is_empty() && !events.is_empty() {
+            return Err(TracefsError::NothingEnabled(failures.iter().map(EnableFailure::to_string).collect()));
+        }
+        Ok(Enabled { events: on, failures })
+    }
+
+    /// Switches one event off.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn disable(&self, event: &EventName) -> Result<(), TracefsError> {
+        self.change(Setting::Event(event.clone(), false))
+            .map_err(|e| TracefsError::io("write", &self.path.join(event.folder()).join("enable"), e))
+    }
+
+    /// Switches all events off.
+    ///
+    /// # Errors
+    /// The switch cannot be written.
+    pub fn disable_all(&self) -> Result<(), TracefsError> {
+        self.set("events/enable", Setting::NoEvents)
+    }
+}

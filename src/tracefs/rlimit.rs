@@ -1,0 +1,20 @@
+//! The limit of open files, `RLIMIT_NOFILE`, raised where a machine of many CPUs needs it.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Raises the limit of open files where `more` would go beyond it: the soft one as far as the hard one allows, and that one too
+/// where we have the right to. What needs more than that says so when it is opened.
+pub(crate) fn make_room_for_files(more: usize) {
+    /// Sockets, pipes, control files, the output.
+    const OTHERS: u64 = 64;
+    let limit = getrlimit(Resource::Nofile);
+    let needed = more as u64 + OTHERS;
+    let at_least = |limit: Option<u64>| limit.map(|limit| limit.max(needed));
+    if limit.current.is_some_and(|current| current < needed)
+        && setrlimit(Resource::Nofile, Rlimit { current: at_least(limit.current), maximum: at_least(limit.maximum) })
+            .is_err()
+    {
+        let current = Some(limit.maximum.map_or(needed, |maximum| maximum.min(needed)));
+        let _ = setrlimit(Resource::Nofile, Rlimit { current, ..limit });
+    }
+}
