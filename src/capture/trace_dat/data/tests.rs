@@ -2,7 +2,11 @@
 
 use std::io::Write;
 
+use super::shared::CHUNK_HEAD;
 use super::*;
+use crate::capture::trace_dat::source::Source;
+use crate::capture::trace_dat::{Compression, Problem};
+use crate::format::Endian;
 
 /// A zstd frame of `size` zeros, by hand (RFC 8878): one block of a repeated byte for each 128 KiB.
 fn zeros(size: u32) -> Vec<u8> {
