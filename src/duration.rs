@@ -1,4 +1,4 @@
-//! Spans of time as people write them: `12.5s`, `250ms`.
+//! Durations as the user writes them: `12.5s`, `250ms`.
 
 /// The ns of `12.5s`, `250ms`, `10us`, `500ns`, `2m` or `1h`; a number without a unit counts `bare` ns each.
 pub fn nanoseconds(text: &str, bare: u64) -> Option<u64> {

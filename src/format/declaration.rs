@@ -1,8 +1,8 @@
-//! The C declaration of a field, and what its stored form means.
+//! The C declaration of a field, and what its stored value means.
 //!
-//! Not a C parser: of all declarations in some ten thousand real format files, the shape
-//! `[__data_loc] qualifiers type-words [*…] name [brackets]` covers every one. What stands inside the last brackets is
-//! never evaluated (it may be `sizeof(struct …)` or a macro): the number of elements follows from the field's size.
+//! This is not a C parser. In some ten thousand real format files every declaration has the shape `[__data_loc]
+//! qualifiers type-words [*…] name [brackets]`. The text in the last brackets is not evaluated (it may be
+//! `sizeof(struct …)` or a macro): the number of elements follows from the field's size.
 
 use nom::{
     IResult, Parser,
@@ -19,25 +19,25 @@ use super::LongSize;
 /// What one element of a field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// An integer of `bits` significant bits, which may be fewer than are stored: a system call's `int` takes eight
-    /// bytes in the record and means 32 bits (`AT_FDCWD` is −100).
+    /// An integer of `bits` significant bits, possibly fewer than are stored: a system call's `int` takes eight bytes
+    /// in the record, of which 32 bits count (`AT_FDCWD` is −100).
     Integer {
-        /// Whether the value is to be read as signed.
+        /// Whether it is read as signed.
         signed: bool,
         /// Significant bits: 8, 16, 32 or 64.
         bits: u8,
     },
     /// `bool`: 0 or 1.
     Bool,
-    /// Plain `char`: text where there is more than one.
+    /// Plain `char`; more than one of them is text.
     Char,
-    /// Any pointer, or a function's address type.
+    /// A pointer to anything, including functions.
     Pointer,
-    /// `enum NAME`, with NAME; `bits` as in [`Base::Integer`].
+    /// `enum NAME`; `bits` as in [`Base::Integer`].
     Enum(String),
     /// `cpumask_t`: a bitmap of CPUs in kernel longs.
     CpuMask,
-    /// A structure or union stored by value, or a type whose size is no integer's.
+    /// A structure or union stored by value, or a type whose size is not an integer's.
     Opaque,
 }
 
@@ -71,14 +71,14 @@ pub enum Place {
     DataLocShort,
     /// Several `__data_loc` words, as a kprobe's array of strings has: `count` of them.
     DataLocArray {
-        /// Number of location words.
+        /// How many location words.
         count: u32,
     },
     /// From the field's offset to the end of the record (`size:0`); up to three padding bytes may follow the value.
     Tail,
 }
 
-/// A declaration split into its parts.
+/// A declaration, split into its parts.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Declaration<'a> {
     location: Option<Location>,
@@ -102,14 +102,14 @@ enum Token<'a> {
     Bracket(&'a str),
 }
 
-/// Words that say nothing of the value's form. `__seg_gs` and `__percpu` mark the address space of a pointer.
+/// Words that do not affect the form of the value. `__seg_gs` and `__percpu` mark the address space of a pointer.
 const QUALIFIERS: [&str; 12] = [
     "const", "volatile", "restrict", "__user", "__kernel", "__iomem", "__rcu", "__percpu", "__seg_gs", "__seg_fs",
     "__force", "register",
 ];
 
-/// Elements that a probe's array argument has at most (`MAX_ARRAY_LEN`, kernel/trace/trace_probe.h). A file that claims
-/// more is none of the kernel's, and must not make us compile a plan of a billion texts.
+/// The most elements that a probe's array argument may have (`MAX_ARRAY_LEN`, kernel/trace/trace_probe.h). A file
+/// that claims more is not the kernel's, and would otherwise make us compile a plan of a billion texts.
 const MAX_PROBE_ARRAY: u32 = 64;
 
 /// Splits `declaration`; `None` if it has no type or no name.
@@ -127,7 +127,7 @@ pub(super) fn split(declaration: &str) -> Option<Declaration<'_>> {
     if location.is_some() {
         tokens.remove(0);
     }
-    // The name is the last word that stands outside of brackets; everything before it belongs to the type.
+    // The name is the last word outside of brackets; everything before it belongs to the type.
     let at = tokens.iter().rposition(|t| matches!(t, Token::Word(_)))?;
     let Token::Word(name) = tokens.remove(at) else { return None };
     let mut split = Declaration { location, words: vec![], stars: 0, name, brackets: vec![] };
@@ -146,7 +146,7 @@ fn token(input: &str) -> IResult<&str, Token<'_>> {
     alt((
         value(Token::Star, char('*')),
         bracket.map(Token::Bracket),
-        // `__attribute__((user))` is one word with an argument and qualifies, like the others.
+        // `__attribute__((user))` is one word with an argument, and a qualifier.
         recognize((tag("__attribute__"), multispace0, parentheses)).map(|_| Token::Word("volatile")),
         word.map(Token::Word),
     ))
@@ -181,7 +181,7 @@ fn balanced(input: &str, open: char, close: char) -> IResult<&str, &str> {
 }
 
 impl Declaration<'_> {
-    /// The C type of one element as written, less qualifiers.
+    /// The C type of one element, as written but without qualifiers.
     fn type_name(&self) -> String {
         let mut name = self.words.join(" ");
         if self.stars > 0 {
@@ -191,8 +191,7 @@ impl Declaration<'_> {
         name
     }
 
-    /// What the field means: its element type and place, from the declaration together with the `size:` and `signed:`
-    /// columns.
+    /// The element type and place of the field, from the declaration and the `size:` and `signed:` columns.
     pub(super) fn deduce(&self, size: u32, signed: Option<bool>, long: LongSize) -> (CType, Place) {
         let name = self.type_name();
         let natural = self.natural_size(long);
@@ -202,8 +201,8 @@ impl Declaration<'_> {
                     (Location::Rel, ..) => Place::RelLoc,
                     (Location::Data, 2, _) => Place::DataLocShort,
                     (Location::Data, _, Some(count)) => Place::DataLocArray { count },
-                    // One word, whatever the size: a synthetic event's field has eight bytes, of which the word takes
-                    // the first four (`trace_string`, kernel/trace/trace_events_synth.c).
+                    // One word, whatever the size: a synthetic event's field has eight bytes, of which the location
+                    // word takes the first four (`trace_string`, kernel/trace/trace_events_synth.c).
                     (Location::Data, _, None) => Place::DataLoc,
                 };
                 (natural.unwrap_or(1), place)
@@ -216,7 +215,8 @@ impl Declaration<'_> {
             None if self.brackets.is_empty() => (size, Place::Scalar),
             None => match natural {
                 Some(element) if element <= size => (element, Place::Array { count: size / element }),
-                // An element of unknown size: the brackets may hold plain numbers that divide the whole.
+                // The size of an element is unknown, but the brackets may hold plain numbers that divide the field's
+                // size.
                 None => match self.elements() {
                     Some(count) if count > 0 && size.is_multiple_of(count) => (size / count, Place::Array { count }),
                     _ => (size, Place::Array { count: 1 }),
@@ -236,7 +236,7 @@ impl Declaration<'_> {
         (self.words[..] == ["char"] && size.checked_div(4) == Some(count)).then_some(count)
     }
 
-    /// How many elements the brackets say, if plain numbers stand in all of them.
+    /// The product of the numbers in the brackets, if all of them are plain numbers.
     fn elements(&self) -> Option<u32> {
         self.brackets.iter().try_fold(1u32, |product, count| product.checked_mul(count.trim().parse().ok()?))
     }
@@ -245,8 +245,7 @@ impl Declaration<'_> {
         self.stars == 0 && self.brackets.is_empty() && self.words[..] == ["cpumask_t"]
     }
 
-    /// Bytes one element of this type takes in C on a kernel with such longs; `None` for types whose size is not known
-    /// from their name.
+    /// The size of one element in C on a kernel with these longs; `None` if the type's name does not tell.
     fn natural_size(&self, long: LongSize) -> Option<u32> {
         if self.stars > 0 {
             return Some(long.bytes());
@@ -275,7 +274,7 @@ impl Declaration<'_> {
             ["enum", name] => Base::Enum(name.to_owned()),
             ["struct" | "union", ..] => Base::Opaque,
             _ => match integer_type(&self.words, long) {
-                // The name decides where it is known: `signed:` says 0 for a system call's `long` and `int`.
+                // A known type name takes precedence: `signed:` is 0 for a system call's `long` and `int`.
                 Some((bits, declared)) => Base::Integer { signed: declared, bits: bits.min(stored) },
                 None => Base::Integer { signed: signed.unwrap_or(false), bits: stored },
             },
@@ -283,8 +282,8 @@ impl Declaration<'_> {
     }
 }
 
-/// Width in bits and signedness of the integer types whose meaning is the same on every kernel. Others (`dev_t`, `gfp_t`,
-/// `sector_t`, file systems' own) are read as the `size:` and `signed:` columns say.
+/// Width in bits and signedness of the integer types that mean the same on every kernel. Others (`dev_t`, `gfp_t`,
+/// `sector_t`, those of file systems) are read as the `size:` and `signed:` columns say.
 pub(crate) fn integer_type(words: &[&str], long: LongSize) -> Option<(u8, bool)> {
     let long_bits = (long.bytes() * 8) as u8;
     if let [name] = words {
@@ -328,7 +327,8 @@ fn word_integer(words: &[&str], long_bits: u8) -> Option<(u8, bool)> {
 mod tests {
     use super::*;
 
-    /// What `field:DECL; size:SIZE; signed:SIGNED;` means on a 64-bit kernel: (name, type, base, element size, place).
+    /// The meaning of `field:DECL; size:SIZE; signed:SIGNED;` on a 64-bit kernel: (name, type, base, element size,
+    /// place).
     fn meaning(declaration: &str, size: u32, signed: bool) -> (String, String, Base, u32, Place) {
         let split = split(declaration).unwrap();
         let (ctype, place) = split.deduce(size, Some(signed), LongSize::Eight);
@@ -369,7 +369,7 @@ mod tests {
             ("__data_loc char[][65] liar", 260, true, "liar", "char", Char, 1, DataLoc),
             ("__data_loc char[][64] most", 256, true, "most", "char", Char, 1, DataLocArray { count: 64 }),
             ("__data_loc char[][1] one", 4, true, "one", "char", Char, 1, DataLocArray { count: 1 }),
-            // A synthetic event's: one word in eight bytes.
+            // A synthetic event's field: one word in eight bytes.
             ("__data_loc char[] comm", 8, true, "comm", "char", Char, 1, DataLoc),
             ("__data_loc unsigned long[] stack", 8, false, "stack", "unsigned long", int(false, 64), 8, DataLoc),
             ("__data_loc long[] stack", 8, true, "stack", "long", int(true, 64), 8, DataLoc),
@@ -406,12 +406,12 @@ mod tests {
         assert_eq!(base("umode_t mode", 8), int(false, 16));
         assert_eq!(base("loff_t pos", 8), int(true, 64));
         assert_eq!(base("long arg", 8), int(true, 64));
-        // A 32-bit kernel stores a system call's 64-bit argument in four bytes: only these are there.
+        // A 32-bit kernel stores a system call's 64-bit argument in four bytes; the rest is lost.
         assert_eq!(base("loff_t pos", 4), int(true, 32));
     }
 
     #[test]
-    fn longs_and_pointers_are_as_wide_as_the_traced_kernel_s() {
+    fn longs_and_pointers_have_the_width_of_the_traced_kernel() {
         let (ctype, place) = split("__data_loc unsigned long[] m").unwrap().deduce(4, None, LongSize::Four);
         assert_eq!((ctype.size, place), (4, Place::DataLoc));
         let (ctype, place) = split("unsigned long a[6]").unwrap().deduce(24, None, LongSize::Four);
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_declaration_is_refused() {
+    fn text_that_is_not_a_declaration_is_refused() {
         for text in ["", "   ", "x", "*", "int a[", "[3]", "int )"] {
             assert_eq!(split(text), None, "{text:?}");
         }

@@ -1,7 +1,7 @@
 //! One `format` file: an event's name, id, fields and print format.
 //!
-//! Written by the kernel in `f_show` (kernel/trace/trace_events.c): `name`, `ID`, then the common fields, a blank line,
-//! the event's own fields, and `print fmt`, whose text may itself contain line breaks and runs to the end of the file.
+//! The kernel writes it in `f_show` (kernel/trace/trace_events.c): `name`, `ID`, the common fields, a blank line, the
+//! event's own fields, and `print fmt`, whose text may contain line breaks and runs to the end of the file.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -16,10 +16,10 @@ use nom::{
 
 use super::{CType, FormatError, LongSize, Place, declaration, syntax};
 
-/// The longest format files of the kernel, those with tables of hundreds of names, have some 15 KiB.
+/// The kernel's longest format files, with tables of hundreds of names, have some 15 KiB.
 const MAX_LEN: usize = 256 << 10;
 
-/// The number that marks an event's records: `common_type`, the first two bytes. It changes from boot to boot.
+/// An event's number in its records (`common_type`, their first two bytes). It changes from boot to boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventId(pub u16);
 
@@ -36,7 +36,7 @@ impl fmt::Display for EventId {
     }
 }
 
-/// One field of an event: what the file says, and what it means.
+/// One field of an event: what the file says, and what that means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
     /// The declaration exactly as the file has it: `__data_loc char[] name`.
@@ -75,7 +75,7 @@ pub struct Field {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EventFormat {
-    /// The system (group) the event belongs to: its folder's name. The file itself does not state it.
+    /// The system (group) of the event: the name of its folder. The file itself does not state it.
     pub system: String,
     /// The event's name.
     pub name: String,
@@ -85,8 +85,8 @@ pub struct EventFormat {
     pub common: Vec<Field>,
     /// The event's own fields, in file order.
     pub fields: Vec<Field>,
-    /// The text behind `print fmt: `, without the last line break: a C string literal and its arguments. Empty in a file
-    /// that ends with its fields, as some of Android's do.
+    /// The text after `print fmt: `, without the last line break: a C string literal and its arguments. Empty for a
+    /// file that ends with its fields, as some of Android's do.
     pub print_fmt: String,
 }
 
@@ -98,7 +98,7 @@ impl EventFormat {
         }
         let (rest, (name, id)) = header(text).map_err(|e| at(text, e, "name: and ID: lines"))?;
         let (rest, common) = field_lines(text, rest, long)?;
-        // The blank line between common and own fields stands there even when the event has no own fields.
+        // The blank line between common and own fields is there even if the event has no own fields.
         let rest = rest.strip_prefix('\n').ok_or_else(|| syntax(text, rest, "a field line or a blank line"))?;
         let (rest, fields) = field_lines(text, rest, long)?;
         let print_fmt = match rest.trim_start_matches('\n') {
@@ -121,8 +121,9 @@ impl EventFormat {
         format!("{}:{}", self.system, self.name)
     }
 
-    /// The print format as it is meant. Synthetic events' texts stood in it as `%.*s`, but no argument gave the length: from
-    /// 5.11 on, until "tracing: Fix synth event printf format for str fields" (6.15 and stable kernels).
+    /// The print format with a bug of the kernel's undone: texts of synthetic events were printed by `%.*s`, but
+    /// without an argument for the length, from 5.11 until "tracing: Fix synth event printf format for str fields"
+    /// (6.15 and stable kernels).
     pub fn meant_print_fmt(&self) -> Cow<'_, str> {
         match self.system == "synthetic" && self.print_fmt.contains("%.*s") {
             true => Cow::Owned(self.print_fmt.replace("%.*s", "%s")),
@@ -130,14 +131,14 @@ impl EventFormat {
         }
     }
 
-    /// The field of that name, common or own, and where it is listed.
+    /// The field called `name`, common or own, and its index.
     pub fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().chain(&self.common).find(|f| f.name == name)
     }
 }
 
 impl Field {
-    /// The C type of the whole field: `int`, `char[16]`, and `char[]` where the length is in the record.
+    /// The C type of the whole field: `int`, `char[16]`, or `char[]` if the length is in the record.
     pub fn type_name(&self) -> String {
         let element = &self.ctype.name;
         match self.place {
@@ -160,7 +161,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Prints the file again, byte for byte.
+/// Writes the file again, byte for byte.
 impl fmt::Display for EventFormat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "name: {}\nID: {}\nformat:\n", self.name, self.id)?;
@@ -170,7 +171,7 @@ impl fmt::Display for EventFormat {
         if self.print_fmt.is_empty() {
             return Ok(());
         }
-        // An event without fields of its own has one blank line, not two.
+        // An event without own fields has one blank line, not two.
         if !self.fields.is_empty() {
             writeln!(f)?;
         }
@@ -228,7 +229,7 @@ fn field_lines<'a>(text: &str, mut input: &'a str, long: LongSize) -> Result<(&'
     Ok((input, fields))
 }
 
-/// The rest of the file, from a blank line (absent when there are no own fields) to the end.
+/// From the blank line (absent if there are no own fields) to the end of the file.
 fn print_fmt(input: &str) -> IResult<&str, &str> {
     let (rest, _) = (opt(char('\n')), tag("print fmt: ")).parse(input)?;
     Ok(("", rest.strip_suffix('\n').unwrap_or(rest)))
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_longer_than_any_of_the_kernel_s_is_refused() {
+    fn a_file_longer_than_any_real_one_is_refused() {
         let text = file("", &format!("\"{}\"", " ".repeat(MAX_LEN)));
         assert_eq!(EventFormat::parse("s", &text, LongSize::Eight), Err(FormatError::TooLong(text.len())));
     }
@@ -294,7 +295,7 @@ mod tests {
         let text = file("\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n\n", "\"%d\", REC->a");
         for end in 0..text.len() {
             let parsed = EventFormat::parse("x", &text[..end], LongSize::Eight);
-            // Behind the last field line, or behind the blank line that follows it, the file may end.
+            // The file may end after the last field line, or after the blank line that follows it.
             let fields_only = text[..end].trim_end_matches('\n').ends_with("size:4;\tsigned:1;")
                 && text[..end].contains("field:int a;")
                 && text[..end].ends_with('\n');

@@ -1,7 +1,7 @@
-//! `events/header_page`: how a sub-buffer of the ring is laid out.
+//! `events/header_page`: the layout of a sub-buffer.
 //!
-//! The kernel writes it in `ring_buffer_print_page_header` (kernel/trace/ring_buffer.c). It is a property of the
-//! *instance*: it follows `buffer_subbuf_size_kb`.
+//! The kernel writes it in `ring_buffer_print_page_header` (kernel/trace/ring_buffer.c). It belongs to the
+//! *instance*, since it depends on `buffer_subbuf_size_kb`.
 
 use std::fmt;
 
@@ -24,7 +24,7 @@ pub struct HeaderField {
     pub offset: u32,
     /// Size, bytes.
     pub size: u32,
-    /// The `signed:` column. For `data` it tells whether plain `char` is signed on that kernel.
+    /// The `signed:` column. For `data` it says whether plain `char` is signed on that kernel.
     pub signed: bool,
 }
 
@@ -51,7 +51,7 @@ pub struct HeaderPage {
     data_size: usize,
 }
 
-/// The largest sub-buffer taken for real: the commit word has 27 bits for its length.
+/// The largest sub-buffer accepted: the commit word has 27 bits for its length.
 const MAX_SUB_BUFFER: u32 = 1 << 27;
 
 impl HeaderPage {
@@ -90,7 +90,7 @@ impl HeaderPage {
         })
     }
 
-    /// The same layout for sub-buffers of another size, as another instance of the same kernel may have them.
+    /// The same layout for sub-buffers of another size, which another instance of the same kernel may have.
     pub fn with_sub_buffer_size(&self, size: usize) -> Result<HeaderPage, FormatError> {
         let room = size.checked_sub(self.data_offset).and_then(|room| u32::try_from(room).ok());
         let room = room.filter(|&room| room >= 8 && size <= MAX_SUB_BUFFER as usize);
@@ -108,7 +108,7 @@ impl HeaderPage {
         &self.fields
     }
 
-    /// Bytes of one sub-buffer, header included: what one `read` of `trace_pipe_raw` returns.
+    /// Bytes of one sub-buffer with its header: what one `read` of `trace_pipe_raw` returns.
     pub fn sub_buffer_size(&self) -> usize {
         self.data_offset + self.data_size
     }
@@ -128,7 +128,7 @@ impl HeaderPage {
         self.data_offset
     }
 
-    /// Room for records, bytes.
+    /// Bytes for records.
     pub fn data_size(&self) -> usize {
         self.data_size
     }
@@ -171,14 +171,14 @@ fn header_field(input: &str) -> IResult<&str, HeaderField> {
 mod tests {
     use super::*;
 
-    /// armhf 6.1: a 32-bit kernel has a four byte commit word and its data at 12.
+    /// armhf 6.1: on a 32-bit kernel the commit word has four bytes, and data begins at 12.
     const ARM: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
          \tfield: local_t commit;\toffset:8;\tsize:4;\tsigned:1;\n\
          \tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n\
          \tfield: char data;\toffset:12;\tsize:4084;\tsigned:0;\n";
 
     #[test]
-    fn a_32_bit_kernel_is_told_by_its_commit_word() {
+    fn the_size_of_the_commit_word_shows_a_32_bit_kernel() {
         let header = HeaderPage::parse(ARM).unwrap();
         assert_eq!(header.long_size(), LongSize::Four);
         assert_eq!(header.data_offset(), 12);
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_cannot_be_true_is_refused() {
+    fn an_impossible_header_is_refused() {
         let gigantic = ARM.replace("size:4084", "size:4294967295");
         assert_eq!(HeaderPage::parse(&gigantic), Err(FormatError::HeaderField("data")));
         let overlapping = ARM.replace("offset:12", "offset:4");

@@ -1,12 +1,12 @@
-//! The kernel's descriptions of its own binary records, parsed with nom.
+//! Parsers for the kernel's descriptions of its own binary records.
 //!
 //! tracefs describes itself in text: [`header_page`](HeaderPage) says how a sub-buffer is laid out, and one `format`
-//! file per event ([`EventFormat`]) says which fields a record has, at which offset, of which size. Nothing here
-//! touches files: text in, description out.
+//! file per event ([`EventFormat`]) says which fields a record has, at which offset and of which size. Nothing here
+//! opens files: text in, description out.
 //!
-//! A field keeps two things side by side: what the file *says* ([`Field::declaration`], offset, size, `signed`), kept to
-//! the byte so that a parsed file prints back unchanged, and what it *means* ([`Field::ctype`], [`Field::place`]),
-//! deduced once. Where the two disagree (an `int` stored in eight bytes) both are needed.
+//! A field keeps what the file *says* ([`Field::declaration`], offset, size, `signed`), byte for byte, so that a
+//! parsed file prints back unchanged, and what it *means* ([`Field::ctype`], [`Field::place`]), deduced once. Both
+//! are needed where they differ, as for an `int` stored in eight bytes.
 
 pub mod btf;
 mod declaration;
@@ -19,7 +19,7 @@ pub use declaration::{Base, CType, Place};
 pub use event::{EventFormat, EventId, Field};
 pub use header_page::{HeaderField, HeaderPage};
 
-/// The width of a kernel `long` and of its pointers, in bytes: a fact about the traced kernel, never about the host.
+/// The size of a kernel `long` and of its pointers: that of the traced kernel, never of the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LongSize {
     /// A 32-bit kernel.
@@ -29,7 +29,7 @@ pub enum LongSize {
 }
 
 impl LongSize {
-    /// The width in bytes: 4 or 8.
+    /// The size in bytes: 4 or 8.
     pub const fn bytes(self) -> u32 {
         match self {
             LongSize::Four => 4,
@@ -49,11 +49,11 @@ pub enum Endian {
 }
 
 impl Endian {
-    /// The byte order of the machine this program runs on, which is that of the kernel it traces live.
+    /// The byte order of this machine, which is that of the kernel it traces live.
     pub const NATIVE: Endian = if cfg!(target_endian = "big") { Endian::Big } else { Endian::Little };
 }
 
-/// How the traced kernel lays out numbers.
+/// How the traced kernel lays out numbers: byte order and size of `long`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Abi {
     /// Its byte order.
@@ -62,21 +62,22 @@ pub struct Abi {
     pub long: LongSize,
 }
 
-/// Why a description of the kernel's could not be read.
+/// Why one of the kernel's descriptions could not be parsed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FormatError {
-    /// The text is not what the kernel writes there.
+    /// The text is not in the form that the kernel writes.
     #[error("line {line}: expected {expected}, found {found:?}")]
     Syntax {
         /// Line of the text, from 1.
         line: usize,
-        /// What should stand there.
+        /// What was expected there.
         expected: &'static str,
-        /// The beginning of what stands there.
+        /// The beginning of what was found.
         found: String,
     },
-    /// Far longer than any event's of the kernel. What is done with a format once takes time by the square of its parts.
+    /// Far longer than any format file of the kernel. Processing a format takes time quadratic in its number of
+    /// parts.
     #[error("{0} bytes are too many for an event's format")]
     TooLong(usize),
     /// `header_page` lacks a part that the layout of a sub-buffer depends on.
@@ -92,7 +93,7 @@ pub enum FormatError {
     },
 }
 
-/// Line of `rest` within `whole` (a suffix of it), from 1.
+/// The line number of `rest` within `whole`, of which it is a suffix; from 1.
 fn line_of(whole: &str, rest: &str) -> usize {
     let consumed = whole.len().saturating_sub(rest.len());
     whole.as_bytes()[..consumed].iter().filter(|&&b| b == b'\n').count() + 1

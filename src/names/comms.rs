@@ -1,6 +1,6 @@
 //! `saved_cmdlines` and `saved_tgids`: process ids → task names and thread groups.
 //!
-//! A record holds only the pid. The kernel keeps the names of the last tasks that it saw write a record, and forgets
+//! A record holds only the pid. The kernel keeps the names of the tasks that wrote records most recently and forgets
 //! the rest; for those its own text says `<...>` (`__trace_find_cmdline`, kernel/trace/trace_sched_switch.c).
 
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ impl Comms {
         comms
     }
 
-    /// Remembers the name of a task; bytes past the fifteenth are dropped, as the kernel does.
+    /// Sets the name of a task; bytes past the fifteenth are dropped, as the kernel does.
     pub fn insert(&mut self, pid: i32, name: &[u8]) {
         let name = name.get(..15).unwrap_or(name);
         let mut comm = Comm { bytes: [0; 15], len: name.len() as u8 };
@@ -36,7 +36,7 @@ impl Comms {
         self.by_pid.insert(pid, comm);
     }
 
-    /// The name that the kernel's text shows for `pid`: `<idle>` for 0, `<...>` where no name is known.
+    /// The name that the kernel's text shows for `pid`: `<idle>` for 0, `<...>` if the name is not known.
     pub fn shown(&self, pid: i32) -> &[u8] {
         match pid {
             0 => b"<idle>",
@@ -55,7 +55,7 @@ impl Comms {
         self.by_pid.len()
     }
 
-    /// Whether none is known.
+    /// Whether no name is known.
     pub fn is_empty(&self) -> bool {
         self.by_pid.is_empty()
     }
@@ -80,7 +80,7 @@ impl Tgids {
     }
 }
 
-/// Lines of a pid, a blank, and a rest that may itself hold blanks.
+/// Lines of a pid, a space, and a rest that may itself contain spaces.
 fn lines(text: &[u8]) -> impl Iterator<Item = (i32, &[u8])> {
     text.split(|&b| b == b'\n').filter_map(|line| {
         let blank = memchr::memchr(b' ', line)?;
@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_may_hold_blanks_and_bytes_that_are_no_text() {
+    fn names_may_contain_spaces_and_bytes_that_are_not_utf8() {
         let comms = Comms::parse(b"15 rcu_preempt\n771 a b\n772 \xff\xfe\nnonsense\n");
         assert_eq!(comms.shown(15), b"rcu_preempt");
         assert_eq!(comms.shown(771), b"a b");

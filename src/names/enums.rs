@@ -1,8 +1,8 @@
 //! Values of the kernel's enum constants, from BTF or from a capture's own `constants` file.
 //!
-//! BTF is megabytes, and it is not on the machine where a capture is replayed. So a capture keeps the few constants that
-//! its events' formats mention, in a text file of two parts: lines `NAME VALUE`, then for each enum that is a field's type
-//! a line `enum NAME` and its enumerators.
+//! BTF has megabytes, and the machine that replays a capture does not have the traced kernel's. So a capture keeps
+//! the few constants that its formats mention, in a text file of two parts: lines `NAME VALUE`, then for each enum
+//! that is a field's type a line `enum NAME` and its enumerators.
 //!
 //! ```text
 //! TCP_ESTABLISHED 1
@@ -34,7 +34,7 @@ impl From<Btf> for Enums {
 }
 
 impl Enums {
-    /// Reads a `constants` file; lines of another form are passed over.
+    /// Parses a `constants` file; lines of another form are skipped.
     pub fn parse(text: &str) -> Enums {
         let mut constants = Enums::default();
         let mut section: Option<String> = None;
@@ -53,7 +53,7 @@ impl Enums {
         constants
     }
 
-    /// Notes the kernel's timer interrupts a second, which stand among its constants as `HZ`.
+    /// Sets the kernel's timer frequency, which is kept among the constants as `HZ`.
     pub(crate) fn set_hz(&mut self, hz: Option<i64>) {
         self.kept.extend(hz.map(|hz| (hz::NAME.to_owned(), hz)));
     }
@@ -75,7 +75,7 @@ impl Enums {
         }
     }
 
-    /// The text of a `constants` file with what `formats` need of these constants; empty if they need nothing.
+    /// The text of a `constants` file with those of these constants that `formats` need; empty if they need none.
     pub fn text_for<'a>(&self, formats: impl IntoIterator<Item = &'a EventFormat>) -> String {
         let mut names = BTreeSet::new();
         let mut enums = BTreeSet::new();
@@ -100,7 +100,7 @@ impl Enums {
     }
 }
 
-/// The C identifiers of a print format that may be constants: not in string or character literals, no member's name.
+/// The identifiers of a print format that may be constants: those outside of literals that are not a member's name.
 fn identifiers(print_fmt: &str) -> impl Iterator<Item = &str> {
     let mut rest = print_fmt;
     std::iter::from_fn(move || {
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn the_file_says_the_same_as_what_it_was_written_from() {
+    fn the_file_reads_back_as_what_it_was_written_from() {
         let constants = Enums::parse(FILE);
         assert_eq!(constants.value("TCP_CLOSE"), Some(7));
         assert_eq!(constants.value("HRTIMER_MODE_REL"), Some(-1));
@@ -170,16 +170,16 @@ mod tests {
         assert_eq!(constants.enumerators("TCP_CLOSE"), None);
     }
 
-    /// Two enums of a kernel may have a constant of the same name; the one that is declared first counts.
+    /// Two enums of a kernel may have a constant of the same name; the one declared first wins.
     #[test]
-    fn of_equal_names_the_first_counts() {
+    fn the_first_of_equal_names_wins() {
         let constants = Enums::parse("STATE_UP 1\nSTATE_UP 2\nenum other\nSTATE_UP 3\n");
         assert_eq!(constants.value("STATE_UP"), Some(1));
         assert_eq!(constants.enumerators("other").unwrap(), [("STATE_UP", 3)]);
     }
 
     #[test]
-    fn lines_of_another_form_are_passed_over() {
+    fn lines_of_another_form_are_skipped() {
         assert_eq!(Enums::parse("\nA\nA B\nenum\n\u{e9} \u{e9}\nA 99999999999999999999\n").value("A"), None);
     }
 }

@@ -1,8 +1,8 @@
-//! Enum constants whose values no kernel changes.
+//! Enum constants with the same value on every kernel.
 //!
-//! Where there is neither BTF nor a capture's `constants` file (most 32-bit kernels and s390x have no BTF), these few
-//! still have their names: those that programs rely on (include/uapi/linux/), and the modes of high-resolution timers,
-//! which are the same since they have these names (4.16).
+//! They have names even without BTF (which most 32-bit kernels and s390x lack) and without a capture's `constants`
+//! file: those that are part of the user-space API (include/uapi/linux/), and the modes of high-resolution timers,
+//! whose values are the same since they got these names (4.16).
 
 /// (name, value), by name.
 const FIXED: [(&str, i64); 30] = [

@@ -9,7 +9,7 @@ use crate::format::btf::Parameter;
 pub struct Functions(HashMap<String, Vec<Parameter>>);
 
 impl From<Vec<(String, Vec<Parameter>)>> for Functions {
-    /// Of several functions with one name the first counts, as for the kernel's `btf_find_by_name_kind`.
+    /// The first of several functions with one name wins, as in the kernel's `btf_find_by_name_kind`.
     fn from(found: Vec<(String, Vec<Parameter>)>) -> Functions {
         Functions(found.into_iter().rev().collect())
     }
@@ -22,8 +22,9 @@ impl Functions {
     }
 }
 
-/// Whether records may hold arguments: the format of `function` or `funcgraph_entry` has a place for them, and the tracer
-/// that writes such records runs, if a file says which one does. `read` gives a file by its path below tracefs.
+/// Whether records may hold arguments: the format of `function` or `funcgraph_entry` has a field for them, and the
+/// tracer that writes such records is set, if a file says which one is. `read` returns a file by its path below
+/// tracefs.
 pub(crate) fn are_shown_in(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> bool {
     let mut text = |name: &str| read(name).map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     let formats = ["events/ftrace/function/format", "events/ftrace/funcgraph_entry/format"];
@@ -33,7 +34,7 @@ pub(crate) fn are_shown_in(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> boo
 
 #[cfg(test)]
 impl Functions {
-    /// Functions of such lines: `f file ptr count unsigned - unknown s STRUCT/16`.
+    /// Parses lines such as `f file ptr count unsigned - unknown s STRUCT/16`.
     pub(crate) fn parse(text: &str) -> Functions {
         use crate::format::btf::ParameterKind;
         let kind = |word: &str| match word {
@@ -63,7 +64,7 @@ mod tests {
     use crate::format::btf::ParameterKind;
 
     #[test]
-    fn of_several_functions_with_one_name_the_first_counts() {
+    fn the_first_of_several_functions_with_one_name_wins() {
         let found = |n: usize| ("f".to_owned(), vec![Parameter { name: n.to_string(), kind: ParameterKind::Pointer }]);
         let functions = Functions::from(vec![found(1), found(2)]);
         assert_eq!(functions.parameters("f").unwrap()[0].name, "1");
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_looked_for_where_a_format_has_a_place_and_no_other_tracer_runs() {
+    fn arguments_are_expected_if_a_format_has_the_field_and_no_other_tracer_is_set() {
         let shown = |files: &[(&str, &str)]| {
             are_shown_in(|name| files.iter().find(|(file, _)| *file == name).map(|(_, text)| text.as_bytes().to_vec()))
         };

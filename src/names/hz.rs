@@ -1,20 +1,19 @@
-//! `HZ`, the kernel's timer interrupts a second: what `jiffies_to_msecs()` in a print format needs.
+//! `HZ`, the kernel's timer frequency, which `jiffies_to_msecs()` in a print format depends on.
 //!
-//! No control file says it, and user space's clock tick is another number. But the print formats of some events divide by
-//! it, and the macro stands there as what it is defined as: `(jiffies - REC->dirtied_when) / 250`
-//! (include/trace/events/writeback.h).
+//! No control file states it, and the clock tick of user space is another number. But some print formats divide by
+//! it, with the macro expanded: `(jiffies - REC->dirtied_when) / 250` (include/trace/events/writeback.h).
 
 /// Its name among the constants.
 pub(crate) const NAME: &str = "HZ";
 
-/// Events whose print format divides by it.
+/// Events whose print format divides by HZ.
 pub(crate) const TOLD_BY: [&str; 3] =
     ["writeback_single_inode", "writeback_single_inode_start", "writeback_sb_inodes_requeue"];
 
-/// What comes before it.
+/// The text before it.
 const BEFORE: &str = "(jiffies - REC->dirtied_when) / ";
 
-/// The number in the text of a format file; none in most.
+/// The HZ in the text of a format file; most have none.
 pub(crate) fn told_by(format: &str) -> Option<i64> {
     let (_, behind) = format.split_once(BEFORE)?;
     let digits = &behind[..behind.find(|c: char| !c.is_ascii_digit()).unwrap_or(behind.len())];
@@ -22,12 +21,12 @@ pub(crate) fn told_by(format: &str) -> Option<i64> {
     digits.parse().ok().filter(|hz| (12..=10_000).contains(hz))
 }
 
-/// Whether a print format needs it.
+/// Whether a print format needs HZ.
 pub(crate) fn is_needed_by(print_fmt: &str) -> bool {
     print_fmt.contains("jiffies_to_")
 }
 
-/// The number that the files of these formats tell; `read` gives a file by its path below tracefs.
+/// HZ from the format files that state it; `read` returns a file by its path below tracefs.
 pub(crate) fn told_among(mut read: impl FnMut(&str) -> Option<Vec<u8>>) -> Option<i64> {
     TOLD_BY.iter().find_map(|event| {
         let text = read(&format!("events/writeback/{event}/format"))?;
@@ -40,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_divisor_of_jiffies_is_told() {
+    fn hz_is_the_divisor_of_jiffies() {
         let format = "print fmt: \"age=%lu\", REC->ino, (jiffies - REC->dirtied_when) / 250, REC->index\n";
         assert_eq!(told_by(format), Some(250));
         for untold in ["", "(jiffies - REC->dirtied_when) / HZ", "(jiffies - REC->dirtied_when) / 0", "jiffies / 250"] {
@@ -48,9 +47,9 @@ mod tests {
         }
     }
 
-    /// As a captured folder has them: the file of one event is enough, and an event that does not tell is passed over.
+    /// As in a captured folder: one event's file is enough, and an event that does not state HZ is skipped.
     #[test]
-    fn the_formats_of_a_folder_tell_it_whichever_has_it() {
+    fn any_format_of_a_folder_may_state_hz() {
         assert_eq!(told_among(|_| None), None);
         for event in TOLD_BY {
             let file = |path: &str| {

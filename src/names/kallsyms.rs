@@ -1,8 +1,8 @@
 //! `kallsyms`: kernel addresses → function names.
 //!
-//! Answers as the kernel's `kallsyms_lookup` does (kernel/kallsyms.c, kernel/module/kallsyms.c): the symbol with the
-//! largest address not above the one asked for, the first listed of several at one address, and only inside the kernel's
-//! own sections or a module's. The file does not say where a module begins and ends; see [`Module`].
+//! Gives the same answers as the kernel's `kallsyms_lookup` (kernel/kallsyms.c, kernel/module/kallsyms.c): the symbol
+//! with the largest address not above the one looked up, the first listed of several at one address, and only inside
+//! the sections of the kernel or of a module. The file does not state where a module begins and ends; see [`Module`].
 
 use memchr::memchr;
 
@@ -20,41 +20,42 @@ struct Entry {
 #[derive(Debug, Clone)]
 struct Module {
     name: String,
-    /// The end of its code: the last function's page. `find_kallsyms_symbol` takes it for the end of every symbol behind
-    /// which no other one lies below it, of data, too, whose size is then negative.
+    /// The end of its code: the end of the last function's page. `find_kallsyms_symbol` takes it as the end of every
+    /// symbol that no other one follows, even of data, whose size is then negative.
     text_end: u64,
 }
 
 /// All symbols of a kernel, sorted by address.
 #[derive(Debug, Clone, Default)]
 pub struct Kallsyms {
-    /// Names, one after the other.
+    /// All names, concatenated.
     text: String,
     /// Ascending.
     addresses: Vec<u64>,
     /// One for each address.
     entries: Vec<Entry>,
-    /// From here on the symbols are those of modules; before, the kernel's own. Each half is sorted by itself.
+    /// The index of the first symbol of a module; those before are the kernel's own. Each part is sorted by itself.
     first_module: usize,
     modules: Vec<Module>,
-    /// Where the kernel itself lies.
+    /// The address ranges of the kernel itself.
     kernel: Vec<std::ops::Range<u64>>,
     /// `_stext`.
     text_start: Option<u64>,
-    /// Where the entries of interrupts lie.
+    /// The code of interrupt entries.
     irq_entry: Option<std::ops::Range<u64>>,
-    /// Data are listed, too (CONFIG_KALLSYMS_ALL).
+    /// Data symbols are listed too (CONFIG_KALLSYMS_ALL).
     all: bool,
 }
 
 impl Kallsyms {
-    /// Reads the text of `kallsyms` of a kernel with pages of 4 KiB; see [`parse_with_pages`](Kallsyms::parse_with_pages).
+    /// Parses the text of `kallsyms` of a kernel with pages of 4 KiB; see
+    /// [`parse_with_pages`](Kallsyms::parse_with_pages).
     pub fn parse(text: &[u8]) -> Kallsyms {
         Kallsyms::parse_with_pages(text, 4096)
     }
 
-    /// Reads the text of `kallsyms` of a kernel with pages of `page_size` bytes. Lines that are no symbols are passed over, and so are addresses of zero: the kernel
-    /// writes those for whom it does not trust (`kptr_restrict`).
+    /// Parses the text of `kallsyms` of a kernel with pages of `page_size` bytes. Lines of another form are skipped,
+    /// and so are zero addresses, which the kernel shows to unprivileged readers (`kptr_restrict`).
     pub fn parse_with_pages(text: &[u8], page_size: usize) -> Kallsyms {
         let mut parsed = Parser { page: (page_size as u64).max(1), ..Parser::default() };
         let mut rest = text;
@@ -72,12 +73,12 @@ impl Kallsyms {
         self.entries.len()
     }
 
-    /// Whether there are none: the file was empty, or held zeros only.
+    /// Whether there are no symbols: the file was empty, or all addresses were zero.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether `address` lies in the code that interrupts enter by (`__irqentry_text_start` to `__irqentry_text_end`).
+    /// Whether `address` lies in the code of interrupt entries (`__irqentry_text_start` to `__irqentry_text_end`).
     pub fn is_irq_entry(&self, address: u64) -> bool {
         self.irq_entry.as_ref().is_some_and(|range| range.contains(&address))
     }
@@ -87,7 +88,7 @@ impl Kallsyms {
         self.text_start
     }
 
-    /// The address of the symbol of that name: the kernel's own before those of modules.
+    /// The address of the symbol called `name`; the kernel's own take precedence over those of modules.
     pub fn address_of(&self, name: &str) -> Option<u64> {
         let named = |entry: &Entry| {
             let at = entry.name as usize;
@@ -105,7 +106,7 @@ impl Kallsyms {
         let addresses = self.addresses.get(range.clone())?;
         let above = addresses.partition_point(|&a| a <= address);
         let start = *addresses.get(above.checked_sub(1)?)?;
-        // Several symbols at one address: the kernel names the one listed first.
+        // Of several symbols at one address the kernel names the one listed first.
         let first = range.start + addresses.partition_point(|&a| a < start);
         let entry = self.entries.get(first)?;
         let following = addresses.get(above).zip(self.entries.get(range.start + above));
@@ -128,7 +129,7 @@ impl Kallsyms {
         })
     }
 
-    /// The end of a module's symbol that begins at `start`; none if `address` lies behind the module.
+    /// The end of a module's symbol that begins at `start`; none if `address` lies past the module.
     fn module_end(
         &self,
         module: &Module,
@@ -139,11 +140,11 @@ impl Kallsyms {
     ) -> Option<u64> {
         let next_of_module = following.filter(|(_, next)| next.module == number).map(|(&next, _)| next);
         let near = |address: u64| address.checked_sub(start).is_some_and(|distance| distance <= MODULE_DATA);
-        // What lies further on belongs to another part of the module (`struct module_memory`), or to none.
+        // A symbol further away belongs to another part of the module (`struct module_memory`), or to none.
         let outside = match next_of_module.filter(|&next| near(next)) {
             Some(_) => false,
             None if !near(address) => true,
-            // Only functions are listed, and the module's data lie unlisted behind them.
+            // Only functions are listed; the module's data follow them unlisted.
             None if !self.all => false,
             None => {
                 let page_end = (start | 0xfff).saturating_add(1);
@@ -156,10 +157,10 @@ impl Kallsyms {
     }
 }
 
-/// No machine has its modules below this address.
+/// No architecture has its modules below this address.
 const LOWEST_MODULE: u64 = 1 << 24;
 
-/// The length of a module's symbol, or of its data where they are not listed, at most.
+/// The largest size of a module's symbol, and of its data if they are not listed.
 const MODULE_DATA: u64 = 1 << 20;
 
 #[derive(Default)]
@@ -199,9 +200,9 @@ impl Parser {
                 self.core.push((address, entry));
             }
             Some(module) => {
-                // `is_mapping_symbol`: `$a`, `$d`, `$x` and `.L…` mark code and data for the assembler. And what the
-                // kernel lists as the module `__builtin__ftrace` or `__builtin__kprobes`, it does not look up itself.
-                // Per-CPU variables of modules have small offsets for addresses.
+                // `is_mapping_symbol`: `$a`, `$d`, `$x` and `.L…` mark code and data for the assembler. The kernel
+                // lists the modules `__builtin__ftrace` and `__builtin__kprobes`, but does not look symbols up in
+                // them. Per-CPU variables of modules have small offsets for addresses.
                 let offset = address < LOWEST_MODULE && self.stext.is_none_or(|stext| address < stext);
                 if offset || name.starts_with('$') || name.starts_with(".L") || module.starts_with(b"__builtin__") {
                     return;
@@ -210,7 +211,7 @@ impl Parser {
                 entry.module = index;
                 if let Some(module) = self.out.modules.get_mut(usize::from(index) - 1).filter(|_| text) {
                     let page_end = address.checked_next_multiple_of(self.page).unwrap_or(u64::MAX);
-                    // A function that begins with a page lies in it.
+                    // A function at the start of a page lies in that page.
                     let end = if page_end == address { address.saturating_add(self.page) } else { page_end };
                     module.text_end = module.text_end.max(end);
                 }
@@ -220,7 +221,7 @@ impl Parser {
         self.out.text.push_str(name);
     }
 
-    /// Notes the symbols that bound the kernel's sections (include/asm-generic/sections.h).
+    /// Records the symbols that bound the kernel's sections (include/asm-generic/sections.h).
     fn section(&mut self, name: &str, address: u64) {
         let bound = match name {
             "_stext" => &mut self.stext,
@@ -235,7 +236,7 @@ impl Parser {
         *bound = Some(address);
     }
 
-    /// The number of the module, from 1: symbols of one module stand together.
+    /// The number of the module, from 1. The symbols of one module are adjacent.
     fn module(&mut self, name: &[u8]) -> Option<u16> {
         let modules = &mut self.out.modules;
         if modules.last().is_none_or(|last| last.name.as_bytes() != name) {
@@ -254,7 +255,7 @@ impl Parser {
         core.sort_by_key(|&(address, _)| address);
         in_modules.sort_by_key(|&(address, _)| address);
         let range = |from: Option<u64>, to: Option<u64>| Some(from?..to?);
-        // `is_ksym_addr`: with CONFIG_KALLSYMS_ALL (then `_end` is listed) all of the kernel, otherwise its text only.
+        // `is_ksym_addr`: with CONFIG_KALLSYMS_ALL (then `_end` is listed) the whole kernel, otherwise only its text.
         let whole = range(self.stext, self.end);
         let text = [range(self.stext, self.etext), range(self.sinittext, self.einittext)];
         out.all = whole.is_some();
@@ -333,13 +334,14 @@ mod tests {
     }
 
     #[test]
-    fn of_several_symbols_at_one_address_the_first_listed_counts() {
+    fn the_first_listed_of_several_symbols_at_one_address_wins() {
         assert_eq!(name(0xffff_ffff_8100_0001).as_deref(), Some("_stext+0x1/0x100"));
     }
 
     #[test]
-    fn what_lies_outside_of_the_kernel_and_its_modules_has_no_name() {
-        // A user's address, though per-CPU offsets below it are listed; behind the end; behind a module's last page.
+    fn an_address_outside_of_the_kernel_and_its_modules_has_no_name() {
+        // A user address (per-CPU offsets are listed below it); past the end of the kernel; past a module's last
+        // page.
         for address in [0, 0x46_10d3, 0xffff_ffff_8200_0100, 0xffff_ffff_c020_3000, u64::MAX] {
             assert_eq!(name(address), None, "{address:#x}");
         }
@@ -348,12 +350,12 @@ mod tests {
     #[test]
     fn a_module_s_symbols_carry_its_name_and_its_assembler_marks_are_not_symbols() {
         assert_eq!(name(0xffff_ffff_c020_1090).as_deref(), Some("ext4_a+0x90/0x100 [ext4]"));
-        // The text ends with its page, before the data begin.
+        // The text ends with its page, before the data.
         assert_eq!(name(0xffff_ffff_c020_1110).as_deref(), Some("ext4_b+0x10/0xf00 [ext4]"));
     }
 
     #[test]
-    fn a_module_s_data_have_the_negative_size_that_the_kernel_computes_for_them() {
+    fn data_of_a_module_have_the_negative_size_that_the_kernel_computes() {
         assert_eq!(name(0xffff_ffff_c020_2014).as_deref(), Some("ext4_data+0x4/0xfffffffffffffff0 [ext4]"));
     }
 
@@ -373,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_zeros_or_nothing_or_garbage_names_nothing() {
+    fn a_file_of_zeros_or_garbage_and_an_empty_file_have_no_symbols() {
         for text in ["", "\n\n", "0000000000000000 T a\n0000000000000000 T b\n", "zzz", "ffffffff81000000", "12 T"] {
             let symbols = Kallsyms::parse(text.as_bytes());
             assert!(symbols.is_empty() && symbols.lookup(0x10).is_none(), "{text:?}");
@@ -381,8 +383,8 @@ mod tests {
     }
 
     #[test]
-    fn an_address_far_behind_a_module_s_symbol_is_in_no_module() {
-        // Text and data lie apart, as since 6.4 (`struct module_memory`); a program's address lies between them.
+    fn an_address_far_past_a_module_is_not_in_it() {
+        // Text and data lie apart, as since 6.4 (`struct module_memory`); a BPF program lies between them.
         const APART: &str = "ffffffff81000000 T _stext\nffffffff82000100 B _end\n\
             10000000 t text_a\t[m]\n10000100 t text_b\t[m]\n80000000 d data\t[m]\n";
         let symbols = Kallsyms::parse(APART.as_bytes());
@@ -397,7 +399,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_that_lists_functions_only_names_nothing_behind_its_text() {
+    fn without_data_symbols_no_address_past_the_text_has_a_name() {
         let text = "c0300000 T _stext\nc0300100 T f\nc0e00000 D _etext\nc12003c0 T _sinittext\nc1200400 t init_f\n\
                     c128aae8 T _einittext\n";
         let symbols = Kallsyms::parse(text.as_bytes());

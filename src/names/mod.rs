@@ -1,11 +1,10 @@
-//! Names for the numbers in a record: enum constants, kernel addresses, task names.
+//! Names for the numbers in a record: enum constants, kernel addresses, tasks.
 //!
-//! A record holds numbers; the kernel that wrote it knows their names. What knows names implements the two traits here, so
-//! that rendering depends on none of the files they come from. [`Constants`] is asked once, when an event's plan is
-//! compiled; [`Symbols`] for each record.
+//! Rendering asks for names through the two traits here, so that it depends on none of the files they come from.
+//! [`Constants`] is queried once, when an event's plan is compiled; [`Symbols`] for each record.
 //!
-//! [`Names`] knows what a folder with the files of tracefs says: `kallsyms`, `printk_formats`, `saved_cmdlines`,
-//! `saved_tgids`, and `btf` or `constants`. Each may be absent: then the number stands where the name would.
+//! [`Names`] implements both from a folder with the files of tracefs: `kallsyms`, `printk_formats`, `saved_cmdlines`,
+//! `saved_tgids`, and `btf` or `constants`. Each may be absent; numbers are then shown instead of names.
 
 mod comms;
 mod enums;
@@ -32,19 +31,19 @@ use crate::format::{
 
 /// Names and values of the kernel's enum constants, which format files leave as bare names (`TCP_ESTABLISHED`).
 pub trait Constants {
-    /// The value of the enum constant `name`, in whichever enum it stands.
+    /// The value of the enum constant `name` of any enum.
     fn value(&self, name: &str) -> Option<i64>;
 
     /// The constants of `enum enum_name`, in the order of declaration; none if it is not known.
     fn enumerators(&self, enum_name: &str) -> Vec<(&str, i64)>;
 
-    /// The kernel's table of the flags that `%pG` and this letter name (`g`: of allocations, `v`: of memory areas, `p`: of pages),
-    /// in its order; empty if it is not known.
+    /// The kernel's table of flags for `%pG` with this letter (`g`: allocations, `v`: memory areas, `p`: pages), in
+    /// its order; empty if it is not known.
     fn flags_of(&self, _letter: u8) -> &[(u64, String)] {
         &[]
     }
 
-    /// The kernel's release, which says how `%pGp` looks.
+    /// The kernel's release, on which the output of `%pGp` depends.
     fn release(&self) -> (u16, u16) {
         (6, 18)
     }
@@ -52,27 +51,27 @@ pub trait Constants {
 
 /// What lies at an address of the traced kernel.
 pub trait Symbols {
-    /// The function or variable that `address` falls in (kallsyms).
+    /// The function or variable that contains `address` (kallsyms).
     fn symbol(&self, address: u64) -> Option<Symbol<'_>>;
 
     /// The constant string that begins at `address` (printk_formats), without its NUL.
     fn string(&self, address: u64) -> Option<&[u8]>;
 }
 
-/// Where an address lies.
+/// A symbol, and an address relative to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Symbol<'a> {
     /// The function's or variable's name.
     pub name: &'a str,
-    /// Bytes from its beginning.
+    /// Bytes from the beginning of the symbol.
     pub offset: u64,
     /// Its size in bytes: to the next symbol.
     pub size: u64,
-    /// The module it belongs to; none for the kernel itself.
+    /// Its module; none for the kernel itself.
     pub module: Option<&'a str>,
 }
 
-/// Knows no name at all.
+/// Knows no names.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct NoNames;
 
@@ -99,13 +98,13 @@ impl Symbols for NoNames {
 /// All names of one kernel, or of one capture.
 #[derive(Debug, Clone, Default)]
 pub struct Names {
-    /// Functions and variables by address: many, and shared by all who have these names.
+    /// Functions and variables by address; large, so it is shared.
     pub kallsyms: Arc<Kallsyms>,
     /// Strings by address.
     pub printk_formats: PrintkFormats,
     /// Enum constants by name.
     pub enums: Enums,
-    /// Parameters of functions by name, where calls are traced with their arguments.
+    /// Parameters of functions by name, if calls are traced with their arguments.
     pub functions: Functions,
     /// Task names by pid.
     pub comms: Comms,
@@ -113,22 +112,23 @@ pub struct Names {
     pub tgids: Tgids,
 }
 
-/// The traced kernel, as far as its formats do not describe it.
+/// What is known of the traced kernel besides its formats.
 #[derive(Debug, Clone)]
 pub struct Kernel {
     /// How it lays out numbers.
     pub abi: Abi,
-    /// Its names for them.
+    /// Its names for numbers.
     pub names: Names,
 }
 
 impl Names {
-    /// The names in files like those of tracefs: `kallsyms`, `printk_formats`, `saved_cmdlines`, `saved_tgids`, and `btf` or
-    /// `constants`. `read` gives a file by its name, none if there is no such file; large ones are asked for only if needed.
-    /// A file that cannot be read, or is not what its name says, leaves its names unknown and is an error in the result.
+    /// Reads the names from files like those of tracefs: `kallsyms`, `printk_formats`, `saved_cmdlines`,
+    /// `saved_tgids`, and `btf` or `constants`. `read` returns a file by its name, or none if there is no such file;
+    /// large files are read only if needed. A file that cannot be read or parsed leaves its names unknown and adds an
+    /// error to the result.
     pub fn read(read: impl FnMut(&str) -> io::Result<Option<Vec<u8>>>) -> (Names, Vec<NamesError>) {
         let mut errors = Vec::new();
-        // What only files at names is nothing to complain of.
+        // Errors of files that only may exist are not reported.
         let files = RefCell::new(read);
         let hint = |name: &str| files.borrow_mut()(name).ok().flatten();
         let mut read = |name: &str| match files.borrow_mut()(name) {
@@ -149,7 +149,7 @@ impl Names {
             enums: Enums::default(),
             functions: Functions::default(),
         };
-        // The small file first: a capture that has it needs of BTF at most the functions.
+        // The small file first: a capture that has `constants` needs BTF at most for the functions.
         let constants = read("constants");
         let with_arguments = functions::are_shown_in(hint);
         let btf = if constants.is_none() || with_arguments { read("btf") } else { None };
@@ -191,16 +191,16 @@ impl Symbols for Names {
     }
 }
 
-/// A file of names that could not be used.
+/// Why a file of names could not be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NamesError {
-    /// It is there but cannot be read.
+    /// The file exists but could not be read.
     #[error("{name}: {source}")]
     Read {
         /// The file's name.
         name: String,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
     /// `btf` is not BTF.

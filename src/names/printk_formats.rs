@@ -1,22 +1,22 @@
-//! `printk_formats`: addresses → strings that stay in the kernel.
+//! `printk_formats`: addresses → strings in the kernel's memory.
 //!
-//! A `trace_printk` keeps only its format's address in the record, and so does a tracepoint that prints a constant
-//! string (`tracepoint_string`). The file lists them, as `t_show` (kernel/trace/trace_printk.c) writes:
-//! `0xffffffff81ea7d40 : "Rescheduling interrupts"`.
+//! `trace_printk` stores only the address of its format in the record, and so does a tracepoint that prints a
+//! constant string (`tracepoint_string`). The file lists the strings as `t_show` (kernel/trace/trace_printk.c) writes
+//! them: `0xffffffff81ea7d40 : "Rescheduling interrupts"`.
 
 use memchr::memchr;
 
 /// The strings of `printk_formats`.
 #[derive(Debug, Clone, Default)]
 pub struct PrintkFormats {
-    /// The strings, one after the other.
+    /// All strings, concatenated.
     text: Vec<u8>,
     /// (address, beginning and end in `text`), by address.
     entries: Vec<(u64, u32, u32)>,
 }
 
 impl PrintkFormats {
-    /// Reads the text of `printk_formats`; lines of another form are passed over.
+    /// Parses the text of `printk_formats`; lines of another form are skipped.
     pub fn parse(text: &[u8]) -> PrintkFormats {
         let mut out = PrintkFormats::default();
         let mut rest = text;
@@ -55,7 +55,7 @@ impl PrintkFormats {
         let start = u32::try_from(self.text.len()).ok()?;
         let mut bytes = quoted.iter().copied().peekable();
         while let Some(byte) = bytes.next() {
-            // The kernel escapes a line break, a tab and a quotation mark, but leaves a backslash alone.
+            // The kernel escapes line breaks, tabs and quotation marks, but not backslashes.
             let escaped = match (byte, bytes.peek()) {
                 (b'\\', Some(b'n')) => Some(b'\n'),
                 (b'\\', Some(b't')) => Some(b'\t'),
@@ -77,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strings_are_found_by_their_address_with_escapes_decoded() {
+    fn strings_are_found_by_address_with_escapes_decoded() {
         let text = b"0xffffffff97349b30 : \"CPU_ON\"\n\
                      0xffffffff97349b30 : \"CPU_ON\"\n\
                      0xc10354 : \"a \\\"b\\\"\\n\\tc\\\\d: %s\"\n";
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_of_another_form_are_passed_over() {
+    fn lines_of_another_form_are_skipped() {
         for line in ["", "0x", "0x12", "0x12 : ", "0x12 : \"", "zz : \"a\"", "0x1ffffffffffffffff : \"a\""] {
             assert!(PrintkFormats::parse(line.as_bytes()).is_empty(), "{line}");
         }

@@ -1,4 +1,4 @@
-//! Lists of CPUs as people write them (`0,2-3`) and as `tracing_cpumask` takes them (`d`).
+//! Lists of CPUs: as the user writes them (`0,2-3`), and as the mask that `tracing_cpumask` takes (`d`).
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -10,7 +10,7 @@ pub struct CpuList {
     cpus: BTreeSet<u32>,
 }
 
-/// The kernel's own ceiling is 8192 (`NR_CPUS` with MAXSMP); beyond it a list is a slip.
+/// The kernel's own maximum is 8192 (`NR_CPUS` with MAXSMP); a larger number is a typing error.
 const MAX_CPU: u32 = 65_535;
 
 impl CpuList {
@@ -40,7 +40,7 @@ impl CpuList {
 
 /// A list of CPUs is malformed, or names a CPU that the machine does not have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{list:?} is no list of CPUs ({reason}): write for example 0,2-3")]
+#[error("{list:?} is not a list of CPUs ({reason}): write for example 0,2-3")]
 pub struct CpuListError {
     /// The list as given.
     pub list: String,
@@ -54,7 +54,7 @@ impl FromIterator<u32> for CpuList {
     }
 }
 
-/// As it is read: `0,2-3`.
+/// In the form that is parsed: `0,2-3`.
 impl fmt::Display for CpuList {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rest = self.iter().peekable();
@@ -77,12 +77,12 @@ impl fmt::Display for CpuList {
 impl FromStr for CpuList {
     type Err = CpuListError;
 
-    /// Reads `3`, `0,2`, `0-3`, `0,2-3`; blanks around numbers are allowed.
+    /// Parses `3`, `0,2`, `0-3`, `0,2-3`; spaces around numbers are allowed.
     fn from_str(list: &str) -> Result<CpuList, CpuListError> {
         let bad = |reason: String| CpuListError { list: list.to_string(), reason };
         let number = |word: &str| match word.trim().parse::<u32>() {
             Ok(cpu) if cpu <= MAX_CPU => Ok(cpu),
-            _ => Err(bad(format!("{:?} is no CPU number", word.trim()))),
+            _ => Err(bad(format!("{:?} is not a CPU number", word.trim()))),
         };
         let mut cpus = BTreeSet::new();
         for part in list.split(',') {
@@ -91,7 +91,7 @@ impl FromStr for CpuList {
                 None => (number(part)?, number(part)?),
             };
             if first > last {
-                return Err(bad(format!("{first}-{last} runs backwards")));
+                return Err(bad(format!("{first}-{last} is in descending order")));
             }
             cpus.extend(first..=last);
         }
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_list_is_refused_with_the_reason() {
+    fn an_invalid_list_is_refused_with_the_reason() {
         for (list, reason) in [
-            ("", "\"\" is no CPU number"),
-            ("a", "\"a\" is no CPU number"),
-            ("3-1", "3-1 runs backwards"),
-            ("1,,2", "\"\" is no CPU number"),
-            ("-1", "\"\" is no CPU number"),
-            ("0-4000000000", "\"4000000000\" is no CPU number"),
+            ("", "\"\" is not a CPU number"),
+            ("a", "\"a\" is not a CPU number"),
+            ("3-1", "3-1 is in descending order"),
+            ("1,,2", "\"\" is not a CPU number"),
+            ("-1", "\"\" is not a CPU number"),
+            ("0-4000000000", "\"4000000000\" is not a CPU number"),
         ] {
             let error = list.parse::<CpuList>().unwrap_err().to_string();
             assert!(error.contains(reason), "{list}: {error}");

@@ -1,9 +1,9 @@
-//! Two sub-buffers that are mostly empty made one.
+//! Joins two sub-buffers that are mostly empty into one.
 //!
-//! Whoever reads a ring every millisecond gets sub-buffers of a few records each, and keeping those as they are would keep
-//! mostly zeros. The records of the second go behind those of the first, byte for byte. A record's time is a difference to
-//! the record before it, so an absolute time stamp stands between them (`RINGBUF_TYPE_TIME_STAMP`, as the kernel writes
-//! it in `rb_add_time_stamp`): no record is looked at.
+//! A ring that is read every millisecond yields sub-buffers of a few records each; stored as they are, they would be
+//! mostly zeros. The records of the second are appended to those of the first, byte for byte. A record's time is a
+//! difference to the record before it, so an absolute time stamp is put between them (`RINGBUF_TYPE_TIME_STAMP`, as
+//! `rb_add_time_stamp` writes it); the records themselves are not parsed.
 //!
 //! ```text
 //! time 1000, commit 12 │ a b c            ╮
@@ -15,12 +15,12 @@ use byteorder::ByteOrder;
 use super::sub_buffer::{COMMIT_MASK, TIME_MSB, is_big, read_long};
 use crate::format::{HeaderPage, LongSize};
 
-/// Bytes of an absolute time stamp.
+/// Size of an absolute time stamp, bytes.
 const STAMP: usize = 8;
 
-/// Appends the records of `next` to those of `page`, which comes before it on the same CPU. `false`, and nothing done,
-/// where there is no room, where events were lost before either (that can only be said at the beginning of a sub-buffer),
-/// or where the time of `next` cannot be said.
+/// Appends the records of `next` to those of `page`, which precedes it on the same CPU. Returns `false`, and changes
+/// nothing, if there is no room, if events were lost before either (only the beginning of a sub-buffer can express
+/// that), or if the time of `next` does not fit a stamp.
 pub fn join<E: ByteOrder>(layout: &HeaderPage, page: &mut [u8], next: &[u8]) -> bool {
     joined::<E>(layout, page, next).is_some()
 }
@@ -34,7 +34,8 @@ fn joined<E: ByteOrder>(layout: &HeaderPage, page: &mut [u8], next: &[u8]) -> Op
         return Some(());
     }
     let commit = at + STAMP + length;
-    // A stamp has 59 bits; the rest comes from the record before it, which is somewhere between both times.
+    // A stamp has 59 bits; the upper five are those of the record before it, whose time is between `time` and
+    // `next_time`.
     if commit > layout.data_size() || next_time < time || (time ^ next_time) & TIME_MSB != 0 {
         return None;
     }
@@ -52,12 +53,12 @@ fn joined<E: ByteOrder>(layout: &HeaderPage, page: &mut [u8], next: &[u8]) -> Op
     Some(())
 }
 
-/// The time and the commit of a sub-buffer before which nothing was lost.
+/// The time and the commit of a sub-buffer; `None` if events were lost before it.
 fn head<E: ByteOrder>(layout: &HeaderPage, page: &[u8]) -> Option<(u64, usize)> {
     let time = page.get(layout.timestamp_offset()..)?.get(..8).map(E::read_u64)?;
     let word = read_long::<E>(page.get(layout.commit_offset()..)?, layout.long_size())?;
     let commit = usize::try_from(word).ok()?;
-    // Above the length stand the flags of a loss.
+    // The flags for lost events are above the length.
     let plain = word & !COMMIT_MASK == 0 && commit.is_multiple_of(4) && commit <= layout.data_size();
     plain.then_some((time, commit))
 }

@@ -1,10 +1,10 @@
-//! One sub-buffer's bytes → records with times and losses.
+//! Turns the bytes of sub-buffers into records with times and losses.
 //!
 //! A pure function of (bytes, [layout](crate::format::HeaderPage)): it knows neither events nor fields, nor where the
-//! bytes come from. [`sub_buffer`] walks one sub-buffer, [`merge`] joins the sub-buffers of all CPUs into one stream in
-//! the order of time. [`join`] makes one of two that are mostly empty; [`Times`] makes ns of the ticks of a clock.
+//! bytes come from. [`sub_buffer`] walks one sub-buffer, [`merge`] merges the sub-buffers of all CPUs into one stream
+//! in order of time, [`join`] joins two that are mostly empty, and [`Times`] converts the ticks of a clock to ns.
 //!
-//! The rules are those of kernel/trace/ring_buffer.c; every check names the part of it that it relies on.
+//! The rules are those of kernel/trace/ring_buffer.c; each check names the part that it relies on.
 
 mod cpus;
 mod join;

@@ -15,7 +15,7 @@ pub(crate) struct Page<E> {
     order: std::marker::PhantomData<E>,
 }
 
-/// The layout of a `size` byte sub-buffer of a kernel with such longs.
+/// The layout of a sub-buffer of `size` bytes on a kernel with these longs.
 pub(crate) fn layout(long: LongSize, size: u32) -> HeaderPage {
     let long = long.bytes();
     let data = 8 + long;
@@ -47,7 +47,7 @@ impl<E: ByteOrder> Page<E> {
         self.u32(if big { type_len << 27 | delta } else { delta << 5 | type_len })
     }
 
-    /// A short record: its length in the type.
+    /// A short record: its length is in the type.
     pub(crate) fn data(self, delta: u32, payload: &[u8]) -> Self {
         assert!(payload.len().is_multiple_of(4) && (4..=112).contains(&payload.len()));
         let mut page = self.word((payload.len() / 4) as u32, delta);
@@ -55,7 +55,7 @@ impl<E: ByteOrder> Page<E> {
         page
     }
 
-    /// A long record: its length in the second word, which counts itself. The next record begins at a whole word.
+    /// A long record: its length is in the second word, which counts itself. The next record is word-aligned.
     pub(crate) fn long_data(self, delta: u32, payload: &[u8]) -> Self {
         let mut page = self.word(0, delta).u32(payload.len() as u32 + 4);
         page.data.extend(payload);
@@ -79,13 +79,13 @@ impl<E: ByteOrder> Page<E> {
     }
 
     pub(crate) fn lost(mut self, count: Option<u64>) -> Self {
-        // As the kernel has it, the word is sign-extended from bit 31.
+        // The kernel sign-extends the word from bit 31.
         self.flags = 0xffff_ffff_8000_0000 | if count.is_some() { 1 << 30 } else { 0 };
         self.stored = count;
         self
     }
 
-    /// The bytes, with `commit` instead of the true one.
+    /// The bytes, with `commit` in place of the true one.
     pub(crate) fn with_commit(mut self, commit: u64) -> Vec<u8> {
         let mut page = vec![0; self.layout.sub_buffer_size()];
         E::write_u64(&mut page[..8], self.time);

@@ -6,10 +6,10 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 use crate::format::{Endian, HeaderPage, LongSize};
 
-/// Events that the ring lost right before the first record of a sub-buffer.
+/// Events that were lost right before the first record of a sub-buffer.
 ///
-/// The kernel sets it when the reader finds that writers overwrote what it had not read (`RB_MISSED_EVENTS`,
-/// `RB_MISSED_STORED` in `ring_buffer_read_page`). Events dropped in other ways only show in `per_cpu/cpuN/stats`.
+/// The kernel sets the flags if writers overwrote what the reader had not read (`RB_MISSED_EVENTS`,
+/// `RB_MISSED_STORED` in `ring_buffer_read_page`). Events dropped in other ways show up only in `per_cpu/cpuN/stats`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Lost {
     /// None.
@@ -28,74 +28,74 @@ pub enum RingError {
     /// Shorter than its own header.
     #[error("a sub-buffer of {len} bytes is shorter than its header")]
     ShortHeader {
-        /// Bytes there are.
+        /// Its length.
         len: usize,
     },
     /// The commit word claims more data than a sub-buffer holds.
     #[error("commit {commit} is beyond the {room} bytes a sub-buffer holds")]
     CommitBeyondPage {
-        /// Bytes of data claimed.
+        /// Bytes claimed.
         commit: usize,
-        /// Bytes of data possible.
+        /// Bytes available.
         room: usize,
     },
-    /// The bytes end before the committed data does; what is there was read.
+    /// The bytes end before the committed data. The records up to there were read.
     #[error("the sub-buffer ends at {len}, {missing} bytes before its commit")]
     Truncated {
-        /// Bytes there are.
+        /// Its length.
         len: usize,
-        /// Committed bytes that are not there.
+        /// Committed bytes that are missing.
         missing: usize,
     },
-    /// A record of no length (a zero-filled tail, as some 4.19 kernels left).
-    #[error("a record of no length at offset {offset}")]
+    /// A record of zero length (a zero-filled tail, as left by some 4.19 kernels).
+    #[error("a record of zero length at offset {offset}")]
     ZeroLength {
-        /// Where it stands.
+        /// Its offset.
         offset: usize,
     },
     /// A record that would run beyond the committed data.
     #[error("the record at offset {offset} runs {beyond} bytes beyond the commit")]
     RecordBeyondCommit {
-        /// Where it stands.
+        /// Its offset.
         offset: usize,
-        /// How far it runs over.
+        /// How many bytes it runs over.
         beyond: usize,
     },
 }
 
-/// The commit word's length part: `RB_WRITE_MASK`-like, 27 bits. What is above the flags is garbage (the word is
-/// sign-extended from bit 31).
+/// The length in the commit word: 27 bits, as `RB_WRITE_MASK` has at least. The bits above the flags are garbage (the
+/// word is sign-extended from bit 31).
 pub(crate) const COMMIT_MASK: u64 = (1 << 27) - 1;
 /// `RB_MISSED_EVENTS`.
 const MISSED_EVENTS: u64 = 1 << 31;
-/// `RB_MISSED_STORED`: the count stands behind the data, as a kernel long.
+/// `RB_MISSED_STORED`: the count follows the data, as a kernel `long`.
 const MISSED_STORED: u64 = 1 << 30;
-/// The bits of an absolute time stamp that its record has no room for: `TS_MSB`.
+/// The bits of the time that an absolute time stamp has no room for: `TS_MSB`.
 pub(super) const TIME_MSB: u64 = 0xf8 << 56;
 
-/// Position of a walk over one sub-buffer. Holds no reference to the bytes, so that a reader can keep both.
+/// The position of a walk over one sub-buffer. It does not borrow the bytes, so that a reader can own both.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Walk {
     at: usize,
     end: usize,
     time: u64,
-    /// The error that the header showed, given once at the end of the walk.
+    /// The error found in the header, returned once at the end of the walk.
     pending: Option<RingError>,
 }
 
-/// A run of records of the form that nearly all have: RINGBUF_TYPE_DATA with its length in the type. So short a state
-/// stays in registers.
+/// A run of records of the most frequent form: RINGBUF_TYPE_DATA with the length in the type. The state is small
+/// enough to stay in registers.
 #[derive(Debug)]
 pub(super) struct Run<'p> {
-    /// What follows, up to the commit.
+    /// The bytes that follow, up to the commit.
     rest: &'p [u8],
-    /// The time of the record found last.
+    /// The time of the last record.
     pub(super) time: u64,
 }
 
 impl<'p> Run<'p> {
-    /// The payload of the next record if it is of that form; else nothing has changed, and [`Walk::next_in`] knows what
-    /// it is.
+    /// The payload of the next record if it has that form; otherwise nothing changes and [`Walk::next_in`] handles
+    /// it.
     #[inline(always)]
     pub(super) fn next<E: ByteOrder>(&mut self) -> Option<&'p [u8]> {
         let (word, rest) = self.rest.split_first_chunk::<4>()?;
@@ -115,7 +115,7 @@ impl<'p> Run<'p> {
 pub struct Found {
     /// Trace-clock time, in the clock's unit (ns for all but the counters).
     pub time: u64,
-    /// Where its payload lies in the sub-buffer.
+    /// The range of its payload in the sub-buffer.
     pub payload: Range<usize>,
 }
 
@@ -126,12 +126,11 @@ pub(super) fn read_long<E: ByteOrder>(bytes: &[u8], long: LongSize) -> Option<u6
     }
 }
 
-/// `type_len` (5 bits) and `time_delta` (27 bits) of a record's first word. They are bit-fields, so their order follows
-/// the byte order (`struct ring_buffer_event`).
+/// `type_len` (5 bits) and `time_delta` (27 bits) of a record's first word. They are bit-fields, so their order
+/// follows the byte order (`struct ring_buffer_event`).
 #[inline(always)]
 fn split_word<E: ByteOrder>(bytes: [u8; 4]) -> (u32, u64) {
     let word = E::read_u32(&bytes);
-    // Both bit orders at once would be wrong: which one is in force shows in how the type reads a known word.
     if is_big::<E>() { (word >> 27, u64::from(word & 0x07ff_ffff)) } else { (word & 31, u64::from(word >> 5)) }
 }
 
@@ -169,11 +168,12 @@ impl Walk {
         Ok((Walk { at: data, end: end - missing, time, pending }, lost))
     }
 
-    /// The next data record. `page` must be the bytes the walk was opened on. After an error or `None` the walk is over.
+    /// The next data record. `page` must be the bytes that the walk was opened on. The walk is over after an error or
+    /// `None`.
     #[inline(always)]
     pub fn next_in<E: ByteOrder>(&mut self, page: &[u8]) -> Option<Result<Found, RingError>> {
-        // The commonest form at once: one bound check, no loop. Not by way of `Run`, which knows the same form: that took a
-        // walk record by record half as long again (3.9 ns for 2.5).
+        // The most frequent form first: one bounds check, no loop. `Run` handles the same form, but using it here
+        // made a walk record by record slower by half (3.9 ns instead of 2.5).
         let at = self.at;
         if let Some(word) = page.get(at..).and_then(|rest| rest.first_chunk::<4>()) {
             let (type_len, delta) = split_word::<E>(*word);
@@ -190,24 +190,24 @@ impl Walk {
         self.next_other::<E>(page)
     }
 
-    /// The records from here on, as long as they are of the commonest form.
+    /// The records from here on that have the most frequent form.
     #[inline(always)]
     pub(super) fn run<'p>(&self, page: &'p [u8]) -> Run<'p> {
         Run { rest: page.get(self.at..self.end).unwrap_or_default(), time: self.time }
     }
 
-    /// Goes to where `run` has come.
+    /// Continues where `run` stopped.
     #[inline(always)]
     pub(super) fn follow(&mut self, run: &Run<'_>) {
         (self.at, self.time) = (self.end - run.rest.len(), run.time);
     }
 
-    /// Where in the sub-buffer the next record begins.
+    /// The offset of the next record in the sub-buffer.
     pub(super) fn at(&self) -> usize {
         self.at
     }
 
-    /// The next data record, whatever stands before it.
+    /// The next data record, of any form.
     #[inline(never)]
     fn next_other<E: ByteOrder>(&mut self, page: &[u8]) -> Option<Result<Found, RingError>> {
         let data = page.get(..self.end)?;
@@ -228,7 +228,7 @@ impl Walk {
             }
             let second = data.get(at + 4..).and_then(|rest| rest.first_chunk::<4>()).map(|b| E::read_u32(b));
             let Some(second) = second else {
-                // A lone padding word may stand at the very end; any other record needs its second word.
+                // A single padding word may be at the very end; any other record needs its second word.
                 if type_len == 29 {
                     return self.finish(self.end);
                 }
@@ -248,8 +248,8 @@ impl Walk {
                     self.time = self.time.wrapping_add(delta);
                     return Some(Ok(Found { time: self.time, payload: at + 8..end }));
                 }
-                // RINGBUF_TYPE_PADDING without a delta ends the page (`rb_null_event`); with one it is a discarded event,
-                // whose delta the kernel's own reader does not add either (`rb_update_read_stamp`).
+                // RINGBUF_TYPE_PADDING without a delta ends the page (`rb_null_event`); with one it is a discarded
+                // event, whose delta the kernel's own reader does not add either (`rb_update_read_stamp`).
                 29 => {
                     if delta == 0 {
                         return self.finish(self.end);
@@ -268,7 +268,7 @@ impl Walk {
                     self.time = self.time.wrapping_add(delta + (u64::from(second) << 27));
                     self.at = at + 8;
                 }
-                // RINGBUF_TYPE_TIME_STAMP: an absolute time of 59 bits; the rest comes from the time so far
+                // RINGBUF_TYPE_TIME_STAMP: an absolute time of 59 bits; the upper bits are those of the time so far
                 // (`rb_fix_abs_ts`).
                 _ => {
                     let absolute = (delta + (u64::from(second) << 27)) & !TIME_MSB;
@@ -284,7 +284,7 @@ impl Walk {
         }
     }
 
-    /// The end: at `at`, where bytes that are no whole word may be left.
+    /// Ends the walk at `at`, where less than a word may be left.
     fn finish(&mut self, at: usize) -> Option<Result<Found, RingError>> {
         let left = self.end.saturating_sub(at);
         self.at = self.end;
@@ -295,31 +295,31 @@ impl Walk {
         error.map(Err)
     }
 
-    /// A record of no length at `at`: the walk is over, whatever else is wrong with the sub-buffer.
+    /// A record of zero length at `at`: ends the walk, whatever else is wrong with the sub-buffer.
     fn zero_length(&mut self, at: usize) -> RingError {
         self.at = self.end;
         self.pending = None;
         RingError::ZeroLength { offset: at }
     }
 
-    /// A record at `at` that claims to end at `end`. Where it ends cannot be known, so the walk is over.
+    /// A record at `at` that claims to end at `end`. The next record cannot be found, so the walk is over.
     fn beyond(&mut self, at: usize, end: usize) -> RingError {
         self.at = self.end;
-        // In a sub-buffer that was cut, the record was most likely whole before.
+        // In a truncated sub-buffer the record was most likely complete before.
         self.pending
             .take()
             .unwrap_or(RingError::RecordBeyondCommit { offset: at, beyond: end.saturating_sub(self.end) })
     }
 }
 
-/// The byte order of sub-buffers, read off their commit words.
+/// The byte order of sub-buffers, deduced from their commit words.
 ///
-/// No description file of the kernel's states the byte order, but a commit never exceeds the data size and never uses
-/// bits 27 to 29, so a non-empty sub-buffer reads sensibly one way only. `None` if every page is empty or none reads
-/// sensibly.
+/// No description file of the kernel states the byte order, but a commit never exceeds the data size and never uses
+/// bits 27 to 29, so a non-empty sub-buffer is valid in one byte order only. `None` if every page is empty or valid
+/// in neither.
 pub fn detect_byte_order<'a>(layout: &HeaderPage, pages: impl IntoIterator<Item = &'a [u8]>) -> Option<Endian> {
     let plausible = |word: Option<u64>| {
-        // The low 32 bits alone: above them are copies of bit 31.
+        // Only the low 32 bits: above them are copies of bit 31.
         word.map(|w| w as u32).is_some_and(|w| {
             let commit = u64::from(w) & COMMIT_MASK;
             commit > 0 && commit <= layout.data_size() as u64 && w & 0x3800_0000 == 0

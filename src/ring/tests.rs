@@ -1,4 +1,4 @@
-//! What a sub-buffer means, record type by record type, in both byte orders and both long sizes.
+//! The walk over each type of record and the merge, in both byte orders and both sizes of `long`.
 
 use std::ops::ControlFlow;
 
@@ -9,7 +9,7 @@ use super::page::{Page, layout};
 use super::*;
 use crate::format::{Endian, LongSize};
 
-/// Everything a walk yields: the losses before it, the records as (time, payload), the error it ended with.
+/// The result of a walk: the losses before it, the records as (time, payload), and the error that ended it.
 type Walked = (Lost, Vec<(u64, Vec<u8>)>, Option<RingError>);
 
 fn walk<E: ByteOrder>(long: LongSize, page: &[u8]) -> Result<Walked, RingError> {
@@ -68,7 +68,7 @@ on_every_kernel! {
         let layout = layout(long, 4096);
         let filled = |payload: usize| Page::<E>::new(long, 1).long_data(0, &vec![7; payload]).build();
         let next = Page::<E>::new(long, 2).data(0, b"abcd").build();
-        // Each record has a head of 8 and of 4 bytes, the stamp has 8.
+        // Each record has a header of 8 and of 4 bytes; the stamp has 8.
         let room = layout.data_size() - (8 + 8 + 4 + 4);
         let (mut fits, mut full) = (filled(room), filled(room + 4));
         assert!(join::<E>(&layout, &mut fits, &next));
@@ -90,7 +90,7 @@ on_every_kernel! {
 
     fn times_above_59_bits_join_and_times_that_a_stamp_cannot_say_do_not<E>(long: LongSize) {
         let layout = layout(long, 4096);
-        // 2026 in `tai` ns; the next time at which its top five bits change is in 2042.
+        // 2026 in ns of the clock `tai`; the top five bits of the time change next in 2042.
         let (now, later, in_2042) = (1_795_000_000_000_000_000, 1_795_000_000_123_456_789, 4 << 59);
         let page = |time| Page::<E>::new(long, time).data(1, b"abcd").build();
         let mut joined = page(now);
@@ -111,20 +111,20 @@ on_every_kernel! {
             assert!(!join::<E>(&layout, &mut page.clone(), &page[..cut]));
             assert!(!join::<E>(&layout, &mut page.clone()[..cut], &page));
         }
-        // An empty one has nothing to add.
+        // An empty sub-buffer has nothing to append.
         let mut same = page.clone();
         assert!(join::<E>(&layout, &mut same, &Page::<E>::new(long, 9).build()));
         assert_eq!(same, page);
     }
 
     fn an_absolute_stamp_takes_its_top_bits_from_the_time_so_far<E>(long: LongSize) {
-        // 2026 in `tai` ns is above 2^59.
+        // 2026 in ns of the clock `tai` is above 2^59.
         let now = 1_795_000_000_000_000_000_u64;
         let later = now + 123_456_789;
         let page = Page::<E>::new(long, now).data(0, b"abcd").time_stamp(later).data(0, b"efgh").build();
         let (_, records, _) = walk::<E>(long, &page).unwrap();
         assert_eq!(records[1].0, later);
-        // Small clocks have no top bits, and a stamp may step back there.
+        // A clock with small times has no top bits, and a stamp may step back.
         let page = Page::<E>::new(long, 5000).data(0, b"abcd").time_stamp(4000).data(0, b"efgh").build();
         assert_eq!(walk::<E>(long, &page).unwrap().1[1].0, 4000);
     }
@@ -237,7 +237,7 @@ on_every_kernel! {
     }
 }
 
-/// A feed of pages held in memory, the next one last.
+/// A feed of pages in memory; the next one is last.
 struct Pages(Vec<Vec<u8>>);
 
 impl Feed for Pages {
@@ -261,7 +261,7 @@ fn merged(feeds: Vec<(u32, Pages)>) -> Vec<(u64, u32)> {
     std::iter::from_fn(|| merge.next_record::<LittleEndian>().map(|r| (r.time, r.cpu))).collect()
 }
 
-/// The same by way of `for_each`, broken off after every `stop_every` records.
+/// The same through `for_each`, which is stopped after every `stop_every` records.
 fn pushed(feeds: Vec<(u32, Pages)>, stop_every: usize) -> Vec<(u64, u32)> {
     let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds);
     let mut records = vec![];
@@ -289,7 +289,7 @@ fn cpus_are_merged_into_one_order_of_time() {
 }
 
 #[test]
-fn a_bad_sub_buffer_costs_itself_and_nothing_else() {
+fn a_bad_sub_buffer_does_not_affect_others() {
     let bad = Page::<LittleEndian>::new(LongSize::Eight, 3).with_commit(5000);
     let mut merge =
         Merge::new(layout(LongSize::Eight, 4096), [(0, pages(vec![page_at(1, &[0]), bad, page_at(9, &[0])]))]);
@@ -304,7 +304,7 @@ fn a_bad_sub_buffer_costs_itself_and_nothing_else() {
 }
 
 #[test]
-fn a_dry_feed_is_asked_again_after_resume() {
+fn a_dry_feed_is_read_again_after_resume() {
     struct Trickle(u64, bool);
     impl Feed for Trickle {
         fn advance(&mut self, page: &mut Vec<u8>) -> std::io::Result<bool> {
@@ -360,7 +360,7 @@ fn of_equal_times_the_lower_cpu_goes_first_and_a_ring_whose_events_are_all_older
 }
 
 #[test]
-fn what_was_lost_stands_before_the_first_record_of_its_own_ring() {
+fn a_loss_is_reported_with_the_first_record_of_its_own_ring() {
     let lossy = |time, count| Page::<LittleEndian>::new(LongSize::Eight, time).data(0, b"abcd").lost(count).build();
     let feeds = [(0, pages(vec![page_at(1, &[0, 5]), lossy(8, Some(4))])), (1, pages(vec![lossy(2, None)]))];
     let mut merge = Merge::new(layout(LongSize::Eight, 4096), feeds);
@@ -372,7 +372,7 @@ fn what_was_lost_stands_before_the_first_record_of_its_own_ring() {
 }
 
 #[test]
-fn what_was_lost_before_an_empty_sub_buffer_is_told_by_the_next_record() {
+fn a_loss_before_an_empty_sub_buffer_is_reported_with_the_next_record() {
     let empty = Page::<LittleEndian>::new(LongSize::Eight, 5).lost(Some(807)).with_commit(0);
     let feeds = || [(0, pages(vec![page_at(1, &[0]), empty.clone(), page_at(9, &[0, 1])]))];
     let want = [(1, Lost::Nothing), (9, Lost::Count(807)), (10, Lost::Nothing)];
@@ -389,7 +389,7 @@ fn what_was_lost_before_an_empty_sub_buffer_is_told_by_the_next_record() {
     assert_eq!(pushed, want);
 }
 
-/// All ones stands for "no record" inside; a clock that says it must not end the stream.
+/// All ones means "no record" internally; a clock with that value must not end the stream.
 #[test]
 fn records_whose_time_is_all_ones_come_last_and_all_come() {
     let feeds = || {
@@ -403,7 +403,7 @@ fn records_whose_time_is_all_ones_come_last_and_all_come() {
     assert_eq!(cpus(pushed(feeds(), 2)), [1, 0, 0, 0, 1]);
 }
 
-/// A feed that has one sub-buffer after the other, each only when a turn begins.
+/// A feed that yields one sub-buffer per turn.
 struct Late(Pages, bool, u32);
 
 impl Feed for Late {
@@ -414,7 +414,7 @@ impl Feed for Late {
 }
 
 #[test]
-fn only_the_rings_that_are_resumed_are_asked_again() {
+fn only_resumed_rings_are_read_again() {
     let feeds = (0..512).map(|cpu| {
         let later = if cpu == 300 { vec![page_at(20, &[0, 5])] } else { vec![page_at(22, &[0])] };
         (cpu, Late(pages([vec![page_at(u64::from(cpu), &[0])], later].concat()), true, 0))
@@ -425,7 +425,7 @@ fn only_the_rings_that_are_resumed_are_asked_again() {
     };
     let asked = |merge: &mut Merge<Late>| merge.feeds_mut().map(|(_, feed)| std::mem::take(&mut feed.2)).sum::<u32>();
     assert_eq!(turn(&mut merge).len(), 512);
-    // Each for its sub-buffer, and for a second one that is not there.
+    // Each ring is asked for its sub-buffer, and for a second one that does not exist.
     assert_eq!(asked(&mut merge), 1024);
     merge.feeds_mut().for_each(|(_, feed)| feed.1 = true);
     assert_eq!(turn(&mut merge), []);
@@ -472,12 +472,12 @@ proptest! {
         let merged = merged(feeds());
         prop_assert_eq!(merged.len(), want);
         prop_assert_eq!(&pushed(feeds(), stop_every), &merged);
-        // Of a ring, records stay in order; of all, by time and then by CPU.
+        // The records of a ring stay in order; all are ordered by time, then by CPU.
         prop_assert!(merged.is_sorted());
     }
 }
 
-/// A feed that can do nothing but go on.
+/// A feed with the required method only.
 struct Onward;
 
 impl Feed for Onward {
@@ -486,7 +486,7 @@ impl Feed for Onward {
     }
 }
 
-/// One that can do everything, and has passed over something.
+/// A feed with all methods, which has skipped something.
 struct Whole;
 
 impl Feed for Whole {
@@ -512,7 +512,7 @@ impl Feed for Whole {
 }
 
 #[test]
-fn a_feed_can_do_what_it_says_and_a_boxed_one_the_same() {
+fn a_boxed_feed_forwards_every_method() {
     let told = |mut feed: Box<dyn Feed>| {
         let seeks = (feed.seek(6).unwrap(), feed.seek(7).unwrap(), feed.seek_near_end().unwrap());
         (feed.sub_buffers().unwrap(), seeks, feed.skipped())
@@ -520,7 +520,7 @@ fn a_feed_can_do_what_it_says_and_a_boxed_one_the_same() {
     assert_eq!(told(Box::new(Onward)), (None, (false, false, false), None));
     let whole = (Some(7), (true, false, true), Some((3, "broken".to_owned())));
     assert_eq!(told(Box::new(Whole)), whole);
-    // A box in a box is asked through the outer one's own functions.
+    // A box in a box forwards to the outer one's own methods.
     let inner: Box<dyn Feed> = Box::new(Whole);
     assert_eq!(told(Box::new(inner)), whole);
 }

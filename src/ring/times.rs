@@ -1,14 +1,14 @@
-//! From the times in a ring to ns: a guest's clock corrected by its host's, ticks by their length.
+//! Converts the times in a ring to ns: a guest's clock is corrected to its host's, and ticks are scaled.
 //!
-//! Both are what a trace.dat says of itself (its options TIME_SHIFT, TSC2NSEC and OFFSET), and they are applied as trace-cmd
-//! does (`timestamp_calc`, lib/trace-cmd/trace-input.c): first the correction of the CPU, then the scale, then the offset.
+//! A trace.dat states both in its options TIME_SHIFT, TSC2NSEC and OFFSET. They are applied as trace-cmd does
+//! (`timestamp_calc`, lib/trace-cmd/trace-input.c): first the correction of the CPU, then the scale, then the offset.
 
-/// A correction of one clock against another, from a moment on.
+/// A correction of one clock against another, valid from a moment on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shift {
     /// When it was measured, on the clock that is corrected.
     pub time: u64,
-    /// Added from then on.
+    /// Added to times from then on.
     pub offset: i64,
     /// A time is multiplied by this, …
     pub scaling: u64,
@@ -28,12 +28,12 @@ pub struct Scale {
 }
 
 impl Scale {
-    /// Where times are ns already, `offset` before another clock's.
+    /// For times that are ns already, `offset` behind another clock's.
     pub const fn moved(offset: i64) -> Scale {
         Scale { multiplier: 1, shift: 0, offset }
     }
 
-    /// That of a tick of `numerator / denominator` ns; `None` where that is nothing, or more than 4 s.
+    /// The scale for a tick of `numerator / denominator` ns; `None` if that is zero or more than 4 s.
     ///
     /// ```
     /// use ftrace_live::ring::Scale;
@@ -46,7 +46,7 @@ impl Scale {
         if numerator == 0 || denominator == 0 {
             return None;
         }
-        // As many bits as the multiplier has room for.
+        // The largest shift for which the multiplier fits.
         (0..=32).rev().find_map(|shift| {
             let denominator = u128::from(denominator);
             let multiplier = ((u128::from(numerator) << shift) + denominator / 2) / denominator;
@@ -55,28 +55,28 @@ impl Scale {
         })
     }
 
-    /// The ns of a time in ticks.
+    /// Converts `ticks` to ns.
     pub fn ns(&self, ticks: u64) -> u64 {
         let scaled = (u128::from(ticks) * u128::from(self.multiplier)).checked_shr(self.shift).unwrap_or(0);
         (scaled as u64).wrapping_add(self.offset.cast_unsigned())
     }
 }
 
-/// How times become ns. By default they are.
+/// How times are converted to ns. By default they are ns already.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Times {
-    /// Corrections by CPU, ascending in time and no two of one time. A CPU beyond them has none.
+    /// Corrections by CPU, ascending in time and without duplicates. CPUs past the end have none.
     shifts: Vec<Vec<Shift>>,
-    /// Whether an offset is drawn out between two corrections (`TRACECMD_TSYNC_FLAG_INTERPOLATE`).
+    /// Whether offsets are interpolated between two corrections (`TRACECMD_TSYNC_FLAG_INTERPOLATE`).
     interpolate: bool,
-    /// The length of a tick; `None`: a time is ns.
+    /// The length of a tick; `None` if times are ns.
     scale: Option<Scale>,
     /// Added to every time, ns.
     offset: i64,
 }
 
 impl Times {
-    /// Times that are corrected by `shifts`, each CPU's, and then scaled.
+    /// Times that are corrected by the `shifts` of each CPU, and then scaled.
     pub fn new(mut shifts: Vec<Vec<Shift>>, interpolate: bool, scale: Option<Scale>) -> Times {
         for cpu in &mut shifts {
             cpu.sort_by_key(|shift| shift.time);
@@ -85,12 +85,12 @@ impl Times {
         Times { shifts, interpolate, scale, offset: 0 }
     }
 
-    /// The same, and `offset` ns later.
+    /// The same with `offset` ns added.
     pub fn with_offset(self, offset: i64) -> Times {
         Times { offset, ..self }
     }
 
-    /// Whether they are ns as they are.
+    /// Whether times are ns already.
     pub fn is_plain(&self) -> bool {
         self.shifts.iter().all(Vec::is_empty) && self.scale.is_none() && self.offset == 0
     }
@@ -105,7 +105,7 @@ impl Times {
         &self.shifts
     }
 
-    /// Whether an offset is drawn out between two corrections.
+    /// Whether offsets are interpolated between two corrections.
     pub fn interpolates(&self) -> bool {
         self.interpolate
     }
@@ -115,13 +115,13 @@ impl Times {
         self.scale
     }
 
-    /// The ns of `time` in the ring of `cpu`.
+    /// Converts `time` in the ring of `cpu` to ns.
     pub fn ns(&self, cpu: u32, time: u64) -> u64 {
         let time = match self.shifts.get(cpu as usize).map(Vec::as_slice) {
             None | Some([]) => time,
             Some([only]) => time.wrapping_add(only.offset.cast_unsigned()),
             Some(shifts) => {
-                // The last one that is not later, and of the last two the first.
+                // The last correction that is not later; never the very last one, which only ends an interval.
                 let after = shifts.partition_point(|shift| shift.time <= time);
                 let at = after.saturating_sub(1).min(shifts.len() - 2);
                 match shifts.get(at..at + 2) {
@@ -136,7 +136,7 @@ impl Times {
     fn shifted(&self, time: u64, from: &Shift, to: &Shift) -> u64 {
         let mut offset = from.offset;
         if self.interpolate {
-            // In 64 bits, as trace-cmd has it: what it makes of a correction that is beyond them is all there is to say.
+            // In 64 bits, as trace-cmd computes it: a correction too large for that gives the same result as there.
             let since = |time: u64| time.wrapping_sub(from.time).cast_signed();
             let (length, change) = (since(to.time), to.offset.wrapping_sub(from.offset));
             let part = since(time).wrapping_mul(change).wrapping_add(length / 2);
@@ -162,14 +162,14 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_alone_makes_times_others() {
+    fn an_offset_alone_is_not_plain() {
         let times = Times::new(vec![], false, None);
         assert!(times.is_plain());
         assert!(!times.with_offset(5).is_plain());
     }
 
     #[test]
-    fn a_tick_has_the_length_of_a_ratio_and_none_of_nothing() {
+    fn a_tick_has_the_length_of_a_ratio_but_not_zero() {
         assert_eq!(Scale::of_tick(1, 2).unwrap().ns(2_000_000_000), 1_000_000_000);
         assert_eq!(Scale::of_tick(10_000_000, 1).unwrap().ns(3), 30_000_000);
         assert!(Scale::of_tick(0, 1).is_none() && Scale::of_tick(1, 0).is_none());
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn a_scale_is_the_product_of_all_64_bits() {
-        // A TSC of 2 GHz as trace-cmd notes it.
+        // A TSC of 2 GHz as trace-cmd records it.
         let scale = Scale { multiplier: 1 << 31, shift: 32, offset: 0 };
         assert_eq!(scale.ns(7_000_000_000), 3_500_000_000);
         assert_eq!(scale.ns(u64::MAX), u64::MAX / 2);
@@ -201,8 +201,8 @@ mod tests {
     }
 
     #[test]
-    fn of_several_the_last_one_that_is_not_later_counts_and_never_the_last() {
-        // Out of order and one of them twice, as a file may have them.
+    fn the_last_correction_not_later_applies_but_never_the_very_last() {
+        // Unsorted and with a duplicate, as a file may have them.
         let shifts = vec![shift(300, 30), shift(100, 10), shift(200, 20), shift(200, 99)];
         let times = Times::new(vec![shifts], false, None);
         for (time, corrected) in [(50, 60), (100, 110), (199, 209), (200, 220), (299, 319), (300, 320), (900, 920)] {
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_drawn_out_between_two_and_beyond_them_when_the_file_says_so() {
+    fn offsets_are_interpolated_and_extrapolated_if_the_file_says_so() {
         let times = Times::new(vec![vec![shift(100, 10), shift(200, 20)]], true, None);
         // The last: (-100 * 10 + 50) / 100 is -9, as C divides.
         for (time, corrected) in [(100, 110), (150, 165), (200, 220), (300, 330), (0, 1)] {

@@ -1,7 +1,7 @@
-//! Which of many rings has the earliest record: a tournament (winner) tree over the times of their heads.
+//! Finds the earliest record among many rings: a tournament (winner) tree over the times of their next records.
 //!
-//! A step of one ring plays its matches anew, from its leaf to the root: as many as the number of rings has binary digits,
-//! whatever the others do. The best of those that it beat on its way is how far it stays ahead without a further match.
+//! After a step of one ring only its matches are replayed, from leaf to root: log2 of the number of rings. The best
+//! time that it beat on the way is how far the ring stays first without another match.
 //!
 //! ```text
 //!            4 cpu1               nodes[1]: the earliest of all
@@ -13,23 +13,23 @@
 
 use std::hint::select_unpredictable;
 
-/// No head: later than any time.
+/// No next record: later than any time.
 pub(super) const NONE: u64 = u64::MAX;
 
 /// See the [module](self).
 ///
-/// Times and rings stand apart: a node of both would be written in two pieces and read back as one, for which a processor
-/// waits.
+/// Times and rings are in two arrays: a node with both would be written as two words and read back as one, which
+/// stalls store forwarding.
 #[derive(Debug)]
 pub(super) struct Tournament {
-    /// The time of each node's winner; the leaves are the second half.
+    /// The time of each node's winner; the second half are the leaves.
     times: Vec<u64>,
-    /// Whose that is.
+    /// The ring of each node's winner.
     rings: Vec<u32>,
 }
 
 impl Tournament {
-    /// `rings` rings without a head.
+    /// A tree of `rings` rings without records.
     pub(super) fn new(rings: usize) -> Tournament {
         let leaves = rings.max(1).next_power_of_two();
         let ring_of = |node: usize| node.saturating_sub(leaves) as u32;
@@ -40,12 +40,13 @@ impl Tournament {
         self.times.len() / 2 + ring
     }
 
-    /// The time of a ring's head.
+    /// The time of a ring's next record.
     pub(super) fn of(&self, ring: usize) -> u64 {
         self.times.get(self.leaf(ring)).copied().unwrap_or(NONE)
     }
 
-    /// Gives a ring another head. Where it is the earliest of all, returns the latest time that it may have and still be.
+    /// Sets the time of a ring's next record. If it is the earliest of all, returns the latest time for which it
+    /// would still be.
     #[inline]
     pub(super) fn set(&mut self, ring: usize, time: u64) -> Option<u64> {
         let mut at = self.leaf(ring);
@@ -58,20 +59,20 @@ impl Tournament {
                 return (first_ring == ring as u32 && first != NONE).then_some(limit);
             }
             let (&other, &other_ring) = (times.get(at ^ 1)?, rings.get(at ^ 1)?);
-            // Of equal times the lower CPU's goes first, as in the kernel's own text (`__find_next_entry`): at an even
-            // place we are the lower one.
+            // Of equal times the lower CPU wins, as in the kernel's own text (`__find_next_entry`); at an even place
+            // that is us.
             let lower = u64::from(at & 1 == 0);
             let beaten = other.saturating_add(lower) <= first;
-            // One that we beat though it is lower has a later time, so there is one before it.
+            // A lower CPU that we beat has a later time, so there is a time before it.
             limit = limit.min(other.wrapping_sub(1 - lower));
-            // Who wins is as good as random; a branch would be mispredicted at every other match.
+            // The winner is as good as random; a branch would be mispredicted at every other match.
             first = select_unpredictable(beaten, other, first);
             first_ring = select_unpredictable(beaten, other_ring, first_ring);
             at /= 2;
         }
     }
 
-    /// The ring with the earliest head, and its time; `None` when no ring has one.
+    /// The ring with the earliest record, and its time; `None` if no ring has one.
     #[inline]
     pub(super) fn first(&self) -> Option<(usize, u64)> {
         let (&time, &ring) = (self.times.get(1)?, self.rings.get(1)?);
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// Against a search of all heads at each step.
+        /// Compared with a linear search at each step.
         #[test]
         fn the_winner_and_its_limit_are_those_of_a_search(
             rings in 1usize..20,
@@ -107,7 +108,7 @@ mod tests {
                 prop_assert_eq!(tree.first(), first);
                 prop_assert_eq!(limit.is_some(), first.is_some_and(|(first, _)| first == ring));
                 let Some(limit) = limit else { continue };
-                // With a head at the limit it is still first; one later, it is not.
+                // At the limit it is still first; one later it is not.
                 prop_assert!(time <= limit);
                 let still = |time: u64| {
                     let mut later = heads.clone();

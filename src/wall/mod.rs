@@ -1,8 +1,8 @@
-//! The time of day that messages say: this machine's own, or that of another machine, which it then follows.
+//! The time of day in messages: this machine's own, or that of another machine which it follows.
 //!
-//! A process has one such time, as it has one time zone. While another machine's is followed, it is CLOCK_MONOTONIC and an
-//! [offset](Slew) to it, so that what sets this machine's own clock meanwhile changes nothing. What a capture notes of the time of
-//! day is always the machine's own.
+//! A process has one such time, as it has one time zone. While another machine's is followed, it is CLOCK_MONOTONIC
+//! plus an [offset](Slew), so that setting this machine's own clock meanwhile has no effect. The time of day stored
+//! in a capture is always the machine's own.
 
 mod kernel;
 mod slew;
@@ -21,13 +21,13 @@ pub use slew::Slew;
 /// The machine whose time is followed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Followed {
-    /// Its address, as it was asked for.
+    /// Its address, as the user gave it.
     pub host: String,
     /// How far its time of day is ahead of this machine's own, ns.
     pub ahead_ns: i64,
-    /// The way there and back of the exchange that says so, ns.
+    /// The round trip of the exchange that measured it, ns.
     pub round_trip_ns: u64,
-    /// How far the times that are given may be from that machine's, ns.
+    /// The largest error of the followed time, ns.
     pub bound_ns: u64,
 }
 
@@ -35,7 +35,7 @@ pub struct Followed {
 struct Following {
     slew: Slew,
     followed: Followed,
-    /// What happened since somebody last asked, for people.
+    /// Messages for the user since the last call of [`news`].
     news: Vec<String>,
 }
 
@@ -54,7 +54,7 @@ pub fn now_ns() -> u64 {
     }
 }
 
-/// Now by this machine's own clock, ns since 1970.
+/// This machine's own time of day, ns since 1970.
 pub fn own_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)
 }
@@ -65,12 +65,12 @@ pub fn mono_ns() -> u64 {
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// The followed machine's time of day at a moment of CLOCK_MONOTONIC, ns since 1970; `None` where none is followed.
+/// The followed machine's time of day at a moment of CLOCK_MONOTONIC, ns since 1970; `None` if none is followed.
 fn of_mono(mono_ns: u64) -> Option<u64> {
     following().as_ref().map(|following| following.slew.at(mono_ns))
 }
 
-/// A moment on the trace clock and in the time of day that messages say.
+/// One moment on the trace clock and in the time of day of messages.
 #[cfg(feature = "capture")]
 pub fn pair(clock: &TraceClock) -> Option<ClockPair> {
     if !FOLLOWS.load(Ordering::Acquire) {
@@ -80,7 +80,7 @@ pub fn pair(clock: &TraceClock) -> Option<ClockPair> {
     Some(ClockPair { realtime_ns: of_mono(pair.realtime_ns)?, ..pair })
 }
 
-/// The machine whose time is followed, if one is. A correction that is not at its end yet counts in the bound.
+/// The followed machine, if there is one. What is left of a correction counts in the bound.
 pub fn followed() -> Option<Followed> {
     following().as_ref().map(|following| {
         let followed = following.followed.clone();
@@ -89,7 +89,8 @@ pub fn followed() -> Option<Followed> {
     })
 }
 
-/// Follows a machine whose time of day is CLOCK_MONOTONIC and `offset`: at once, where none was followed; else by and by.
+/// Follows a machine whose time of day is CLOCK_MONOTONIC plus `offset`: at once if none was followed, otherwise
+/// gradually.
 pub fn follow(offset: i64, followed: Followed) {
     let mono = mono_ns();
     let mut following = following();
@@ -103,14 +104,14 @@ pub fn follow(offset: i64, followed: Followed) {
     FOLLOWS.store(true, Ordering::Release);
 }
 
-/// Keeps a message about the machine that is followed for the next call of [`news`].
+/// Queues a message about the followed machine for the next call of [`news`].
 pub fn tell(news: String) {
     if let Some(following) = &mut *following() {
         following.news.push(news);
     }
 }
 
-/// The messages about the machine that is followed since the last call, for people.
+/// Takes the messages about the followed machine, for the user.
 pub fn news() -> Vec<String> {
     match FOLLOWS.load(Ordering::Acquire) {
         false => vec![],

@@ -1,25 +1,25 @@
-//! An offset that is corrected slowly: the time it gives never goes back.
+//! An offset that is corrected gradually, so that the resulting time never goes back.
 
 /// How long a correction takes, ns; a large one takes longer.
 const CORRECTION_NS: u64 = 10_000_000_000;
-/// The most by which time goes faster or slower meanwhile. Below 1, it goes on forward.
+/// The largest change of rate meanwhile. Below 1, time always advances.
 const MOST: f64 = 0.1;
 
 /// The offset of a time of day to CLOCK_MONOTONIC.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Slew {
-    /// Since when, ns of CLOCK_MONOTONIC.
+    /// Start of the current correction, ns of CLOCK_MONOTONIC.
     since: u64,
-    /// What it was then.
+    /// The offset at that moment.
     offset: i64,
-    /// What it becomes.
+    /// The offset at the end of the correction.
     target: i64,
-    /// ns that it moves in each ns until then.
+    /// Change of the offset in each ns until then.
     rate: f64,
 }
 
 impl Slew {
-    /// The offset from now on.
+    /// A constant offset.
     pub fn new(mono_ns: u64, offset: i64) -> Slew {
         Slew { since: mono_ns, offset, target: offset, rate: 0.0 }
     }
@@ -29,14 +29,14 @@ impl Slew {
         mono_ns.wrapping_add_signed(self.offset_at(mono_ns))
     }
 
-    /// Moves the offset to `target`, by and by.
+    /// Moves the offset to `target` gradually.
     pub fn correct(&mut self, mono_ns: u64, target: i64) {
         let offset = self.offset_at(mono_ns);
         let rate = (target.abs_diff(offset) as f64 / CORRECTION_NS as f64).min(MOST);
         *self = Slew { since: mono_ns, offset, target, rate };
     }
 
-    /// How far the offset still is from what it becomes, ns.
+    /// What is left of the correction, ns.
     pub fn left(&self, mono_ns: u64) -> u64 {
         self.target.abs_diff(self.offset_at(mono_ns))
     }
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_it_is_told_it_never_goes_back() {
+    fn time_never_goes_back_whatever_the_corrections() {
         let mut slew = Slew::new(0, 1_000_000_000_000);
         let (mut last, mut state) = (0, 1u64);
         for step in 0..20_000u64 {

@@ -1,4 +1,4 @@
-//! The parameters of the kernel's functions, which it shows where a traced call's arguments are recorded.
+//! Function parameters from BTF. The kernel prints them where it records the arguments of traced calls.
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
@@ -7,9 +7,9 @@ use super::{BtfError, Header, MAGIC, MAX_LEN, extra_len, string, word};
 /// A parameter of a function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
-    /// Its name; empty for one without.
+    /// Its name; empty if it has none.
     pub name: String,
-    /// Its type, as far as it decides how the kernel shows a value.
+    /// Its type, as far as it affects how the kernel prints a value.
     pub kind: ParameterKind,
 }
 
@@ -21,17 +21,17 @@ pub enum ParameterKind {
     Pointer,
     /// A signed integer.
     Signed,
-    /// An integer without sign, `bool` among them.
+    /// An unsigned integer, including `bool`.
     Unsigned,
     /// An `enum` of up to 32 bits.
     Enum,
-    /// `void`, as the `...` of a variadic function is, or a type that is not there.
+    /// `void` (as for the `...` of a variadic function), or a type id that does not exist.
     Unknown,
-    /// Anything else: the kind as the kernel spells it (`STRUCT`), and the size in bytes.
+    /// Anything else: the name of its kind as the kernel spells it (`STRUCT`), and its size in bytes.
     Other(String, u32),
 }
 
-/// The kernel's names of the kinds (`btf_kind_str` in kernel/bpf/btf.c).
+/// The kernel's names for the kinds (`btf_kind_str` in kernel/bpf/btf.c).
 const KINDS: [&str; 20] = [
     "UNKNOWN",
     "INT",
@@ -55,10 +55,10 @@ const KINDS: [&str; 20] = [
     "ENUM64",
 ];
 
-/// Typedefs and qualifiers that are followed. The kernel's chains have a handful.
+/// How many typedefs and qualifiers are followed. The kernel's own chains are a handful long.
 const MAX_MODIFIERS: usize = 32;
 
-/// The functions in the raw bytes of `/sys/kernel/btf/vmlinux`, in file order, by name.
+/// Reads the functions from the raw bytes of `/sys/kernel/btf/vmlinux`, in file order.
 pub fn functions(bytes: &[u8]) -> Result<Vec<(String, Vec<Parameter>)>, BtfError> {
     if bytes.len() > MAX_LEN {
         return Err(BtfError::TooLong(bytes.len()));
@@ -72,7 +72,7 @@ pub fn functions(bytes: &[u8]) -> Result<Vec<(String, Vec<Parameter>)>, BtfError
 fn read<B: ByteOrder>(bytes: &[u8]) -> Result<Vec<(String, Vec<Parameter>)>, BtfError> {
     let Header { types, strings } = Header::parse::<B>(bytes)?;
     let types = Types { bytes: types, starts: starts::<B>(types)? };
-    // Parameters cannot honestly be more than bytes; a hostile file could give one prototype to many functions.
+    // A valid file has fewer parameters than bytes; a hostile one could share one prototype among many functions.
     let mut left = bytes.len();
     let mut found = Vec::new();
     for id in 1..types.starts.len() as u32 {
@@ -94,7 +94,7 @@ fn read<B: ByteOrder>(bytes: &[u8]) -> Result<Vec<(String, Vec<Parameter>)>, Btf
     Ok(found)
 }
 
-/// Where each type begins; that of number 0, `void`, is not in the file.
+/// Where each type begins. Type 0, `void`, is not in the file.
 fn starts<B: ByteOrder>(types: &[u8]) -> Result<Vec<usize>, BtfError> {
     let mut starts = vec![0];
     let mut offset = 0;
@@ -116,14 +116,14 @@ struct Types<'a> {
 }
 
 impl<'a> Types<'a> {
-    /// The kind of type `id`, and its bytes from its three words on.
+    /// The kind of type `id`, and its bytes, starting with its three header words.
     fn get<B: ByteOrder>(&self, id: u32) -> Option<(u8, &'a [u8])> {
         let start = *self.starts.get(id as usize).filter(|_| id != 0)?;
         let bytes = self.bytes.get(start..)?;
         Some(((word::<B>(bytes, 4) >> 24 & 0x1f) as u8, bytes))
     }
 
-    /// `btf_type_skip_modifiers`, and what `print_function_args` tells apart.
+    /// Follows `btf_type_skip_modifiers`; distinguishes what `print_function_args` does.
     fn kind<B: ByteOrder>(&self, mut id: u32) -> ParameterKind {
         for _ in 0..MAX_MODIFIERS {
             let Some((kind, bytes)) = self.get::<B>(id) else { break };

@@ -1,11 +1,11 @@
-//! BTF: the kernel's compact type information, of which the enums and the parameters of functions are read.
+//! BTF, the kernel's compact type information: reads the enums and the parameters of functions.
 //!
 //! Format files leave enum constants (`TCP_ESTABLISHED`, `I_DIRTY_SYNC`) and enum types of fields as bare names; BTF
-//! (`/sys/kernel/btf/vmlinux`, a data file) has their values. The layout is that of Documentation/bpf/btf.rst and
-//! include/uapi/linux/btf.h: a header, a section of type records of varying length, a section of strings.
+//! (`/sys/kernel/btf/vmlinux`) has their values. Layout: Documentation/bpf/btf.rst and include/uapi/linux/btf.h: a
+//! header, a section of type records of varying length, a section of strings.
 //!
-//! Everything is copied out in one pass, so the megabytes of types can be dropped afterwards. What is kept is bounded
-//! by the size of the input: twelve bytes of input per enumerator at least eight, each kept once.
+//! Everything needed is copied in one pass, so that the megabytes of types can be dropped. The copy is bounded by the
+//! size of the input: an enumerator takes at least eight bytes of it and is kept once.
 
 mod functions;
 
@@ -13,28 +13,28 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 
 pub use functions::{Parameter, ParameterKind, functions};
 
-/// Why bytes are not BTF.
+/// Why bytes could not be read as BTF.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BtfError {
-    /// The first two bytes are in neither byte order 0xeb9f.
+    /// The magic number is 0xeb9f in neither byte order.
     #[error("not BTF: it begins with {0:#06x}, not with 0xeb9f")]
     Magic(u16),
-    /// Far longer than any kernel's.
+    /// Far longer than the BTF of any kernel.
     #[error("{0} bytes are too many for a kernel's BTF")]
     TooLong(usize),
     /// A version that is not 1.
     #[error("BTF version {0} is not known, only 1 is")]
     Version(u8),
-    /// The header ends early, or points outside of the file.
+    /// The header ends early, or points past the end of the file.
     #[error("the BTF header wants bytes up to {wanted}, but there are {len}")]
     Header {
-        /// Where the furthest part should end.
+        /// Where the last section would end.
         wanted: u64,
-        /// Bytes there are.
+        /// The length of the file.
         len: usize,
     },
-    /// A type of a kind whose length is not known, so that nothing behind it can be found.
+    /// A type of an unknown kind; its length is unknown, so nothing behind it can be read.
     #[error("type {id} at byte {offset} of the types is of unknown kind {kind}")]
     Kind {
         /// Its number, from 1.
@@ -56,17 +56,17 @@ pub enum BtfError {
 
 const MAGIC: u16 = 0xeb9f;
 
-/// Kernels with everything built in have about 8 MiB.
+/// A kernel with everything built in has about 8 MiB.
 const MAX_LEN: usize = 256 << 20;
 
-/// The kinds of include/uapi/linux/btf.h that matter here.
+/// The kinds of include/uapi/linux/btf.h that are read.
 mod kind {
     pub const ENUM: u8 = 6;
     pub const TYPEDEF: u8 = 8;
     pub const ENUM64: u8 = 19;
 }
 
-/// Bytes behind the three words that every type begins with; `None` for a kind unknown to this code.
+/// Bytes after the three words that every type begins with; `None` for an unknown kind.
 fn extra_len(kind: u8, members: usize) -> Option<usize> {
     Some(match kind {
         // INT, VAR, DECL_TAG: one word.
@@ -83,7 +83,7 @@ fn extra_len(kind: u8, members: usize) -> Option<usize> {
     })
 }
 
-/// A piece of [`Btf::text`].
+/// A range of [`Btf::text`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Text {
     start: u32,
@@ -99,31 +99,31 @@ struct Enumerator {
 #[derive(Debug, Clone, Copy)]
 struct Enum {
     name: Text,
-    /// Its enumerators: a range of [`Btf::enumerators`].
+    /// Its enumerators: a range of `Btf::enumerators`.
     first: u32,
     end: u32,
 }
 
 /// The enums of a kernel.
 ///
-/// Two enums of one kernel may share a name, or an enumerator's name with different values (drivers have enums of their
-/// own); the first in the file wins, which is the one of the core kernel.
+/// Two enums may share a name, and so may two enumerators with different values (drivers define their own). The first
+/// in the file wins, which is the core kernel's.
 #[derive(Debug, Clone, Default)]
 pub struct Btf {
-    /// Every name that is kept, one after the other.
+    /// All names, concatenated.
     text: String,
     /// In file order.
     enumerators: Vec<Enumerator>,
     /// Indices into `enumerators`, by name, then by place in the file.
     by_name: Vec<u32>,
-    /// By name; unnamed ones are not listed.
+    /// By name; unnamed enums are not listed.
     enums: Vec<Enum>,
     /// Typedefs of enums: (the typedef's name, an index into `enums`), by name.
     typedefs: Vec<(Text, u32)>,
 }
 
 impl Btf {
-    /// Reads the raw bytes of `/sys/kernel/btf/vmlinux`, of either byte order.
+    /// Parses the raw bytes of `/sys/kernel/btf/vmlinux`, in either byte order.
     pub fn parse(bytes: &[u8]) -> Result<Btf, BtfError> {
         if bytes.len() > MAX_LEN {
             return Err(BtfError::TooLong(bytes.len()));
@@ -147,7 +147,7 @@ impl Btf {
     /// The enumerators of `enum NAME`, or of the enum that the typedef `NAME` stands for, in the order of declaration.
     pub fn enumerators(&self, name: &str) -> Option<impl ExactSizeIterator<Item = (&str, i64)> + use<'_>> {
         if name.is_empty() {
-            return None; // The unnamed ones.
+            return None; // An unnamed enum.
         }
         let found = self.find(&self.enums, |e| e.name, name).or_else(|| {
             let (_, index) = self.find(&self.typedefs, |t| t.0, name)?;
@@ -171,7 +171,7 @@ impl Btf {
         self.text.get(text.start as usize..(text.start + text.len) as usize).unwrap_or_default()
     }
 
-    /// The first of `sorted` (by `name`) that is called `wanted`.
+    /// The first entry of `sorted` (sorted by `name`) whose name is `wanted`.
     fn find<'a, T>(&self, sorted: &'a [T], name: impl Fn(&T) -> Text, wanted: &str) -> Option<&'a T> {
         let at = sorted.partition_point(|t| self.str(name(t)) < wanted);
         sorted.get(at).filter(|t| self.str(name(t)) == wanted)
@@ -188,7 +188,7 @@ impl Btf {
     }
 }
 
-/// `bytes[at..at + 4]`, or zero past the end: callers have checked the range already.
+/// `bytes[at..at + 4]`, or zero past the end. Callers have checked the range.
 fn word<B: ByteOrder>(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).map_or(0, B::read_u32)
 }
@@ -196,17 +196,17 @@ fn word<B: ByteOrder>(bytes: &[u8], at: usize) -> u32 {
 /// The string at `offset` of the string section: up to its NUL.
 fn string(strings: &[u8], offset: u32) -> &str {
     let rest = strings.get(offset as usize..).unwrap_or_default();
-    // No C identifier of the kernel is longer; without the bound, hostile offsets into one long string would make the
-    // kept text quadratic in the size of the file.
+    // No identifier of the kernel is longer. Without the bound, hostile offsets into one long string would make the
+    // copied text quadratic in the size of the file.
     let rest = rest.get(..MAX_NAME).unwrap_or(rest);
     let end = memchr::memchr(0, rest).unwrap_or(rest.len());
     std::str::from_utf8(&rest[..end]).unwrap_or_default()
 }
 
-/// As KSYM_NAME_LEN, the kernel's own bound for names.
+/// KSYM_NAME_LEN, the kernel's own bound for names.
 const MAX_NAME: usize = 512;
 
-/// The two sections that the header tells of.
+/// The two sections that the header describes.
 struct Header<'a> {
     types: &'a [u8],
     strings: &'a [u8],
@@ -214,8 +214,8 @@ struct Header<'a> {
 
 impl Header<'_> {
     fn parse<B: ByteOrder>(bytes: &[u8]) -> Result<Header<'_>, BtfError> {
-        // btf_header: magic, version, flags, hdr_len, then four words: type_off, type_len, str_off, str_len. The offsets
-        // count from the end of the header.
+        // btf_header: magic, version, flags, hdr_len, then type_off, type_len, str_off, str_len. Offsets count from
+        // the end of the header.
         const HEADER: usize = 24;
         let too_short = |wanted: u64| BtfError::Header { wanted, len: bytes.len() };
         if bytes.len() < HEADER {
@@ -237,9 +237,9 @@ impl Header<'_> {
 fn parse<B: ByteOrder>(bytes: &[u8]) -> Result<Btf, BtfError> {
     let Header { types, strings } = Header::parse::<B>(bytes)?;
     let mut btf = Btf::default();
-    // Names of enumerators together cannot honestly be longer than all strings, unless names are shared.
+    // Unless names are shared, enumerators' names are together no longer than the string section.
     let text_limit = strings.len().saturating_mul(2);
-    // (name, index into `enums` as found) of named enums; typedefs as (name, type id pointed to).
+    // (name, index into `enums` in file order) of named enums; typedefs as (name, type id).
     let mut ids_of_enums: Vec<(u32, u32)> = Vec::new();
     let mut typedefs: Vec<(u32, u32)> = Vec::new();
     let mut signed_is_told = false;
@@ -287,9 +287,9 @@ fn parse<B: ByteOrder>(bytes: &[u8]) -> Result<Btf, BtfError> {
     Ok(btf)
 }
 
-/// Sorts what was found, for look-ups by name.
+/// Sorts what was read, for lookups by name.
 fn index(btf: &mut Btf, strings: &[u8], ids_of_enums: &[(u32, u32)], typedefs: &[(u32, u32)]) {
-    // Type ids were given out in order, so `ids_of_enums` is sorted by id.
+    // Type ids ascend in file order, so `ids_of_enums` is sorted by id.
     let enum_of = |id: u32| {
         let at = ids_of_enums.binary_search_by_key(&id, |&(id, _)| id).ok()?;
         ids_of_enums.get(at).map(|&(_, index)| index)
@@ -301,7 +301,7 @@ fn index(btf: &mut Btf, strings: &[u8], ids_of_enums: &[(u32, u32)], typedefs: &
             named.push((name, index));
         }
     }
-    // Sorting moves the enums, so typedefs must follow them: sort indices, then look the new places up.
+    // Typedefs refer to enums by index: sort indices first, then map the typedefs to the new places.
     let mut order: Vec<u32> = (0..btf.enums.len() as u32).collect();
     order.sort_by(|&a, &b| btf.str(btf.enums[a as usize].name).cmp(btf.str(btf.enums[b as usize].name)));
     let mut place = vec![0u32; order.len()];
@@ -378,7 +378,7 @@ mod tests {
     fn enumerators_are_found_by_name_in_both_byte_orders() {
         for big in [false, true] {
             let mut w = Writer::new(big);
-            // A struct of two members and an int stand before it and must be stepped over.
+            // A struct with two members and an int come first and must be skipped.
             w.words(&[0, 4 << 24 | 2, 8, 0, 0, 0, 0, 0, 32]).words(&[0, 1 << 24, 4, 32]);
             w.enumeration("hrtimer_mode", false, &[("HRTIMER_MODE_ABS", 0), ("HRTIMER_MODE_REL", 1)]);
             // `typedef enum hrtimer_mode mode_t`: the enum is type 3.
@@ -396,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn of_enumerators_of_one_name_the_first_counts() {
+    fn the_first_of_two_enumerators_with_one_name_wins() {
         let mut w = Writer::new(false);
         w.enumeration("a", false, &[("AT", 9), ("UP", 1), ("Z", 4)]);
         w.enumeration("b", false, &[("UP", 2)]);
@@ -423,14 +423,14 @@ mod tests {
     }
 
     #[test]
-    fn of_two_constants_of_one_name_the_first_in_the_file_counts() {
+    fn the_first_of_two_constants_with_one_name_wins() {
         let mut w = Writer::new(false);
         w.enumeration("a", false, &[("X", 1)]).enumeration("b", false, &[("X", 2)]);
         assert_eq!(Btf::parse(&w.finish()).unwrap().constant("X"), Some(1));
     }
 
     #[test]
-    fn what_is_no_btf_says_why() {
+    fn bytes_that_are_not_btf_are_an_error() {
         assert_eq!(Btf::parse(b"ELF").unwrap_err(), BtfError::Magic(u16::from_le_bytes(*b"EL")));
         assert_eq!(Btf::parse(&[]).unwrap_err(), BtfError::Header { wanted: 24, len: 0 });
         let mut w = Writer::new(false);
@@ -488,7 +488,7 @@ mod tests {
             w.words(&[two, 4 << 24, 16]); // 6: a struct of 16 bytes.
             w.words(&[0, 13 << 24 | 5, 5, file, 4, count, 3, s, 5, s, 6, 0, 0]); // 7: the prototype.
             w.words(&[vfs_read, 12 << 24, 7]);
-            w.words(&[two, 12 << 24, 99]); // Its prototype is not there.
+            w.words(&[two, 12 << 24, 99]); // Its prototype does not exist.
             let found = functions(&w.finish()).unwrap();
             let [(name, parameters)] = &found[..] else { panic!("{found:?}") };
             assert_eq!(name, "vfs_read");

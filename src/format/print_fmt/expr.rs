@@ -1,11 +1,11 @@
-//! The expression tree of an argument.
+//! The expression tree of an argument of a print format.
 
 /// A C expression over a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Expr {
     /// An integer or character literal.
     Integer(Literal),
-    /// A string literal, or several side by side.
+    /// A string literal, or adjacent ones joined.
     Str(Vec<u8>),
     /// `REC`, the record itself.
     Record,
@@ -37,9 +37,9 @@ pub enum Expr {
     SizeofExpr(Box<Expr>),
     /// `{ a, b }`: a row of a table, or the table.
     Braces(Vec<Expr>),
-    /// `({ type x = a; type y = b; value; })`: a value by way of named others. The kernel's `min()` is one.
+    /// `({ type x = a; type y = b; value; })`: a value computed from variables, as by the kernel's `min()`.
     Block(Vec<Binding>, Box<Expr>),
-    /// A type where a value should be, as in `__builtin_types_compatible_p(typeof(x), long)`.
+    /// A type where a value is expected, as in `__builtin_types_compatible_p(typeof(x), long)`.
     Type(TypeName),
 }
 
@@ -61,7 +61,7 @@ pub struct Literal {
 pub struct Binding {
     /// Its name.
     pub name: String,
-    /// Its type; `None` for one that follows from the value (`typeof`, `__auto_type`).
+    /// Its type; `None` if it is the type of the value (`typeof`, `__auto_type`).
     pub type_name: Option<TypeName>,
     /// Its value.
     pub value: Expr,
@@ -74,7 +74,7 @@ pub struct TypeName {
     pub words: Vec<String>,
     /// How many `*` follow them.
     pub stars: usize,
-    /// The operand of `typeof(expression)`, which then stands for the words.
+    /// The operand of `typeof(expression)`, in place of the words.
     pub of: Option<Box<Expr>>,
 }
 
@@ -120,7 +120,7 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
-    /// The operator that `punctuation` is, and how strongly it binds (C11 6.5.5 to 6.5.14).
+    /// The operator spelt `punctuation`, and its precedence (C11 6.5.5 to 6.5.14).
     pub(super) fn of(punctuation: &str) -> Option<(BinaryOp, u8)> {
         use BinaryOp::*;
         Some(match punctuation {

@@ -1,4 +1,4 @@
-//! The C tokens of a print format's arguments.
+//! Splits a print format's arguments into C tokens.
 
 use nom::{
     IResult, Parser,
@@ -19,7 +19,7 @@ pub(super) enum Token<'t> {
     Str(Vec<u8>),
     /// An operator or bracket.
     Punct(&'static str),
-    /// A character that C does not know, or the beginning of an unfinished literal.
+    /// A character that is not part of C, or the beginning of an unterminated literal.
     Other(char),
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Spanned<'t> {
     pub(super) end: usize,
 }
 
-/// Splits `text` into tokens. Whatever it holds, there is a list of tokens: what is no C becomes [`Token::Other`].
+/// Splits `text` into tokens. It never fails: what is not C becomes [`Token::Other`].
 pub(super) fn tokens(text: &str) -> Vec<Spanned<'_>> {
     // Words and operators are three bytes long on average.
     let mut found = Vec::with_capacity(text.len() / 3);
@@ -57,7 +57,7 @@ pub(super) fn tokens(text: &str) -> Vec<Spanned<'_>> {
 
 fn token(input: &str) -> IResult<&str, Token<'_>> {
     let first = input.chars().next();
-    // The first character tells which it can be.
+    // The first character decides which kind of token it can be.
     match first {
         Some(c) if is_word_start(c) => map(take_while1(is_word), Token::Word).parse(input),
         Some('0'..='9') => alt((map(number, Token::Number), map(anychar, Token::Other))).parse(input),
@@ -75,7 +75,7 @@ fn is_word(c: char) -> bool {
     is_word_start(c) || c.is_ascii_digit()
 }
 
-/// An operator or bracket, the longest that fits.
+/// An operator or bracket: the longest that matches.
 fn punctuation(input: &str) -> IResult<&str, &'static str> {
     let candidates: &[&'static str] = match input.as_bytes().first() {
         Some(b'(') => &["("],
@@ -110,7 +110,7 @@ fn punctuation(input: &str) -> IResult<&str, &'static str> {
     }
 }
 
-/// `42`, `0x00200000`, `0755`, `1ULL`. A value that needs more than 64 bits is none.
+/// `42`, `0x00200000`, `0755`, `1ULL`. A value of more than 64 bits does not match.
 fn number(input: &str) -> IResult<&str, Number> {
     let radix = |text: &str, radix| u64::from_str_radix(text, radix).unwrap_or(u64::MAX);
     let (after, (value, decimal)) = alt((
@@ -126,13 +126,13 @@ fn number(input: &str) -> IResult<&str, Number> {
     Ok((after, Number { value, unsigned: count('u') > 0, longs, decimal }))
 }
 
-/// A string literal. Line breaks and tabs may stand in it as they are: the kernel's preprocessor has already turned
-/// `\n` into the character once.
+/// A string literal. It may contain line breaks and tabs: the kernel's preprocessor has already replaced `
+/// `.
 fn string(input: &str) -> IResult<&str, Vec<u8>> {
     preceded(char('"'), terminated(until(b'"'), char('"'))).parse(input)
 }
 
-/// `'F'`, of the value an `int` of it has.
+/// `'F'`, with the value that it has as an `int`.
 fn character(input: &str) -> IResult<&str, Number> {
     let one = verify(until(b'\''), |bytes: &Vec<u8>| bytes.len() == 1);
     let value =
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_c_is_still_a_token() {
+    fn characters_outside_c_are_tokens_too() {
         assert_eq!(kinds("@ \"open"), [Token::Other('@'), Token::Other('"'), Token::Word("open")]);
         assert_eq!(
             kinds("x->y>>=1")[1..],

@@ -1,8 +1,8 @@
-//! `print fmt`: how the kernel makes an event's text, as the C source that it compiled.
+//! `print fmt`: how the kernel formats an event, as the C source it was compiled from.
 //!
-//! It is a string literal and C expressions over `REC`, the record. Parsing never fails: an expression that is more than
-//! C expressions (a statement expression with a loop, say) is an [`ExprError`] of that argument alone, and the other
-//! arguments stay.
+//! It is a string literal and C expressions over `REC`, the record. Parsing never fails: what is not an expression (a
+//! statement expression with a loop, say) is an [`ExprError`] of that argument alone, and the other arguments are
+//! kept.
 //!
 //! ```
 //! use ftrace_live::format::print_fmt::{Expr, PrintFmt};
@@ -33,23 +33,23 @@ pub struct PrintFmt {
 pub struct Argument {
     /// Its source.
     pub text: String,
-    /// What it says.
+    /// Its expression.
     pub expr: Result<Expr, ExprError>,
 }
 
-/// Why an argument is not a C expression that this crate knows.
+/// Why an argument could not be parsed as a C expression.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExprError {
-    /// Something else stands where an operand or operator should.
+    /// Something other than the expected operand or operator.
     #[error("expected {expected}, found {found:?}")]
     Unexpected {
         /// What should stand there.
         expected: &'static str,
-        /// The source of the token that does; empty at the end.
+        /// The source of the unexpected token; empty at the end.
         found: String,
     },
-    /// Expressions inside expressions, more than [`MAX_DEPTH`] deep.
+    /// Expressions nested more than [`MAX_DEPTH`] deep.
     #[error("nested more than {MAX_DEPTH} deep")]
     TooDeep,
     /// A statement expression that does more than compute a value from others.
@@ -57,11 +57,11 @@ pub enum ExprError {
     Statements,
 }
 
-/// How deep expressions may nest. The deepest in any kernel's files, the `gfp_t` tables of arm64, is about 30.
+/// How deep expressions may nest. The deepest of any kernel, the `gfp_t` tables of arm64, nest about 30 deep.
 pub const MAX_DEPTH: usize = 96;
 
 impl PrintFmt {
-    /// Parses the text behind `print fmt: `.
+    /// Parses the text after `print fmt: `.
     pub fn parse(text: &str) -> PrintFmt {
         let (literal, rest) = literal(text);
         let args = match rest.trim_start().strip_prefix(',') {
@@ -77,9 +77,9 @@ impl PrintFmt {
     }
 }
 
-/// Splits the string literals that `text` begins with from the rest. The kernel pastes the literal in after its escapes were
-/// resolved once, so that it may hold bare quotes (`"warn="%s"", REC->…`): a quote ends it only if a comma, another
-/// literal or nothing follows.
+/// Splits the string literals that `text` begins with from the rest. The kernel inserts the literal after its escapes
+/// were resolved once, so it may contain bare quotes (`"warn="%s"", REC->…`): a quote ends it only if a comma,
+/// another literal or nothing follows.
 fn literal(text: &str) -> (Vec<u8>, &str) {
     let mut bytes = Vec::new();
     let mut rest = text.trim_start();
@@ -95,7 +95,7 @@ fn literal(text: &str) -> (Vec<u8>, &str) {
     (bytes, rest)
 }
 
-/// Where the literal that `inside` continues ends: the offset of its closing quote, or the end of the text.
+/// Where the literal that continues in `inside` ends: the offset of its closing quote, or the end of the text.
 fn closing_quote(inside: &str) -> usize {
     let mut escaped = false;
     for (at, c) in inside.char_indices() {
@@ -116,7 +116,7 @@ fn closing_quote(inside: &str) -> usize {
     inside.len()
 }
 
-/// Splits arguments at the commas that stand in no bracket.
+/// Splits arguments at the commas outside of brackets.
 fn split_arguments(text: &str) -> Vec<Argument> {
     let tokens = lexer::tokens(text);
     let mut depth = 0usize;

@@ -1,7 +1,7 @@
-//! The C expression grammar (C11 6.5), over tokens.
+//! The C expression grammar (C11 6.5) over tokens.
 //!
-//! Precedence climbing over a slice of tokens; the nom part is the [lexer](super::lexer). Depth is counted, so that a
-//! file of ten thousand parentheses is an error and not a stack overflow.
+//! Precedence climbing over a slice of tokens; nom is used in the [lexer](super::lexer). Depth is counted, so that
+//! ten thousand parentheses are an error and not a stack overflow.
 
 use super::{
     ExprError, MAX_DEPTH,
@@ -28,7 +28,7 @@ struct Parser<'a> {
     depth: usize,
 }
 
-/// Words that a type's name may consist of, beside `struct`, `union` and `enum` with their tags.
+/// Words that a type's name may consist of, besides `struct`, `union` and `enum` with their tags.
 const TYPE_WORDS: [&str; 31] = [
     "unsigned", "signed", "char", "short", "int", "long", "void", "bool", "_Bool", "float", "double", "u8", "u16",
     "u32", "u64", "s8", "s16", "s32", "s64", "__u8", "__u16", "__u32", "__u64", "__s8", "__s16", "__s32", "__s64",
@@ -111,7 +111,7 @@ impl<'a> Parser<'a> {
             self.at += 1;
             let right = self.nested(|p| p.binary(binds + 1))?;
             left = Expr::Binary(op, Box::new(left), Box::new(right));
-            // `a | b | c …` nests to the left: as deep for those who walk the tree.
+            // `a | b | c …` nests to the left, so it counts as depth for whoever walks the tree.
             length += 1;
             if length > MAX_DEPTH {
                 return Err(ExprError::TooDeep);
@@ -164,7 +164,7 @@ impl<'a> Parser<'a> {
         Ok(Expr::SizeofExpr(Box::new(operand)))
     }
 
-    /// `( word )`, which after `sizeof` is a type, as no variable of the kernel's is visible here.
+    /// Whether `( word )` comes next, which after `sizeof` is a type: no variable of the kernel's is in scope here.
     fn lone_word_ahead(&self) -> bool {
         matches!(
             (self.peek_at(1), self.peek_at(2)),
@@ -172,8 +172,8 @@ impl<'a> Parser<'a> {
         )
     }
 
-    /// Whether the parenthesis ahead holds a type. An unknown word in parentheses, such as `( gfp_t)`, is one if what
-    /// follows cannot continue an expression.
+    /// Whether the next parenthesis holds a type. An unknown word in parentheses, such as `( gfp_t)`, is a type if
+    /// what follows cannot continue an expression.
     fn is_cast(&self) -> bool {
         if self.type_ahead(1) {
             return true;
@@ -245,7 +245,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Passes over `{ … }`.
+    /// Skips `{ … }`.
     fn braced(&mut self) -> Parsed<()> {
         let mut depth = 0;
         loop {
@@ -330,7 +330,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// String literals side by side are one.
+    /// Joins adjacent string literals.
     fn strings(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         while let Some(Token::Str(part)) = self.peek() {
@@ -345,7 +345,7 @@ impl<'a> Parser<'a> {
         self.list("}").map(Expr::Braces)
     }
 
-    /// Values between commas, up to and with `close`; a comma may stand before it.
+    /// Values between commas, up to and including `close`; a trailing comma is allowed.
     fn list(&mut self, close: &'static str) -> Parsed<Vec<Expr>> {
         let mut items = Vec::new();
         while !self.eat(close) {
@@ -389,7 +389,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// What fails inside of `({ … })` is no expression but a statement.
+/// Inside of `({ … })`, what is not an expression is a statement.
 fn statements(error: ExprError) -> ExprError {
     match error {
         ExprError::TooDeep => ExprError::TooDeep,

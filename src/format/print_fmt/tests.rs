@@ -8,7 +8,7 @@ fn expr(text: &str) -> Result<Expr, ExprError> {
     parsed.args.remove(0).expr
 }
 
-/// The tree with every operator in brackets.
+/// The tree with brackets around every operator.
 fn tree(expr: &Expr) -> String {
     match expr {
         Expr::Integer(n) => format!("{}", n.value),
@@ -106,7 +106,7 @@ fn a_min_as_a_statement_expression_is_a_value() {
 }
 
 #[test]
-fn other_statement_expressions_spoil_their_argument_alone() {
+fn other_statement_expressions_are_an_error_of_their_argument_only() {
     let text = "\"%s %s\", ({ const char *p = f(q); static const char *a[] = { \"x\" }; p; }), REC->b ? \"n\" : \"e\"";
     let parsed = PrintFmt::parse(text);
     assert_eq!(parsed.args.len(), 2);
