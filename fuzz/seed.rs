@@ -14,6 +14,8 @@ use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use ftrace_live::capture;
 use ftrace_live::decode::EventTable;
 use ftrace_live::format::{Endian, EventFormat, EventId, LongSize};
+use ftrace_live::map;
+use ftrace_live::osc::clock;
 use ftrace_live::ring::{Feed, Merge};
 
 /// A fuzzer reads all of them each time it starts: so many of one kind.
@@ -119,6 +121,10 @@ impl Seeds {
             bundle.extend(part);
         }
         [&message[..], schema, &bundle].into_iter().for_each(|packet| self.add("osc_packet", packet));
+        self.add("clock", &clock::ping(5));
+        self.add("clock", &clock::pong(&clock::Pong { nonce: 5, received_ns: 1 << 60, sent_ns: (1 << 60) + 1 }));
+        map::names().filter_map(map::text).for_each(|text| self.add("map", text.as_bytes()));
+        self.add("names", b"trace_clock:\tmono\nffffffff9a000000\t[kernel]\nffffffffc0400000\tnet\nffffffff81000000 T _text\n");
         self.add("btf", &btf::<LittleEndian>());
         self.add("btf", &btf::<BigEndian>());
         for name in ["file", "pipe", "zstd", "callchain"] {

@@ -38,4 +38,4 @@ macro_rules! targets {
     };
 }
 
-targets! { btf control filter format_file names osc_packet perf_data print_fmt record sub_buffer trace_dat }
+targets! { btf clock control filter format_file map names osc_packet perf_data print_fmt record sub_buffer trace_dat }

@@ -5,9 +5,11 @@
 //! `fuzz/inputs`: what was found once is tested with everything else, on any toolchain.
 
 pub mod btf;
+pub mod clock;
 pub mod control;
 pub mod filter;
 pub mod format_file;
+pub mod map;
 pub mod names;
 pub mod osc_packet;
 pub mod perf_data;

@@ -1,8 +1,9 @@
-//! The kernel's lists of names: `kallsyms`, `printk_formats`, `saved_cmdlines`, `saved_tgids`, enum constants.
+//! The kernel's lists of names: `last_boot_info`, `kallsyms`, `printk_formats`, `saved_cmdlines`, `saved_tgids`, enum constants.
 //!
 //! The input is a list; it is read as each of them.
 
 use ftrace_live::names::{Comms, Enums, Kallsyms, PrintkFormats, Tgids};
+use ftrace_live::tracefs::LastBoot;
 
 pub fn run(input: &[u8]) {
     let kallsyms = Kallsyms::parse(input);
@@ -15,6 +16,13 @@ pub fn run(input: &[u8]) {
     _ = PrintkFormats::parse(input).get(0xffff_ffff_8200_0000);
     let comms = Comms::parse(input);
     _ = (comms.shown(1).len(), comms.get(-1), Tgids::parse(input).get(1));
-    let enums = Enums::parse(&String::from_utf8_lossy(input));
+    let text = String::from_utf8_lossy(input);
+    if let Some(last) = LastBoot::parse(&text)
+        && let Some(moved) = last.symbols_then(&text, &text)
+    {
+        _ = Kallsyms::parse(moved.kallsyms.as_bytes());
+        _ = moved.printk_formats(&text);
+    }
+    let enums = Enums::parse(&text);
     _ = (enums.value("A"), enums.enumerators("e"));
 }

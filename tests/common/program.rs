@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
     sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
@@ -24,9 +25,15 @@ pub fn installed(program: &str) -> bool {
     found
 }
 
-/// A UDP port of 127.0.0.1 that was free a moment ago.
+/// A free UDP port of 127.0.0.1. It is below those that the kernel gives to sockets that ask for any (`ip_local_port_range`, from
+/// 32768 on), so that none of those takes it until it is used.
 pub fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    // The tests of one process one after the other, those of two processes far apart.
+    let first = std::process::id().wrapping_mul(101);
+    let ports =
+        (0..12_000).map(|_| 20_000 + (first.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000) as u16);
+    ports.into_iter().find(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
 /// A process and all that it starts, killed when this goes.
