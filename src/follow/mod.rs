@@ -186,7 +186,9 @@ impl Exchange {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error),
             };
-            let came = wall::mono_ns().saturating_sub(answer::since_arrival(self.socket.as_fd()));
+            // In this order: if this thread is held up in between, the way seems longer than it was, never shorter.
+            let waited = answer::since_arrival(self.socket.as_fd());
+            let came = wall::mono_ns().saturating_sub(waited);
             let pong = datagram.get(..len).and_then(clock::read_pong).filter(|pong| pong.nonce == nonce);
             if let Some(sample) = pong.and_then(|pong| Sample::of(asked, came, &pong)) {
                 return Ok(Some(sample));

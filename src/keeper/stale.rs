@@ -13,7 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::teardown::{instance_path, owner, remove_instance};
 
-/// Between its mkdir and its lock an instance has an owner and no lock: a young one, whose pid lives, is left alone.
+/// Between its mkdir and its lock an instance has an owner and no lock: a young one, whose pid lives, is left alone. So is one of the
+/// future: the time of day was set back since.
 const YOUNG: Duration = Duration::from_secs(5);
 
 /// Removes the instances of ours whose owner is gone: which, and what became of each.
@@ -37,5 +38,5 @@ fn is_stale(path: &Path, pid: u32) -> bool {
     }
     let alive = Path::new("/proc").join(pid.to_string()).exists();
     let age = folder.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|made| made.elapsed().ok());
-    !(alive && age.is_some_and(|age| age < YOUNG))
+    !(alive && age.is_none_or(|age| age < YOUNG))
 }
