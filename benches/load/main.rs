@@ -5,6 +5,7 @@
 //! ```text
 //! sudo cargo bench --bench load                       all, a few seconds each
 //! sudo cargo bench --bench load -- rate --seconds 10
+//! sudo cargo bench --bench load -- stages --seconds 60   what the latency consists of
 //! sudo cargo bench --bench load -- memory --seconds 600
 //! sudo cargo bench --bench load -- soak --seconds 600
 //! cargo bench --bench load -- receivers
@@ -14,6 +15,7 @@
 //! away. Other work on the machine spoils the figures: the load average stands above them.
 
 mod generator;
+mod latency;
 mod receiver;
 mod receivers;
 mod soak;
@@ -25,8 +27,6 @@ mod common;
 #[path = "../../tests/receivers/launch.rs"]
 mod launch;
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
@@ -60,8 +60,10 @@ fn main() {
     if asked("rate") {
         rate(seconds.unwrap_or(3.0));
     }
-    if asked("latency") {
-        latency(seconds.unwrap_or(8.0));
+    // `stages` by name only: looking costs.
+    let stages = arguments.iter().any(|word| word == "stages");
+    if stages || asked("latency") {
+        latency::latency(seconds.unwrap_or(8.0), stages);
     }
     if asked("idle") {
         idle(seconds.unwrap_or(3.0));
@@ -109,29 +111,6 @@ fn rate(seconds: f64) {
             );
         }
     }
-}
-
-/// How old an event is when its datagram is in the receiver's hands.
-fn latency(seconds: f64) {
-    let receiver = Receiver::start("/ftrace/ftrace/print", true);
-    let tracer = Tracer::start(receiver.port, &["-e", "signal"]);
-    let mut marker = OpenOptions::new().write(true).open(tracer.instance().join("trace_marker")).unwrap();
-    let (began, mut number) = (Instant::now(), 0u64);
-    while began.elapsed().as_secs_f64() < seconds {
-        marker.write_all(b"x\n").unwrap();
-        number += 1;
-        // From 4 to 20 ms apart, in no step with the tick.
-        std::thread::sleep(Duration::from_micros(4000 + number * 7919 % 16_000));
-    }
-    std::thread::sleep(Duration::from_millis(100));
-    drop(marker);
-    tracer.stop();
-    let mut ages = receiver.stop();
-    ages.sort_unstable();
-    let part = |part: f64| ages.get((ages.len() as f64 * part) as usize).map_or(f64::NAN, |ns| *ns as f64 / 1e6);
-    println!("\nlatency: trace_marker to the receiver's recvmmsg, {} of {number} events", ages.len());
-    println!("{:>10} {:>10} {:>10} {:>10}", "median ms", "p90", "p99", "max");
-    println!("{:>10.3} {:>10.3} {:>10.3} {:>10.3}", part(0.5), part(0.9), part(0.99), part(0.99999));
 }
 
 /// What an idle machine notices of us.

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use crate::latency::now_ns;
+
 /// Datagrams taken with one system call.
 const BATCH: usize = 64;
 /// Seconds from 1900, where OSC time begins, to 1970.
@@ -27,8 +29,19 @@ pub struct Receiver {
     pub port: u16,
     /// The counts so far.
     pub received: Arc<Received>,
+    /// Its thread.
+    pub tid: u32,
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Vec<u64>>,
+    thread: JoinHandle<Vec<Arrived>>,
+}
+
+/// A message that has arrived.
+#[derive(Debug, Clone, Copy)]
+pub struct Arrived {
+    /// How old its event was, ns.
+    pub age: u64,
+    /// When, on `CLOCK_MONOTONIC`, ns.
+    pub at: u64,
 }
 
 impl Receiver {
@@ -51,7 +64,9 @@ impl Receiver {
         let port = socket.local_addr().unwrap().port();
         let (received, stop) = (Arc::new(Received::default()), Arc::new(AtomicBool::new(false)));
         let (counts, asked) = (received.clone(), stop.clone());
+        let (say, said) = std::sync::mpsc::channel();
         let thread = std::thread::spawn(move || {
+            say.send(rustix::thread::gettid().as_raw_nonzero().get() as u32).unwrap();
             let mut old = vec![];
             let mut datagrams = vec![vec![0u8; 1 << 16]; if ages { 1 } else { BATCH }];
             let mut lengths = [0; BATCH];
@@ -60,6 +75,7 @@ impl Receiver {
                 if taken == 0 && asked.load(Relaxed) {
                     return old;
                 }
+                let at = now_ns();
                 let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
                 for (datagram, len) in datagrams.iter().zip(lengths).take(taken) {
                     counts.datagrams.fetch_add(1, Relaxed);
@@ -68,7 +84,7 @@ impl Receiver {
                         if message.starts_with(address.as_bytes()) {
                             messages += 1;
                             if ages {
-                                old.extend(time(message).map(|time| now.saturating_sub(time)));
+                                old.extend(time(message).map(|time| Arrived { age: now.saturating_sub(time), at }));
                             }
                         }
                     }
@@ -76,7 +92,8 @@ impl Receiver {
                 }
             }
         });
-        Receiver { port, received, stop, thread }
+        let tid = said.recv().unwrap();
+        Receiver { port, received, tid, stop, thread }
     }
 
     /// Datagrams that the kernel dropped because there was no room for them.
@@ -88,8 +105,8 @@ impl Receiver {
         line.split_whitespace().last().unwrap().parse().unwrap()
     }
 
-    /// Ends, and returns the ages, ns.
-    pub fn stop(self) -> Vec<u64> {
+    /// Ends, and returns what has arrived.
+    pub fn stop(self) -> Vec<Arrived> {
         self.stop.store(true, Relaxed);
         self.thread.join().unwrap()
     }

@@ -23,6 +23,7 @@ mod rings;
 mod signals;
 mod status;
 mod udp;
+mod unknown;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

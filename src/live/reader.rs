@@ -5,7 +5,6 @@
 //! ([`deal`]): of 64 CPUs and 4 readers, the first has 0 to 15. What one reader learns that concerns another (a task's
 //! name, when it is time to end) goes through [`Shared`], which is looked at once a turn.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::io;
 use std::ops::{ControlFlow, Range};
@@ -20,8 +19,8 @@ use super::feed::InstanceFeed;
 use super::pace::{AFTER_SLEEP_NS, BEFORE_WAKE_NS, Pace, Turn, Wait};
 use super::record::Tap;
 use super::rings::Rings;
+use super::unknown::Unknown;
 use crate::control::Switched;
-use crate::decode::EventTable;
 use crate::format::{EventFormat, EventId, HeaderPage, LongSize};
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateOptions;
@@ -182,8 +181,7 @@ pub(super) struct Reader {
     /// Of those that are threads; the first one is woken by signals.
     waker: Option<Arc<Waker>>,
     pace: Pace,
-    /// Ids that even a second reading of the formats did not explain.
-    unknown: BTreeSet<EventId>,
+    unknown: Unknown,
     last_turn: Instant,
     /// The same moment on the trace clock.
     turn_ended_ns: u64,
@@ -226,7 +224,7 @@ impl Reader {
             rings,
             waker,
             pace: Pace::new(tick, ring_kib),
-            unknown: BTreeSet::new(),
+            unknown: Unknown::default(),
             last_turn: Instant::now(),
             turn_ended_ns: 0,
         };
@@ -307,8 +305,9 @@ impl Reader {
         turn.more = rings.read::<Native, Infallible>(|record| {
             turn.apart += u64::from(record.time.wrapping_sub(apart.start) < turn.apart_ns);
             if let Outcome::Unknown(id) = pipeline.record::<Native>(record, None)
-                && learn(tracefs, *long, id, unknown, pipeline)
+                && let Some(format) = unknown.look(tracefs, *long, id)
             {
+                pipeline.add(&Arc::new(format), false);
                 pipeline.offer_again();
                 pipeline.record::<Native>(record, None);
             }
@@ -434,31 +433,6 @@ fn until_quiet(mut turn: impl FnMut() -> (u64, bool)) {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
-
-/// Reads all formats again for the sake of `id`, which no format explained: dynamic events come and go. Each id gets one
-/// such reading.
-#[cold]
-fn learn(
-    tracefs: &Tracefs,
-    long: LongSize,
-    id: EventId,
-    unknown: &mut BTreeSet<EventId>,
-    pipeline: &mut Pipeline<Outputs>,
-) -> bool {
-    if !unknown.insert(id) {
-        return false;
-    }
-    let events = tracefs.events().unwrap_or_default();
-    let records = tracefs.tracer_records().unwrap_or_default();
-    let formats = events
-        .iter()
-        .chain(&records)
-        .filter_map(|event| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok());
-    let table = EventTable::new(formats);
-    let Some(format) = table.get(id) else { return false };
-    pipeline.add(format, false);
-    true
 }
 
 #[cfg(test)]
