@@ -63,8 +63,8 @@ struct EventState {
 }
 
 /// The events that tell of task names, and where in their records the names stand.
-#[derive(Clone, Copy)]
-struct TaskEvent {
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TaskEvent {
     pid: usize,
     comm: usize,
 }
@@ -339,7 +339,7 @@ impl<O: Output> Pipeline<O> {
 impl TaskEvent {
     /// `task:task_rename` (at execve and prctl) and `task:task_newtask` tell every change of a task's name when it
     /// happens (include/trace/events/task.h).
-    fn of(format: &EventFormat) -> Option<TaskEvent> {
+    pub(crate) fn of(format: &EventFormat) -> Option<TaskEvent> {
         let comm = match (format.system.as_str(), format.name.as_str()) {
             ("task", "task_rename") => "newcomm",
             ("task", "task_newtask") => "comm",
@@ -354,14 +354,18 @@ impl TaskEvent {
     #[cold]
     #[inline(never)]
     fn learn<E: ByteOrder>(&self, record: &[u8], comms: &mut Comms, tell: &mut Option<TellName>) {
-        let pid = record.get(self.pid..).and_then(|rest| rest.first_chunk::<4>());
-        let comm = record.get(self.comm..).and_then(|rest| rest.first_chunk::<COMM_LEN>());
-        if let (Some(pid), Some(comm)) = (pid, comm) {
-            comms.set(E::read_i32(pid), comm);
+        if let Some((pid, comm)) = self.read::<E>(record) {
+            comms.set(pid, comm);
             if let Some(tell) = tell {
-                tell(E::read_i32(pid), comm);
+                tell(pid, comm);
             }
         }
+    }
+
+    /// The task and its name.
+    pub(crate) fn read<'r, E: ByteOrder>(&self, record: &'r [u8]) -> Option<(i32, &'r [u8; COMM_LEN])> {
+        let pid = record.get(self.pid..)?.first_chunk::<4>()?;
+        Some((E::read_i32(pid), record.get(self.comm..)?.first_chunk()?))
     }
 }
 

@@ -7,6 +7,7 @@
 //! An [`Observer`] may also control it: pause, speed, position, repetition. The capture is then opened again and read up to
 //! the position that is sought.
 
+mod before;
 mod obey;
 mod pace;
 mod part;

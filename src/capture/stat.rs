@@ -184,6 +184,11 @@ impl Work for Count<'_> {
     type Carry = ();
     type Done = Counting;
 
+    /// Every part has counters for all events, and nothing to write.
+    fn part_size(&self) -> u64 {
+        4 << 20
+    }
+
     fn hand(&self) {}
 
     fn work<E: ByteOrder>(
@@ -191,7 +196,7 @@ impl Work for Count<'_> {
         (): &mut (),
         merge: &mut Merge<RingFeed>,
         (): &(),
-        out: &mut dyn FnMut(Told) -> ControlFlow<()>,
+        out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> (Counting, ControlFlow<()>) {
         const LOOK_EVERY: u64 = 1 << 16;
         let mut counting = self.empty.clone();

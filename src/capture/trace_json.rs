@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 use byteorder::ByteOrder;
 use serde_json::{Map, Value as Json, json};
 
-use super::parts::{self, Jobs, Told, Work};
+use super::parts::{self, BLOCK, Jobs, Told, Work};
 use super::{Capture, RingFeed};
 use crate::decode::{Array, EventTable, PidPlace, Plan, Value};
 use crate::escape::escape_json;
@@ -20,8 +20,6 @@ use crate::ring::{Merge, Record};
 
 /// The process whose threads are the CPUs: no pid is as large (`PID_MAX_LIMIT`).
 const CPUS: i64 = 1 << 22;
-/// Bytes that are handed on at once.
-const BLOCK: usize = 1 << 16;
 
 /// What was written.
 #[derive(Debug, Default, Clone, Copy)]
@@ -135,19 +133,19 @@ impl Work for Making<'_> {
         (): &mut (),
         merge: &mut Merge<RingFeed>,
         before: &Running,
-        out: &mut dyn FnMut(Told) -> ControlFlow<()>,
+        out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> (Made, ControlFlow<()>) {
         let mut writer = Writer::new(self, before.clone());
         let mut flow = merge.for_each::<E, ()>(|record| {
             writer.event::<E>(self.known::<E>(&record), record);
             match writer.out.len() < BLOCK {
                 true => ControlFlow::Continue(()),
-                false => out(Told::Block(std::mem::take(&mut writer.out))),
+                false => out(Told::Block(&mut writer.out)),
             }
         });
-        let Writer { out: rest, running, threads, written, last, .. } = writer;
+        let Writer { out: mut rest, running, threads, written, last, .. } = writer;
         if flow.is_continue() && !rest.is_empty() {
-            flow = out(Told::Block(rest));
+            flow = out(Told::Block(&mut rest));
         }
         (Made { running, threads, written, last }, flow)
     }

@@ -1,34 +1,32 @@
 //! The lines of a capture as fast as possible, made by several threads: those that [`play`](super::play) makes.
 //!
 //! A line depends on the events before it in a few ways: how long ago an event of its kind was, what a task was last named,
-//! whether its CPU has had a line. That is carried from part to part ([`parts`](crate::capture::parts)), found by a pipeline
-//! whose output goes nowhere.
+//! whether its CPU has had a line. That is carried from part to part ([`parts`](crate::capture::parts)), found by a look
+//! ahead (`before`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use byteorder::ByteOrder;
 
+use super::before::{Before, Look, task_events};
 use super::part::Part;
 use super::{Observer, Played, ReplayError, Time, check, kernel_of, pipeline_to};
-use crate::capture::parts::{self, Jobs, Told, Work};
+use crate::capture::parts::{self, BLOCK, Jobs, Told, Work};
 use crate::capture::select::{Select, SelectError, Selector};
 use crate::capture::{Capture, RingFeed};
 use crate::decode::EventTable;
-use crate::format::{EventFormat, EventId};
+use crate::format::EventId;
 use crate::names::Kernel;
-use crate::osc::EncodeError;
-use crate::output::{Event, Output, Outputs};
-use crate::pipeline::{Counts, Pipeline};
-use crate::ring::Merge;
+use crate::output::{Output, Outputs};
+use crate::pipeline::{Counts, Pipeline, TaskEvent};
+use crate::ring::{Merge, Record};
 use crate::tracefs::ClockPair;
 
 /// Records between two looks at what has been written.
 const LOOK_EVERY: u32 = 256;
-/// Bytes of lines that are handed on at once.
-const BLOCK: usize = 1 << 16;
 
 /// Whether lines of this form can be made in parts: whether outputs that are made anew in the middle of a capture, and told
 /// what was before, go on as one would that was there from the beginning.
@@ -67,19 +65,21 @@ pub fn print(
     let capture = &mut part.capture;
     let example = outputs(Box::new(io::sink()));
     check(&example, capture, select)?;
+    let table = EventTable::new(std::mem::take(&mut capture.events));
     let printing = Printing {
         outputs,
         carries: example.lines.is_some() || example.text.as_ref().is_some_and(|text| text.depends_on_before()),
         kernel: kernel_of(capture),
         pair: capture.clock_pair,
-        table: EventTable::new(std::mem::take(&mut capture.events)),
+        tasks: task_events(&table),
+        table,
         selector: part.selector.as_ref(),
     };
     let (mut failure, mut ended, mut lost_time) = (None, false, 0);
     let (first, length) = (span.map_or(0, |span| span.first), span.map_or(0, |span| span.length()));
     let total = parts::work(capture, part.selector.as_ref(), jobs, &printing, &mut |told| {
         match told {
-            Told::Block(block) => failure = out.write_all(&block).err().map(|error| error.kind()),
+            Told::Block(block) => failure = out.write_all(block).err().map(|error| error.kind()),
             Told::Time(now) => lost_time = now,
             Told::Nothing => {}
         }
@@ -114,22 +114,9 @@ struct Printing<'a> {
     kernel: Arc<Kernel>,
     pair: Option<ClockPair>,
     table: EventTable,
+    /// The events that tell of task names.
+    tasks: BTreeMap<EventId, TaskEvent>,
     selector: Option<&'a Selector>,
-}
-
-/// What lines depend on of the events before them.
-#[derive(Clone, Default)]
-struct Carry {
-    /// When each event last occurred.
-    last: BTreeMap<EventId, u64>,
-    /// The event that occurred first, `Some(None)` where it was none that is known: the text is guessed by it where the
-    /// kernel's release is not known.
-    first: Option<Option<EventId>>,
-    /// What tasks were last named, where an event told of it.
-    names: BTreeMap<i32, Vec<u8>>,
-    /// CPUs that had a line, and how many lines there were.
-    cpus: BTreeSet<u32>,
-    lines: u64,
 }
 
 /// Lines that wait to be handed on.
@@ -143,7 +130,7 @@ struct Hand {
 
 impl Work for Printing<'_> {
     type Hand = Hand;
-    type Carry = Carry;
+    type Carry = Before;
     type Done = Counts;
 
     fn hand(&self) -> Hand {
@@ -156,34 +143,25 @@ impl Work for Printing<'_> {
         self.carries
     }
 
-    fn look<E: ByteOrder>(&self, merge: &mut Merge<RingFeed>, carry: &mut Carry) {
-        let mut pipeline = self.pipeline(Nowhere::default());
-        let names = Arc::new(Mutex::new(BTreeMap::new()));
-        let told = names.clone();
-        pipeline.tell_names(Box::new(move |pid, name| {
-            told.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, name.to_vec());
-        }));
-        let _ = self.records::<E, _>(merge, &mut pipeline, &mut |_| ControlFlow::Continue(()));
-        carry.last = pipeline.last_times().collect();
-        carry.names = std::mem::take(&mut *names.lock().unwrap_or_else(PoisonError::into_inner));
-        let Nowhere { first, cpus, lines } = std::mem::take(pipeline.outputs());
-        (carry.first, carry.cpus, carry.lines) = (first, cpus, lines);
+    fn look<E: ByteOrder>(&self, merge: &mut Merge<RingFeed>, before: &mut Before) {
+        let mut look = Look::new(&self.table, &self.tasks);
+        let _ = self.records::<E>(merge, &mut |record| {
+            look.record::<E>(&record);
+            ControlFlow::Continue(())
+        });
+        *before = look.end();
     }
 
-    fn carry(&self, before: &mut Carry, part: Carry) {
-        before.last.extend(part.last);
-        before.names.extend(part.names);
-        before.cpus.extend(part.cpus);
-        before.first = before.first.or(part.first);
-        before.lines += part.lines;
+    fn carry(&self, before: &mut Before, part: Before) {
+        before.then(part);
     }
 
     fn work<E: ByteOrder>(
         &self,
         hand: &mut Hand,
         merge: &mut Merge<RingFeed>,
-        before: &Carry,
-        out: &mut dyn FnMut(Told) -> ControlFlow<()>,
+        before: &Before,
+        out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> (Counts, ControlFlow<()>) {
         let Hand { pipeline, spool } = hand;
         if let (Some(None), Some(text)) = (before.first, &mut pipeline.outputs().text) {
@@ -199,15 +177,18 @@ impl Work for Printing<'_> {
         if let Some(text) = &mut pipeline.outputs().text {
             text.go_on(&before.cpus, before.lines);
         }
-        let mut flow = self.records::<E, _>(merge, pipeline, &mut |time| match spool.take(BLOCK) {
-            Some(block) => out(Told::Block(block)),
-            None => out(Told::Time(time)),
+        let mut left = LOOK_EVERY;
+        let mut flow = self.records::<E>(merge, &mut |record| {
+            super::play_record::<E, Outputs>(pipeline, &self.table, record, None, |_| {});
+            left -= 1;
+            if left > 0 {
+                return ControlFlow::Continue(());
+            }
+            left = LOOK_EVERY;
+            spool.hand_on(BLOCK, out).unwrap_or_else(|| out(Told::Time(record.time)))
         });
         pipeline.outputs().stop();
-        if flow != ControlFlow::Break(Why::Stopped)
-            && let Some(rest) = spool.take(1)
-            && out(Told::Block(rest)).is_break()
-        {
+        if flow != ControlFlow::Break(Why::Stopped) && spool.hand_on(1, out).is_some_and(|flow| flow.is_break()) {
             flow = ControlFlow::Break(Why::Stopped);
         }
         (pipeline.take_counts(), flow.map_break(|_| ()))
@@ -232,39 +213,25 @@ impl Printing<'_> {
         pipeline
     }
 
-    /// Takes the records that are selected through `pipeline`, and looks up now and then.
-    fn records<E: ByteOrder, O: Output>(
+    /// Hands the records that are selected to `each`.
+    fn records<E: ByteOrder>(
         &self,
         merge: &mut Merge<RingFeed>,
-        pipeline: &mut Pipeline<O>,
-        look: &mut dyn FnMut(u64) -> ControlFlow<()>,
+        each: &mut impl FnMut(Record<'_>) -> ControlFlow<()>,
     ) -> ControlFlow<Why> {
-        let mut left = LOOK_EVERY;
-        merge.for_each::<E, _>(|record| {
-            match self.selector {
-                Some(selector) if selector.is_past(record.time) => return ControlFlow::Break(Why::Past),
-                Some(selector) if !selector.takes::<E>(&record) => {}
-                _ => super::play_record::<E, O>(pipeline, &self.table, record, None, |_| {}),
-            }
-            left -= 1;
-            if left > 0 {
-                return ControlFlow::Continue(());
-            }
-            left = LOOK_EVERY;
-            look(record.time).map_break(|()| Why::Stopped)
+        merge.for_each::<E, _>(|record| match self.selector {
+            Some(selector) if selector.is_past(record.time) => ControlFlow::Break(Why::Past),
+            Some(selector) if !selector.takes::<E>(&record) => ControlFlow::Continue(()),
+            _ => each(record).map_break(|()| Why::Stopped),
         })
     }
 }
 
 impl Spool {
-    /// All of it, if it is `least` bytes or more.
-    fn take(&self, least: usize) -> Option<Vec<u8>> {
+    /// Hands all of it on, if it is `least` bytes or more.
+    fn hand_on(&self, least: usize, out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>) -> Option<ControlFlow<()>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if held.len() < least {
-            return None;
-        }
-        let room = Vec::with_capacity(held.capacity());
-        Some(std::mem::replace(&mut *held, room))
+        (held.len() >= least).then(|| out(Told::Block(&mut held)))
     }
 }
 
@@ -277,36 +244,4 @@ impl Write for Spool {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// An output that notes what later lines depend on.
-#[derive(Default)]
-struct Nowhere {
-    first: Option<Option<EventId>>,
-    cpus: BTreeSet<u32>,
-    lines: u64,
-}
-
-impl Nowhere {
-    fn line(&mut self, id: Option<EventId>, cpu: u32) {
-        self.lines += 1;
-        self.first.get_or_insert(id);
-        self.cpus.insert(cpu);
-    }
-}
-
-impl Output for Nowhere {
-    fn add(&mut self, _: &Arc<EventFormat>, _: &Kernel) {}
-
-    #[inline]
-    fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
-        self.line(Some(event.id), event.record.cpu);
-        Ok(())
-    }
-
-    fn unknown<E: ByteOrder>(&mut self, event: &Event<'_>, _: &Kernel) {
-        self.line(None, event.record.cpu);
-    }
-
-    fn flush(&mut self) {}
 }

@@ -6,11 +6,16 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Said, Work};
 
+/// Blocks that are kept to be filled again, for each part that may be begun.
+const SPARE: usize = 16;
+
 /// What the threads share. Parts are handed out in order, so that the first one that is not done has a thread, which waits for
 /// nobody but who writes.
 pub(super) struct Board<W: Work> {
     state: Mutex<State<W>>,
     changed: Condvar,
+    /// Blocks that were written: a thread that fills one again asks the allocator for none, and the kernel for no pages.
+    spare: Mutex<Vec<Vec<u8>>>,
     parts: usize,
     /// Parts that may be begun before an earlier one is done.
     ahead: usize,
@@ -39,7 +44,7 @@ impl<W: Work> Drop for EndsAll<'_, W> {
 impl<W: Work> Board<W> {
     pub(super) fn new(parts: usize, ahead: usize) -> Board<W> {
         let state = State { next: 0, done: 0, said: BTreeMap::new(), carry: (0, W::Carry::default()), stopped: false };
-        Board { state: Mutex::new(state), changed: Condvar::new(), parts, ahead }
+        Board { state: Mutex::new(state), changed: Condvar::new(), spare: Mutex::default(), parts, ahead }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<W>> {
@@ -91,12 +96,31 @@ impl<W: Work> Board<W> {
 
     /// What is known of the events before `part`, once it is; `add` adds those of the part.
     pub(super) fn carry(&self, part: usize, add: impl FnOnce(&mut W::Carry)) -> Option<W::Carry> {
-        let before = self.wait(|state| (state.carry.0 == part).then(|| state.carry.1.clone()))?;
-        self.change(|state| {
-            add(&mut state.carry.1);
-            state.carry.0 += 1;
+        let mut add = Some(add);
+        let before = self.wait(|state| {
+            let (next, known) = &mut state.carry;
+            let add = add.take_if(|_| *next == part)?;
+            let before = known.clone();
+            add(known);
+            *next += 1;
+            Some(before)
         });
-        Some(before)
+        self.changed.notify_all();
+        before
+    }
+
+    /// An empty block, with the room of one that was written where there is such a one.
+    pub(super) fn block(&self) -> Vec<u8> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
+    }
+
+    /// A block is written.
+    pub(super) fn written(&self, mut block: Vec<u8>) {
+        block.clear();
+        let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.len() < SPARE * self.ahead {
+            spare.push(block);
+        }
     }
 
     /// A part is written.

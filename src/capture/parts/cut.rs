@@ -10,15 +10,19 @@ use crate::capture::window::{Begins, Clock};
 use crate::capture::{Capture, RingFeed};
 use crate::ring::{Feed, Merge};
 
-/// Bytes of sub-buffers in a part: some hundred thousand events, beside which a search for its beginning does not show, not even
-/// where every sub-buffer that is looked at must be unpacked.
-const PART: u64 = 4 << 20;
+/// Bytes of sub-buffers in a part: some ten thousand events. What is made of them is as long as they are, or several times as
+/// long, and waits in memory until the parts before it are written.
+pub(super) const PART: u64 = 1 << 20;
+/// Sub-buffers of a ring in a part, on average, at the least: each part reads the one in which it begins, and searches for it.
+const SUB_BUFFERS: u64 = 32;
+/// Bytes of sub-buffers in a capture that threads are begun for.
+const WORTH: u64 = 4 << 20;
 /// The most parts there are.
 const MAX_PARTS: u64 = 1 << 14;
 
 /// The times to cut `capture` at, ascending; none where it is read as a whole. `window` is the first and the last time that is
-/// taken of it. The rings are afterwards where they have to be for that.
-pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, window: (u64, u64)) -> io::Result<Vec<u64>> {
+/// taken of it, `part` the bytes of sub-buffers that a part has. The rings are afterwards where they have to be for that.
+pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, part: u64, window: (u64, u64)) -> io::Result<Vec<u64>> {
     let (from, last) = window;
     let size = capture.header.sub_buffer_size() as u64;
     if jobs.number() < 2 {
@@ -31,13 +35,12 @@ pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, window: (u64, u64)) -> io:
         bytes = bytes.saturating_add(count.saturating_mul(size));
         longest = longest.max((count, index));
     }
-    let parts = match jobs {
-        // Of less, threads cost more than they save.
-        Jobs::Processors if bytes < PART => return Ok(Vec::new()),
-        Jobs::Processors => (bytes / PART).max(4 * jobs.number() as u64),
-        // Who asks for them gets them, of whatever length.
-        Jobs::Number(number) => (bytes / PART).max(4 * number as u64),
-    };
+    // Of less, threads cost more than they save. Who asks for them gets them, of whatever length.
+    if jobs == Jobs::Processors && bytes < WORTH {
+        return Ok(Vec::new());
+    }
+    let least = size.saturating_mul(SUB_BUFFERS).saturating_mul(capture.rings.len() as u64);
+    let parts = (bytes / least.max(part)).max(4 * jobs.number() as u64);
     let Capture { header, endian, times, rings, .. } = capture;
     let clock = Clock { header, endian: *endian, times };
     let (mut cuts, mut known) = (Vec::new(), Begins::new());
@@ -53,11 +56,7 @@ pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, window: (u64, u64)) -> io:
             cuts.extend(time.filter(|time| *time > from && *time <= last && cuts.last().is_none_or(|cut| cut < time)));
         }
         // Where it was.
-        if from > 0 {
-            clock.skip_to(ring.cpu, &mut ring.feed, from, &mut known)?;
-        } else {
-            ring.feed.seek(0)?;
-        }
+        ring.feed.seek(begin)?;
     }
     Ok(cuts)
 }
@@ -89,6 +88,14 @@ impl<'c> Reader<'c> {
                 feed.seek(0)?;
                 0
             };
+        }
+        Ok(())
+    }
+
+    /// Goes to where the last search has led.
+    pub(super) fn seek_again(&mut self) -> io::Result<()> {
+        for ((_, feed), begin) in self.rings.iter_mut().zip(&self.begins) {
+            feed.seek(*begin)?;
         }
         Ok(())
     }

@@ -37,8 +37,11 @@ use cut::Reader;
 
 /// Parts that may be read before the first of them is written, for each thread.
 const AHEAD: usize = 2;
-/// Blocks of a part that wait to be written.
+/// Blocks of a part that wait to be written: as many as a part has, so that its thread never waits for who writes an earlier
+/// one, unless its lines are more than six times as long as its events.
 const BLOCKS: usize = 64;
+/// Bytes of a block to hand on at once: few enough to stay in a processor's cache, enough not to wake who writes all the time.
+pub(crate) const BLOCK: usize = 128 << 10;
 /// How often a thread that waits looks around.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -59,6 +62,11 @@ pub trait Work: Sync {
     type Carry: Clone + Default + Send;
     /// What a part comes to.
     type Done: Send;
+
+    /// Bytes of sub-buffers that a part should have.
+    fn part_size(&self) -> u64 {
+        cut::PART
+    }
 
     /// Begins a thread.
     fn hand(&self) -> Self::Hand;
@@ -85,7 +93,7 @@ pub trait Work: Sync {
         hand: &mut Self::Hand,
         merge: &mut Merge<RingFeed>,
         before: &Self::Carry,
-        out: &mut dyn FnMut(Told) -> ControlFlow<()>,
+        out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> (Self::Done, ControlFlow<()>);
 }
 
@@ -114,9 +122,9 @@ pub struct Total<D> {
 }
 
 /// What is told on the way.
-pub enum Told {
-    /// The next bytes to be written.
-    Block(Vec<u8>),
+pub enum Told<'b> {
+    /// The next bytes to be written. The block is empty afterwards, and has room for others.
+    Block(&'b mut Vec<u8>),
     /// All before this time of the trace clock is done.
     Time(u64),
     /// Nothing is new.
@@ -150,10 +158,10 @@ pub fn work<W: Work>(
     selector: Option<&Selector>,
     jobs: Jobs,
     work: &W,
-    take: &mut dyn FnMut(Told) -> ControlFlow<()>,
+    take: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
 ) -> io::Result<Total<W::Done>> {
     let (from, last) = selector.map_or((0, u64::MAX), Selector::window);
-    let cuts = cut::cuts(capture, jobs, (from, last))?;
+    let cuts = cut::cuts(capture, jobs, work.part_size(), (from, last))?;
     let Capture { header, endian, times, rings, .. } = capture;
     let clock = Clock { header, endian: *endian, times };
     let mut twins = Vec::new();
@@ -184,7 +192,7 @@ struct All<'a, W: Work> {
     /// The time that the first part is searched by.
     from: u64,
     own: Reader<'a>,
-    take: &'a mut dyn FnMut(Told) -> ControlFlow<()>,
+    take: &'a mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     total: Vec<W::Done>,
     read: Vec<Read>,
 }
@@ -195,12 +203,14 @@ impl<W: Work> All<'_, W> {
         let begin = part.checked_sub(1).and_then(|cut| self.cuts.get(cut)).copied();
         self.own.seek(begin.unwrap_or(self.from))?;
         let take = &mut self.take;
-        let mut out = |told| {
-            let Told::Block(mut block) = told else { return take(told) };
+        let mut out = |told: Told<'_>| {
+            let Told::Block(block) = told else { return take(told) };
             let over = written.min(block.len());
             written -= over;
             block.drain(..over);
-            take(if block.is_empty() { Told::Nothing } else { Told::Block(block) })
+            let flow = take(if block.is_empty() { Told::Nothing } else { Told::Block(block) });
+            block.clear();
+            flow
         };
         let mut hand = self.work.hand();
         let (done, mut merge) = match self.own.clock.endian {
@@ -299,11 +309,12 @@ impl<W: Work> All<'_, W> {
                         }
                         written = 0;
                     }
-                    Ok(Said::Block(block)) => {
+                    Ok(Said::Block(mut block)) => {
                         written += block.len();
-                        if (self.take)(Told::Block(block)).is_break() {
+                        if (self.take)(Told::Block(&mut block)).is_break() {
                             return Ok(());
                         }
+                        board.written(block);
                     }
                     Ok(Said::End(end)) => {
                         let ended = end.ended;
@@ -355,13 +366,16 @@ impl Piece {
             work.look::<E>(&mut merge, &mut carry);
             reader.take_back(merge);
             before = board.carry(self.part, |all| work.carry(all, carry))?;
+            reader.seek_again().ok()?;
+        } else {
+            reader.seek(begin).ok()?;
         }
-        reader.seek(begin).ok()?;
         let mut merge = reader.merge::<E>(self.begin, self.until);
         to.send(Said::Begin(merge.positions::<E>(reader.begins()))).ok()?;
-        let mut out = |told| {
+        let mut out = |told: Told<'_>| {
             // Where this one is means nothing before those before it are written.
             let Told::Block(block) = told else { return ControlFlow::Continue(()) };
+            let block = std::mem::replace(block, board.block());
             if to.send(Said::Block(block)).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let (done, flow) = work.work::<E>(hand, &mut merge, &before, &mut out);

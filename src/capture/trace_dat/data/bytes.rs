@@ -45,7 +45,7 @@ pub(super) struct Bytes {
     pub(super) start: u64,
     /// The chunk that was sought: its sub-buffers, and where in the file it ends. It is at hand while nothing behind it was read.
     pub(super) piece_is: Option<(u64, u64, u64)>,
-    /// Chunks read one after the other, without a search between them.
+    /// Chunks (and windows, up to one) read one after the other, without a search between them.
     pub(super) in_row: u32,
     /// The next chunks, as far as they are unpacked ahead: where in the file they end, and how long they are together.
     pub(super) ahead: VecDeque<Arc<Job>>,
@@ -108,7 +108,10 @@ impl Bytes {
 
     fn load_window(&mut self, unit: u64) -> Result<bool, DatError> {
         let unit = unit.max(1);
-        let size = self.left().min((WINDOW / unit * unit).max(unit));
+        // A search looks at one sub-buffer here and one there; more is read when they are read one after the other.
+        let window = if self.in_row == 0 { unit } else { (WINDOW / unit * unit).max(unit) };
+        self.in_row = 1;
+        let size = self.left().min(window);
         self.piece.resize(size as usize, 0);
         let read = self.shared.source.read(self.next, &mut self.piece, self.part);
         // After an error this CPU is at its end: no caller can be caught in a loop of errors.
