@@ -232,6 +232,35 @@ mod tests {
     }
 
     #[test]
+    fn more_than_an_echo_can_be_is_none_and_leaves_no_debt() {
+        let mut pace = Pace::new(TICK, ROOMY);
+        pace.turned(&turn(0, MOST_ECHO + 1, 1));
+        assert_eq!(pace.wait(), Wait::Rest(TICK));
+        pace.turned(&turn(0, 0, 1));
+        assert_eq!(pace.wait(), Wait::Event);
+        pace.turned(&turn(0, MOST_ECHO, 1));
+        assert_eq!(pace.wait(), Wait::Rest(LONGEST_REST));
+    }
+
+    #[test]
+    fn what_comes_without_a_sleep_before_it_is_no_echo() {
+        let mut pace = Pace { credit: 0.0, ..Pace::new(TICK, ROOMY) };
+        pace.turned(&Turn::default());
+        assert_eq!(pace.wait(), Wait::Event);
+        pace.turned(&Turn { around: 100, around_ns: 200_000, ..Turn::default() });
+        assert_eq!(pace.wait(), Wait::Event);
+    }
+
+    #[test]
+    fn a_rest_is_as_long_as_it_takes_to_earn_what_is_owed() {
+        let mut pace = Pace { credit: 0.0, ..Pace::new(TICK, ROOMY) };
+        pace.turned(&turn(0, 5, 1));
+        // 5 events, less 50 a second for 1.2 ms: 4.94 are owed, which 98.8 ms earn.
+        let Wait::Rest(rest) = pace.wait() else { panic!("{:?}", pace.wait()) };
+        assert_eq!(rest.as_micros(), 98_800);
+    }
+
+    #[test]
     fn however_much_echo_there_was_the_longest_rest_pays_for_it() {
         let mut pace = Pace::new(TICK, ROOMY);
         pace.turned(&turn(0, 250, 1));

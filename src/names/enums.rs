@@ -179,6 +179,29 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_in_a_literal_or_is_a_member_is_no_constant() {
+        let found = |print_fmt: &str| identifiers(print_fmt).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(found(r#""a TCP_LISTEN", TCP_CLOSE"#), ["TCP_CLOSE"]);
+        assert_eq!(found("REC->irq, TCP_CLOSE"), ["REC", "TCP_CLOSE"]);
+        assert_eq!(found("REC->old_state, 'TCP_X', 0x1f, _A1"), ["REC", "_A1"]);
+    }
+
+    #[test]
+    fn hz_is_kept_for_formats_that_count_jiffies() {
+        let format = |print_fmt: &str| {
+            let field = "\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n";
+            let text = format!("name: e\nID: 3\nformat:\n{field}\nprint fmt: {print_fmt}\n");
+            EventFormat::parse("s", &text, LongSize::Eight).unwrap()
+        };
+        let mut constants = Enums::default();
+        constants.set_hz(None);
+        assert_eq!(constants.value("HZ"), None);
+        constants.set_hz(Some(250));
+        assert_eq!(constants.text_for([&format("\"%u\", jiffies_to_msecs(REC->common_pid)")]), "HZ 250\n");
+        assert_eq!(constants.text_for([&format("\"%u\", REC->common_pid")]), "");
+    }
+
+    #[test]
     fn lines_of_another_form_are_skipped() {
         assert_eq!(Enums::parse("\nA\nA B\nenum\n\u{e9} \u{e9}\nA 99999999999999999999\n").value("A"), None);
     }

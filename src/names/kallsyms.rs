@@ -189,11 +189,12 @@ impl Parser {
             None => (rest, None),
         };
         let Ok(name) = std::str::from_utf8(name) else { return };
-        if address == 0 || name.is_empty() || name.len() > 1024 || self.out.text.len() > u32::MAX as usize / 2 {
+        let Ok(place) = u32::try_from(self.out.text.len()) else { return };
+        if address == 0 || name.is_empty() || name.len() > 1024 {
             return;
         }
         let text = matches!(kind, b't' | b'T' | b'w' | b'W');
-        let mut entry = Entry { name: self.out.text.len() as u32, len: name.len() as u16, module: 0 };
+        let mut entry = Entry { name: place, len: name.len() as u16, module: 0 };
         match module {
             None => {
                 self.section(name, address);
@@ -406,5 +407,65 @@ mod tests {
         assert_eq!(symbols.lookup(0xc030_0104).unwrap().size, 0xc0e0_0000 - 0xc030_0100);
         assert_eq!(symbols.lookup(0xc0e0_0004), None);
         assert_eq!(symbols.lookup(0xc120_0404).unwrap().name, "init_f");
+    }
+
+    #[test]
+    fn symbols_are_counted_and_found_by_name_the_kernel_s_own_first() {
+        let symbols = Kallsyms::parse(FILE.as_bytes());
+        // All lines but an address of zero, an offset, a mark of the assembler and a trampoline.
+        assert_eq!((symbols.len(), symbols.is_empty()), (13, false));
+        assert_eq!(symbols.text_start(), Some(0xffff_ffff_8100_0000));
+        assert_eq!(symbols.address_of("vfs_read"), Some(0xffff_ffff_8100_0200));
+        assert_eq!(symbols.address_of("ext4_b"), Some(0xffff_ffff_c020_1100));
+        assert_eq!((symbols.address_of("vfs"), symbols.address_of("ext4_counter")), (None, None));
+        assert_eq!((Kallsyms::default().text_start(), Kallsyms::default().is_empty()), (None, true));
+    }
+
+    #[test]
+    fn interrupts_enter_between_two_symbols_of_the_linker() {
+        let text = "ffffffff81000000 T _stext\nffffffff81000100 T __irqentry_text_start\n\
+            ffffffff81000180 T __irqentry_text_end\n";
+        let symbols = Kallsyms::parse(text.as_bytes());
+        for (address, inside) in [(0xff, false), (0x100, true), (0x17f, true), (0x180, false)] {
+            assert_eq!(symbols.is_irq_entry(0xffff_ffff_8100_0000 + address), inside, "{address:#x}");
+        }
+        assert!(!Kallsyms::parse(FILE.as_bytes()).is_irq_entry(0xffff_ffff_8100_0210));
+    }
+
+    #[test]
+    fn a_module_s_symbol_reaches_to_the_next_of_the_module_wherever_its_lines_stand() {
+        let text = "ffffffff81000000 T _stext\nffffffff82000100 B _end\n\
+            ffffffffc0201000 t a1\t[a]\nffffffffc0201100 t a2\t[a]\nffffffffc0202000 t b1\t[b]\n\
+            ffffffffc0202040 t b2\t[b]\nffffffffc0201180 t a3\t[a]\nffffffffc0202084 d b_data\t[b]\n";
+        let symbols = Kallsyms::parse(text.as_bytes());
+        let found = |low: u64| {
+            let symbol = symbols.lookup(0xffff_ffff_c020_0000 + low)?;
+            Some((symbol.name, symbol.offset, symbol.size, symbol.module?))
+        };
+        assert_eq!(found(0x1110), Some(("a2", 0x10, 0x80, "a")));
+        // The last function of a module: to the end of its page.
+        assert_eq!(found(0x1190), Some(("a3", 0x10, 0xe80, "a")));
+        assert_eq!(found(0x2044), Some(("b2", 4, 0x44, "b")));
+        // Behind the last symbol: to the end of the page.
+        assert_eq!(found(0x2ffe).map(|found| found.0), Some("b_data"));
+        assert_eq!(found(0x3000), None);
+    }
+
+    #[test]
+    fn a_per_cpu_variable_s_offset_is_no_address_unless_the_kernel_lies_lower() {
+        assert_eq!(name(0x34ed0), None);
+        // On s390x the kernel begins at 1 MiB, and a module may lie anywhere behind it.
+        let text = "0000000000100000 T _stext\n0000000000300000 B _end\n0000000000800010 t f\t[m]\n";
+        assert_eq!(Kallsyms::parse(text.as_bytes()).lookup(0x80_0014).map(|symbol| symbol.name), Some("f"));
+        let text = "ffffffff81000000 T _stext\n0000000001000000 t f\t[m]\n0000000000ffffff t g\t[m]\n";
+        assert_eq!(Kallsyms::parse(text.as_bytes()).len(), 2);
+    }
+
+    #[test]
+    fn a_name_longer_than_any_kernel_s_is_passed_over() {
+        // KSYM_NAME_LEN is 512.
+        let symbols =
+            |len: usize| Kallsyms::parse(format!("ffffffff81000000 T {}\n", "f".repeat(len)).as_bytes()).len();
+        assert_eq!((symbols(512), symbols(1024), symbols(1025)), (1, 1, 0));
     }
 }

@@ -207,3 +207,84 @@ pub enum NamesError {
     #[error("btf: {0}")]
     Btf(#[from] BtfError),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// BTF of `enum state { STATE_UP = 3 }`: a header of 24 bytes, one type, its strings (Documentation/bpf/btf.rst).
+    fn btf() -> Vec<u8> {
+        let types = [1, 6 << 24 | 1, 4, 7, 3u32];
+        let strings = b"\0state\0STATE_UP\0";
+        let (types_len, strings_len) = (4 * types.len() as u32, strings.len() as u32);
+        let words = [24, 0, types_len, types_len, strings_len].into_iter().chain(types);
+        let bytes = words.flat_map(u32::to_le_bytes);
+        [0x9f, 0xeb, 1, 0].into_iter().chain(bytes).chain(strings.iter().copied()).collect()
+    }
+
+    /// Reads names from `files`; also the names of the files that were asked for, and the errors.
+    fn read(files: &[(&str, &[u8])]) -> (Names, Vec<String>, Vec<String>) {
+        let mut asked = Vec::new();
+        let (names, errors) = Names::read(|name| {
+            asked.push(name.to_owned());
+            match files.iter().find(|(file, _)| *file == name) {
+                Some((_, b"unreadable")) => Err(io::ErrorKind::PermissionDenied.into()),
+                file => Ok(file.map(|(_, bytes)| bytes.to_vec())),
+            }
+        });
+        (names, asked, errors.iter().map(|error| error.to_string()).collect())
+    }
+
+    #[test]
+    fn each_file_names_what_it_is_for() {
+        let (names, _, errors) = read(&[
+            ("kallsyms", b"ffffffff81000000 T _stext\nffffffff81000100 T f\nffffffff81000200 D _end\n"),
+            ("printk_formats", b"0xffffffff82000000 : \"CPU_ON\"\n"),
+            ("saved_cmdlines", b"7 kthreadd\n"),
+            ("saved_tgids", b"7 5\n"),
+            ("constants", b"TCP_CLOSE 7\nenum state\nSTATE_UP 3\n"),
+        ]);
+        let symbol = Symbol { name: "f", offset: 2, size: 0x100, module: None };
+        assert_eq!(names.symbol(0xffff_ffff_8100_0102), Some(symbol));
+        assert_eq!(names.string(0xffff_ffff_8200_0000), Some(&b"CPU_ON"[..]));
+        assert_eq!((names.comms.shown(7), names.tgids.get(7)), (&b"kthreadd"[..], Some(5)));
+        assert_eq!((names.value("TCP_CLOSE"), names.value("STATE_UP"), names.value("TCP_X")), (Some(7), Some(3), None));
+        assert_eq!((names.enumerators("state"), names.enumerators("other")), (vec![("STATE_UP", 3)], vec![]));
+        assert_eq!(errors, [""; 0]);
+    }
+
+    #[test]
+    fn btf_is_read_only_where_the_constants_are_missing_or_arguments_are_shown() {
+        let btf = btf();
+        let (names, asked, errors) = read(&[("btf", &btf)]);
+        assert!(asked.contains(&"btf".to_owned()) && errors.is_empty(), "{asked:?} {errors:?}");
+        assert_eq!((names.value("STATE_UP"), names.enumerators("state")), (Some(3), vec![("STATE_UP", 3)]));
+        let constants = ("constants", &b"STATE_UP 4\n"[..]);
+        let (names, asked, _) = read(&[("btf", &btf), constants]);
+        assert_eq!((names.value("STATE_UP"), asked.contains(&"btf".to_owned())), (Some(4), false));
+        let arguments = ("events/ftrace/function/format", &b"field:unsigned long args[];"[..]);
+        let (names, asked, _) = read(&[("btf", &btf), constants, arguments]);
+        assert_eq!((names.value("STATE_UP"), asked.contains(&"btf".to_owned())), (Some(4), true));
+    }
+
+    #[test]
+    fn hz_is_told_by_a_format_where_no_constant_does() {
+        let format = b"print fmt: \"%lu\", (jiffies - REC->dirtied_when) / 250, REC->index\n";
+        let format = ("events/writeback/writeback_single_inode/format", &format[..]);
+        assert_eq!(read(&[format]).0.value("HZ"), Some(250));
+        assert_eq!(read(&[format, ("constants", b"HZ 1000\n")]).0.value("HZ"), Some(1000));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_used_is_an_error_and_leaves_its_names_unknown() {
+        let (names, _, errors) = read(&[("kallsyms", b"unreadable"), ("btf", b"no BTF"), ("saved_cmdlines", b"7 a\n")]);
+        assert!(names.kallsyms.is_empty() && names.comms.get(7) == Some(b"a"));
+        assert!(matches!(&errors[..], [a, b] if a.starts_with("kallsyms: ") && b.starts_with("btf: ")), "{errors:?}");
+    }
+
+    #[test]
+    fn who_knows_no_names_gives_none() {
+        assert_eq!((NoNames.value("TCP_CLOSE"), NoNames.enumerators("state")), (None, vec![]));
+        assert_eq!((NoNames.symbol(1), NoNames.string(1), NoNames.flags_of(b'g')), (None, None, &[][..]));
+    }
+}

@@ -85,6 +85,7 @@ mod tests {
         assert_eq!(formats.get(0xffff_ffff_9734_9b30), Some(&b"CPU_ON"[..]));
         assert_eq!(formats.get(0xc10354), Some(&b"a \"b\"\n\tc\\\\d: %s"[..]));
         assert_eq!(formats.get(0xc10355), None);
+        assert_eq!((formats.len(), formats.is_empty()), (3, false));
     }
 
     #[test]

@@ -182,7 +182,7 @@ fn test(predicate: &Predicate, format: &EventFormat, traced: &Traced<'_>) -> Res
                 // One CPU and a number are compared as numbers, of the field's width.
                 (Cpus::Number(stored), Some(cpu)) => {
                     let operator = if *operator == Operator::Bits { Operator::Equal } else { *operator };
-                    Test::Number(Stored { signed: false, ..stored }, operator, cpu.into())
+                    Test::Number(stored, operator, cpu.into())
                 }
                 _ => Test::Cpus(cpus, *operator, list),
             })

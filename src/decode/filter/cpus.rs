@@ -25,7 +25,7 @@ pub(super) fn parse(list: &str, cpus: Option<u32>) -> Option<CpuList> {
     Some(found.into_iter().collect())
 }
 
-/// More CPUs than any kernel has: where the number is not known, a list may go so far.
+/// More CPUs than any kernel has: where their number is not known, a list may go so far.
 const MOST: u32 = 1 << 16;
 
 fn region(text: &str, cpus: Option<u32>) -> Option<impl Iterator<Item = u32> + use<>> {
@@ -49,15 +49,15 @@ fn region(text: &str, cpus: Option<u32>) -> Option<impl Iterator<Item = u32> + u
             let (used, group) = pattern.split_once('/')?;
             (bound(used)?, bound(group)?)
         }
-        None => (last + 1, last + 1),
+        None => (1, 1),
     };
     let sound = first <= last && last < cpus.unwrap_or(MOST) && group > 0 && used <= group;
     sound.then(|| (first..=last).filter(move |cpu| (cpu - first) % group < used))
 }
 
+/// As `bitmap_getnum`: digits alone, of 32 bits.
 fn number(digits: &str) -> Option<u32> {
-    let sound = !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit());
-    digits.parse().ok().filter(|&number| sound && number < MOST)
+    digits.parse().ok().filter(|_| digits.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -78,15 +78,37 @@ mod tests {
             ("0-N:1/N", "0,7"),
             ("3-5:0/1", ""),
             (" ", ""),
+            ("1-3:1/65536", "1"),
+            ("1-3:1/4294967295", "1"),
         ] {
             assert_eq!(of_8(list).as_deref(), Some(cpus), "{list}");
         }
-        for list in
-            ["", "8", "0-8", "3-1", "n", "0 - 1", "1:1/2", "0-3:1", "0-3:3/2", "0-3:0/0", "x", "+1", "-1", "0x1"]
-        {
+        for list in [
+            "",
+            "8",
+            "0-8",
+            "3-1",
+            "n",
+            "0 - 1",
+            "1:1/2",
+            "0-3:1",
+            "0-3:3/2",
+            "0-3:0/0",
+            "x",
+            "+1",
+            "-1",
+            "0x1",
+            "-",
+            "0-3:1/4294967296",
+            "4294967295",
+        ] {
             assert_eq!(of_8(list), None, "{list}");
         }
         assert_eq!(parse("0-N", None), None);
         assert_eq!(parse("0-100", None).unwrap().iter().count(), 101);
+        assert_eq!(
+            (parse("65535", None).map(|cpus| cpus.to_string()), parse("65536", None)),
+            (Some("65535".into()), None)
+        );
     }
 }

@@ -86,11 +86,12 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
         Err(nom::Err::Failure(error)) if error.code == ErrorKind::TooLarge => {
             return Err(FilterError::TooDeep { limit: MAX_DEPTH });
         }
-        Err(nom::Err::Failure(error)) if error.code == NO_VALUE => {
+        // The only other failure is `literal`'s.
+        Err(nom::Err::Failure(error)) => {
             let FilterError::Syntax { column, found } = failed(error.input) else { return Err(failed(error.input)) };
             return Err(FilterError::Value { column, found });
         }
-        Err(nom::Err::Error(error) | nom::Err::Failure(error)) => return Err(failed(error.input)),
+        Err(nom::Err::Error(error)) => return Err(failed(error.input)),
         Err(nom::Err::Incomplete(_)) => return Err(failed("")),
     };
     let rest = rest.trim_start();

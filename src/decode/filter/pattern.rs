@@ -34,7 +34,7 @@ impl Pattern {
         let (text, negated) = text.strip_prefix('!').map_or((text, false), |rest| (rest, true));
         let bytes = text.as_bytes();
         let inner = bytes.strip_prefix(b"*").unwrap_or(bytes);
-        let inner = if bytes.len() > 1 { inner.strip_suffix(b"*").unwrap_or(inner) } else { inner };
+        let inner = inner.strip_suffix(b"*").unwrap_or(inner);
         let kind = match (bytes.first(), bytes.last()) {
             (Some(digit), _) if digit.is_ascii_digit() => Kind::Full,
             _ if inner.iter().any(|byte| b"*[?\\".contains(byte)) => Kind::Glob,
@@ -114,6 +114,19 @@ mod tests {
         assert!(Pattern::whole("*").matches(b"*\0", 2) && !Pattern::whole("*").matches(b"a\0", 2));
         // A length of 0: up to the NUL.
         assert!(Pattern::whole("hi").matches(b"hi\0\0", 0) && !Pattern::whole("hi").matches(b"high", 0));
+    }
+
+    /// `regex_match_front` and `regex_match_end`: a length of 0 is no limit to the first, and too short for the second.
+    #[test]
+    fn the_ends_of_a_text_are_compared_as_far_as_its_length_allows() {
+        let like = |pattern: &str, text: &[u8], len| Pattern::like(pattern).0.matches(text, len);
+        assert!(like("ab*", b"abc\0", 0) && like("ab*", b"abc\0", 2) && !like("ab*", b"abc\0", 1));
+        assert!(!like("*", b"abc\0", 0) && like("**", b"abc\0", 0) && like("*", b"abc\0", 4));
+    }
+
+    #[test]
+    fn a_text_ends_with_its_nul_whatever_follows() {
+        assert!(Pattern::whole("bash").matches(b"bash\0junk", 9) && !Pattern::whole("bash").matches(b"bash.", 5));
     }
 
     #[test]

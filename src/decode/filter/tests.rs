@@ -93,7 +93,8 @@ fn numbers_are_cut_to_the_width_of_the_field() {
 /// Tried on a kernel 6.18: a field of six bytes is compared with nothing, and `CPU` has no bits.
 #[test]
 fn what_the_kernel_cannot_compare_is_never_true() {
-    for filter in ["mac == 5", "mac != 5", "mac > 0", "mac & CPUS{1}", "CPU & 3", "CPU < 4294967296"] {
+    for filter in ["mac == 5", "mac != 5", "mac > 0", "mac & CPUS{1}", "mac != CPUS{1}", "CPU & 3", "CPU < 4294967296"]
+    {
         assert!(!matches(filter), "{filter}");
     }
     assert!(matches("!(mac == 5)") && matches("CPU >= -1") && matches("CPU == 0x100000003"));
@@ -129,7 +130,18 @@ fn and_binds_tighter_than_or_and_negation_tightest() {
 
 #[test]
 fn every_event_has_a_cpu_a_comm_and_common_fields() {
-    assert!(matches("CPU == 3") && matches("cpu > 2") && !matches("CPU == 2"));
+    for (operator, below, same, above) in [
+        ("==", false, true, false),
+        ("!=", true, false, true),
+        ("<", false, false, true),
+        ("<=", false, true, true),
+        (">", true, false, false),
+        (">=", true, true, false),
+    ] {
+        let found = [2, 3, 4].map(|cpu| matches(&format!("CPU {operator} {cpu}")));
+        assert_eq!(found, [below, same, above], "{operator}");
+    }
+    assert!(matches("cpu > 2"));
     assert!(matches("COMM == \"bash\"") && matches("comm ~ \"b*\"") && !matches("comm == \"sh\""));
     assert!(matches("common_pid == 77") && !matches("common_pid != 77"));
 }
@@ -144,6 +156,71 @@ fn sets_of_cpus_are_compared_with_masks_and_with_numbers() {
     assert!(!matches("flags != CPUS{5-6}") && matches("flags != CPUS{5}"));
 }
 
+/// `do_filter_scalar_cpumask`, which knows no set that is one number, is asked for numbers below `nr_cpu_ids` only.
+#[test]
+fn a_number_is_a_cpu_below_the_number_of_cpus() {
+    struct Unknown;
+    impl Surroundings for Unknown {
+        fn cpu(&self) -> u32 {
+            0
+        }
+
+        fn comm(&self, _: i32) -> &[u8] {
+            b""
+        }
+    }
+    let with_irq = |irq: i32| {
+        let mut record = record::<LittleEndian>();
+        record[8..12].copy_from_slice(&irq.to_le_bytes());
+        record
+    };
+    let matcher = Filter::parse("irq != CPUS{5-6}").unwrap().compile(&format()).unwrap();
+    let of_8 = |irq| matcher.matches::<LittleEndian>(&with_irq(irq), &On { cpu: 3, comm: b"" });
+    assert_eq!((of_8(6), of_8(7), of_8(8)), (true, true, false));
+    let of_any = |irq| matcher.matches::<LittleEndian>(&with_irq(irq), &Unknown);
+    assert_eq!((of_any(6), of_any(8), of_any(4096)), (true, true, true));
+}
+
+/// Each was tried on a kernel 6.18.
+#[test]
+fn a_filter_may_end_with_an_operator_where_the_kernel_lets_it() {
+    for filter in ["irq == 5 &&", "irq == 5 || ", "irq == 4 && irq == 5 &&", "irq == 4 || irq == 5 ||"] {
+        assert!(Filter::parse(filter).is_ok(), "{filter}");
+    }
+    for filter in ["irq == 4 || irq == 5 &&", "irq == 4 && irq == 5 || irq == 3 &&", "irq == 5 && &&"] {
+        assert!(Filter::parse(filter).is_err(), "{filter}");
+    }
+}
+
+#[test]
+fn length_and_depth_are_bounded() {
+    let padded = |len: usize| Filter::parse(&("irq == 5".to_owned() + &" ".repeat(len - 8))).err();
+    assert_eq!((padded(65_536), padded(65_537)), (None, Some(FilterError::TooLong { len: 65_537, limit: 65_536 })));
+    for (open, close) in [("(", ")"), ("!", "")] {
+        let deep = |levels| Filter::parse(&(open.repeat(levels) + "irq == 5" + &close.repeat(levels))).err();
+        assert_eq!((deep(100), deep(101)), (None, Some(FilterError::TooDeep { limit: 100 })), "{open}");
+    }
+    // The kernel's `num_buf` holds 23 characters.
+    assert!(matches(&format!("irq == 0x{:021}", 5)) && Filter::parse(&format!("irq == 0x{:022}", 5)).is_err());
+}
+
+/// As `filter_assign_type`: what a `char *` pointed to is not in the record, and only `cpumask_t` is a set of CPUs.
+#[test]
+fn a_field_s_type_says_what_it_is_compared_with() {
+    let text = "name: e\nID: 9\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+        \tfield:char * path;\toffset:8;\tsize:8;\tsigned:0;\n\
+        \tfield:__data_loc u32[] list;\toffset:16;\tsize:4;\tsigned:0;\n\nprint fmt: \"\"\n";
+    let format = EventFormat::parse("s", text, LongSize::Eight).unwrap();
+    let error = |filter: &str| Filter::parse(filter).unwrap().compile(&format).unwrap_err().to_string();
+    let path = "filter: s:e: path is the address of a text:";
+    assert_eq!(
+        error("path == \"x\""),
+        format!("{path} the text itself was not recorded, so it can be a condition live only")
+    );
+    assert_eq!(error("path == 5"), format!("{path} a text in quotes is wanted"));
+    assert_eq!(error("list == \"x\""), "filter: s:e: list is an unsigned number: a number is wanted");
+}
+
 #[test]
 fn what_does_not_fit_is_said() {
     let error = |filter: &str| match Filter::parse(filter) {
@@ -156,6 +233,9 @@ fn what_does_not_fit_is_said() {
     assert_eq!(error("dfd == -100"), "filter: s:e: dfd is an unsigned number: it cannot be negative");
     let number = "a number is decimal, 0x… or, with a leading 0, octal, and has at most 64 bits";
     assert_eq!(error("irq == 08"), format!("filter: s:e: irq is a signed number: {number}"));
+    assert_eq!(error("irq == -9223372036854775809"), format!("filter: s:e: irq is a signed number: {number}"));
+    assert_eq!(error("flags == 08"), format!("filter: s:e: flags is an unsigned number: {number}"));
+    assert_eq!(error("irq >"), "filter: a field, an operator and a value expected at column 6, found \"\"");
     let quotes = "a number or a text in quotes is expected at column";
     assert_eq!(error("who == worker"), format!("filter: {quotes} 8, found \"worker\""));
     assert_eq!(error("irq == +5 && irq > 1"), format!("filter: {quotes} 8, found \"+5 && irq > 1\""));
