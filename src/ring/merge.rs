@@ -2,7 +2,7 @@
 //!
 //! Each CPU's ring is in order by itself; a k-way merge keeps the stream in order across them. The merge stays with one
 //! CPU for as long as that CPU's next record is not later than any other's, which costs one comparison a record; a change
-//! of CPU costs as many as the number of CPUs has binary digits (`tournament`).
+//! of CPU costs as many as the number of CPUs has digits to the base of four (`tournament`).
 //!
 //! ```text
 //! cpu0  ──1──────4──5─────────9──      current = cpu0 while its head ≤ limit,
@@ -388,9 +388,13 @@ impl<F: Feed> Merge<F> {
             let time = cursor.step::<E>(&self.layout, None);
             self.set_head(time);
         }
-        while self.select::<E>().is_some() {
-            let Some(cursor) = self.cursors.get_mut(self.current) else { break };
-            let (mut time, mut limit) = (self.time, self.limit);
+        if self.select::<E>().is_none() {
+            return ControlFlow::Continue(());
+        }
+        // The state of `current` is in local variables from here on; the next call selects again.
+        self.settled = false;
+        let (mut current, mut time, mut limit) = (self.current, self.time, self.limit);
+        while let Some(cursor) = self.cursors.get_mut(current) {
             // The records of this CPU, up to the first one that is later than another CPU's.
             loop {
                 let page = cursor.page.as_slice();
@@ -436,14 +440,17 @@ impl<F: Feed> Merge<F> {
                     }
                 };
                 cursor.ticks = time;
-                let ahead = self.heads.set(self.current, time);
+                let first = self.heads.set(current, time);
                 if flow.is_break() {
-                    self.settled = false;
                     return flow;
                 }
-                match ahead {
-                    Some(ahead) if time < self.until => limit = ahead.min(self.until - 1),
-                    _ => break,
+                let Some(first) = first.filter(|first| first.time < self.until) else {
+                    return ControlFlow::Continue(());
+                };
+                limit = first.limit.min(self.until - 1);
+                if first.ring != current {
+                    (current, time) = (first.ring, first.time);
+                    break;
                 }
             }
         }
@@ -453,7 +460,9 @@ impl<F: Feed> Merge<F> {
     /// Gives `current` another head.
     fn set_head(&mut self, time: u64) {
         match self.heads.set(self.current, time) {
-            Some(limit) if time < self.until => self.limit = limit.min(self.until - 1),
+            Some(first) if first.ring == self.current && time < self.until => {
+                self.limit = first.limit.min(self.until - 1);
+            }
             _ => self.settled = false,
         }
     }
@@ -465,9 +474,9 @@ impl<F: Feed> Merge<F> {
             self.refill::<E>();
         }
         self.settled = false;
-        (self.current, self.time) = self.heads.first().filter(|(_, time)| *time < self.until)?;
+        let first = self.heads.first().filter(|first| first.time < self.until)?;
         // How much further it stays ahead is looked at when it has stepped that far: of many rings one seldom does.
-        (self.limit, self.settled) = (self.time, true);
+        (self.current, self.time, self.limit, self.settled) = (first.ring, first.time, first.limit, true);
         Some(())
     }
 
