@@ -1,14 +1,14 @@
-//! Text that may come from anywhere, made safe to show: what would act on a terminal, or look like other text, is escaped.
+//! Escapes untrusted text for display: characters that would control a terminal, or make text look like other text.
 //!
-//! Names, paths and texts come from other kernels, from files and from the network. ESC and the C1 controls begin commands
-//! to the terminal, bidirectional controls show text in another order than it has (CVE-2021-42574), invisible characters
-//! hide some of it. All of these are written as they would stand in a C string: `\x1b`, `\u202e`, `\U000e0041`; a byte that
-//! is no UTF-8 as `\xff`.
+//! Names, paths and texts come from other kernels, from files and from the network. ESC and the C1 controls begin
+//! terminal commands, bidirectional controls reorder the displayed text (CVE-2021-42574), and invisible characters
+//! hide some of it. All of these are written as in a C string: `\x1b`, `\u202e`, `\U000e0041`; a byte that is not
+//! UTF-8 as `\xff`.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// Whether `c` is escaped: it acts on a terminal, changes the order of what is shown, or hides.
+/// Whether `c` is escaped: it controls a terminal, reorders text, or is invisible.
 pub fn is_escaped(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -32,7 +32,7 @@ fn write_escape(out: &mut impl fmt::Write, c: char) -> fmt::Result {
     }
 }
 
-/// Writes `bytes`, all of them escaped where need be but for the characters that `keep` keeps.
+/// Writes `bytes`, escaped where necessary except for characters accepted by `keep`.
 pub(crate) fn write_bytes(out: &mut impl fmt::Write, bytes: &[u8], keep: impl Fn(char) -> bool) -> fmt::Result {
     for chunk in bytes.utf8_chunks() {
         let mut rest = chunk.valid();
@@ -70,7 +70,7 @@ impl<T: AsRef<[u8]>> fmt::Display for Escaped<T> {
     }
 }
 
-/// Text that may have several lines: line feeds and tabs stay.
+/// Escapes text that may have several lines: line feeds and tabs are kept.
 pub fn escape_lines(text: &str) -> Cow<'_, str> {
     let keep = |c| matches!(c, '\n' | '\t');
     if !text.chars().any(|c| is_escaped(c) && !keep(c)) {
@@ -82,10 +82,10 @@ pub fn escape_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(out)
 }
 
-/// The longest word that is shown whole, characters: as long as paths usually are.
+/// The longest word that is shown in full, characters: about as long as paths are.
 const LONGEST_WORD: usize = 300;
 
-/// Text of which very long words are cut: somebody has given a file for a name.
+/// Shortens very long words, as when a file's contents are given for a name.
 pub fn shorten(text: &str) -> Cow<'_, str> {
     if text.len() <= LONGEST_WORD || text.split_whitespace().all(|word| word.len() <= LONGEST_WORD) {
         return Cow::Borrowed(text);
@@ -98,8 +98,8 @@ pub fn shorten(text: &str) -> Cow<'_, str> {
     Cow::Owned(lines.collect::<Vec<_>>().join("\n"))
 }
 
-/// JSON text: what is escaped elsewhere is here written as JSON itself escapes it, so that its value stays the same. Between
-/// strings there is nothing but line feeds to keep.
+/// Escapes JSON text in JSON's own way, so that its value stays the same. Outside of strings it has no special
+/// characters except line feeds.
 pub fn escape_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

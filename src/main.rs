@@ -11,7 +11,7 @@ use ftrace_live::{
 };
 
 fn main() -> ExitCode {
-    // First of all: this process may be the keeper of another one.
+    // First of all: this process may have been started as a keeper.
     if keeper::run_if_asked() {
         return ExitCode::SUCCESS;
     }
@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Err(error)
             if error.kind() == ErrorKind::DisplayVersion && std::env::args_os().any(|arg| arg == "--version") =>
         {
-            // -V prints the version alone. That nobody reads it to its end is no failure.
+            // -V prints the version only. It is not an error if nobody reads it all.
             let _ = commands::version::print();
             ExitCode::SUCCESS
         }
@@ -40,8 +40,9 @@ fn main() -> ExitCode {
     }
 }
 
-/// Says what clap says. Its colours stay, unless it would show a word that is no plain text (`ftrace-live *` in a folder of
-/// somebody else's file names) or a very long one, or gives its advice to write `-- VALUE`: behind `--` stands a command.
+/// Prints an error of clap. Its colours are kept, unless it would print a word that is not plain text (`ftrace-live
+/// *` in a folder of somebody else's file names) or a very long one, or would advise to write `-- VALUE`: after `--`
+/// comes a command.
 fn usage_error(error: &clap::Error) -> ExitCode {
     let advice = |line: &&str| !line.contains("to pass '");
     let without_advice =

@@ -1,6 +1,6 @@
-//! What groups, events and fields mean, in a few words, for those that are best known; and which events to try first.
+//! Short descriptions of the best known groups, events and fields; and which events to try first.
 //!
-//! Nothing depends on it: it is for people who read `list` and `describe`.
+//! Only `list` and `describe` show them.
 
 /// Groups.
 const GROUPS: &[(&str, &str)] = &[
@@ -204,7 +204,7 @@ const START: &[(&str, &str)] = &[
     ("block:block_rq_issue", "knocks of the disk, in crowds when something is copied"),
 ];
 
-/// Fields, by their name in whichever event.
+/// Fields, by name, for any event.
 const FIELDS: &[(&str, &str)] = &[
     ("prev_comm", "the task that stops running"),
     ("prev_pid", "its number"),
@@ -260,17 +260,17 @@ fn find(table: &[(&str, &'static str)], name: &str) -> Option<&'static str> {
     table.iter().find(|(known, _)| *known == name).map(|(_, meaning)| *meaning)
 }
 
-/// What a group is about.
+/// The description of a group.
 pub fn of_group(group: &str) -> Option<&'static str> {
     find(GROUPS, group)
 }
 
-/// When an event happens; `event` is `GROUP:EVENT`.
+/// The description of an event; `event` is `GROUP:EVENT`.
 pub fn of_event(event: &str) -> Option<&'static str> {
     find(EVENTS, event)
 }
 
-/// What a field holds.
+/// The description of a field.
 pub fn of_field(field: &str) -> Option<&'static str> {
     find(FIELDS, field)
 }
@@ -285,7 +285,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_stands_once_and_fits_a_line() {
+    fn each_is_listed_once_and_fits_a_line() {
         for table in [GROUPS, EVENTS, FIELDS] {
             let mut names: Vec<_> = table.iter().map(|(name, _)| name).collect();
             names.sort_unstable();

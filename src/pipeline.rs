@@ -1,8 +1,8 @@
-//! The one way of a record: source → record → plan → message → datagram.
+//! The path of a record: source → record → plan → message → datagram.
 //!
-//! [`Pipeline::record`] is what the [live](crate::live) and the [replay](crate::replay) loop call for each record; from
-//! there on they are the same. It finds the event by its id, works out when it happened and who was running, and hands it
-//! to every [`Output`].
+//! [`Pipeline::record`] is called for each record by the [live](crate::live) and by the [replay](crate::replay) loop;
+//! from there on they are the same. It finds the event by id, works out when it occurred and which task was running,
+//! and passes it to every [`Output`].
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use crate::ring::Record;
 pub struct Counts {
     /// Records read.
     pub read: u64,
-    /// Records that are not what their format says.
+    /// Records that do not match their format.
     pub malformed: u64,
     /// The first such record's error, with its event.
     pub first_error: Option<(String, EncodeError)>,
@@ -30,39 +30,39 @@ pub struct Counts {
     pub unknown: u64,
 }
 
-/// What became of a record.
+/// The result of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was taken, or counted as malformed.
+    /// It was processed, or counted as malformed.
     Done,
-    /// No format describes it: the caller may read the formats again, [add](Pipeline::add) the event and offer the
-    /// record once more.
+    /// No format has this id: the caller may read the formats again, [add](Pipeline::add) the event and offer the
+    /// record again.
     Unknown(EventId),
 }
 
-/// Finds a task's name by pid, when the pid is first met.
+/// Returns a task's name when its pid first occurs.
 pub type AskComm = Box<dyn FnMut(i32) -> Option<Vec<u8>> + Send>;
 
-/// Takes the name of a task from an event, with its pid.
+/// Receives the name of a task from an event, with its pid.
 pub type TellName = Box<dyn FnMut(i32, &[u8]) + Send>;
 
 struct EventState {
     format: Arc<EventFormat>,
-    /// Where `common_pid` stands.
+    /// The place of `common_pid`.
     pid: PidPlace,
-    /// When it last occurred, trace clock; before the first time later than any time.
+    /// When it last occurred, trace clock; before the first occurrence, later than any time.
     last: u64,
     count: u64,
-    /// Asked for by nobody: it only tells of task names.
+    /// Not requested; read only for task names.
     hidden: bool,
-    /// Not to be heard for now.
+    /// Muted for now.
     muted: bool,
     task: Option<TaskEvent>,
-    /// Whether any of the three holds: one question of the many records of which none does.
+    /// Whether any of these three applies: one check for the many records to which none does.
     apart: bool,
 }
 
-/// The events that tell of task names, and where in their records the names stand.
+/// The events that contain task names, and the places of these.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TaskEvent {
     pid: usize,
@@ -75,26 +75,26 @@ pub struct Pipeline<O> {
     outputs: O,
     kernel: Arc<Kernel>,
     comms: Comms,
-    /// The name last asked for.
+    /// The name that was returned last.
     learned: Comm,
     ask: AskComm,
     tell: Option<TellName>,
-    /// Added to a time of the trace clock, it gives ns since 1970.
+    /// The difference between a time of the trace clock and ns since 1970.
     wall_offset: u64,
-    /// No event is said to have happened before this, ns since 1970: the time of the last one before the offset became less.
+    /// No event's time is before this, ns since 1970: the time of the last event before the offset became smaller.
     least: u64,
-    /// The trace clock counts something that is no time.
+    /// The trace clock does not count time.
     ticks: bool,
     counts: Counts,
 }
 
-/// The most by which a clock is corrected, and not set, at a time.
+/// The largest correction that is not taken as setting the clock.
 const CORRECTED_NS: u64 = 1_000_000_000;
 /// `TASK_COMM_LEN`.
 const COMM_LEN: usize = 16;
 
 impl<O: Output> Pipeline<O> {
-    /// A pipeline from records of `kernel` to `outputs`. `ask` names tasks.
+    /// A pipeline from records of `kernel` to `outputs`. `ask` returns task names.
     pub fn new(kernel: Arc<Kernel>, outputs: O, ask: AskComm) -> Pipeline<O> {
         let (comms, counts) = (Comms::new(), Counts::default());
         Pipeline {
@@ -112,13 +112,12 @@ impl<O: Output> Pipeline<O> {
         }
     }
 
-    /// Takes up all events of a table.
+    /// Adds all events of a table.
     pub fn add_all(&mut self, table: &EventTable) {
         table.iter().for_each(|format| self.add(format, false));
     }
 
-    /// Takes up an event, or another event of the same id. A `hidden` one goes to no output; it is read for the task
-    /// names it tells of.
+    /// Adds an event, replacing one with the same id. A `hidden` event goes to no output; it is read for task names.
     pub fn add(&mut self, format: &Arc<EventFormat>, hidden: bool) {
         let index = format.id.index();
         if self.events.len() <= index {
@@ -144,7 +143,7 @@ impl<O: Output> Pipeline<O> {
         self.events[index] = Some(state);
     }
 
-    /// Lets the outputs take up all events again, in another form; with other `names`, if there are any.
+    /// Adds all events to the outputs again, in another form; with other `names`, if given.
     pub fn add_again(&mut self, kernel: Option<Arc<Kernel>>) {
         self.kernel = kernel.unwrap_or_else(|| self.kernel.clone());
         for state in self.events.iter().flatten().filter(|state| !state.hidden) {
@@ -157,7 +156,7 @@ impl<O: Output> Pipeline<O> {
         &self.kernel
     }
 
-    /// Mutes the events of which `silent` holds, and no other: their records are read and counted, and go to no output.
+    /// Mutes exactly the events for which `silent` is true: their records are read and counted, but go to no output.
     pub fn mute(&mut self, silent: impl Fn(&EventFormat) -> bool) {
         for state in self.events.iter_mut().flatten() {
             state.muted = silent(&state.format);
@@ -165,8 +164,8 @@ impl<O: Output> Pipeline<O> {
         }
     }
 
-    /// Sets which time of day the trace clock's times are: `trace_ns` is `unix_ns`. Where that corrects a clock that was ahead a
-    /// little, no event's time lies before that of one that came earlier.
+    /// Sets the relation between trace clock and time of day: `trace_ns` is `unix_ns`. If this corrects a clock that
+    /// was slightly ahead, no event gets a time before that of an earlier one.
     pub fn pair_clocks(&mut self, trace_ns: u64, unix_ns: u64) {
         let before = std::mem::replace(&mut self.wall_offset, unix_ns.wrapping_sub(trace_ns));
         self.least = match before.wrapping_sub(self.wall_offset) {
@@ -174,14 +173,13 @@ impl<O: Output> Pipeline<O> {
                 let last = self.events.iter().flatten().map(|state| state.last).filter(|last| *last != u64::MAX).max();
                 last.map_or(0, |last| last.wrapping_add(before)).max(self.least)
             }
-            // Set forward, it needs no help; set back by this much, somebody did so.
+            // Set forward, nothing is needed; a change back by this much means that somebody set the clock.
             _ if before < self.wall_offset => self.least,
             _ => 0,
         };
     }
 
-    /// Says that the trace clock counts something that is no time: events then have no time of day, which is 0, and none since
-    /// their last occurrence.
+    /// The trace clock does not count time: events then have the time of day 0, and no time since they last occurred.
     pub fn count_ticks(&mut self) {
         self.ticks = true;
     }
@@ -192,7 +190,7 @@ impl<O: Output> Pipeline<O> {
         trace_ns.wrapping_add(self.wall_offset)
     }
 
-    /// One record. `play_ns` is when it is heard, ns since 1970, where that is not the time it happened at.
+    /// Processes one record. `play_ns` is when it is played, ns since 1970, if that differs from when it occurred.
     #[inline(never)]
     pub fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) -> Outcome {
         self.counts.read += 1;
@@ -235,7 +233,7 @@ impl<O: Output> Pipeline<O> {
         let moment = Moment {
             event_ns,
             play_ns: play_ns.unwrap_or(event_ns),
-            // Not divided: that would be a quarter of the time an event takes here.
+            // Not a division, which would take a quarter of the time that an event takes here.
             dt: (since as i64 as f64 * 1e-6) as f32,
             cpu: record.cpu,
             pid,
@@ -247,8 +245,7 @@ impl<O: Output> Pipeline<O> {
         Outcome::Done
     }
 
-    /// Shows a record of an event that nobody knows, where the kernel would print that it does not
-    /// (`Unknown type 999`, `print_trace_fmt`).
+    /// Prints a record of an unknown event, if the kernel would print `Unknown type 999` (`print_trace_fmt`).
     #[cold]
     #[inline(never)]
     pub fn unknown<E: ByteOrder>(&mut self, id: EventId, record: Record<'_>, play_ns: Option<u64>) {
@@ -269,28 +266,28 @@ impl<O: Output> Pipeline<O> {
         }
     }
 
-    /// Takes back that a record of an unknown id was counted, since it is offered again.
+    /// Undoes counting a record of an unknown id, since it is offered again.
     pub fn offer_again(&mut self) {
         self.counts.read -= 1;
         self.counts.unknown -= 1;
     }
 
-    /// Lets `tell` know of every task's name that an event tells of: other pipelines may need it.
+    /// Calls `tell` with every task name in an event, for other pipelines.
     pub fn tell_names(&mut self, tell: TellName) {
         self.tell = Some(tell);
     }
 
-    /// The name of a task, from elsewhere than an event.
+    /// Sets the name of a task from another source than an event.
     pub fn name(&mut self, pid: i32, comm: &[u8]) {
         self.comms.set(pid, comm);
     }
 
-    /// The names of tasks met so far.
+    /// The names of the tasks so far.
     pub fn names(&self) -> impl Iterator<Item = (i32, &str)> {
         self.comms.iter()
     }
 
-    /// Goes on behind events that others had: when each that is known last occurred, on the trace clock.
+    /// Continues after events of another pipeline: when each event last occurred, on the trace clock.
     pub fn go_on(&mut self, last: impl Iterator<Item = (EventId, u64)>) {
         for (id, time) in last {
             if let Some(Some(state)) = self.events.get_mut(id.index()) {
@@ -305,17 +302,17 @@ impl<O: Output> Pipeline<O> {
         occurred.map(|state| (state.format.id, state.last))
     }
 
-    /// Whether an event of this id was taken up.
+    /// Whether an event with this id was added.
     pub fn knows(&self, id: EventId) -> bool {
         self.events.get(id.index()).is_some_and(Option::is_some)
     }
 
-    /// Sends what waits.
+    /// Sends what is queued.
     pub fn flush(&mut self) {
         self.outputs.flush();
     }
 
-    /// Where events go.
+    /// The outputs.
     pub fn outputs(&mut self) -> &mut O {
         &mut self.outputs
     }
@@ -325,20 +322,20 @@ impl<O: Output> Pipeline<O> {
         &self.counts
     }
 
-    /// The counts so far, which begin again.
+    /// Takes the counts so far and resets them.
     pub fn take_counts(&mut self) -> Counts {
         std::mem::take(&mut self.counts)
     }
 
-    /// How often each event occurred, hidden ones left out.
+    /// How often each event occurred, without hidden ones.
     pub fn event_counts(&self) -> impl Iterator<Item = (&Arc<EventFormat>, u64)> {
         self.events.iter().flatten().filter(|state| !state.hidden).map(|state| (&state.format, state.count))
     }
 }
 
 impl TaskEvent {
-    /// `task:task_rename` (at execve and prctl) and `task:task_newtask` tell every change of a task's name when it
-    /// happens (include/trace/events/task.h).
+    /// `task:task_rename` (at execve and prctl) and `task:task_newtask` report every change of a task's name
+    /// (include/trace/events/task.h).
     pub(crate) fn of(format: &EventFormat) -> Option<TaskEvent> {
         let comm = match (format.system.as_str(), format.name.as_str()) {
             ("task", "task_rename") => "newcomm",
@@ -393,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_corrected_takes_no_event_back_and_one_that_is_set_does() {
+    fn correcting_the_clock_never_moves_events_back_but_setting_it_does() {
         let text = "name: e\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
                     \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
         let format = Arc::new(EventFormat::parse("s", text, LongSize::Eight).unwrap());
@@ -411,11 +408,11 @@ mod tests {
             std::mem::take(&mut pipeline.outputs().0)
         };
         assert_eq!(play(&mut pipeline, 5000, &[100, 200]), [5100, 5200]);
-        // 50 ns back: what comes 10 ns after the last is not before it.
+        // 50 ns back: an event 10 ns after the last is not before it.
         assert_eq!(play(&mut pipeline, 4950, &[210, 240, 300]), [5200, 5200, 5250]);
         assert_eq!(play(&mut pipeline, 4900, &[310]), [5250]);
         assert_eq!(play(&mut pipeline, 6000, &[320]), [6320]);
-        // An hour back, as somebody sets a clock.
+        // An hour back, as if somebody set the clock.
         let far = 3_600_000_000_000;
         assert_eq!(play(&mut pipeline, far + 6000, &[330]), [far + 6330]);
         assert_eq!(play(&mut pipeline, 6000, &[340]), [6340]);

@@ -1,7 +1,7 @@
-//! What the program says, and to whom: standard error for people, standard output for text that a terminal shows.
+//! Output of the program: messages to standard error, and text to standard output that is safe on a terminal.
 //!
-//! What the program says of itself goes through [`say`], [`warn`] and [`error`]; a stream of text that is to be exact in a
-//! file and safe on a terminal through [`stdout`]. What is escaped, and how: [`crate::escape`].
+//! Messages are printed by [`say`], [`warn`] and [`error`]; text that must be exact in a file and safe on a terminal
+//! goes through [`stdout`]. [`crate::escape`] defines what is escaped.
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::escape::{Escaped, escape_lines, shorten, write_bytes};
 
-/// How much is said.
+/// How many messages are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Warnings, errors and what was lost, alone.
+    /// Only warnings, errors and what was lost.
     Quiet,
     /// Also what is done.
     Usual,
@@ -20,37 +20,37 @@ pub enum Verbosity {
     Verbose,
 }
 
-/// A [`Verbosity`].
+/// The current [`Verbosity`].
 static VERBOSITY: AtomicU8 = AtomicU8::new(Verbosity::Usual as u8);
 
-/// Sets how much this process says from here on.
+/// Sets which messages this process prints from now on.
 pub fn set_verbosity(verbosity: Verbosity) {
     VERBOSITY.store(verbosity as u8, Ordering::Relaxed);
 }
 
-/// Whether things of this kind are said.
+/// Whether messages of this kind are printed.
 pub fn says(kind: Verbosity) -> bool {
     VERBOSITY.load(Ordering::Relaxed) >= kind as u8
 }
 
-/// Whether standard error is a terminal on which what is done may be shown.
+/// Whether standard error is a terminal on which progress may be shown.
 pub fn shows() -> bool {
     says(Verbosity::Usual) && io::stderr().is_terminal()
 }
 
-/// Says a line on standard error. That nobody can read it is no reason to end.
+/// Prints a line to standard error. It is not an error if that fails.
 pub fn say(line: impl fmt::Display) {
     if says(Verbosity::Usual) {
         say_line(line);
     }
 }
 
-/// Says a line about what was lost or left out: a silent loss would be taken for none, so it stays with `--quiet`.
+/// Prints a line about losses, even with `--quiet`: an unreported loss would be taken for none.
 pub fn lost(line: impl fmt::Display) {
     say_line(line);
 }
 
-/// Says a line that is asked for with `--verbose`.
+/// Prints a line with `--verbose` only.
 pub fn detail(line: impl fmt::Display) {
     if says(Verbosity::Verbose) {
         say_line(line);
@@ -61,14 +61,14 @@ fn say_line(line: impl fmt::Display) {
     say_text(format_args!("ftrace-live: {}\n", Escaped(line.to_string())));
 }
 
-/// Says a text that is escaped already, as it is. `eprintln!` would panic where standard error is full or closed: what is
-/// said to people must never end the work.
+/// Prints a text that is already escaped. `eprintln!` would panic if standard error is full or closed: messages must
+/// never end the work.
 pub fn say_text(text: impl fmt::Display) {
-    // One write(2), so that two programs on one terminal do not mix within a line.
+    // One write(2), so that lines of two programs on one terminal do not mix.
     let _ = io::stderr().write_all(text.to_string().as_bytes());
 }
 
-/// Whether standard error is a terminal on which nobody minds colours (no-color.org).
+/// Whether standard error is a terminal, and colours were not disabled (no-color.org).
 pub fn coloured() -> bool {
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_none_or(|terminal| terminal == "dumb");
@@ -80,33 +80,33 @@ fn colour(code: &str, word: &str) -> String {
     if coloured() { format!("\x1b[1;{code}m{word}\x1b[0m") } else { word.to_owned() }
 }
 
-/// Says a warning.
+/// Prints a warning.
 pub fn warn(text: impl fmt::Display) {
     let text = Escaped(text.to_string()).to_string();
     say_text(format_args!("ftrace-live: {}: {}\n", colour("33", "warning"), shorten(&text)));
 }
 
-/// Says why the program ends. The kernel's own words in it may have several lines.
+/// Prints why the program ends. The kernel's message in it may have several lines.
 pub fn error(text: impl fmt::Display) {
     let text = text.to_string();
     say_text(format_args!("{}: {}\n", colour("31", "ftrace-live"), shorten(&escape_lines(&text))));
 }
 
-/// Standard output for text that is to be exact: as it is into a file or a pipe, escaped on a terminal.
+/// Standard output for text that must be exact: unchanged to a file or a pipe, escaped on a terminal.
 pub fn stdout() -> Box<dyn Write + Send> {
     if io::stdout().is_terminal() { Box::new(Screen::new(io::stdout())) } else { Box::new(io::stdout()) }
 }
 
-/// A terminal, on which all but line feeds and tabs is escaped.
+/// A terminal, for which everything except line feeds and tabs is escaped.
 pub struct Screen<W: Write> {
     terminal: W,
-    /// The beginning of a character whose end is still to come.
+    /// The beginning of an incomplete character.
     pending: Vec<u8>,
     text: String,
 }
 
 impl<W: Write> Screen<W> {
-    /// Text for `terminal`.
+    /// Escapes text for `terminal`.
     pub fn new(terminal: W) -> Screen<W> {
         Screen { terminal, pending: Vec::new(), text: String::new() }
     }
@@ -116,7 +116,7 @@ impl<W: Write> Write for Screen<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.pending.extend_from_slice(bytes);
         let whole = match std::str::from_utf8(&self.pending) {
-            // `None`: the end came inside a character, and only there.
+            // `None`: the text ends within a character.
             Err(error) if error.error_len().is_none() => error.valid_up_to(),
             Ok(_) => self.pending.len(),
             Err(_) => self.pending.len() - cut_character(&self.pending),
@@ -133,7 +133,7 @@ impl<W: Write> Write for Screen<W> {
     }
 }
 
-/// How many bytes at the end of `bytes` are the beginning of a character.
+/// The length of an incomplete character at the end of `bytes`.
 fn cut_character(bytes: &[u8]) -> usize {
     let cut = |&len: &usize| {
         let tail = bytes.len().checked_sub(len).and_then(|at| bytes.get(at..)).unwrap_or_default();
@@ -156,7 +156,7 @@ mod tests {
     use crate::escape::is_escaped;
     use proptest::prelude::*;
 
-    /// What `pieces` become on a terminal, written one by one.
+    /// The output on a terminal of `pieces` written one by one.
     fn on_screen<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> String {
         let mut terminal = Vec::new();
         let mut screen = Screen::new(&mut terminal);
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn on_a_screen_lines_stay_lines_and_a_character_may_come_in_two_writes() {
+    fn lines_stay_lines_and_a_character_may_be_split_between_writes() {
         assert_eq!(on_screen([b"a\tb\n\x1b[H\n".as_slice()]), "a\tb\n\\x1b[H\n");
         let (first, second) = "é\n".as_bytes().split_at(1);
         assert_eq!(on_screen([first, second]), "é\n");
@@ -175,7 +175,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_gets_through_however_it_is_cut(bytes in proptest::collection::vec(any::<u8>(), 0..60), size in 1usize..9) {
+        fn no_control_character_gets_through_however_writes_are_split(bytes in proptest::collection::vec(any::<u8>(), 0..60), size in 1usize..9) {
             let whole = on_screen([bytes.as_slice()]);
             prop_assert!(!whole.chars().any(|c| is_escaped(c) && c != '\n' && c != '\t'));
             prop_assert_eq!(on_screen(bytes.chunks(size)), whole);

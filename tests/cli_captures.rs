@@ -227,9 +227,9 @@ fn what_cannot_be_is_refused_with_a_remedy() {
         (vec!["replay", folder, "--speed", "max", "-i", "999999", "--loop"], "no event of -i 999999"),
         (vec!["stat", folder, "-i", "999999"], "no event of -i 999999"),
         (vec!["stat", folder, "--filter", "sched_switch=next_pid==999999", "-e", "sched_switch"], "no event of -e"),
-        (vec!["replay", "nowhere.dat"], "is not there"),
-        (vec!["convert", folder, "-o", &dat], "nothing is written over"),
-        (vec!["convert", &dat, "-o", full], "nothing is written over"),
+        (vec!["replay", "nowhere.dat"], "does not exist"),
+        (vec!["convert", folder, "-o", &dat], "nothing is overwritten"),
+        (vec!["convert", &dat, "-o", full], "nothing is overwritten"),
         (vec!["list", &dat, "--tracers"], "leave out --tracers"),
     ] {
         let (code, said) = refused(&arguments);
@@ -318,7 +318,7 @@ fn two_events_whose_names_clean_to_one_address_have_an_address_each() {
     let formats = [("own", "a b", odd), ("own", "a_b", plain)];
     made::folder(&folder, "mono", &formats, &[(0, made::page(1000, &records))]);
     let folder = folder.to_str().unwrap();
-    let note = "own:a b is sent as /ftrace/own/a_b_2: another event has the address /ftrace/own/a_b";
+    let note = "own:a b is sent as /ftrace/own/a_b_2, since another event has the address /ftrace/own/a_b";
 
     let replayed = run(&["replay", folder, "--raw", "--print", "--speed", "max"]);
     let (lines, said) = (String::from_utf8(replayed.stdout).unwrap(), String::from_utf8(replayed.stderr).unwrap());

@@ -250,7 +250,7 @@ fn who_does_not_answer_is_named_with_what_to_start() {
     let mut controlled = Command::new(PROGRAM);
     controlled.args(["replay", FIXTURE, "--to", "127.0.0.1:9", "--raw", "--loop", "--control", &port]);
     let mut controlled = Program::start(controlled);
-    controlled.wait_for("takes commands at");
+    controlled.wait_for("accepts commands at");
     let output = replay(&format!("127.0.0.1:{port}"));
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success() && said.contains("times are those of"), "{said}");

@@ -73,8 +73,8 @@ fn each_window_says_how_many_pairs_ended_in_it_and_how_long_they_were() {
     near(windows(&heard, "begin..end"), [(1, [3.0; 3]), (1, [5.0; 3]), (1, [2.0; 3])]);
     near(windows(&heard, "made_begin_irq__2..end"), [(0, [0.0; 3]), (1, [5.0; 3]), (0, [0.0; 3])]);
     for (pair, why) in [
-        ("begin", "is no pair of events"),
-        ("begin..nosuch", "nosuch is not among the events"),
+        ("begin", "is not a pair of events"),
+        ("begin..nosuch", "nosuch is not traced"),
         ("begin..end@nosuch", "has no field"),
         ("begin:nosuch==1..end", "nosuch"),
     ] {
@@ -122,9 +122,9 @@ fn a_map_has_the_length_of_the_last_pair() {
         .collect();
     assert_eq!(values, [[1.0, 3.0, 30.0], [2.0, 5.0, 30.0], [9.0, 5.0, 30.0], [1.0, 2.0, 20.0]]);
     for (args, why) in [
-        ("\"$latency(begin)\"", "map.toml:4:19: \"begin\" is no pair of events"),
+        ("\"$latency(begin)\"", "map.toml:4:19: \"begin\" is not a pair of events"),
         ("\"$latency(begin..end\"", "')' expected"),
-        ("\"$latency(begin..nosuch)\"", "nosuch is not among the events"),
+        ("\"$latency(begin..nosuch)\"", "nosuch is not traced"),
     ] {
         let output = printed(args);
         assert_eq!(output.status.code(), Some(2), "{args}: {}", text(&output.stderr));

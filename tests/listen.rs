@@ -128,9 +128,9 @@ fn what_other_programs_send_is_shown_as_far_as_it_can_be_read() {
     let said = listen.said();
     for line in [
         r#"- /cue ,sSi "caf\xe9" "f\xfcr" 5"#,
-        "- /open ,[ii [1 2] <byte 9: an array that is never closed>",
-        "- /short ,ii 3 <byte 16: an argument 'i' that is cut short>",
-        "not understood: 2 × malformed message (the first at byte 9 of datagram 2: an array that is never closed)",
+        "- /open ,[ii [1 2] <byte 9: an unclosed array>",
+        "- /short ,ii 3 <byte 16: a truncated argument 'i'>",
+        "not understood: 2 × malformed message (the first at byte 9 of datagram 2: an unclosed array)",
     ] {
         assert!(said.iter().any(|said| said == line), "{line} in\n{}", said.join("\n"));
     }
@@ -167,7 +167,7 @@ fn a_taken_port_is_refused_with_the_remedy() {
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(
-        said.contains(&format!("another program listens on 127.0.0.1:{port} already: name another port")),
+        said.contains(&format!("another program already listens on 127.0.0.1:{port}: give another port")),
         "{said}"
     );
 }

@@ -82,7 +82,7 @@ fn a_clock_that_counts_events_is_refused() {
     let output = run(&["--raw", "-e", "sched:sched_process_exec", "--print", "--clock", "counter", "--seconds", "1"]);
     let said = text(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{said}");
-    assert!(said.contains("counter gives no times (it counts events): take mono"), "{said}");
+    assert!(said.contains("counter gives no times (it counts events): use --clock mono"), "{said}");
 }
 
 #[test]

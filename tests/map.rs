@@ -124,30 +124,30 @@ fn each_mistake_has_its_line_and_column_and_the_nearest_name() {
     let with = |args: &str| format!("[[message]]\naddress = \"/a\"\nargs = [{args}]\n");
     for (toml, what) in [
         ("prot = 3", "m:1:1: there is no key \"prot\"; the nearest is port"),
-        ("port = 0", "m:1:8: a number from 1 to 65535 is expected"),
+        ("port = 0", "m:1:8: expected a number from 1 to 65535"),
         ("port = ", "m:1:"),
-        ("port = 1", "m:1:1: a map has at least one [[message]]"),
+        ("port = 1", "m:1:1: a map needs at least one [[message]]"),
         ("[[message]]\nadress = \"/a\"", "m:2:1: there is no key of a message \"adress\"; the nearest is address"),
-        ("[[message]]\naddress = \"a b\"", "m:2:11: \"a b\" is no OSC address"),
+        ("[[message]]\naddress = \"a b\"", "m:2:11: \"a b\" is not an OSC address"),
         (
             "[[message]]\naddress = \"/{evnt}\"",
             "m:2:11: there is no name for an address \"evnt\"; the nearest is event",
         ),
         ("[[message]]\naddress = \"/a\"\nform = \"note\"", "m:3:1: only hits have a form"),
-        (&with("\"$hit.note\""), "m:3:9: hit.note is known of hits only"),
-        (&with("1, \"$unit(vec\""), "m:3:22: ')' expected, found nothing more"),
+        (&with("\"$hit.note\""), "m:3:9: hit.note exists for hits only"),
+        (&with("1, \"$unit(vec\""), "m:3:22: expected ')', found nothing more"),
         (&with("\"$unti(vec)\""), "m:3:11: there is no function \"unti\"; the nearest is unit"),
-        (&with("\"$log(vec, 0, 1)\""), "m:3:11: log needs two ends above 0 that differ"),
-        (&with("\"$lin(vec, 1, one)\""), "m:3:23: \"one\" is no number"),
+        (&with("\"$log(vec, 0, 1)\""), "m:3:11: log needs two different limits above 0"),
+        (&with("\"$lin(vec, 1, one)\""), "m:3:23: \"one\" is not a number"),
         (&with("\"$vec:x\""), "m:3:15: there is no type \"x\""),
-        (&with("3000000000"), "m:3:9: 3000000000 does not fit 32 bits"),
-        (&with("true"), "m:3:9: an argument is a string or a number, not a boolean"),
+        (&with("3000000000"), "m:3:9: 3000000000 does not fit into 32 bits"),
+        (&with("true"), "m:3:9: an argument must be a string or a number, not a boolean"),
     ] {
         assert!(said(toml).starts_with(what), "{toml:?}: {}", said(toml));
     }
     let on_hit = "[[message]]\non = \"hit\"\naddress = \"/a\"\nargs = [\"$vec\"]\n";
     assert!(
-        said(on_hit).starts_with("m:4:9: a hit may stand for many events and has no field \"vec\""),
+        said(on_hit).starts_with("m:4:9: a hit may come from many events and has no field \"vec\""),
         "{}",
         said(on_hit)
     );
@@ -165,8 +165,8 @@ fn a_map_is_checked_against_the_events_before_anything_is_sent() {
     for (events, field, what) in [
         ("irq:softirq_entry", "vek", ":4:9: irq:softirq_entry has no field \"vek\"; the nearest is vec"),
         ("irq:softirq_entri", "vec", ":2:11: no event is selected"),
-        ("sched:*", "vec", "takes none of the events"),
-        ("irq:irq_handler_entry", "add(name, 1)", ":4:9: name of irq:irq_handler_entry is no number"),
+        ("sched:*", "vec", "uses none of the traced events"),
+        ("irq:irq_handler_entry", "add(name, 1)", ":4:9: name of irq:irq_handler_entry is not a number"),
     ] {
         let toml = format!("[[message]]\nevents = [\"{events}\"]\naddress = \"/a\"\nargs = [\"${field}\"]\n");
         std::fs::write(&file, toml).unwrap();

@@ -103,7 +103,7 @@ fn a_midi_file_has_the_notes_of_the_hits_each_with_an_end() {
         ])
         .output()
         .unwrap();
-    assert_eq!(again.status.code(), Some(2), "nothing is written over");
+    assert_eq!(again.status.code(), Some(2), "nothing is overwritten");
 }
 
 fn said(target: &str) -> (Option<i32>, String) {

@@ -165,7 +165,7 @@ fn what_cannot_be_found_or_paired_is_refused_with_a_reason() {
     let folder = fixture("sched");
     let folder = folder.to_str().unwrap();
     for (args, reason) in [
-        (vec!["replay", folder, "--print", "--from-event", r#"sched_switch:next_comm=="nobody""#], "does not happen"),
+        (vec!["replay", folder, "--print", "--from-event", r#"sched_switch:next_comm=="nobody""#], "does not occur"),
         (vec!["replay", folder, "--print", "--from-event", ":x"], "EVENT:CONDITION"),
         (vec!["replay", folder, "--print", "--from-event", "sched_switch:nofield==1"], "has no field"),
         (vec!["replay", folder, "--print", "--around", "sched_switch", "--margin", "-1s"], "--margin"),

@@ -104,6 +104,6 @@ fn no_event_has_the_name_of_a_task_of_another_namespace() {
         assert!(line.contains(&format!(" pid={pid} ")), "{line}");
         assert!(line.contains(r#" comm="sh" "#) || line.contains(r#" comm="<...>" "#), "{line}");
     }
-    assert!(err.contains("/proc shows this one alone"), "{err}");
+    assert!(err.contains("/proc shows only this one"), "{err}");
     assert!(fs::read_dir("/proc/self/task").is_ok());
 }

@@ -68,7 +68,7 @@ fn what_is_saved_plays_the_same() {
     let first = printed(home.path(), &[&line[..], &["--save-score", saved]].concat());
     assert_eq!(first, printed(home.path(), &["replay", "--score", saved]));
     let again = run(home.path(), &[&line[..], &["--save-score", saved]].concat());
-    assert!(String::from_utf8_lossy(&again.stderr).contains("nothing is written over"));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("nothing is overwritten"));
     assert_eq!(again.status.code(), Some(2));
 }
 

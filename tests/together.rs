@@ -114,7 +114,7 @@ fn what_has_no_time_of_day_or_goes_with_one_capture_is_refused() {
     let output = replay(&["--speed", "max"], &both);
     assert_eq!(output.status.code(), Some(2));
     let said = text(&output.stderr);
-    assert!(said.contains("timeless does not say at what time of day it was recorded"), "{said}");
+    assert!(said.contains("the time of day at which timeless was recorded is not known"), "{said}");
     for option in [&["--source-port", "9"][..], &["--page", "--hits"], &["--prefix", "/%x"]] {
         let output = replay(option, &[&first, &first]);
         let option = if option[0] == "--page" { &["--hits"] } else { option };
@@ -213,7 +213,7 @@ fn moments_are_the_first_of_any_machine() {
     // From what is within --from.
     assert_eq!(part(&["--from", "15ms", "--until-event", "tick:n>0"]), Ok(vec![3]));
     let (code, said) = part(&["--around", "tick:n==99"]).unwrap_err();
-    assert!(code == Some(2) && said.contains("tick:n==99 does not happen"), "{said}");
+    assert!(code == Some(2) && said.contains("tick:n==99 does not occur"), "{said}");
     let (code, _) = part(&["--around", "nosuch"]).unwrap_err();
     assert_eq!(code, Some(2));
     // A window that leaves out one of them.

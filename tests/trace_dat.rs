@@ -89,5 +89,5 @@ fn one_buffer_can_be_read_alone() {
     // Its cpustat says 10310 and 10257 events read.
     assert_eq!(merged::<LittleEndian>(&mut side).len(), 10_310 + 10_257);
     let error = dat.capture(Some("other")).err().unwrap().to_string();
-    assert_eq!(error, "the table of CPU data at byte 0: there is no buffer \"other\"; there is \"\", \"side\"");
+    assert_eq!(error, "the table of CPU data at byte 0: there is no buffer \"other\"; there are: \"\", \"side\"");
 }

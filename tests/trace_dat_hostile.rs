@@ -415,8 +415,8 @@ fn other_files_are_told_what_they_are_not() {
         file.write_all(bytes).unwrap();
         TraceDat::from_file(file, SALVAGE).unwrap_err().to_string()
     };
-    assert_eq!(error(b""), "the file header at byte 0: this is no trace.dat file");
-    assert_eq!(error(b"PERFILE2 and so on"), "the file header at byte 0: this is no trace.dat file");
+    assert_eq!(error(b""), "the file header at byte 0: this is not a trace.dat file");
+    assert_eq!(error(b"PERFILE2 and so on"), "the file header at byte 0: this is not a trace.dat file");
     assert_eq!(
         error(b"\x17\x08\x44tracing5\0\0\x08\0\x10\0\0"),
         "the file header at byte 12: version \"5\" is not known (6 and 7 are)"

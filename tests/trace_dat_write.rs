@@ -131,7 +131,7 @@ fn a_file_that_cannot_be_converted_leaves_nothing_behind() {
     std::fs::write(&input, "no trace").unwrap();
     std::fs::write(&output, "precious").unwrap();
     let error = convert(&input, &output, Open::default(), &mut |_| {}).unwrap_err().to_string();
-    assert_eq!(error, format!("{}: the file header at byte 0: this is no trace.dat file", input.display()));
+    assert_eq!(error, format!("{}: the file header at byte 0: this is not a trace.dat file", input.display()));
     assert_eq!(std::fs::read_to_string(&output).unwrap(), "precious");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
 }

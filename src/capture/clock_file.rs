@@ -1,4 +1,4 @@
-//! The `clock` file of a capture folder: what replaying needs and no file of tracefs says.
+//! The `clock` file of a capture folder: what replaying needs and no file of tracefs contains.
 //!
 //! One `NAME VALUE` on a line; lines that begin with `#`, empty lines and unknown names are skipped.
 //!
@@ -13,8 +13,8 @@
 //! ```
 //!
 //! `trace_ns` and `realtime_ns` are the same moment on the trace clock and in the time of day (since 1970);
-//! `uncertainty_ns` is how far they may be apart. A clock whose times are no ns, or are to be corrected, has lines that say
-//! how they become ns, on which `trace_ns` is then counted:
+//! `uncertainty_ns` is how far they may be apart. For a clock that does not count ns, or must be corrected, further
+//! lines say how its times are converted to ns; `trace_ns` is then a converted time:
 //!
 //! ```text
 //! # ns are ticks * 827136000 >> 31
@@ -44,7 +44,7 @@ pub struct ClockFile {
     pub clock: TraceClock,
     /// One moment on it, in ns, and in the time of day.
     pub pair: Option<ClockPair>,
-    /// How its times become ns.
+    /// How its times are converted to ns.
     pub times: Times,
     /// The byte order of the traced kernel.
     pub endian: Endian,
@@ -53,12 +53,12 @@ pub struct ClockFile {
 }
 
 impl ClockFile {
-    /// Reads the file of a capture folder; `None` where there is none, or where it lacks the clock or the byte order.
+    /// Reads the file from a capture folder; `None` if there is none, or it lacks the clock or the byte order.
     pub fn load(folder: &Path) -> Option<ClockFile> {
         ClockFile::parse(&std::fs::read_to_string(folder.join(CLOCK_FILE)).ok()?)
     }
 
-    /// Reads the file's text; `None` where it lacks the clock or the byte order. A pair that is not whole is none.
+    /// Parses the file; `None` if it lacks the clock or the byte order. An incomplete pair is ignored.
     ///
     /// ```
     /// use ftrace_live::capture::clock_file::ClockFile;
@@ -91,7 +91,7 @@ impl ClockFile {
 /// More CPUs than any kernel has.
 const MOST_CPUS: usize = 1 << 14;
 
-/// What the lines say of how times become ns; those that say nothing of it are skipped.
+/// Parses the lines about converting times to ns; others are skipped.
 fn times(text: &str) -> Times {
     let (mut shifts, mut interpolate, mut scale) = (Vec::<Vec<Shift>>::new(), false, None);
     let mut offset = 0;
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_blanks_and_unknown_names_are_skipped_and_a_torn_pair_is_none() {
+    fn comments_empty_lines_and_unknown_names_are_skipped_and_an_incomplete_pair_is_ignored() {
         let lines = "shift 99999999 1 1 0 1\nshift 0 1\nshift 0 x 1 0 1\ntick 0 3\ntick 5\ninterpolate maybe\n";
         let file = ClockFile::parse(&format!("clock mono\nbyte_order little\n{lines}")).unwrap();
         assert!(file.times.is_plain() && !file.times.interpolates());
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn without_clock_or_byte_order_it_is_no_clock_file() {
+    fn a_clock_file_needs_clock_and_byte_order() {
         for text in ["", "clock mono\n", "byte_order little\n", "clock mono\nbyte_order middle\n", "\0\n"] {
             assert_eq!(ClockFile::parse(text), None, "{text:?}");
         }

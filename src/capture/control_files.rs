@@ -1,4 +1,4 @@
-//! The files beside the rings of a folder that looks like tracefs: names, and the settings of its text.
+//! The files beside the rings in a folder that mirrors tracefs: names, and the settings of its text.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -7,21 +7,22 @@ use std::path::Path;
 use crate::names::{Names, NamesError};
 use crate::render::Settings;
 
-/// Kernels' symbol files are 4 to 15 MB, BTF 4 to 8: what is much longer is none of them and is not read.
+/// Kernels' symbol files have 4 to 15 MB, BTF 4 to 8; a much longer file is neither and is not read.
 const MAX_NAMES: u64 = 256 << 20;
 
-/// Definitions of some thousand probes; what is longer is no control file.
+/// Definitions of some thousand probes; a longer file is not a control file.
 const MAX_SETTINGS: u64 = 4 << 20;
 
 impl Names {
-    /// The names that the files in `folder` have: [`Names::read`]. A file that is too long is not read.
+    /// Loads the names from the files in `folder`: [`Names::read`]. A file that is too long is not read.
     pub fn load(folder: &Path) -> (Names, Vec<NamesError>) {
         Names::read(|name| read_file(&folder.join(name)))
     }
 }
 
 impl Settings {
-    /// The settings of `folder`, a tracefs instance or a capture: [`Settings::read`]. `clock` is the name of the trace clock.
+    /// Loads the settings of `folder`, a tracefs instance or a capture: [`Settings::read`]. `clock` is the name of
+    /// the trace clock.
     pub fn load(folder: &Path, clock: &str) -> Settings {
         let cpus: Vec<u32> = cpus(folder).collect();
         Settings::read(clock, &cpus, |name| {
@@ -39,10 +40,10 @@ fn read_file(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(e),
     };
-    // The kernel's own files say that they are empty, and a device never ends: only reading tells.
+    // The kernel's files report size 0, and a device is endless: the limit applies while reading.
     let mut bytes = Vec::with_capacity(file.metadata()?.len().min(MAX_NAMES) as usize);
     match file.take(MAX_NAMES + 1).read_to_end(&mut bytes)? {
-        len if len as u64 > MAX_NAMES => Err(io::Error::other(format!("more than {MAX_NAMES} bytes are too many"))),
+        len if len as u64 > MAX_NAMES => Err(io::Error::other(format!("longer than the limit of {MAX_NAMES} bytes"))),
         _ => Ok(Some(bytes)),
     }
 }

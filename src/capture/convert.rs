@@ -1,7 +1,7 @@
-//! One container into another: a capture folder or a `trace.dat` into a `trace.dat` or a folder.
+//! Converts between containers: a capture folder or a `trace.dat` into a `trace.dat` or a folder.
 //!
-//! Sub-buffers are copied as they are. What a `trace.dat` of version 6 has no place for is left out: a folder's `trace`
-//! text, `saved_tgids` and `constants`.
+//! Sub-buffers are copied unchanged. A `trace.dat` of version 6 has no place for a folder's `trace` text,
+//! `saved_tgids` and `constants`, which are left out.
 
 use std::{
     ffi::OsStr,
@@ -36,7 +36,7 @@ pub enum ConvertError {
     /// The input's descriptions cannot be read.
     #[error(transparent)]
     Description(#[from] DescriptionError),
-    /// The input's layout of sub-buffers is not what the kernel writes.
+    /// The input's layout of sub-buffers is not one that the kernel writes.
     #[error("header_page: {0}")]
     Layout(#[from] FormatError),
     /// A `trace.dat` cannot be written.
@@ -45,50 +45,50 @@ pub enum ConvertError {
     /// A folder cannot be written.
     #[error(transparent)]
     Folder(#[from] NewFolderError),
-    /// Version 6 has one size of sub-buffers for all buffers.
+    /// Version 6 has one sub-buffer size for all buffers.
     #[error(
         "the buffers have sub-buffers of {0} and of {1} bytes, which a trace.dat of version 6 cannot hold; convert into a folder"
     )]
     SubBufferSizes(usize, usize),
-    /// A name in the input is no name of a file.
+    /// A name in the input cannot be a file name.
     #[error(
-        "{0:?} names an event, a group or an instance in it, and cannot name a file: convert into a trace.dat, -o NAME.dat"
+        "{0:?} is the name of an event, a group or an instance in it, but cannot be a file name: convert into a trace.dat, -o NAME.dat"
     )]
     Name(String),
 }
 
 impl ConvertError {
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is at fault rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         matches!(self, ConvertError::Folder(NewFolderError::NotEmpty(_)) | ConvertError::SubBufferSizes(..))
     }
 }
 
-/// What was converted.
+/// The result of a conversion.
 #[derive(Debug, Default)]
 pub struct Converted {
     /// What was written.
     pub written: Written,
-    /// What was wrong with the input, when salvaging.
+    /// The errors of the input, when salvaging.
     pub problems: Vec<DatError>,
 }
 
-/// A capture as a whole, with all its buffers.
+/// A capture with all its buffers.
 struct Contents {
     description: Description,
     buffers: Vec<BufferOut<RingFeed>>,
-    /// Sub-buffer size of each buffer.
+    /// The sub-buffer size of each buffer.
     sizes: Vec<usize>,
     problems: Vec<DatError>,
 }
 
-/// Whether `output` names a `trace.dat` rather than a folder: by its ending.
+/// Whether the ending of `output` means a `trace.dat` rather than a folder.
 pub fn is_dat_name(output: &Path) -> bool {
     output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("dat")) && !output.is_dir()
 }
 
-/// Converts the capture at `input` into `output`: a `trace.dat` if the name ends so, else a new folder. `progress` is told
-/// how many bytes of sub-buffers are written.
+/// Converts the capture at `input` to `output`: a `trace.dat` if the name ends so, otherwise a new folder. `progress`
+/// is called with the bytes of sub-buffers written so far.
 pub fn convert(
     input: &Path,
     output: &Path,
@@ -117,7 +117,7 @@ fn read(input: &Path, how: Open) -> Result<Contents, ConvertError> {
         buffers.push(BufferOut { name: buffer.name.clone(), clock: buffer.clock.clone(), cpus });
         sizes.push(buffer.sub_buffer_size);
     }
-    // The top-level buffer is always the first in a file; a recording of instances alone has an empty one.
+    // The top-level buffer is always the first in a file; it is empty if only instances were recorded.
     match buffers.iter().position(|buffer| buffer.name.is_empty()) {
         Some(top) => {
             buffers.swap(0, top);
@@ -155,7 +155,7 @@ fn to_folder(contents: Contents, output: &Path, progress: &mut dyn FnMut(u64)) -
     let mut written = Written::default();
     let mut folder = NewFolder::create(output)?;
     for (buffer, size) in buffers.into_iter().zip(sizes) {
-        // An instance is a capture folder of its own inside the first one, where tracefs has instances too.
+        // An instance becomes a capture folder inside the first one, as in tracefs.
         let stats = if buffer.name.is_empty() {
             description.options.cpustat.as_slice()
         } else {
@@ -192,7 +192,7 @@ fn describe(
         let first = format.text.lines().next().unwrap_or_default();
         let name = first.strip_prefix("name: ").unwrap_or_default();
         let path = Path::new("events").join(file_name(&format.system)?).join(file_name(name)?).join("format");
-        // The same event in two sections of a file is one event.
+        // The same event in two sections of a file is written once.
         if seen.insert(path.clone()) {
             folder.write(path, format.text.as_bytes())?;
         }
@@ -240,13 +240,13 @@ fn ring(
     Ok(())
 }
 
-/// The CPU and the text of a CPUSTAT option, whose first line is `CPU: 3`.
+/// The CPU and the text of a CPUSTAT option, which begins with `CPU: 3`.
 fn cpu_stat(text: &str) -> Option<(u32, &str)> {
     let (first, rest) = text.trim_start().split_once('\n')?;
     Some((first.strip_prefix("CPU: ")?.trim().parse().ok()?, rest))
 }
 
-/// `name` if it is a single name of a file and leads nowhere else.
+/// `name`, if it is a single path component and does not lead elsewhere.
 fn file_name(name: &str) -> Result<PathBuf, ConvertError> {
     let mut components = Path::new(name).components();
     match (components.next(), components.next()) {

@@ -15,20 +15,20 @@ use super::clock_file::ClockFile;
 use super::origin::Origin;
 use super::{Capture, CaptureError, CpuRing, counts_ticks};
 
-/// Bytes read from a ring file at a time: some thousand events, beside which the system call does not show, and little
-/// enough that a CPU takes no more than 64 KiB.
+/// Bytes read from a ring file at once: some thousand events, so that the cost of the system call is negligible, with
+/// at most 64 KiB per CPU.
 const WINDOW: usize = 48 * 1024;
-/// The same for all ring files together: a machine may have thousands of CPUs.
+/// The limit for all ring files together: a machine may have thousands of CPUs.
 const WINDOW_OF_ALL: usize = 64 << 20;
-/// Ring files that are held open. Of more than these, each is opened when it is read: the usual limit of a process is 1024
+/// Ring files that are kept open. If there are more, each is opened for every read: a process may usually have 1024
 /// open files.
 const MOST_OPEN: usize = 256;
 
 /// Opens the capture in `folder`.
 ///
 /// # Errors
-/// If `events/header_page` or `per_cpu` is missing or unreadable. A single unreadable `format` file is no error: see
-/// [`Capture::broken`].
+/// If `events/header_page` or `per_cpu` is missing or unreadable. A single unreadable `format` file is not an error:
+/// see [`Capture::broken`].
 pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     let header_path = folder.join("events/header_page");
     if !header_path.is_file() {
@@ -57,7 +57,7 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
         .collect::<Result<_, CaptureError>>()?;
     let noted = ClockFile::load(folder);
     let (times, clock_pair) = noted.map(|noted| (noted.times, noted.pair)).unwrap_or_default();
-    // What counts ticks has no time of day.
+    // A clock that counts ticks has no time of day.
     let clock_pair = clock_pair.filter(|_| !counts_ticks(&clock, &times));
     let from = folder.to_owned();
     let names = Box::new(move || Names::load(&from));
@@ -80,7 +80,7 @@ fn ring_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>, CaptureError> {
     for entry in fs::read_dir(&per_cpu).into_iter().flatten() {
         let entry = entry.map_err(|source| CaptureError::Read { path: per_cpu.clone(), source })?;
         let cpu = entry.file_name().to_str().and_then(|name| name.strip_prefix("cpu")).and_then(|n| n.parse().ok());
-        // A snapshot stands in place of the ring.
+        // A snapshot is read in place of the ring.
         let rings = ["trace_pipe_raw", "snapshot_raw"].map(|file| entry.path().join(file));
         if let Some((cpu, ring)) = cpu.zip(rings.into_iter().find(|ring| ring.is_file())) {
             files.push((cpu, ring));
@@ -90,8 +90,8 @@ fn ring_files(folder: &Path) -> Result<Vec<(u32, PathBuf)>, CaptureError> {
     Ok(files)
 }
 
-/// The byte order, from the commit words of the rings. A capture without a single event could be of either: then what
-/// its `clock` file says.
+/// The byte order, from the commit words of the rings. A capture without events could have either; then the `clock`
+/// file decides.
 fn byte_order(folder: &Path, header: &HeaderPage, files: &[(u32, PathBuf)]) -> Result<Endian, CaptureError> {
     for (_, path) in files {
         let mut ring = File::open(path)
@@ -109,7 +109,7 @@ fn byte_order(folder: &Path, header: &HeaderPage, files: &[(u32, PathBuf)]) -> R
 
 type Formats = (Vec<EventFormat>, Vec<(String, crate::format::FormatError)>);
 
-/// Every `events/<system>/<event>/format`, sorted by id, and those that could not be parsed.
+/// Reads every `events/<system>/<event>/format`; returns them by id, and those that could not be parsed.
 fn formats(folder: &Path, header: &HeaderPage) -> Result<Formats, CaptureError> {
     let (mut events, mut broken) = (Vec::new(), Vec::new());
     let events_dir = folder.join("events");
@@ -139,20 +139,20 @@ fn formats(folder: &Path, header: &HeaderPage) -> Result<Formats, CaptureError> 
     Ok((events, broken))
 }
 
-/// The sub-buffers in one file, one after the other.
+/// The sub-buffers of one file in order.
 pub struct RingFile {
     held: Held,
     sub_buffer: usize,
-    /// What was read last, and where in it the next sub-buffer begins.
+    /// The bytes that were read last, and the offset of the next sub-buffer in them.
     window: Vec<u8>,
     at: usize,
-    /// Bytes read at a time, whole sub-buffers.
+    /// Bytes read at once: whole sub-buffers.
     most: usize,
-    /// Where in the file the window ends.
+    /// The file offset of the end of the window.
     offset: u64,
 }
 
-/// A file that is open, or opened for each reading.
+/// A file that is kept open, or opened for each read.
 #[derive(Clone)]
 enum Held {
     Open(Arc<File>),
@@ -169,7 +169,7 @@ impl Held {
 }
 
 impl RingFile {
-    /// Sub-buffers of `sub_buffer` bytes, from the file's beginning on.
+    /// Sub-buffers of `sub_buffer` bytes, from the beginning of the file.
     pub fn new(file: File, sub_buffer: usize) -> RingFile {
         RingFile::held(Held::Open(Arc::new(file)), sub_buffer, WINDOW)
     }
@@ -183,11 +183,11 @@ impl RingFile {
     fn fill(&mut self) -> io::Result<()> {
         self.at = 0;
         self.window.clear();
-        // No more: what a vector grows to by itself is up to twice as much.
+        // Exactly: a vector that grows by itself takes up to twice as much.
         self.window.reserve_exact(self.most);
         self.window.resize(self.most, 0);
         let (window, offset) = (&mut self.window, self.offset);
-        // Where the file's own position is does not matter: its twins read it too.
+        // Positioned reads: twins share the file and its own position.
         let read = self.held.with(|file| {
             let mut read = 0;
             while let Some(room) = window.get_mut(read..).filter(|room| !room.is_empty()) {

@@ -1,5 +1,5 @@
-//! What an instance of somebody else's has recorded, copied without taking anything out of it: its owner goes on tracing, and
-//! reads what it would have read. Its snapshot, and a ring that is kept over reboots, can only be taken.
+//! Copies what somebody else's instance has recorded without consuming it: its owner goes on tracing and reads
+//! everything. Only its snapshot, and a ring that is kept over reboots, must be consumed.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -18,34 +18,35 @@ use crate::tracefs::{
     TracefsError,
 };
 
-/// The kernel's byte order: that of this machine.
+/// The byte order of the running kernel.
 type Native = byteorder::NativeEndian;
 
-/// What of an instance is copied.
+/// What is copied from an instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum WhatOf {
-    /// What its ring holds, which stays there.
+    /// The contents of its ring, without consuming them.
     #[default]
     Ring,
-    /// What its ring holds, which is taken out of it.
+    /// The contents of its ring, consuming them.
     Taken,
-    /// The snapshot it has, which is taken out of it; where it has none, one of now, which is freed again.
+    /// Its snapshot, consuming it; if there is none, one is taken now and freed again.
     Snapshot,
 }
 
 /// How an instance is copied.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CopyOptions {
-    /// What of it.
+    /// What to copy.
     pub what: WhatOf,
-    /// Whether to keep `kallsyms` as well. Of a ring of the last boot they are always kept, as they were then.
+    /// Whether to store `kallsyms` too. For a ring of the last boot they are always stored, with the addresses of
+    /// that boot.
     pub kallsyms: bool,
 }
 
 /// Copies the instance `name` of `tracefs` into the new folder `output`.
 ///
 /// # Errors
-/// There is no such instance, this kernel shows no ring without taking from it, or the folder cannot be written.
+/// There is no such instance, this kernel shows rings only by consuming them, or the folder cannot be written.
 pub fn copy_instance(
     tracefs: &Tracefs,
     name: &str,
@@ -90,7 +91,7 @@ pub fn copy_instance(
     for cpu in cpus(&path) {
         let dir = PathBuf::from(format!("per_cpu/cpu{cpu}"));
         if snapshot.is_none() {
-            // Those of a snapshot nobody counts.
+            // A snapshot has no statistics.
             let counts = read(&format!("per_cpu/cpu{cpu}/stats"))?;
             folder.write(dir.join("stats"), &counts)?;
             stats.push((cpu, CpuStats::parse(&String::from_utf8_lossy(&counts))));
@@ -115,13 +116,13 @@ pub fn copy_instance(
     if let Some(snapshot) = snapshot {
         snapshot.give_back();
     }
-    // The clock of the last boot stood at another time of day, which nobody noted.
+    // The clock of the last boot had another, unknown relation to the time of day.
     let (scale, pair) = if of_last_boot { Default::default() } else { moment(tracefs, &clock) };
     if let Some(text) = &kept {
         folder.write("last_boot_info", text)?;
     }
     for file in ["trace_clock", "trace_options", "current_tracer", "buffer_size_kb", "timestamp_mode"] {
-        // Older kernels lack some.
+        // Older kernels lack some of these.
         if let Ok(bytes) = read(file) {
             folder.write(file, &bytes)?;
         }
@@ -155,7 +156,7 @@ pub fn copy_instance(
     match constants(tracefs, &formats) {
         Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
         Ok(_) => {}
-        Err(error) => warnings.push(format!("enum constants stay numbers in a replay: {error}")),
+        Err(error) => warnings.push(format!("enum constants are shown as numbers in a replay: {error}")),
     }
     let times = Times::new(Vec::new(), false, scale);
     let file = ClockFile { clock, pair, times, endian: Endian::NATIVE, long_size: header.long_size() };
@@ -166,7 +167,7 @@ pub fn copy_instance(
     Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, notes, cut, command })
 }
 
-/// Writes the names of addresses as they were in the last boot, and says what was done.
+/// Writes the names of addresses as they were in the last boot, and reports what was done.
 fn names_then(
     tracefs: &Tracefs,
     name: &str,
@@ -174,17 +175,18 @@ fn names_then(
     folder: &mut NewFolder,
     (notes, warnings): (&mut Vec<String>, &mut Vec<String>),
 ) -> Result<(), FreezeError> {
-    notes.push(format!("the events of {name} are of the last boot: they have no time of day, and tasks have no names"));
+    notes.push(format!("the events of {name} are of the last boot: without time of day and task names"));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let symbols = tracefs.read_proc("kallsyms").map(text).unwrap_or_default();
     let modules = tracefs.read_proc("modules").map(text).unwrap_or_default();
     let Some(moved) = last_boot.symbols_then(&symbols, &modules) else {
-        let why = "where the kernel was in the last boot cannot be known (last_boot_info, and /proc/kallsyms as root sees it)";
-        warnings.push(format!("addresses stay numbers in a replay: {why}"));
+        let why =
+            "the kernel's address in the last boot is not known (last_boot_info, and /proc/kallsyms read as root)";
+        warnings.push(format!("addresses are shown as numbers in a replay: {why}"));
         return Ok(());
     };
     notes.push(format!(
-        "the kernel was {:#x} bytes {} in the last boot: addresses have the names of then",
+        "the kernel was {:#x} bytes {} in the last boot: symbols were moved accordingly",
         moved.delta.unsigned_abs(),
         if moved.delta < 0 { "higher" } else { "lower" }
     ));
@@ -195,43 +197,44 @@ fn names_then(
     Ok(())
 }
 
-/// The snapshot of an instance: the second ring that `snapshot` swaps with the first (Documentation/trace/ftrace.rst).
+/// The snapshot of an instance: the second ring, which writing `snapshot` swaps with the first
+/// (Documentation/trace/ftrace.rst).
 struct Snapshot {
     file: PathBuf,
-    /// It was made by us.
+    /// Whether we allocated it.
     ours: bool,
 }
 
 impl Snapshot {
-    /// The one that is there, or one of now.
+    /// The existing snapshot, or one taken now.
     fn of(instance: &Path, name: &str, kept: bool, notes: &mut Vec<String>) -> Result<Snapshot, FreezeError> {
         let file = instance.join("snapshot");
         if !file.exists() {
             let why = match kept {
-                true => "a ring that is kept over reboots cannot be swapped",
-                false => "this kernel makes none (CONFIG_TRACER_SNAPSHOT)",
+                true => "a ring that is kept over reboots cannot have one",
+                false => "this kernel does not support it (CONFIG_TRACER_SNAPSHOT)",
             };
             return Err(FreezeError::NoSnapshot { instance: name.to_owned(), why });
         }
         let failed = |source| FreezeError::Snapshot { instance: name.to_owned(), source };
-        // What is in it follows its header, and may be long.
+        // The contents of the file follow its header, and may be long.
         let mut begin = Vec::new();
         File::open(&file).and_then(|file| file.take(4096).read_to_end(&mut begin)).map_err(failed)?;
         let says = |what: &str| String::from_utf8_lossy(&begin).contains(what);
         let (freed, empty) = (says("* Snapshot is freed *"), says("* Snapshot is allocated *"));
         if freed || empty {
             fs::write(&file, "1").map_err(failed)?;
-            notes.push(format!("a snapshot of {name} was taken now: its ring begins anew"));
+            notes.push(format!("a snapshot of {name} was taken now, so its ring is empty"));
         } else {
-            notes.push(format!("the snapshot that {name} had was copied, and is gone from there"));
+            notes.push(format!("the snapshot of {name} was copied and consumed"));
         }
         Ok(Snapshot { file, ours: freed })
     }
 
-    /// Frees the memory, where nobody had it before.
+    /// Frees the memory, if we allocated it.
     fn give_back(self) {
         if self.ours {
-            // It goes with the instance.
+            // Otherwise it is freed with the instance.
             let _ = fs::write(&self.file, "0");
         }
     }
@@ -245,7 +248,7 @@ fn cpus(instance: &Path) -> Vec<u32> {
     cpus
 }
 
-/// Notes the ids of a sub-buffer's records, and counts them.
+/// Collects the ids of a sub-buffer's records, and counts them.
 fn note(header: &HeaderPage, page: &[u8], ids: &mut BTreeSet<EventId>) -> u64 {
     let Ok((mut walk, _)) = Walk::open::<Native>(header, page) else { return 0 };
     let mut count = 0;
@@ -257,8 +260,8 @@ fn note(header: &HeaderPage, page: &[u8], ids: &mut BTreeSet<EventId>) -> u64 {
     count
 }
 
-/// The length of the clock's ticks, and one moment on it. A clock that no process can read is held against another one by
-/// instances of our own.
+/// The length of the clock's ticks, and one moment on it. A clock that no process can read is compared with another
+/// one by instances of our own.
 fn moment(tracefs: &Tracefs, clock: &TraceClock) -> crate::tracefs::Noted {
     if !Timeline::is_needed_for(clock) {
         return (None, ClockPair::take(clock));

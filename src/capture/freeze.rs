@@ -1,14 +1,14 @@
-//! `capture`: records into a private instance, stops, and writes the frozen ring to a folder that mirrors tracefs.
+//! `capture`: records in a private instance, stops, and writes the frozen ring to a folder that mirrors tracefs.
 //!
 //! | file | what |
 //! |---|---|
 //! | `events/header_page`, `events/header_event` | the layout of sub-buffers and records, of the instance |
-//! | `events/SYSTEM/EVENT/format` | of each enabled event, and of `ftrace/*` |
+//! | `events/SYSTEM/EVENT/format` | for each enabled event, and for `ftrace/*` |
 //! | `per_cpu/cpuN/trace_pipe_raw`, `per_cpu/cpuN/stats` | the sub-buffers; the counts before they were read |
-//! | `per_cpu/cpuN/snapshot_raw` | those of a snapshot, in place of them |
+//! | `per_cpu/cpuN/snapshot_raw` | in place of them, the sub-buffers of a snapshot |
 //! | `trace` | the kernel's own text of the same records |
 //! | `trace_clock`, `trace_options`, `current_tracer`, `buffer_size_kb`, … | the instance's settings |
-//! | `saved_cmdlines`, `saved_tgids`, `printk_formats`, `kallsyms` (if asked) | names for numbers |
+//! | `saved_cmdlines`, `saved_tgids`, `printk_formats`, `kallsyms` (on request) | names for numbers |
 //! | `constants` | the enum constants that the formats mention, from BTF |
 //! | `clock` | the trace clock and the time of day: see [`clock_file`](super::clock_file) |
 //! | `uname` | the kernel's name, release, version and machine |
@@ -41,63 +41,63 @@ use super::select::Select;
 use super::stat::Stat;
 use super::trace_dat::Open;
 
-/// How often the end of a recording is looked for. Our own wakes are kept out of the trace.
+/// How often the end of a recording is checked. Our own wakeups are not traced.
 const TICK: Duration = Duration::from_millis(10);
 
-/// What to capture, for how long, and where to.
+/// What to capture, for how long, and where to store it.
 #[derive(Debug, Default)]
 pub struct CaptureOptions {
-    /// Where to: a folder that is not there yet, or empty; or a `trace.dat`, by its ending, that is not there yet.
+    /// The destination: a folder that does not exist or is empty, or a new `trace.dat` (by its ending).
     pub folder: PathBuf,
     /// What to trace and how.
     pub setup: Setup,
-    /// A command to run; it and its children are then the only processes traced. The capture ends when it ends.
+    /// A command to run; only it and its children are traced. The capture ends when it ends.
     pub command: Vec<OsString>,
-    /// The same, where it is there already and waits.
+    /// The same, already started and waiting.
     pub stopped: Option<StoppedCommand>,
-    /// How long at most; without it, and without a command, until told to stop.
+    /// The longest duration; without it and without a command, the capture runs until it is stopped.
     pub duration: Option<Duration>,
-    /// Whether to keep `kallsyms` (about 10 MB), which names the functions of `%pS`.
+    /// Whether to store `kallsyms` (about 10 MB), which has the function names for `%pS`.
     pub kallsyms: bool,
 }
 
-/// What became of the command.
+/// How the command ended.
 #[derive(Debug)]
 pub enum CommandEnd {
-    /// There was none.
+    /// There was no command.
     None,
-    /// It ended.
+    /// It exited.
     Ended(ExitStatus),
-    /// It runs on: the capture was ended by time, or told to stop.
+    /// It still runs: the capture ended by time, or was stopped.
     Running(Child),
 }
 
-/// What was captured.
+/// The result of a capture.
 #[derive(Debug)]
 pub struct Frozen {
     /// The folder, or the `trace.dat`.
     pub folder: PathBuf,
-    /// The events that were recorded.
+    /// The events that were enabled.
     pub events: Vec<EventName>,
     /// Those that could not be enabled.
     pub failures: Vec<EnableFailure>,
     /// Each CPU's counts when the ring was frozen.
     pub stats: Vec<(u32, CpuStats)>,
-    /// Events that are in the capture.
+    /// Events in the capture.
     pub recorded: u64,
     /// Bytes of sub-buffers.
     pub bytes: u64,
-    /// Files of lesser use that could not be had, to be told to the user.
+    /// Less important files that could not be stored, for the user.
     pub warnings: Vec<String>,
-    /// What else the user should know of it.
+    /// Further information for the user.
     pub notes: Vec<String>,
-    /// Why the recording ended before it was to, in words: no room. What was recorded up to then is there.
+    /// Why the recording ended early, such as a full disk. What was recorded up to then is stored.
     pub cut: Option<String>,
     /// The command's end.
     pub command: CommandEnd,
 }
 
-/// Why nothing, or not all, was captured.
+/// Why a capture failed or is incomplete.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FreezeError {
@@ -107,34 +107,34 @@ pub enum FreezeError {
     /// The folder cannot be written.
     #[error(transparent)]
     Folder(#[from] NewFolderError),
-    /// There is no instance of that name.
+    /// There is no instance with this name.
     #[error("there is no instance {name:?} in tracefs; there are: {there_are}")]
     NoInstance {
         /// The name.
         name: String,
-        /// Those there are.
+        /// The names of the existing ones.
         there_are: String,
     },
-    /// The ring of somebody else's instance cannot be looked at.
-    #[error("cannot look at the ring of {instance} without taking from it: {source}{}", if is_missing(.source) { "; that takes Linux 6.10 or later, and a ring that is not kept over a reboot" } else { "" })]
+    /// The ring of somebody else's instance cannot be mapped.
+    #[error("cannot read the ring of {instance} without consuming it: {source}{}", if is_missing(.source) { "; that takes Linux 6.10 or later, and a ring that is not kept over a reboot" } else { "" })]
     NoMapping {
         /// The instance.
         instance: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The kernel keeps the ring over reboots, and maps it for nobody.
+    /// The ring is kept over reboots, and the kernel does not map such rings.
     #[error(
-        "{0} keeps its ring over reboots, and the kernel shows such a ring only by giving its events out: --take copies them, and \
-         they are then gone from {0}"
+        "{0} keeps its ring over reboots, and such a ring can only be read by consuming it: --take copies its events, which \
+         are then gone from {0}"
     )]
     KeptOverReboots(String),
-    /// There is no snapshot of it.
+    /// It has no snapshot.
     #[error("{instance} has no snapshot: {why}; without --snapshot, what its ring holds now is copied")]
     NoSnapshot {
         /// The instance.
         instance: String,
-        /// Why not.
+        /// The reason.
         why: &'static str,
     },
     /// The snapshot cannot be taken.
@@ -142,7 +142,7 @@ pub enum FreezeError {
     Snapshot {
         /// The instance.
         instance: String,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// A `trace.dat` cannot be written.
@@ -151,18 +151,18 @@ pub enum FreezeError {
     /// A ring cannot be read.
     #[error("cannot read the ring of CPU {cpu}: {source}")]
     Ring {
-        /// Whose.
+        /// The CPU.
         cpu: u32,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// The kernel's `header_page` is not understood.
-    #[error("events/header_page of this kernel is not understood: {0}")]
+    /// The kernel's `header_page` could not be parsed.
+    #[error("events/header_page of this kernel cannot be parsed: {0}")]
     HeaderPage(#[from] FormatError),
 }
 
 impl FreezeError {
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is at fault rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
             FreezeError::Tracefs(error) => error.is_usage(),
@@ -174,11 +174,12 @@ impl FreezeError {
     }
 }
 
-/// Records as `options` say until the command ends, the time is over, or `stop` is set; then freezes the ring into the
-/// folder. The instance is gone when this returns, whatever it returns.
+/// Records as `options` say until the command ends, the time is over, or `stop` is set; then writes the frozen ring
+/// to the folder. The instance is removed in any case.
 ///
 /// # Errors
-/// Not all was captured. A folder then goes again; a `trace.dat` stays if anything was recorded in it.
+/// The capture failed or is incomplete. A folder is then removed; a `trace.dat` is kept if anything was recorded in
+/// it.
 pub fn capture(
     tracefs: &Tracefs,
     keeper: Option<&Arc<Keeper>>,
@@ -190,7 +191,7 @@ pub fn capture(
     }
     let CaptureOptions { folder, mut setup, command, stopped, duration, kallsyms } = options;
     let mut folder = NewFolder::create(&folder)?;
-    // Before our threads are kept out: see StoppedCommand.
+    // Before our own threads are excluded: see StoppedCommand.
     let command = waiting(stopped, &command)?;
     let instance = Instance::create(tracefs, keeper)?;
     setup.processes.extend(command.as_ref().map(StoppedCommand::pid));
@@ -211,26 +212,26 @@ pub fn capture(
     Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, notes: vec![], cut, command })
 }
 
-/// The events that the kernel wrote and did not overwrite. What a `trace.dat` has was read before it was counted.
+/// The events that the kernel wrote and did not overwrite. A `trace.dat` was read before these were counted.
 fn written(stats: &[(u32, CpuStats)]) -> u64 {
     stats.iter().map(|(_, stats)| stats.entries.saturating_add(stats.read)).sum()
 }
 
-/// The events that are in the file of a recording that was cut short, read again.
+/// Counts the events in the file of a recording that was cut short.
 fn recorded_in(path: &Path) -> u64 {
     let capture = super::open(path, Open { salvage: true }).ok();
     let stat = capture.and_then(|capture| Stat::of(capture, &Select::default(), 1, Jobs::Number(1), &mut |_| {}).ok());
     stat.map_or(0, |stat| stat.events)
 }
 
-/// The same into a `trace.dat`, to which sub-buffers go as they come.
+/// The same for a `trace.dat`, to which sub-buffers are appended as they are read.
 fn record_dat(
     tracefs: &Tracefs,
     keeper: Option<&Arc<Keeper>>,
     options: CaptureOptions,
     stop: &AtomicBool,
 ) -> Result<Frozen, FreezeError> {
-    /// Rounds in a row that bring nothing before the rings are taken to be empty.
+    /// Rounds without data after which the rings are considered empty.
     const QUIET: u32 = 3;
 
     let CaptureOptions { folder: path, mut setup, command, stopped, duration, .. } = options;
@@ -262,14 +263,14 @@ fn record_dat(
     instance.close()?;
     cut = cut.or(finished.unwritten.map(|error| error.to_string()));
     let long = finished.not_compact.map(|error| {
-        format!("{} is valid, but longer than it need be ({error}); ftrace-live convert makes it short", path.display())
+        format!("{} is valid, but could not be compacted ({error}): ftrace-live convert does that", path.display())
     });
     let (events, failures, warnings) = (enabled.events, enabled.failures, unread.into_iter().chain(long).collect());
     let recorded = if cut.is_some() { recorded_in(&path) } else { written(&stats) };
     Ok(Frozen { folder: path, events, failures, stats, recorded, bytes, warnings, notes: vec![], cut, command })
 }
 
-/// What holds a clock against the time of day that no process can read, or why there is nothing.
+/// Relates a clock that no process can read to the time of day; or the reason why that is not possible.
 fn timeline(instance: &Instance, clock: &TraceClock) -> (Option<Timeline>, Option<String>) {
     match Timeline::is_needed_for(clock).then(|| Timeline::start(instance, clock)) {
         None => (None, None),
@@ -284,7 +285,7 @@ fn noted(timeline: &mut Option<Timeline>) -> Option<Noted> {
     Some(timeline.noted())
 }
 
-/// The command, before its execve.
+/// Starts the command, which waits before its execve.
 fn waiting(stopped: Option<StoppedCommand>, command: &[OsString]) -> Result<Option<StoppedCommand>, TracefsError> {
     match stopped {
         None if !command.is_empty() => StoppedCommand::spawn(command).map(Some),
@@ -292,18 +293,18 @@ fn waiting(stopped: Option<StoppedCommand>, command: &[OsString]) -> Result<Opti
     }
 }
 
-/// Lets the command go and waits for the end. `tick` is called meanwhile, and says whether to go on.
+/// Releases the command and waits for the end. `tick` is called meanwhile, and returns whether to continue.
 fn record(
     command: Option<StoppedCommand>,
     duration: Option<Duration>,
     stop: &AtomicBool,
     tick: &mut dyn FnMut() -> Result<bool, FreezeError>,
 ) -> Result<CommandEnd, FreezeError> {
-    // A duration beyond what the clock can hold is for ever.
+    // A duration that overflows the clock means no limit.
     let deadline = duration.and_then(|duration| Instant::now().checked_add(duration));
     let mut child = command.map(StoppedCommand::release).transpose()?;
     loop {
-        // A child that cannot be waited for is as good as ended.
+        // A child that cannot be waited for is treated as ended.
         if let Some(status) = child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
             return Ok(CommandEnd::Ended(status));
         }
@@ -322,7 +323,7 @@ struct Contents {
     warnings: Vec<String>,
 }
 
-/// Writes the frozen ring of an instance that does not record, and all that is needed to read it elsewhere.
+/// Writes the frozen ring of an instance that does not record, and all files needed to read it elsewhere.
 fn freeze(
     tracefs: &Tracefs,
     instance: &Instance,
@@ -338,9 +339,9 @@ fn freeze(
     let times = Times::new(Vec::new(), false, scale);
     let stats = at_rest(instance)?;
 
-    // The text first: reading it takes nothing out of the ring, reading the raw sub-buffers does.
+    // The text first: reading it does not consume the ring, but reading the raw sub-buffers does.
     copy(instance.open("trace")?, folder, "trace")?;
-    // At once behind the text, which took the names of tasks from there.
+    // Right after the text, which printed the names of tasks from there.
     for file in ["saved_cmdlines", "saved_tgids"] {
         optional(tracefs.read_bytes(file), file, folder, &mut warnings)?;
     }
@@ -367,7 +368,7 @@ fn freeze(
         let text = match tracefs.format(event) {
             Ok(text) => text,
             Err(error) => {
-                // A dynamic event may have gone since.
+                // A dynamic event may have been removed meanwhile.
                 warnings.push(error.to_string());
                 continue;
             }
@@ -379,7 +380,7 @@ fn freeze(
         Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
         Ok(_) => {}
         Err(error) => {
-            warnings.push(format!("enum constants stay numbers in a replay: /sys/kernel/btf/vmlinux: {error}"))
+            warnings.push(format!("enum constants are shown as numbers in a replay: /sys/kernel/btf/vmlinux: {error}"))
         }
     }
     folder.write(CLOCK_FILE, clock_file(clock, pair, times, header.long_size()).to_string().as_bytes())?;
@@ -387,8 +388,8 @@ fn freeze(
     Ok(Contents { stats, bytes, warnings })
 }
 
-/// The counts of each CPU, once they stand still: a writer that was in the middle of an event when recording stopped
-/// finishes it.
+/// The counts of each CPU, once they are stable: a writer that was within an event when recording stopped finishes
+/// it.
 fn at_rest(instance: &Instance) -> Result<Vec<(u32, CpuStats)>, TracefsError> {
     let counts = || instance.cpus().iter().map(|cpu| Ok((*cpu, instance.stats(*cpu)?))).collect::<Result<Vec<_>, _>>();
     let mut before = counts()?;
@@ -403,7 +404,7 @@ fn at_rest(instance: &Instance) -> Result<Vec<(u32, CpuStats)>, TracefsError> {
     Ok(before)
 }
 
-/// Reads every ring to its end, after its counts.
+/// Reads every ring to its end, after storing its counts.
 fn drain(instance: &Instance, sub_buffer: usize, folder: &mut NewFolder) -> Result<u64, FreezeError> {
     let mut bytes = 0u64;
     for raw in instance.open_raw()? {
@@ -415,14 +416,14 @@ fn drain(instance: &Instance, sub_buffer: usize, folder: &mut NewFolder) -> Resu
     Ok(bytes)
 }
 
-/// Reads a ring to its end, into the file `path`; `seen` is shown each sub-buffer. Returns how many bytes it had.
+/// Reads a ring to its end into the file `path`; `seen` is called with each sub-buffer. Returns the number of bytes.
 pub(super) fn drain_ring(
     raw: &RawBuffer,
     sub_buffer: usize,
     (path, out): (&Path, File),
     seen: &mut dyn FnMut(&[u8]),
 ) -> Result<u64, FreezeError> {
-    /// Reads in a row that may bring nothing without saying EAGAIN. Nobody writes, so it should be none.
+    /// Reads in a row that may return nothing without EAGAIN. There are no writers, so none should.
     const NOTHINGS: u32 = 100;
 
     let failed = |source| NewFolderError::Write { path: path.to_path_buf(), source };
@@ -445,8 +446,8 @@ pub(super) fn drain_ring(
     Ok(bytes)
 }
 
-/// Copies a file of any length. Not `std::io::copy`: its copy_file_range(2) is not for files that the kernel makes up as
-/// they are read.
+/// Copies a file of any length. Not `std::io::copy`: its copy_file_range(2) does not work for files that the kernel
+/// generates when they are read.
 fn copy(mut input: File, folder: &mut NewFolder, to: &str) -> Result<(), FreezeError> {
     let unreadable = |source| TracefsError::Io { action: "read", path: to.into(), source };
     let (path, mut out) = folder.file(to)?;
@@ -463,7 +464,7 @@ fn copy(mut input: File, folder: &mut NewFolder, to: &str) -> Result<(), FreezeE
     }
 }
 
-/// Writes a file that older kernels do not have, or whose absence only costs names.
+/// Stores a file that older kernels lack, or that only provides names.
 fn optional(
     read: Result<Vec<u8>, TracefsError>,
     file: &str,
@@ -484,7 +485,7 @@ fn clock_file(clock: TraceClock, pair: Option<ClockPair>, times: Times, long_siz
     ClockFile { clock, pair, times, endian: Endian::NATIVE, long_size }
 }
 
-/// Whether mmap(2) of a ring failed since this kernel has no such thing.
+/// Whether mmap(2) of a ring failed because this kernel does not support it.
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL | libc::EOPNOTSUPP))
 }

@@ -1,11 +1,11 @@
-//! What the running kernel says of itself, for what is recorded of it.
+//! What the running kernel says about itself, for captures.
 
 use crate::format::EventFormat;
 use crate::format::btf::Btf;
 use crate::names::{Enums, hz};
 use crate::tracefs::Tracefs;
 
-/// The text of the `constants` file for these formats.
+/// The text of a `constants` file for these formats.
 pub(super) fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
     let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
     let mut enums = Enums::from(btf);
@@ -13,7 +13,7 @@ pub(super) fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<St
     Ok(enums.text_for(formats))
 }
 
-/// As `uname -srvm`. Without the host name, which a capture need not reveal.
+/// As printed by `uname -srvm`: without the host name, which a capture need not reveal.
 pub(super) fn uname() -> String {
     let uname = rustix::system::uname();
     let words = [uname.sysname(), uname.release(), uname.version(), uname.machine()];

@@ -1,7 +1,7 @@
-//! How long it takes from one event to another: `irq_handler_entry..irq_handler_exit`.
+//! The time from one event to another: `irq_handler_entry..irq_handler_exit`.
 //!
-//! A begin is paired with the next end of the same key: the interrupt's number, the vector, the pid. Only the latest begin of
-//! a key is open: an interrupted one that never ends is counted as unpaired when it begins again.
+//! A begin is paired with the next end of the same key: interrupt number, vector or pid. Only the latest begin of a
+//! key is open: one without an end is counted as unpaired when the key begins again.
 
 use std::{collections::HashMap, ops::ControlFlow, str::FromStr};
 
@@ -21,17 +21,17 @@ use crate::{
     tracefs::{Among, EventName, Selection, TracefsError},
 };
 
-/// Fields that tell which begin an end belongs to, in the order in which they are looked for: both events must have them.
+/// Fields that relate an end to its begin, in order of preference: both events must have them.
 const KEYS: [&[&str]; 7] = [&["irq"], &["vec"], &["vector"], &["dev", "sector"], &["work"], &["timer"], &["pid"]];
-/// Of these, each CPU has its own: softirqs of one vector run on several CPUs at a time.
+/// These are separate for each CPU: softirqs of one vector run on several CPUs at a time.
 const PER_CPU: [&str; 3] = ["irq", "vec", "vector"];
-/// Fields that a key may have.
+/// The most fields of a key.
 const MAX_FIELDS: usize = 3;
-/// Begins that are open at a time: more than a machine has interrupts, tasks and requests.
+/// The most begins open at a time: more than a machine has interrupts, tasks and requests.
 const MAX_OPEN: usize = 1 << 20;
 
-/// Two events, and by what they are paired: `A..B`, each an event with an optional condition, and `@FIELD` or
-/// `@FIELD_OF_A,FIELD_OF_B` behind them; several fields are joined by `+`.
+/// Two events, and the fields by which they are paired: `A..B`, each an event with an optional condition, followed by
+/// `@FIELD` or `@FIELD_OF_A,FIELD_OF_B`; several fields are joined by `+`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
     begin: Moment,
@@ -57,34 +57,34 @@ impl std::fmt::Display for Pair {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PairError {
-    /// The text is not of the form.
+    /// The text has another form.
     #[error(
-        "{0:?} is no pair of events: write BEGIN..END, such as irq_handler_entry..irq_handler_exit, or BEGIN..END@pid"
+        "{0:?} is not a pair of events: write BEGIN..END, such as irq_handler_entry..irq_handler_exit, or BEGIN..END@pid"
     )]
     Syntax(String),
-    /// An event does not go with the capture.
+    /// An event does not exist in the capture.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// An event or a condition is not of the language of selections.
+    /// An event or a condition cannot be parsed.
     #[error(transparent)]
     Language(#[from] TracefsError),
-    /// An event is not among those that are traced, or played.
-    #[error("{0} is not among the events that are traced: name it with -e as well")]
+    /// An event is not traced, or not replayed.
+    #[error("{0} is not traced: select it with -e as well")]
     Untraced(String),
     /// An event has no such field.
-    #[error("{event} has no field {field:?} to be paired by; it has {known}")]
+    #[error("{event} has no field {field:?} to pair it by; it has {known}")]
     Field {
         /// The event.
         event: String,
         /// The field.
         field: String,
-        /// The fields there are.
+        /// Its fields.
         known: String,
     },
 }
 
 impl PairError {
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is at fault rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
             PairError::Select(error) => error.is_usage(),
@@ -117,14 +117,14 @@ impl FromStr for Pair {
     }
 }
 
-/// How long it took, over a capture. Times are ns of the trace clock.
+/// The latencies in a capture. Times are ns of the trace clock.
 #[derive(Debug, Clone, Serialize)]
 pub struct Latency {
     /// The event that begins it.
     pub begin: String,
     /// The event that ends it.
     pub end: String,
-    /// The fields by which they are paired, of either.
+    /// The fields by which they are paired, of either event.
     pub key: (Vec<String>, Vec<String>),
     /// Pairs found.
     pub pairs: u64,
@@ -134,7 +134,7 @@ pub struct Latency {
     pub unbegun: u64,
     /// The shortest.
     pub min: u64,
-    /// Half are shorter; exact to three digits, as the next ones.
+    /// Half are shorter; exact to three digits, like the next ones.
     pub p50: u64,
     /// Nine in ten are shorter.
     pub p90: u64,
@@ -144,28 +144,28 @@ pub struct Latency {
     pub max: u64,
     /// When the longest began.
     pub max_at: u64,
-    /// Pairs by length: those from a power of two ns up to the next.
+    /// Pairs by latency, in buckets from one power of two ns to the next.
     pub histogram: Vec<Bucket>,
 }
 
-/// Pairs of like length.
+/// Pairs with similar latencies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Bucket {
-    /// From this length on, ns.
+    /// The shortest latency, ns.
     pub from: u64,
-    /// Up to this one, which is not included.
+    /// The end of the bucket, exclusive.
     pub below: u64,
-    /// How many.
+    /// The number of pairs.
     pub count: u64,
 }
 
-/// What is read of one side of a pair: its events by id, with the fields of the key.
+/// One side of a pair: its events by id, with the fields of the key.
 struct Keys {
     by_id: HashMap<EventId, Vec<FieldPlan>>,
     per_cpu: bool,
 }
 
-/// The values of a key's fields, and the CPU where each has its own.
+/// The values of a key's fields, and the CPU if the key is per CPU.
 type Key = ([u64; MAX_FIELDS], u32);
 
 impl Keys {
@@ -184,7 +184,7 @@ impl Keys {
         Ok(Keys { by_id, per_cpu: key.iter().any(|name| PER_CPU.contains(&name.as_str())) })
     }
 
-    /// The key of a record that is one of these, where `takes` it.
+    /// The key of a record that is one of these events, if `takes` accepts it.
     fn key<E: ByteOrder>(&self, record: &Record<'_>, takes: impl FnOnce(EventId) -> bool) -> Option<Key> {
         let id = EventId(E::read_u16(record.bytes.first_chunk::<2>()?));
         let fields = self.by_id.get(&id)?;
@@ -216,13 +216,13 @@ impl Side {
         Ok(Side { selector: select.bind(capture)?, keys })
     }
 
-    /// The key of a record that is one of this side's.
+    /// The key of a record that belongs to this side.
     fn key<E: ByteOrder>(&self, record: &Record<'_>) -> Option<Key> {
         self.keys.key::<E>(record, |_| self.selector.takes::<E>(record))
     }
 }
 
-/// The begins that have no end yet, ns of the trace clock.
+/// The begins without an end so far, ns of the trace clock.
 #[derive(Default)]
 struct Open {
     began: HashMap<Key, u64>,
@@ -237,7 +237,7 @@ impl Open {
         }
     }
 
-    /// When that began which now ends.
+    /// The time at which the latency that ends now began.
     fn end(&mut self, key: &Key) -> Option<u64> {
         let began = self.began.remove(key);
         self.unbegun += u64::from(began.is_none());
@@ -245,20 +245,20 @@ impl Open {
     }
 }
 
-/// A pair that is looked for while events come.
+/// Pairs events as they occur.
 pub struct Pairing {
     begin: Events,
     end: Events,
     open: Open,
 }
 
-/// One side of it, bound to the events that may come.
+/// One side of it, bound to the events that may occur.
 struct Events {
     keys: Keys,
     conditions: HashMap<EventId, Matcher>,
 }
 
-/// What a condition is asked about besides the record. Of the kernel no more is known here.
+/// What a condition needs besides the record. No more is known of the kernel here.
 struct Running<'a> {
     cpu: u32,
     comm: &'a [u8],
@@ -298,10 +298,10 @@ impl Events {
 }
 
 impl Pairing {
-    /// The pair among the events that may come.
+    /// Binds the pair to the events that may occur.
     ///
     /// # Errors
-    /// One of its events is not among them, has no such field, or the condition does not go with it.
+    /// One of its events is not among them, lacks a field, or does not suit the condition.
     pub fn of(pair: &Pair, events: &[EventFormat]) -> Result<Pairing, PairError> {
         let among = |moment: &Moment| match formats(moment, events) {
             Ok(formats) if !formats.is_empty() => Ok(formats),
@@ -316,9 +316,10 @@ impl Pairing {
         })
     }
 
-    /// Takes an event; `comm` is the name of the task that was running. The length, ns of the trace clock, if this ends a pair.
+    /// Processes an event; `comm` is the name of the running task. Returns the latency, ns of the trace clock, if
+    /// this ends a pair.
     pub fn take<E: ByteOrder>(&mut self, record: &Record<'_>, comm: &[u8]) -> Option<u64> {
-        // An event that is both ends what the one before began.
+        // An event that is both begin and end first ends what the one before began.
         let began = self.end.key::<E>(record, comm).and_then(|key| self.open.end(&key));
         if let Some(key) = self.begin.key::<E>(record, comm) {
             self.open.begin(key, record.time);
@@ -327,14 +328,14 @@ impl Pairing {
     }
 }
 
-/// The formats that a moment's event names.
+/// The formats of the events that a moment matches.
 fn formats<'a>(moment: &Moment, events: &'a [EventFormat]) -> Result<Vec<&'a EventFormat>, PairError> {
     let names: Vec<_> = events.iter().map(|f| EventName::new(f.system.as_str(), f.name.as_str())).collect();
     let chosen = Selection::parse(&[moment.event()])?.resolve_among(&names, Among::Capture)?;
     Ok(events.iter().zip(&names).filter(|(_, name)| chosen.events.contains(name)).map(|(format, _)| format).collect())
 }
 
-/// The plan of a field of an event, its own or a common one.
+/// The plan of an event's own or common field.
 fn field(format: &EventFormat, name: &str) -> Option<FieldPlan> {
     if let Some(common) = format.common.iter().find(|field| field.name == name) {
         return Some(FieldPlan::common(common));
@@ -343,10 +344,10 @@ fn field(format: &EventFormat, name: &str) -> Option<FieldPlan> {
     Plan::compile(format).fields().get(index).copied()
 }
 
-/// What two events are paired by where it is not said: the first of [`KEYS`] that both have, else the running thread.
+/// The default key: the first of [`KEYS`] that both events have, otherwise the running thread.
 fn default_key(begin: &[&EventFormat], end: &[&EventFormat]) -> (Fields, Fields) {
     let names = |fields: &[&str]| fields.iter().map(|&field| field.to_owned()).collect::<Fields>();
-    // A task is woken by one event and begins to run by another.
+    // A task is woken by one event and begins to run with another.
     let switched_to = |format: &&EventFormat| format.name == "sched_switch";
     if end.iter().all(switched_to) && begin.iter().all(|format| format.field("pid").is_some()) {
         return (names(&["pid"]), names(&["next_pid"]));
@@ -370,7 +371,7 @@ impl Latency {
         let endian = capture.endian;
         let mut merge = capture.merge();
         let mut pairing = Lengths::new();
-        // The break is never taken: a record past the window ends nothing that began within it.
+        // The loop is never left early: a record past the window can end what began within it.
         let _: ControlFlow<()> = match endian {
             Endian::Little => {
                 merge.for_each::<LittleEndian, ()>(|record| pairing.take::<LittleEndian>(&begin, &end, &record))
@@ -380,14 +381,14 @@ impl Latency {
         Ok(pairing.finish(pair, key))
     }
 
-    /// For people.
+    /// The latencies as text for the user.
     pub fn text(&self) -> String {
         use std::fmt::Write;
         let mut text = String::new();
         let Latency { begin, end, key: (a, b), pairs, unended, unbegun, .. } = self;
         let (a, b) = (a.join("+"), b.join("+"));
         let by = if a == b { a } else { format!("{a} and {b}") };
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ =
             writeln!(text, "{begin}..{end}, paired by {by}: {pairs} pairs, {unended} not ended, {unbegun} not begun");
         if *pairs == 0 {
@@ -413,7 +414,7 @@ impl Latency {
     }
 }
 
-/// A length of time with its unit, to three digits.
+/// A duration with its unit, to three digits.
 fn time(ns: u64) -> String {
     match ns {
         0..1000 => format!("{ns} ns"),
@@ -434,13 +435,13 @@ struct Lengths {
 
 impl Lengths {
     fn new() -> Lengths {
-        // Three digits of any length: this constructor fails for more than five digits alone.
+        // Three digits are valid: this constructor fails only for more than five.
         let lengths = Histogram::new(3).unwrap_or_else(|_| unreachable!("three digits are within 0 to 5"));
         Lengths { open: Open::default(), lengths, powers: [0; 65], min: u64::MAX, max: 0, max_at: 0 }
     }
 
     fn take<E: ByteOrder>(&mut self, begin: &Side, end: &Side, record: &Record<'_>) -> ControlFlow<()> {
-        // An event that is both ends what the one before began.
+        // An event that is both begin and end first ends what the one before began.
         if let Some(began) = end.key::<E>(record).and_then(|key| self.open.end(&key)) {
             self.pair(began, record.time);
         }
@@ -452,7 +453,7 @@ impl Lengths {
 
     fn pair(&mut self, began: u64, ended: u64) {
         let length = ended.saturating_sub(began);
-        // A histogram that grows by itself takes every number.
+        // A histogram that grows by itself accepts every number.
         let _ = self.lengths.record(length);
         self.powers[(u64::BITS - length.leading_zeros()) as usize] += 1;
         self.min = self.min.min(length);
@@ -464,7 +465,7 @@ impl Lengths {
     fn finish(self, pair: &Pair, key: (Fields, Fields)) -> Latency {
         let pairs = self.lengths.len();
         let of = |quantile: f64| self.lengths.value_at_quantile(quantile).min(self.max);
-        // Bucket `n` holds the lengths of `n` bits.
+        // Bucket `n` holds the latencies of `n` bits.
         let bounds = |bits: usize| (if bits == 0 { 0 } else { 1 << (bits - 1) }, 1u64.checked_shl(bits as u32));
         let histogram = self.powers.iter().enumerate().filter(|(_, count)| **count > 0).map(|(bits, &count)| {
             let (from, below) = bounds(bits);

@@ -1,8 +1,8 @@
-//! Frozen rings: what a capture holds, whatever container it is kept in.
+//! Frozen rings: the contents of a capture, whatever its container.
 //!
-//! A [`Capture`] is the description of a traced kernel (sub-buffer layout, byte order, event formats, clock) together with
-//! one feed of sub-buffers per CPU. [`folder`] reads it from a folder that mirrors tracefs, [`trace_dat`] from a file of
-//! trace-cmd's; [`open`] tells them apart.
+//! A [`Capture`] is the description of a traced kernel (sub-buffer layout, byte order, event formats, clock) and one
+//! feed of sub-buffers per CPU. [`folder`] reads it from a folder that mirrors tracefs, [`trace_dat`] from a file of
+//! trace-cmd; [`open`] detects which.
 
 pub mod clock_file;
 mod control_files;
@@ -48,7 +48,7 @@ use crate::names::{Names, NamesError};
 use crate::ring::{Feed, Merge, Times};
 use crate::tracefs::{ClockPair, TraceClock};
 
-/// The sub-buffers of one CPU, in the order in which they were read.
+/// The sub-buffers of one CPU in order.
 pub type RingFeed = Box<dyn Feed + Send>;
 
 /// One CPU's frozen ring.
@@ -57,11 +57,11 @@ pub struct CpuRing {
     pub cpu: u32,
     /// Its sub-buffers.
     pub feed: RingFeed,
-    /// The kernel's `per_cpu/cpuN/stats` at the time of capture, if kept.
+    /// The kernel's `per_cpu/cpuN/stats` at the time of capture, if stored.
     pub stats: Option<String>,
 }
 
-/// A frozen ring and the description of the kernel it is from.
+/// A frozen ring and the description of its kernel.
 pub struct Capture {
     /// The layout of the sub-buffers.
     pub header: HeaderPage,
@@ -69,36 +69,36 @@ pub struct Capture {
     pub endian: Endian,
     /// The formats of its events, sorted by id.
     pub events: Vec<EventFormat>,
-    /// Format files that could not be read: what, and why. Their events are unknown ids.
+    /// Format files that could not be parsed: their paths and errors. Their events are unknown ids.
     pub broken: Vec<(String, FormatError)>,
     /// The trace clock: `local`, `mono`, …
     pub clock: String,
-    /// How times in the rings become ns.
+    /// How times in the rings are converted to ns.
     pub times: Times,
-    /// One moment on the trace clock (in ns) and in the time of day, if kept.
+    /// One moment on the trace clock (in ns) and in the time of day, if stored.
     pub clock_pair: Option<ClockPair>,
-    /// The kernel's name, release, version and machine, as far as noted.
+    /// The kernel's name, release, version and machine, as far as stored.
     pub uname: Option<String>,
-    /// Whose it is.
+    /// The machine and session that it comes from.
     pub origin: origin::Origin,
-    /// What is wrong with the container, where it is read all the same.
+    /// Errors of the container that did not prevent reading it.
     pub problems: Vec<String>,
     /// The rings.
     pub rings: Vec<CpuRing>,
-    /// Reads the names that the capture holds.
+    /// Loads the names in the capture.
     pub(crate) names: LoadNames,
 }
 
-/// Reads a capture's names: they can be large, and not every use needs them.
+/// Loads a capture's names: they can be large, and not every use needs them.
 type LoadNames = Box<dyn Fn() -> (Names, Vec<NamesError>) + Send>;
 
 impl Capture {
-    /// The names that the capture holds (task names, symbols, enum constants), and what of them cannot be used.
+    /// The names in the capture (task names, symbols, enum constants), and errors for those that cannot be used.
     pub fn names(&self) -> (Names, Vec<NamesError>) {
         (self.names)()
     }
 
-    /// The records of all CPUs in the order of time, consuming the rings.
+    /// The records of all CPUs in order of time. Consumes the rings.
     pub fn merge(&mut self) -> Merge<RingFeed> {
         let rings = std::mem::take(&mut self.rings);
         let mut merge = Merge::new(self.header.clone(), rings.into_iter().map(|ring| (ring.cpu, ring.feed)));
@@ -108,13 +108,13 @@ impl Capture {
         merge
     }
 
-    /// Whether its clock counts something of which nobody knows how long it takes: then no time can be told from it.
+    /// Whether its clock counts ticks of unknown length: then its times cannot be converted.
     pub fn counts_ticks(&self) -> bool {
         counts_ticks(&self.clock, &self.times)
     }
 }
 
-/// Whether the times of this clock, after `times`, are no ns.
+/// Whether the times of this clock, converted by `times`, are not ns.
 fn counts_ticks(clock: &str, times: &Times) -> bool {
     times.scale().is_none() && !TraceClock::from_name(clock).is_nanoseconds()
 }
@@ -124,8 +124,8 @@ pub fn open(path: &Path, how: trace_dat::Open) -> Result<Capture, CaptureError> 
     open_buffer(path, how, None)
 }
 
-/// Opens one buffer of the capture at `path`, by its instance's name: `""` is the top-level one. `None` is all buffers of
-/// a `trace.dat`; a folder's instances are captures of their own inside it.
+/// Opens one buffer of the capture at `path` by its instance's name: `""` is the top-level buffer. `None` means all
+/// buffers of a `trace.dat`; in a folder, instances are captures of their own.
 pub fn open_buffer(path: &Path, how: trace_dat::Open, buffer: Option<&str>) -> Result<Capture, CaptureError> {
     if path.is_dir() {
         return match buffer {
@@ -136,7 +136,7 @@ pub fn open_buffer(path: &Path, how: trace_dat::Open, buffer: Option<&str>) -> R
     open_file(path, how)?.capture(buffer).map_err(|source| CaptureError::dat(path, source))
 }
 
-/// Opens the capture file at `path`: a `trace.dat`, or what is imported as one.
+/// Opens the capture file at `path`: a `trace.dat`, or a file that is imported as one.
 pub fn open_file(path: &Path, how: trace_dat::Open) -> Result<trace_dat::TraceDat, CaptureError> {
     let opened = match perf_data::is_perf_data(path) {
         Ok(true) => perf_data::open(path, how),
@@ -145,40 +145,40 @@ pub fn open_file(path: &Path, how: trace_dat::Open) -> Result<trace_dat::TraceDa
     opened.map_err(|source| CaptureError::dat(path, source))
 }
 
-/// Why a capture cannot be read.
+/// Why a capture could not be read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaptureError {
     /// A file cannot be read.
     #[error("{path}: {source}")]
     Read {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: io::Error,
     },
-    /// A description is not what the kernel writes.
+    /// A description file could not be parsed.
     #[error("{path}: {source}")]
     Format {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: FormatError,
     },
-    /// It is neither a folder that mirrors tracefs nor a file of a known kind.
-    #[error("{path} is no capture: {missing} is not there")]
+    /// It is neither a folder that mirrors tracefs nor a file of a known format.
+    #[error("{path} is not a capture: {missing} is missing")]
     NotACapture {
         /// What was opened.
         path: PathBuf,
-        /// What a capture has.
+        /// The file that a capture must have.
         missing: &'static str,
     },
-    /// It is a file, but not a `trace.dat` that can be read.
+    /// It is a file, but not a readable `trace.dat`.
     #[error("{path}: {source}")]
     TraceDat {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Where, and what is wrong there.
+        /// The error and its place.
         source: Box<trace_dat::DatError>,
     },
 }

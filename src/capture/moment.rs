@@ -1,4 +1,4 @@
-//! A moment in a capture by what happened then: `sched_switch:next_comm=="x"`.
+//! A moment in a capture, given by an event: `sched_switch:next_comm=="x"`.
 
 use std::{ops::ControlFlow, str::FromStr};
 
@@ -15,20 +15,20 @@ use crate::{
     tracefs::{EventFilter, Selection, TracefsError},
 };
 
-/// An event, and what holds for it: `EVENT` or `EVENT:CONDITION`, the event as `-e` takes it (`sched_switch`,
-/// `sched:sched_switch`, a group, a glob), the condition in the kernel's language of filters.
+/// An event with an optional condition: `EVENT` or `EVENT:CONDITION`. The event has the form of `-e` (`sched_switch`,
+/// `sched:sched_switch`, a group, a glob), the condition that of the kernel's filters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moment {
     event: String,
     condition: Option<String>,
 }
 
-/// The text names no event.
+/// The text is not a moment.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no event: write EVENT or EVENT:CONDITION, such as 'sched_switch:next_comm==\"x\"'")]
+#[error("{0:?} is not an event: write EVENT or EVENT:CONDITION, such as 'sched_switch:next_comm==\"x\"'")]
 pub struct MomentError(String);
 
-/// A character of an event's name, of a group's, or of a glob.
+/// A character of an event's or group's name, or of a glob.
 fn is_name(c: char) -> bool {
     c.is_alphanumeric() || "_-.*?[]!".contains(c)
 }
@@ -60,7 +60,7 @@ impl FromStr for Moment {
             return Ok(moment(name, None));
         }
         let rest = rest.strip_prefix(':').filter(|rest| !rest.is_empty()).ok_or_else(bad)?;
-        // Behind the first colon stands the event of a group, or the condition: a condition goes on with an operator.
+        // After the first colon follows the event of a group, or the condition, in which an operator comes next.
         let second = rest.find(|c| !is_name(c)).unwrap_or(rest.len());
         let both = &text[..first + 1 + second];
         match rest[second..].strip_prefix(':') {
@@ -72,28 +72,28 @@ impl FromStr for Moment {
     }
 }
 
-/// Why a moment cannot be found.
+/// Why a moment was not found.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FindError {
-    /// The event or its condition does not go with the capture.
+    /// The event or its condition does not exist in the capture.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// The event or its condition is not of the language of selections.
+    /// The event or its condition cannot be parsed.
     #[error(transparent)]
     Language(#[from] TracefsError),
-    /// It does not happen.
-    #[error("{moment} does not happen in the capture{after}")]
+    /// It does not occur.
+    #[error("{moment} does not occur in the capture{after}")]
     Never {
-        /// What was looked for.
+        /// The moment.
         moment: String,
-        /// Where it was looked for, if not everywhere.
+        /// The part that was searched, if not all of it.
         after: &'static str,
     },
 }
 
 impl FindError {
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is at fault rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
             FindError::Select(error) => error.is_usage(),
@@ -109,12 +109,12 @@ impl Moment {
         &self.event
     }
 
-    /// What holds for it.
+    /// Its condition.
     pub fn condition(&self) -> Option<&str> {
         self.condition.as_deref()
     }
 
-    /// What of `select` is this event, where its condition holds.
+    /// Restricts `select` to this event with its condition.
     pub(super) fn within(&self, select: &Select) -> Result<Select, TracefsError> {
         let mut select = Select { events: Some(Selection::parse(&[&self.event])?), ..select.clone() };
         if let Some(condition) = &self.condition {
@@ -123,7 +123,7 @@ impl Moment {
         Ok(select)
     }
 
-    /// When it first happens in `capture` at or after `from`, on the trace clock.
+    /// When it first occurs in `capture` at or after `from`, on the trace clock.
     pub fn find(&self, mut capture: Capture, from: u64) -> Result<u64, FindError> {
         let selector = self.within(&Select::default())?.bind(&mut capture)?;
         if from > 0 {
@@ -140,7 +140,7 @@ impl Moment {
     }
 }
 
-/// The time of the first record from `from` on that is taken.
+/// The time of the first selected record at or after `from`.
 fn first<E: ByteOrder>(merge: &mut Merge<RingFeed>, selector: &Selector, from: u64) -> Option<u64> {
     let flow = merge.for_each::<E, u64>(|record| match record.time >= from && selector.takes::<E>(&record) {
         true => ControlFlow::Break(record.time),
@@ -158,25 +158,25 @@ impl std::fmt::Display for Moment {
     }
 }
 
-/// A part of a capture by what happens in it.
+/// A part of a capture between events.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Between {
-    /// From when this first happens.
+    /// From the first occurrence of this.
     pub from: Option<Moment>,
-    /// Until when this first happens after that.
+    /// Until the first occurrence of this after that.
     pub until: Option<Moment>,
-    /// Around when this first happens, and how far before and after, ns.
+    /// Around the first occurrence of this, and how far before and after, ns.
     pub around: Option<(Moment, u64)>,
 }
 
 impl Between {
-    /// Whether nothing is asked for.
+    /// Whether nothing is restricted.
     pub fn is_all(&self) -> bool {
         *self == Between::default()
     }
 
-    /// Narrows `window`, in which the moments are looked for, to what is between them. `first` is the time of the capture's
-    /// first event; `open` opens the capture, once for each moment.
+    /// Narrows `window`, in which the moments are searched, to the part between them. `first` is the time of the
+    /// capture's first event; `open` opens the capture, once for each moment.
     pub fn narrow<E: From<FindError>>(
         &self,
         window: Window,
@@ -186,7 +186,7 @@ impl Between {
         self.narrow_by(window, span, &mut |moment, from| Ok(moment.find(open()?, from)?))
     }
 
-    /// The same where `find` finds the first time from a time on that a moment happens.
+    /// The same with `find`, which returns the first occurrence of a moment from a time on.
     pub fn narrow_by<E>(
         &self,
         window: Window,
@@ -202,7 +202,7 @@ impl Between {
             begin = find(moment, begin)?;
         }
         if let Some(moment) = &self.until {
-            // Not the moment it begins with, where both are the same.
+            // Not the first moment itself, if both are the same event.
             let after = if self.from.is_some() { begin.saturating_add(1) } else { begin };
             end = end.min(find(moment, after)?);
         }

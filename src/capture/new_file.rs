@@ -1,9 +1,9 @@
-//! A file that is being written, by its place in a folder that was opened once.
+//! Creates a file in a folder that was opened once, so that its path cannot be redirected.
 //!
-//! A path means another file as soon as somebody renames one of its folders or puts a link there. Where we write for a user
-//! behind sudo, that somebody may be this user, and the other file one that only root may touch. So the folder is opened
-//! once, files in it are made anew by their own names (`O_EXCL`, `O_NOFOLLOW`), and what is given to the user is a
-//! descriptor of ours, never what a path names later.
+//! A path leads to another file as soon as somebody renames one of its folders or puts a link there. If we run as
+//! root behind sudo, that somebody may be the user, and the other file one that only root may write. So the folder is
+//! opened once, files in it are created by name (`O_EXCL`, `O_NOFOLLOW`), and ownership is given by descriptor, never
+//! by a path.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,7 +15,7 @@ use std::sync::{Arc, Once};
 
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, renameat, unlinkat};
 
-/// The place of a file: a folder, open, and a name in it.
+/// The place of a file: an open folder and a name in it.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
     folder: Arc<OwnedFd>,
@@ -24,10 +24,10 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The place that `path` names now.
+    /// The place that `path` means now.
     ///
     /// # Errors
-    /// There is no such folder, or the path ends in no name.
+    /// There is no such folder, or the path has no file name.
     pub(super) fn of(path: &Path) -> io::Result<Place> {
         let name = path.file_name().ok_or_else(|| io::Error::from(io::ErrorKind::IsADirectory))?.to_owned();
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -35,7 +35,7 @@ impl Place {
         Ok(Place { folder: Arc::new(folder), name, path: path.to_owned() })
     }
 
-    /// The place beside it whose name ends in `suffix`.
+    /// The place in the same folder with `suffix` appended to the name.
     pub(super) fn beside(&self, suffix: &str) -> Place {
         let (mut name, mut path) = (self.name.clone(), self.path.clone().into_os_string());
         name.push(suffix);
@@ -43,32 +43,32 @@ impl Place {
         Place { folder: self.folder.clone(), name, path: path.into() }
     }
 
-    /// The path, for people.
+    /// The path, for messages.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Makes the file, for reading and writing. It belongs to the user behind sudo, where there is one.
+    /// Creates the file for reading and writing. It is owned by the user behind sudo, if there is one.
     ///
     /// # Errors
-    /// Something of that name is there (also a link that leads nowhere), or the folder refuses.
+    /// The name exists (even as a dangling link), or the folder refuses.
     pub(super) fn create(&self) -> io::Result<File> {
         survive_file_size_limit();
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = File::from(openat(&self.folder, &self.name, flags, Mode::from_raw_mode(0o666))?);
         if let Some((user, group)) = behind_sudo() {
-            // Where that cannot be, root's file is better than none.
+            // If that fails, a file owned by root is better than none.
             let _ = std::os::unix::fs::fchown(&file, Some(user), Some(group));
         }
         Ok(file)
     }
 
-    /// Gives the file the name of another one in the same folder, which it replaces.
+    /// Renames the file to another name in the same folder, replacing that file.
     pub(super) fn rename_to(&self, other: &Place) -> io::Result<()> {
         Ok(renameat(&self.folder, &self.name, &other.folder, &other.name)?)
     }
 
-    /// Removes the file, if it is there.
+    /// Removes the file, if it exists.
     pub(super) fn remove(&self) -> io::Result<()> {
         match unlinkat(&self.folder, &self.name, AtFlags::empty()) {
             Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -77,17 +77,16 @@ impl Place {
     }
 }
 
-/// A write beyond the file-size limit ends the process with SIGXFSZ, unless someone handles that: then it is an error of
-/// the write like any other.
+/// Makes a write beyond the file-size limit an ordinary error instead of ending the process: SIGXFSZ is handled.
 pub(super) fn survive_file_size_limit() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // If this fails, the signal does what it always does.
+        // If this fails, the signal keeps its default action.
         let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
     });
 }
 
-/// The user and group that called sudo, where we are root on their behalf.
+/// The user and group that called sudo, if we are root on their behalf.
 pub(super) fn behind_sudo() -> Option<(u32, u32)> {
     if !rustix::process::geteuid().is_root() {
         return None;
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_is_there_is_opened_whatever_it_is() {
+    fn an_existing_name_of_any_kind_is_never_opened() {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name);
         fs::write(path("file"), "precious").unwrap();
@@ -121,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn a_place_stays_in_its_folder_when_the_path_comes_to_lead_elsewhere() {
+    fn a_place_stays_in_its_folder_when_the_path_is_redirected() {
         let dir = tempfile::tempdir().unwrap();
         let (ours, theirs) = (dir.path().join("ours"), dir.path().join("theirs"));
         fs::create_dir(&ours).unwrap();

@@ -1,5 +1,5 @@
-//! A folder that is being written: new or empty, never over anything, and the user's own even under sudo. Unless it is
-//! said to be [whole](NewFolder::keep), what was made of it goes again.
+//! Creates a folder of files: it must be new or empty, nothing is overwritten, and under sudo it is owned by the
+//! user. Unless it is [kept](NewFolder::keep), everything created in it is removed again.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,46 +12,47 @@ use super::new_file::{behind_sudo, survive_file_size_limit};
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NewFolderError {
-    /// It holds something already.
-    #[error("{} is there already and not empty: name a new folder, nothing is written over", .0.display())]
+    /// It is not empty.
+    #[error("{} exists and is not empty: give a new folder, nothing is overwritten", .0.display())]
     NotEmpty(PathBuf),
-    /// A file in it cannot be written.
+    /// A file in it could not be written.
     #[error("cannot write {}: {source}", .path.display())]
     Write {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
 }
 
-/// A folder that was not there, or was empty, when we began. Dropped without [`keep`](NewFolder::keep), it is so again.
+/// A folder that did not exist or was empty. Dropped without [`keep`](NewFolder::keep), it is removed or emptied
+/// again.
 #[derive(Debug)]
 pub(super) struct NewFolder {
     path: PathBuf,
-    /// Where in it files go.
+    /// The subfolder in which files are created.
     within: PathBuf,
-    /// The user and group behind sudo: files that root makes for them are theirs.
+    /// The user and group behind sudo, who own the files.
     owner: Option<(u32, u32)>,
-    /// The folders and files that were made for it, in this order.
+    /// The folders and files created, in order.
     made: Vec<PathBuf>,
 }
 
 impl Drop for NewFolder {
     fn drop(&mut self) {
         for path in self.made.iter().rev() {
-            // A folder into which somebody else has put something stays, and should. Why the folder is given up is said
-            // elsewhere; that it cannot be removed would hide that.
+            // A folder into which somebody else has put something is not removed, and should not be. An error here
+            // would hide the reason why the folder is given up.
             let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
         }
     }
 }
 
 impl NewFolder {
-    /// Makes the folder, with those above it that are missing.
+    /// Creates the folder and missing parents.
     ///
     /// # Errors
-    /// [`NewFolderError::NotEmpty`], or it cannot be made.
+    /// [`NewFolderError::NotEmpty`], or it cannot be created.
     pub(super) fn create(path: &Path) -> Result<NewFolder, NewFolderError> {
         survive_file_size_limit();
         let mut folder =
@@ -71,13 +72,13 @@ impl NewFolder {
         Ok(folder)
     }
 
-    /// It is whole, and stays. Returns its path.
+    /// Keeps the folder, which is complete. Returns its path.
     pub(super) fn keep(mut self) -> PathBuf {
         self.made.clear();
         std::mem::take(&mut self.path)
     }
 
-    /// Writes into the folder `within` of this one from now on.
+    /// Creates further files in the subfolder `within`.
     pub(super) fn enter(&mut self, within: PathBuf) {
         self.within = within;
     }
@@ -88,12 +89,12 @@ impl NewFolder {
         out.write_all(bytes).map_err(|source| NewFolderError::Write { path, source })
     }
 
-    /// A new file, and its whole path for the sake of errors.
+    /// Creates a file; also returns its whole path for errors.
     pub(super) fn file(&mut self, file: impl AsRef<Path>) -> Result<(PathBuf, File), NewFolderError> {
         let path = self.path.join(&self.within).join(file);
         let parent = path.parent().map(Path::to_path_buf).unwrap_or_default();
         let opened = self.create_folders(&parent).and_then(|()| {
-            // Never over a file that is there, and never through a link.
+            // Never overwrites a file or follows a link.
             let out = OpenOptions::new().write(true).create_new(true).open(&path)?;
             self.made.push(path.clone());
             if let Some((user, group)) = self.owner {
@@ -107,7 +108,7 @@ impl NewFolder {
         }
     }
 
-    /// `create_dir_all` that remembers what it made, and gives it to the owner.
+    /// Like `create_dir_all`, but records what it creates, and gives it to the owner.
     fn create_folders(&mut self, path: &Path) -> io::Result<()> {
         if path.as_os_str().is_empty() || path.is_dir() {
             return Ok(());
@@ -118,7 +119,7 @@ impl NewFolder {
         fs::create_dir(path)?;
         self.made.push(path.to_path_buf());
         match self.owner {
-            // By a descriptor, and not through a link: the user may have put another thing there meanwhile.
+            // By descriptor, without following a link: the user may have replaced it meanwhile.
             Some((user, group)) => {
                 let flags = libc::O_NOFOLLOW | libc::O_DIRECTORY;
                 let folder = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_that_holds_anything_or_is_a_file_is_refused_and_left_alone() {
+    fn a_folder_that_is_not_empty_or_a_file_is_refused_and_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let theirs = dir.path().join("theirs");
         fs::write(&theirs, "precious").unwrap();
@@ -146,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_goes_with_all_that_was_made_for_it_and_nothing_else() {
+    fn a_folder_not_kept_is_removed_with_what_was_created_for_it_only() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/c");
         let mut folder = NewFolder::create(&path).unwrap();
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_stays() {
+    fn a_folder_that_is_kept_stays() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a");
         let mut folder = NewFolder::create(&path).unwrap();
@@ -176,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn under_sudo_all_that_is_made_belongs_to_the_user() {
+    fn under_sudo_everything_created_is_owned_by_the_user() {
         use std::os::unix::fs::MetadataExt;
         if !rustix::process::geteuid().is_root() {
             eprintln!("SKIPPED: only root can give files away");
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_folder_is_taken_and_nothing_in_it_is_written_twice() {
+    fn an_empty_folder_is_used_and_no_file_in_it_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         let mut folder = NewFolder::create(dir.path()).unwrap();
         folder.write("trace", b"one").unwrap();

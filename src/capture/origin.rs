@@ -1,22 +1,22 @@
-//! Where a capture comes from, and how the clocks of several go together.
+//! The origin of a capture, and how the clocks of several captures relate.
 
 use super::Capture;
 
-/// Where a capture comes from, as far as it says.
+/// The origin of a capture, as far as stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The machine's name.
     pub host: Option<String>,
-    /// The number of the tracing session (option TRACEID of a trace.dat).
+    /// The id of the tracing session (option TRACEID of a trace.dat).
     pub trace_id: Option<u64>,
-    /// The session whose clock its times were corrected to (option TIME_SHIFT): a guest's host.
+    /// The session to whose clock its times were corrected (option TIME_SHIFT): that of a guest's host.
     pub peer: Option<u64>,
-    /// The guests that were traced in the same session, by the numbers of theirs.
+    /// The guests traced in the same session, by their session ids.
     pub guests: Vec<(u64, String)>,
 }
 
 impl Origin {
-    /// The machine's name in what uname(1) says: `Linux HOST 6.1.0 x86_64`, or without it `Linux 6.1.0 #1 SMP …`.
+    /// The host name in the output of uname(1): `Linux HOST 6.1.0 x86_64`, or without it `Linux 6.1.0 #1 SMP …`.
     pub(super) fn host_of(uname: &str) -> Option<String> {
         let mut words = uname.split_whitespace().skip(1);
         let host = words.next().filter(|word| !word.starts_with(|c: char| c.is_ascii_digit()));
@@ -25,15 +25,15 @@ impl Origin {
     }
 }
 
-/// The capture of that place in the list has no clock in common with the others.
+/// The capture with this index has no clock in common with the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NoCommonClock(pub usize);
 
-/// For each of `captures`, what is to be added to a time of its trace clock so that all of them have one clock: the time of
-/// day, or, of a host and its guests whose files say no time of day, the host's trace clock.
+/// For each of `captures`, the offset that converts a time of its trace clock to a clock common to all: the time of
+/// day, or, for a host and its guests without time of day, the host's trace clock.
 ///
 /// # Errors
-/// The first one that has none in common with the others.
+/// The first capture that has none in common with the others.
 pub fn offsets(captures: &[&Capture]) -> Result<Vec<u64>, NoCommonClock> {
     let own = |capture: &Capture| {
         capture.clock_pair.filter(|_| !capture.counts_ticks()).map(|pair| pair.realtime_ns.wrapping_sub(pair.trace_ns))
@@ -42,14 +42,14 @@ pub fn offsets(captures: &[&Capture]) -> Result<Vec<u64>, NoCommonClock> {
         let peer = capture.origin.peer?;
         captures.iter().position(|other| other.origin.trace_id == Some(peer) && other.origin.peer.is_none())
     };
-    // A guest's times are those of its host, whatever its file says of the time of day.
+    // A guest's times are those of its host, whatever its file says about the time of day.
     let offset = |capture: &&Capture| match host(capture).and_then(|host| captures.get(host)) {
         Some(host) => own(host),
         None => own(capture),
     };
     let offsets: Vec<Option<u64>> = captures.iter().map(offset).collect();
     if offsets.iter().all(Option::is_none) {
-        // One host and its guests.
+        // The case of one host and its guests.
         let clock = |index: usize| captures.get(index).and_then(|capture| host(capture)).unwrap_or(index);
         let first = clock(0);
         return match (1..captures.len()).find(|&index| clock(index) != first) {
@@ -61,8 +61,8 @@ pub fn offsets(captures: &[&Capture]) -> Result<Vec<u64>, NoCommonClock> {
     offsets.iter().enumerate().map(|(index, offset)| offset.ok_or(NoCommonClock(index))).collect()
 }
 
-/// What each of `captures` is called: a guest as its host calls it, else as it calls itself, else `otherwise`. No two have
-/// one name.
+/// A name for each of `captures`: for a guest the one that its host uses, otherwise its own host name, otherwise
+/// `otherwise`. Names are unique.
 pub fn hosts(captures: &[&Capture], otherwise: impl Fn(usize) -> String) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for (index, capture) in captures.iter().enumerate() {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_named_where_uname_names_one() {
+    fn the_host_is_the_one_in_uname() {
         assert_eq!(Origin::host_of("Linux rpi4 6.1.0-9-arm64 aarch64").as_deref(), Some("rpi4"));
         assert_eq!(Origin::host_of("Linux 6.18.44 #1 SMP PREEMPT_DYNAMIC x86_64"), None);
         assert_eq!(Origin::host_of("Linux host"), None);

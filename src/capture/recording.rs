@@ -1,5 +1,5 @@
-//! A `trace.dat` of what a live instance records, written while it records: sub-buffers go to the file as they are read,
-//! and nothing of them is decoded. So its length is limited by the disk and not by the ring.
+//! Records a live instance into a `trace.dat`: sub-buffers are appended as they are read, without decoding. So its
+//! length is limited by the disk and not by the ring.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -11,11 +11,11 @@ use crate::names::Comms;
 use crate::ring::Times;
 use crate::tracefs::{ClockPair, Instance, Noted, RawBuffer, RawRead, TraceClock, Tracefs};
 
-/// Sub-buffers read of one ring before the next one has its turn.
+/// Sub-buffers read from one ring before the next one gets its turn.
 const QUOTA: u32 = 256;
 
-/// A recording in progress. Its first failure ends it; what was written before stays, and opens. Dropped before anything
-/// was appended, it leaves no file.
+/// A recording in progress. Its first failure ends it; what was written before is kept and can be opened. Dropped
+/// before anything was appended, it leaves no file.
 #[derive(Debug)]
 pub struct Recording {
     recorder: Recorder,
@@ -30,8 +30,8 @@ pub struct Recording {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordingError {
-    /// There is a file of that name.
-    #[error("{} is there already: name another file, nothing is written over", .0.display())]
+    /// The file exists.
+    #[error("{} exists: give another file name, nothing is overwritten", .0.display())]
     Exists(PathBuf),
     /// The kernel's descriptions cannot be read.
     #[error(transparent)]
@@ -42,18 +42,18 @@ pub enum RecordingError {
 }
 
 impl Recording {
-    /// Begins a recording of what `instance` will record into the new file `path`. The instance's events need not be
-    /// enabled yet: the file describes every event that there is.
+    /// Begins a recording of `instance` into the new file `path`. The instance's events need not be enabled yet: the
+    /// file describes every event of the kernel.
     ///
     /// # Errors
-    /// If the file is there already or cannot be written, or tracefs cannot be read.
+    /// If the file exists or cannot be written, or tracefs cannot be read.
     pub fn begin(
         tracefs: &Tracefs,
         instance: &Instance,
         path: &Path,
         noted: Option<Noted>,
     ) -> Result<Recording, RecordingError> {
-        // Found out here: a file of someone's is not to be lost, whatever else fails.
+        // Checked first, so that somebody's file is not lost if something else fails.
         if path.symlink_metadata().is_ok() {
             return Err(RecordingError::Exists(path.to_owned()));
         }
@@ -72,12 +72,12 @@ impl Recording {
         Ok(recording)
     }
 
-    /// Notes what is known by now of a clock that no process can read: the length of its ticks, and a moment on it.
+    /// Stores the length of ticks and a moment of a clock that no process can read.
     pub fn note(&mut self, noted: Option<Noted>) {
         note(&mut self.recorder.description_mut().options, noted);
     }
 
-    /// Appends a sub-buffer as it was read. What the kernel gives of one that is still being written to is whole as well:
+    /// Appends a sub-buffer as it was read. The kernel returns one that is still being written in complete form too:
     /// the records so far, their length, zeros (`ring_buffer_read_page`).
     pub fn append(&mut self, cpu: u32, sub_buffer: &[u8]) {
         if self.failed.is_some() {
@@ -86,7 +86,7 @@ impl Recording {
         let appended = if sub_buffer.len() == self.sub_buffer {
             self.recorder.append(cpu, sub_buffer)
         } else {
-            // A file has whole ones only; how much of it is used stands in its head.
+            // The file contains whole sub-buffers only; their headers say how much is used.
             self.page.clear();
             self.page.extend_from_slice(sub_buffer);
             self.page.resize(self.sub_buffer, 0);
@@ -98,7 +98,7 @@ impl Recording {
         }
     }
 
-    /// Makes sure that what was appended survives this process.
+    /// After this, what was appended survives the end of this process.
     pub fn flush(&mut self) {
         if self.failed.is_none() {
             self.list();
@@ -112,7 +112,7 @@ impl Recording {
         }
     }
 
-    /// Describes the events of `known` that came into being after the beginning.
+    /// Adds descriptions for events of `known` that were created after the beginning.
     pub fn describe<'e>(&mut self, known: impl Iterator<Item = &'e EventFormat>) {
         let formats = &mut self.recorder.description_mut().metadata.formats;
         let mut ids: BTreeSet<_> = formats.iter().filter_map(|format| id_of(&format.text)).collect();
@@ -121,12 +121,12 @@ impl Recording {
         }
     }
 
-    /// Notes the names of tasks: the kernel forgets those of all but the last `saved_cmdlines_size`.
+    /// Stores names of tasks, since the kernel forgets all but the last `saved_cmdlines_size`.
     pub fn name<'n>(&mut self, names: impl Iterator<Item = (i32, &'n str)>) {
         self.names.extend(names.map(|(pid, name)| (pid, name.to_owned())));
     }
 
-    /// Why nothing is recorded any more.
+    /// The error that ended the recording, if any.
     pub fn failure(&self) -> Option<&WriteError> {
         self.failed.as_ref()
     }
@@ -136,10 +136,10 @@ impl Recording {
         self.recorder.recorded()
     }
 
-    /// Appends what the rings hold now. Returns how many sub-buffers that were.
+    /// Appends the current contents of the rings. Returns the number of sub-buffers.
     ///
     /// # Errors
-    /// If a ring cannot be read: whose, and why.
+    /// If a ring cannot be read: its CPU, and the error.
     pub fn drain(&mut self, rings: &[RawBuffer]) -> Result<u64, (u32, io::Error)> {
         let mut page = std::mem::take(&mut self.page);
         page.resize(self.sub_buffer, 0);
@@ -162,10 +162,10 @@ impl Recording {
         Ok(read)
     }
 
-    /// Ends it, with the names of tasks and the rings' counts as they are now.
+    /// Ends the recording, and stores the final names of tasks and counts of the rings.
     ///
     /// # Errors
-    /// If the file could not be completed. What was flushed can be opened all the same.
+    /// If the file could not be completed. What was flushed can be opened nevertheless.
     pub fn finish(mut self, tracefs: &Tracefs, instance: &Instance) -> Result<Finished, WriteError> {
         let stats = |cpu: &u32| {
             let text = instance.read(format!("per_cpu/cpu{cpu}/stats")).ok()?;
@@ -173,7 +173,7 @@ impl Recording {
         };
         let description = self.recorder.description_mut();
         description.options.cpustat = instance.cpus().iter().filter_map(stats).collect();
-        // Where names cannot be read, those of the beginning stay.
+        // If names cannot be read, those of the beginning are kept.
         if let Ok(names) = tracefs.read_bytes("saved_cmdlines") {
             description.metadata.saved_cmdlines = names;
         }
@@ -188,8 +188,8 @@ fn note(options: &mut Options, noted: Option<Noted>) {
     pair.iter().for_each(|pair| options.set_wall_clock(pair));
 }
 
-/// Adds to the text of `saved_cmdlines` those of `names` that it lacks, as the kernel writes them (`saved_cmdlines_show`).
-/// Pid 0 is every CPU's idle task and needs none.
+/// Adds those of `names` that are missing to the text of `saved_cmdlines`, in the kernel's format
+/// (`saved_cmdlines_show`). Pid 0 is every CPU's idle task and is omitted.
 fn add_names(saved: &mut Vec<u8>, names: &BTreeMap<i32, String>) {
     let known = Comms::parse(saved);
     for (pid, name) in names.iter().filter(|(pid, name)| **pid > 0 && !name.contains('\n')) {
@@ -199,7 +199,7 @@ fn add_names(saved: &mut Vec<u8>, names: &BTreeMap<i32, String>) {
     }
 }
 
-/// The id that a `format` file states.
+/// The id in a `format` file.
 fn id_of(format: &str) -> Option<EventId> {
     format.lines().find_map(|line| line.strip_prefix("ID: ")?.trim().parse().ok()).map(EventId)
 }

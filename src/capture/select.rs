@@ -1,4 +1,4 @@
-//! A part of a capture by what its events are: the expressions that select live, applied to what was recorded.
+//! Selects events of a capture by the same expressions that select live events.
 
 use std::fmt;
 
@@ -16,16 +16,16 @@ use crate::{
     tracefs::{Among, EventFilter, EventName, Selection, TracefsError},
 };
 
-/// What to take of a capture. By default, all.
+/// The part of a capture to use. By default, all.
 #[derive(Debug, Clone, Default)]
 pub struct Select {
-    /// These events, as `-e` selects them live.
+    /// These events, in the form of `-e`.
     pub events: Option<Selection>,
-    /// These processes with all their threads, and these threads; none: all.
+    /// These processes with all their threads, and these threads; if empty, all.
     pub pids: Vec<i32>,
     /// These CPUs.
     pub cpus: Option<CpuList>,
-    /// Conditions on single events, in the kernel's language of filters.
+    /// Conditions on events, in the form of the kernel's filters.
     pub filters: Vec<EventFilter>,
     /// This part of the time.
     pub window: Window,
@@ -35,22 +35,22 @@ pub struct Select {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// The expressions select nothing here.
+    /// The expressions match nothing.
     #[error(transparent)]
     Events(#[from] TracefsError),
-    /// A filter's event does not exist here.
+    /// The event of a filter does not exist.
     #[error("filter {0:?}: the capture has no such event")]
     NoEvent(String),
-    /// A filter does not go with its event.
+    /// A filter does not suit its event.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// The capture has none of the CPUs asked for.
-    #[error("the capture has events of none of these CPUs; it has {0}: leave out --cpu, or name some of them")]
+    /// The capture has none of the given CPUs.
+    #[error("the capture has events of none of these CPUs; it has {0}: leave out --cpu, or give some of them")]
     NoCpu(String),
-    /// The window begins after its end, or is before or behind all events.
+    /// The window ends before it begins, or contains no events.
     #[error("no event is between --from and --until: {why}; the capture is {} s long", *.length as f64 / 1e9)]
     NoTime {
-        /// Why.
+        /// The reason.
         why: &'static str,
         /// The capture's length, ns.
         length: u64,
@@ -61,7 +61,7 @@ pub enum SelectError {
 }
 
 impl SelectError {
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is at fault rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
             SelectError::Events(error) => error.is_usage(),
@@ -73,15 +73,15 @@ impl SelectError {
     }
 }
 
-/// A selection that is bound to one capture.
+/// A selection bound to one capture.
 pub struct Selector {
-    /// By event id. Events without a rule are taken only if nothing selects by event.
+    /// By event id. Events without a rule are selected only if there is no selection by event.
     rules: Vec<Option<Rule>>,
     takes_unknown: bool,
     cpus: Option<CpuList>,
     /// Threads, ascending; `None`: all.
     threads: Option<Vec<i32>>,
-    /// The processes asked for.
+    /// The given processes.
     processes: Vec<i32>,
     names: Names,
     /// CPUs of the traced kernel, as far as the capture shows.
@@ -94,19 +94,19 @@ pub struct Selector {
 struct Rule {
     taken: bool,
     pid: FieldPlan,
-    /// The field that names the other task an event is about.
+    /// The field with the other task that an event concerns.
     other: Option<FieldPlan>,
     matchers: Vec<Matcher>,
 }
 
 impl Select {
-    /// Whether it is all of any capture.
+    /// Whether everything is selected.
     pub fn is_all(&self) -> bool {
         let Select { events, pids, cpus, filters, window } = self;
         events.is_none() && pids.is_empty() && cpus.is_none() && filters.is_empty() && window.is_all()
     }
 
-    /// Binds the selection to `capture`, and goes to where its window begins.
+    /// Binds the selection to `capture`, and seeks to the beginning of its window.
     pub fn bind(&self, capture: &mut Capture) -> Result<Selector, SelectError> {
         let cpu_count = capture.rings.iter().map(|ring| ring.cpu.saturating_add(1)).max().unwrap_or(0);
         let formats = &capture.events;
@@ -137,7 +137,7 @@ impl Select {
                 }
             }
         }
-        // Only filters ask for names, and only pids for thread groups; both are short beside kallsyms.
+        // Only filters need task names, and only pids need thread groups; both are small compared to kallsyms.
         let needs_names = !self.pids.is_empty() || !self.filters.is_empty();
         let names_of = if needs_names { capture.names().0 } else { Names::default() };
         let traced = Traced { kallsyms: Some(&names_of.kallsyms), cpus: Some(cpu_count) };
@@ -189,7 +189,7 @@ impl Select {
 impl Rule {
     fn of(format: &EventFormat, taken: bool) -> Option<Rule> {
         let pid = FieldPlan::common(format.common.iter().find(|field| field.name == "common_pid")?);
-        // As `event_filter_pid_sched_switch_probe_pre` and its kin: an event between two tasks is about both.
+        // As `event_filter_pid_sched_switch_probe_pre` and the like: an event between two tasks concerns both.
         let other = match (format.system.as_str(), format.name.as_str()) {
             ("sched", "sched_switch") => Some("next_pid"),
             ("sched", "sched_wakeup" | "sched_wakeup_new" | "sched_waking") => Some("pid"),
@@ -204,7 +204,7 @@ impl Rule {
 }
 
 impl Selector {
-    /// Whether `record` is taken.
+    /// Whether `record` is selected.
     #[inline]
     pub fn takes<E: ByteOrder>(&self, record: &Record<'_>) -> bool {
         if record.time < self.first || record.time > self.last {
@@ -220,18 +220,18 @@ impl Selector {
         rule.taken && self.takes_task::<E>(rule, record.bytes) && self.filters_take::<E>(rule, record)
     }
 
-    /// Whether no later record is taken.
+    /// Whether no later record is selected.
     #[inline]
     pub fn is_past(&self, time: u64) -> bool {
         time > self.last
     }
 
-    /// The first and the last time that is taken; 0 and the latest of all, where any is.
+    /// The first and the last time selected; 0 and the maximum if there is no limit.
     pub(super) fn window(&self) -> (u64, u64) {
         (self.first, self.last)
     }
 
-    /// What selects nothing, in words.
+    /// The parts of the selection that match nothing, in words.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }

@@ -1,4 +1,4 @@
-//! What a capture holds, in numbers: events by count and rate, what was lost, CPUs, clock, span, kernel.
+//! Statistics of a capture: events by count and rate, losses, CPUs, clock, span, kernel.
 
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -19,38 +19,38 @@ use crate::{
     tracefs::CpuStats,
 };
 
-/// A capture in numbers. Times are of the trace clock, in its unit (ns for all but the counters).
+/// Statistics of a capture. Times are of the trace clock, in its unit (ns for all but the counters).
 #[derive(Debug, Clone, Serialize)]
 pub struct Stat {
-    /// The kernel, as far as noted: name, release, version, machine.
+    /// The kernel, as far as stored: name, release, version, machine.
     pub kernel: Option<String>,
     /// The trace clock.
     pub clock: String,
-    /// Whether its times are ns; else they are ticks of unknown length, and all lengths and rates of time are 0.
+    /// Whether its times are ns; otherwise they are ticks of unknown length, and all durations and rates are 0.
     pub nanoseconds: bool,
     /// Byte order and width of a `long` of the traced kernel, as `little-endian, 64 bits`.
     pub machine: String,
-    /// When the first event happened, ns since 1970, if that is known.
+    /// When the first event occurred, ns since 1970, if known.
     pub recorded_unix_ns: Option<u64>,
-    /// The times of the first and the last event that were counted.
+    /// The times of the first and the last event counted.
     pub span: Option<Span>,
     /// Length of the span, seconds.
     pub seconds: f64,
     /// Events counted.
     pub events: u64,
-    /// The longest time without an event, and when it began.
+    /// The longest time without an event.
     pub longest_silence: Option<Silence>,
     /// The events, the most frequent first.
     pub by_event: Vec<EventStat>,
     /// The CPUs.
     pub cpus: Vec<CpuStat>,
-    /// Where in the rings events were lost, the first [`MAX_LOSSES`].
+    /// The places where events were lost, the first [`MAX_LOSSES`].
     pub losses: Vec<Loss>,
-    /// Events of ids that no format describes.
+    /// Events of unknown ids.
     pub unknown: u64,
     /// Activity over time, by system.
     pub activity: Activity,
-    /// What is wrong with the capture.
+    /// The errors found in the capture.
     pub problems: Vec<String>,
 }
 
@@ -63,7 +63,7 @@ pub struct EventStat {
     pub name: String,
     /// How many.
     pub count: u64,
-    /// How many a second, over the whole span.
+    /// Events per second, over the whole span.
     pub rate: f64,
     /// The first one's time.
     pub first: u64,
@@ -71,7 +71,7 @@ pub struct EventStat {
     pub last: u64,
 }
 
-/// One CPU's numbers. Whatever part of a capture is selected, these are of all that was read.
+/// One CPU's numbers. They include all records that were read, whatever is selected.
 #[derive(Debug, Clone, Serialize)]
 pub struct CpuStat {
     /// The CPU.
@@ -86,7 +86,8 @@ pub struct CpuStat {
     pub gaps: u64,
     /// Sub-buffers, or rests of them, that could not be walked.
     pub malformed: u64,
-    /// What the kernel counted as lost up to the end of the recording (`stats`: overrun, commit overrun, dropped).
+    /// Events that the kernel counted as lost up to the end of the recording (`stats`: overrun, commit overrun,
+    /// dropped).
     pub kernel_lost: Option<u64>,
 }
 
@@ -95,7 +96,7 @@ pub struct CpuStat {
 pub struct Loss {
     /// The CPU.
     pub cpu: u32,
-    /// The time of the first event behind it.
+    /// The time of the first event after it.
     pub time: u64,
     /// How many events are missing; unknown if the kernel did not say.
     pub count: Option<u64>,
@@ -106,14 +107,14 @@ pub struct Loss {
 pub struct Silence {
     /// When it began.
     pub from: u64,
-    /// How long it was.
+    /// Its length.
     pub length: u64,
 }
 
-/// How many events there were when.
+/// Numbers of events over time.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct Activity {
-    /// Where the first interval begins.
+    /// The beginning of the first interval.
     pub start: u64,
     /// Length of an interval.
     pub interval: u64,
@@ -121,7 +122,7 @@ pub struct Activity {
     pub systems: Vec<SystemActivity>,
 }
 
-/// One system's part of the activity.
+/// The activity of one system.
 #[derive(Debug, Clone, Serialize)]
 pub struct SystemActivity {
     /// The system.
@@ -130,14 +131,14 @@ pub struct SystemActivity {
     pub counts: Vec<u64>,
 }
 
-/// The most losses that are listed one by one.
+/// The most losses that are listed.
 pub const MAX_LOSSES: usize = 1000;
 /// The most intervals of the activity.
 const MAX_INTERVALS: usize = 100_000;
 
 impl Stat {
-    /// Counts what `select` takes of `capture`, with the activity in `intervals` parts, in `jobs` threads. `progress` is told
-    /// the time that counting has come to, now and then.
+    /// Counts the events that `select` selects in `capture`, with the activity in `intervals` parts, using `jobs`
+    /// threads. `progress` is called with the time reached, now and then.
     pub fn of(
         mut capture: Capture,
         select: &Select,
@@ -166,15 +167,15 @@ impl Stat {
         Ok(counting.finish(capture))
     }
 
-    /// Events lost, as far as the number is known: in the rings, or what the kernel counted where that is more.
+    /// Events lost, as far as their number is known: in the rings, or as counted by the kernel if that is more.
     pub fn lost(&self) -> u64 {
         self.cpus.iter().map(|cpu| cpu.lost.max(cpu.kernel_lost.unwrap_or(0))).sum()
     }
 }
 
-/// Counting as work for several threads.
+/// Counting, as work for several threads.
 struct Count<'a> {
-    /// Nothing counted.
+    /// A state with nothing counted.
     empty: &'a Counting,
     selector: &'a Selector,
 }
@@ -236,7 +237,7 @@ struct Counting {
 #[derive(Debug, Clone)]
 struct Counted {
     system: usize,
-    /// Index of its format.
+    /// The index of its format.
     format: usize,
     count: u64,
     first: u64,
@@ -276,7 +277,7 @@ impl Counting {
         }
     }
 
-    /// Adds what is counted of all records, whether selected or not.
+    /// Adds the counts of all records that were read, selected or not.
     fn read(&mut self, read: &[Read], kernel_lost: Vec<Option<u64>>) {
         for (Read { cpu, counts, .. }, kernel_lost) in read.iter().zip(kernel_lost) {
             self.cpus.push(CpuStat {
@@ -295,11 +296,11 @@ impl Counting {
         self.problems.extend(read.iter().filter_map(error));
     }
 
-    /// What this part and the next one, whose events are later, come to together.
+    /// Combines the counts of this part with those of the next, later one.
     fn then(mut self, next: Counting) -> Counting {
         self.count += next.count;
         self.unknown += next.unknown;
-        // As `record` finds it, which goes from event to event: of two silences of one length the first.
+        // As in `record`, which proceeds event by event: the first of two equal silences wins.
         let between = self
             .span
             .zip(next.span)
@@ -415,7 +416,7 @@ impl Counting {
 }
 
 impl Stat {
-    /// The numbers as text, `top` events of them.
+    /// The statistics as text, with the `top` most frequent events.
     pub fn text(&self, top: usize) -> String {
         let mut out = String::new();
         let mut line = |name: &str, value: &str| {
@@ -450,7 +451,7 @@ impl Stat {
             },
         );
         if self.unknown > 0 {
-            line("unknown", &format!("{} events of ids that no format describes", self.unknown));
+            line("unknown", &format!("{} events of unknown ids", self.unknown));
         }
         let _ = writeln!(out);
         let _ = writeln!(out, "{:>4} {:>12} {:>12} {:>12} {:>10}", "CPU", "events", "sub-buffers", "lost", "malformed");
@@ -473,8 +474,8 @@ impl Stat {
         out
     }
 
-    /// Activity over time, one line a system, `width` characters wide. Each line is drawn to its own scale: its highest
-    /// point is the number in front.
+    /// The activity over time, one line per system, `width` characters wide. Each line has its own scale: its maximum
+    /// is the number at its beginning.
     pub fn plot(&self, width: usize) -> String {
         const BARS: [char; 9] = [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let names = self
@@ -489,7 +490,7 @@ impl Stat {
         for SystemActivity { system, counts } in &self.activity.systems {
             let bars: Vec<u64> = (0..columns).map(|column| share(counts, column, columns)).collect();
             let highest = bars.iter().copied().max().unwrap_or(0).max(1);
-            // Rounded up: a single event shows.
+            // Rounded up, so that a single event is visible.
             let bar = |count: &u64| BARS.get((count * 8).div_ceil(highest) as usize).copied().unwrap_or('█');
             let drawn: String = bars.iter().map(bar).collect();
             let length = self.activity.interval as f64 * counts.len() as f64 / columns as f64 / 1e9;
@@ -513,7 +514,7 @@ fn share(counts: &[u64], column: usize, columns: usize) -> u64 {
     counts.get(start..end.max(start + 1)).unwrap_or_default().iter().sum()
 }
 
-/// A time of the trace clock, as the kernel prints it.
+/// A time of the trace clock in the kernel's format.
 fn seconds(time: u64) -> String {
     format!("{}.{:06}", time / 1_000_000_000, time % 1_000_000_000 / 1000)
 }

@@ -1,7 +1,8 @@
-//! A capture for Chrome's trace viewer and Perfetto: their JSON format, with a track for each thread and each CPU.
+//! Exports a capture for Chrome's trace viewer and Perfetto: their JSON format, with a track for each thread and each
+//! CPU.
 //!
-//! Every event is an instant on the track of the thread that ran, with its fields; what ran on a CPU is a slice on the CPU's
-//! track, from one `sched_switch` to the next. Times are µs of the trace clock.
+//! Every event is an instant with its fields on the track of the running thread; the task that runs on a CPU is a
+//! slice on the CPU's track, from one `sched_switch` to the next. Times are µs of the trace clock.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -18,7 +19,7 @@ use crate::format::{EventFormat, EventId};
 use crate::names::Names;
 use crate::ring::{Merge, Record};
 
-/// The process whose threads are the CPUs: no pid is as large (`PID_MAX_LIMIT`).
+/// The pid of the process whose threads are the CPUs: no real pid is as large (`PID_MAX_LIMIT`).
 const CPUS: i64 = 1 << 22;
 
 /// What was written.
@@ -26,7 +27,7 @@ const CPUS: i64 = 1 << 22;
 pub struct Written {
     /// Events.
     pub events: u64,
-    /// Records that are not what their format says, or that have none.
+    /// Records that do not match their format, or have none.
     pub malformed: u64,
 }
 
@@ -38,20 +39,20 @@ struct Known<'f> {
     next: Option<(usize, usize)>,
 }
 
-/// What a CPU runs: since when, and the task.
+/// The task that runs on a CPU, and since when.
 type Running = BTreeMap<u32, (u64, i64, String)>;
 
 struct Writer<'a> {
     out: Vec<u8>,
     names: &'a Names,
-    /// Whom a CPU runs, and since when.
+    /// The task that runs on each CPU, and since when.
     running: Running,
     threads: BTreeSet<i32>,
     written: Written,
     last: u64,
 }
 
-/// Writes all events of `capture` to `out`, made by `jobs` threads.
+/// Writes all events of `capture` to `out`, formatted by `jobs` threads.
 ///
 /// # Errors
 /// If `out` cannot be written.
@@ -65,7 +66,7 @@ pub fn write(mut capture: Capture, jobs: Jobs, mut out: impl Write) -> io::Resul
     let (mut first, mut written) = (true, Ok(()));
     let total = parts::work(&mut capture, None, jobs, &making, &mut |told| {
         if let Told::Block(block) = told {
-            // A comma stands before every event; the first one needs none.
+            // A comma precedes every event except the first.
             let block = block.get(usize::from(std::mem::take(&mut first))..).unwrap_or_default();
             written = out.write_all(block);
         }
@@ -87,13 +88,14 @@ pub fn write(mut capture: Capture, jobs: Jobs, mut out: impl Write) -> io::Resul
     Ok(written)
 }
 
-/// Making events' JSON as work for several threads. Of the events before, a part must know what every CPU runs.
+/// Formatting events as JSON, as work for several threads. Each part must know which task runs on every CPU at its
+/// beginning.
 struct Making<'a> {
     names: &'a Names,
     known: &'a BTreeMap<EventId, Known<'a>>,
 }
 
-/// What a part comes to.
+/// The result of a part.
 struct Made {
     running: Running,
     threads: BTreeSet<i32>,
@@ -166,7 +168,7 @@ impl<'f> Known<'f> {
         Known { format, plan: Plan::compile(format), pid: PidPlace::of(format), next }
     }
 
-    /// The task that a record of these values switches to.
+    /// The task that a record with these values switches to.
     fn next(&self, values: &[Value<'_>]) -> Option<(i64, String)> {
         let (pid, comm) = self.next?;
         match (values.get(pid)?, values.get(comm)?) {
@@ -214,7 +216,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// What the CPU ran until now is a slice.
+    /// The task that ran on the CPU until now becomes a slice.
     fn switch(&mut self, cpu: u32, time: u64, next: Option<(i64, String)>) {
         let before = match next {
             Some((pid, comm)) => self.running.insert(cpu, (time, pid, comm)),
@@ -236,7 +238,7 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(escape_json(&event.to_string()).as_bytes());
     }
 
-    /// What comes behind the events of all parts.
+    /// The JSON after the events of all parts.
     fn finish(mut self) -> (Written, Vec<u8>) {
         let cpus: Vec<_> = self.running.keys().copied().collect();
         for cpu in &cpus {

@@ -1,8 +1,8 @@
-//! A part of a capture by time: `--from 12.5s --until -3s`.
+//! Selects a part of a capture by time: `--from 12.5s --until -3s`.
 //!
-//! A [`Point`] is written from the first event on, or with a minus sign from the last one back; a [`Window`] is two of
-//! them. [`Span::of`] finds the first and the last event by looking at the ends of the rings alone, and [`skip_to`] goes to
-//! a time by halving, so that neither depends on how long the capture is.
+//! A [`Point`] counts from the first event, or, with a minus sign, back from the last one; a [`Window`] has two of
+//! them. [`Span::of`] finds the first and the last event by reading only the ends of the rings, and [`skip_to`] seeks
+//! to a time by binary search, so neither depends on the length of the capture.
 
 use std::{collections::HashMap, io, str::FromStr};
 
@@ -24,15 +24,15 @@ pub enum Point {
     BeforeEnd(u64),
 }
 
-/// The text is no time.
+/// The text is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no time: write 12.5s, 300ms, 2m, or -3s for three seconds before the end")]
+#[error("{0:?} is not a time: write 12.5s, 300ms, 2m, or -3s for three seconds before the end")]
 pub struct PointError(String);
 
 impl FromStr for Point {
     type Err = PointError;
 
-    /// Reads `12.5s`, `-3s`, `250ms`, `10us`, `500ns`, `2m`, `1h`; a number alone is of seconds.
+    /// Parses `12.5s`, `-3s`, `250ms`, `10us`, `500ns`, `2m`, `1h`; a number alone is in seconds.
     ///
     /// ```
     /// use ftrace_live::capture::window::Point;
@@ -52,22 +52,22 @@ impl FromStr for Point {
     }
 }
 
-/// From one point to another, both included; all of a capture by default.
+/// From one point to another, both included; by default all of a capture.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Window {
-    /// Where it begins; at the first event if not said.
+    /// The beginning; by default the first event.
     pub from: Option<Point>,
-    /// Where it ends; at the last event if not said.
+    /// The end; by default the last event.
     pub until: Option<Point>,
 }
 
 impl Window {
-    /// Whether it is all of any capture.
+    /// Whether nothing is restricted.
     pub fn is_all(&self) -> bool {
         *self == Window::default()
     }
 
-    /// The first and the last time within, on the trace clock. Without a span, times count from zero.
+    /// The first and the last time selected, on the trace clock. Without a span, times count from zero.
     pub fn within(&self, span: Option<Span>) -> (u64, u64) {
         let Span { first, last } = span.unwrap_or(Span { first: 0, last: u64::MAX });
         let time = |point| match point {
@@ -87,11 +87,11 @@ pub struct Span {
     pub last: u64,
 }
 
-/// Sub-buffers without a record that are looked at, at either end of a ring.
+/// The most sub-buffers without records that are skipped at either end of a ring.
 const MAX_EMPTY: u64 = 1000;
 
 impl Span {
-    /// The span of a capture; `None` if it holds no event. The rings are at their beginning again afterwards.
+    /// The span of a capture; `None` if it has no events. Afterwards the rings are at their beginning again.
     pub fn of(capture: &mut Capture) -> io::Result<Option<Span>> {
         let mut span: Option<Span> = None;
         let (header, endian, times) = (&capture.header, capture.endian, &capture.times);
@@ -117,7 +117,7 @@ impl Span {
     }
 }
 
-/// The span of the first of the next `most` sub-buffers that has one.
+/// The span of the first of the next `most` sub-buffers that has records.
 fn first_of(feed: &mut RingFeed, most: u64, span: impl Fn(&[u8]) -> Option<Span>) -> io::Result<Option<Span>> {
     let mut page = Vec::new();
     for _ in 0..most {
@@ -131,7 +131,7 @@ fn first_of(feed: &mut RingFeed, most: u64, span: impl Fn(&[u8]) -> Option<Span>
     Ok(None)
 }
 
-/// The span of the last sub-buffer that has one.
+/// The span of the last sub-buffer that has records.
 fn last_of(feed: &mut RingFeed, span: impl Fn(&[u8]) -> Option<Span>) -> io::Result<Option<Span>> {
     let mut page = Vec::new();
     if feed.seek_near_end()? {
@@ -173,8 +173,8 @@ fn ends_in<E: ByteOrder>(header: &HeaderPage, page: &[u8]) -> Option<Span> {
     span
 }
 
-/// Goes to the last sub-buffer of each ring that begins before `time`: all events from that time on are still to come,
-/// and few others. Where a ring cannot be searched it stays at its beginning.
+/// Seeks each ring to the last sub-buffer that begins before `time`: all events from that time on are still to come,
+/// and few others. A ring that cannot be searched stays at its beginning.
 pub fn skip_to(capture: &mut Capture, time: u64) -> io::Result<()> {
     let clock = Clock { header: &capture.header, endian: capture.endian, times: &capture.times };
     for ring in &mut capture.rings {
@@ -183,7 +183,7 @@ pub fn skip_to(capture: &mut Capture, time: u64) -> io::Result<()> {
     Ok(())
 }
 
-/// What tells the times of sub-buffers.
+/// Reads the times of sub-buffers.
 #[derive(Clone, Copy)]
 pub(super) struct Clock<'c> {
     pub(super) header: &'c HeaderPage,
@@ -192,7 +192,7 @@ pub(super) struct Clock<'c> {
 }
 
 impl Clock<'_> {
-    /// The time of the first record of sub-buffer `index`, which is the next one then; `None` where it has none.
+    /// The time of the first record of sub-buffer `index`, which is then the next one; `None` if it has none.
     pub(super) fn begin_of(&self, cpu: u32, feed: &mut RingFeed, index: u64) -> io::Result<Option<u64>> {
         let mut page = Vec::new();
         feed.seek(index)?;
@@ -200,8 +200,8 @@ impl Clock<'_> {
         Ok(begins.map(|time| self.times.ns(cpu, time)))
     }
 
-    /// Goes to the last sub-buffer that begins before `time`, and returns its number; 0 where the ring cannot be searched.
-    /// `known` are the times that were looked at before.
+    /// Seeks to the last sub-buffer that begins before `time`, and returns its number; 0 if the ring cannot be
+    /// searched. `known` are the times read before.
     pub(super) fn skip_to(&self, cpu: u32, feed: &mut RingFeed, time: u64, known: &mut Begins) -> io::Result<u64> {
         let Some(count) = feed.sub_buffers()? else { return Ok(0) };
         // Sub-buffers below `low` begin before `time`; those from `high` on do not, or are empty or damaged.
@@ -224,7 +224,7 @@ impl Clock<'_> {
     }
 }
 
-/// When some of a ring's sub-buffers begin, by number. A search by halving looks at the same ones first, whatever it is for.
+/// When some of a ring's sub-buffers begin, by number. Every binary search reads the same ones first.
 pub(super) type Begins = HashMap<u64, Option<u64>>;
 
 /// The time of the first record of a sub-buffer.
@@ -252,7 +252,7 @@ mod tests {
         };
         assert_eq!(ns("0.1"), 100_000_000);
         assert_eq!(ns("12.345678901s"), 12_345_678_901);
-        // Less than a nanosecond is nothing.
+        // Less than a nanosecond is zero.
         assert_eq!(ns("0.0000000019"), 1);
         assert_eq!(ns("1.5ms"), 1_500_000);
         assert_eq!(ns("2 m"), 120_000_000_000);

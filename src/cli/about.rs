@@ -1,4 +1,4 @@
-//! What the program is: its version and commit, its man page, completions for shells. All of it comes from the one
+//! About the program: its version and commit, its man page, completions for shells. All of it is generated from the
 //! definition of the command line.
 
 use std::io::{self, Write};
@@ -26,7 +26,7 @@ pub fn version() -> &'static str {
     }
 }
 
-/// What was built: for which machine, and what it can open.
+/// The build: the target machine, and the formats it supports.
 pub fn features() -> String {
     let linked = if cfg!(target_feature = "crt-static") { "static" } else { "dynamic" };
     format!(
@@ -37,13 +37,13 @@ sends OSC 1.0 by UDP and WebSocket; writes trace.dat 7 and WAV",
     )
 }
 
-/// Writes what a shell reads to complete the command line.
+/// Writes a shell's completion script.
 pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
-    // The generators write with `expect`: to a Vec nothing can fail.
+    // The generators use `expect`, but writing to a Vec cannot fail.
     let mut text = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "ftrace-live", &mut text);
-    // clap_complete 4.6 marks the steps between subcommands with `__subcmd__`, and takes the hyphen of our name for one of
-    // them, but only in one of the two places that have to agree.
+    // clap_complete 4.6 separates subcommands with `__subcmd__`, and takes the hyphen in our name for a separator,
+    // but only in one of the two places that must agree.
     out.write_all(String::from_utf8_lossy(&text).replace("ftrace__subcmd__live", "ftrace__live").as_bytes())
 }
 
@@ -51,7 +51,7 @@ pub fn completions(shell: Shell, out: &mut dyn Write) -> io::Result<()> {
 pub fn man(out: &mut dyn Write) -> io::Result<()> {
     let mut page = Vec::new();
     write_page(&mut page)?;
-    // Not every troff reads UTF-8; all know a character by its number.
+    // Not every troff reads UTF-8, but all understand numeric character escapes.
     String::from_utf8_lossy(&page).chars().try_for_each(|c| match c.is_ascii() {
         true => write!(out, "{c}"),
         false => write!(out, "\\[u{:04X}]", u32::from(c)),
@@ -86,7 +86,7 @@ fn write_page(out: &mut dyn Write) -> io::Result<()> {
     roff.to_writer(out)
 }
 
-/// A subcommand's part of the page: its options' headings stand one level below its own.
+/// A subcommand's part of the page, with its headings one level lower.
 fn section(out: &mut dyn Write, command: &Command) -> io::Result<()> {
     let mut roff = Roff::new();
     roff.control("SS", [command.get_name()]);
@@ -117,7 +117,7 @@ fn usage(roff: &mut Roff, command: &mut Command) {
     }
 }
 
-/// Lines as they stand, without their heading.
+/// Lines as they are, without their heading.
 fn example(roff: &mut Roff, text: &str) {
     roff.control("nf", []);
     for line in text.lines().skip(1) {

@@ -1,4 +1,4 @@
-//! The command line: what can be said, and how the help reads. What it does is in [`commands`](crate::commands).
+//! The command line: options, subcommands and the help text. What they do is in [`commands`](crate::commands).
 
 pub mod about;
 mod render;
@@ -28,7 +28,7 @@ use value::{address, whole};
 const EXAMPLES: &str = "\
 Examples:
   sudo ftrace-live --raw -e irq exceptions    interrupts, page faults, to sclang
-  ftrace-live listen                          see what arrives, with no synth
+  ftrace-live listen                          print what arrives, without a synth
   sudo ftrace-live --raw -e sched --for pd    the scheduler, for Pure Data
   sudo ftrace-live --raw -e syscalls -- ls    what one command does
   sudo ftrace-live -e sched_switch irq        as text: /ftrace ,dsii
@@ -36,14 +36,14 @@ Examples:
   sudo ftrace-live capture -e irq -o one --seconds 1    keep a second of it …
   ftrace-live replay one --raw --speed 0.1    … and play it ten times slower
   ftrace-live replay x.dat --raw --from 5s --until -3s --loop    a part of it
-  ftrace-live stat x.dat --plot               what a trace.dat holds
+  ftrace-live stat x.dat --plot               what is in a trace.dat
   ftrace-live page --demo                     hear and see a kernel in a browser
   sudo ftrace-live --page -e irq exceptions   … this one
 ";
 
 const AFTER: &str = "\
-Exit codes: 0 done, 1 it could not be done, 2 the command line asks for what cannot be, 3 events were lost and \
---fail-on-loss was given. With -- COMMAND: the command's own; 126 it cannot be run, 127 it is not there.";
+Exit codes: 0 success, 1 failure, 2 the command line is wrong, 3 events were lost and \
+--fail-on-loss was given. With -- COMMAND: the command's own; 126 it cannot be run, 127 it does not exist.";
 
 /// A running Linux kernel as a stream of typed OSC messages.
 #[derive(Debug, Parser)]
@@ -55,11 +55,11 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
 
-    /// Tracing live.
+    /// Options for live tracing.
     #[command(flatten)]
     pub live: LiveArgs,
 
-    /// Another tracefs root than the kernel's, or a capture: a folder or a trace.dat, whose events are then the ones there are
+    /// Use another tracefs root than the kernel's, or a capture (a folder or a trace.dat) whose events are then used
     #[arg(long, value_name = "PATH", global = true)]
     pub tracefs: Option<PathBuf>,
 
@@ -67,7 +67,7 @@ pub struct Cli {
     #[arg(long, value_name = "FILE", global = true)]
     pub score: Option<PathBuf>,
 
-    /// Write what the command line and the score say into FILE, a new score
+    /// Write the options of the command line and the score to FILE, a new score
     #[arg(long, value_name = "FILE", global = true)]
     pub save_score: Option<PathBuf>,
 
@@ -75,11 +75,11 @@ pub struct Cli {
     #[arg(long, global = true)]
     pub no_config: bool,
 
-    /// Say nothing but warnings, errors and what was lost or thinned
+    /// Print only warnings, errors, and what was lost or thinned
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub quiet: bool,
 
-    /// Say more: the events, what each receiver is sent, whose rights are used
+    /// Print more: the events, what each receiver is sent, whose rights are used
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
@@ -87,84 +87,84 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the events there are, with what the best-known ones mean
+    /// List the available events; the best-known ones have a description
     List(ListArgs),
-    /// Say what an event's message looks like: address, type tags, arguments, what is left out
+    /// Describe the message of an event: address, type tags, arguments, omitted fields
     Describe(DescribeArgs),
-    /// Record events into a folder or a trace.dat that can be replayed anywhere
+    /// Record events to a folder or a trace.dat that can be replayed on any machine
     Capture(CaptureArgs),
     /// Send a capture as it would have been sent live; needs neither root nor tracefs
     Replay(Box<ReplayArgs>),
-    /// Make a sound file of a capture: 48 kHz, stereo, 24 bits
+    /// Render a capture to a sound file: 48 kHz, stereo, 24 bits
     Render(RenderArgs),
-    /// Say what a capture holds: events by count and rate, losses, CPUs, clock, span, kernel
+    /// Print statistics of a capture: events by count and rate, losses, CPUs, clock, span, kernel
     Stat(StatArgs),
-    /// Write a capture anew: a folder as a trace.dat for trace-cmd and KernelShark, or a trace.dat as a folder
+    /// Convert a capture: a folder to a trace.dat for trace-cmd and KernelShark, or a trace.dat to a folder
     Convert(ConvertArgs),
-    /// Play a capture in a browser: the one named, or with --demo one that is a part of the program
+    /// Play a capture in a browser: the given one, or with --demo a built-in one
     Page(PageArgs),
-    /// Print what arrives
+    /// Print the OSC messages that arrive
     Listen(ListenArgs),
-    /// Print a program for a receiver that plays the events as it is
+    /// Print a program that makes a receiver play the events
     Patch(PatchArgs),
-    /// Print what a shell reads to complete this command line: ftrace-live completions bash
+    /// Print a shell's completion script: ftrace-live completions bash
     Completions(CompletionsArgs),
     /// Print the manual as a man page: ftrace-live man | man -l -
     Man,
-    /// Let a user trace without root from now on: lends an instance. As root, once
+    /// Allow a user to trace without root: lends an instance. As root, once
     Setup(SetupArgs),
     /// Take back what setup lent. As root
     Teardown(TeardownArgs),
 }
 
-/// Tracing live.
+/// Options for live tracing.
 #[derive(Debug, Args)]
 pub struct LiveArgs {
     /// What is traced.
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// Where it goes.
+    /// Where events are sent.
     #[command(flatten)]
     pub send: SendArgs,
 
-    /// Read with N threads, each some of the CPUs: for machines with many; dt then counts within such a part
+    /// Read with N threads, each a part of the CPUs: for machines with many; dt is then counted within a part
     #[arg(long, value_name = "N", default_value_t = 1, allow_negative_numbers = true, help_heading = "Tracing")]
     #[arg(value_parser = whole::<usize>(1, 1024))]
     pub readers: usize,
 
-    /// KiB that are read at once: more is cheaper at high rates; the kernel's default is a page
+    /// KiB per read: larger is cheaper at high rates; the kernel's default is a page
     #[arg(long, value_name = "KIB", allow_negative_numbers = true, help_heading = "Tracing")]
     #[arg(value_parser = whole::<u32>(0, u32::MAX.into()))]
     pub sub_buffer: Option<u32>,
 
-    /// Keep what is read in FILE too, a trace.dat that trace-cmd, KernelShark and replay open; what is sent stays the same
+    /// Also record to FILE, a trace.dat that trace-cmd, KernelShark and replay open; what is sent stays the same
     #[arg(long, value_name = "FILE", help_heading = "Tracing")]
     pub record: Option<PathBuf>,
 
-    /// Take OSC commands by UDP while it runs: enable, disable, mute, solo, filter … (docs/CONTROL.md); PORT is this machine's
-    /// alone
+    /// Accept OSC commands by UDP while tracing: enable, disable, mute, solo, filter … (docs/CONTROL.md); a bare PORT
+    /// accepts them from this machine only
     #[arg(long, value_name = "[HOST:]PORT", help_heading = "Tracing")]
     pub control: Option<String>,
 
-    /// Keep nobody out of the trace: neither the program that receives on this machine, nor its answers to our messages
+    /// Exclude nobody from the trace: neither the receiving program on this machine, nor its replies to our messages
     #[arg(long, help_heading = "Tracing")]
     pub no_guard: bool,
 
-    /// End with exit code 3 if an event was lost, by the kernel, by us or by the receiver
+    /// Exit with code 3 if an event was lost, by the kernel, by us or by the receiver
     #[arg(long, help_heading = "Tracing")]
     pub fail_on_loss: bool,
 }
 
 impl LiveArgs {
-    /// `--events too` is the other way to say `--events-too`: no event has that name.
+    /// `--events too` is an alias of `--events-too`: no event has that name.
     pub fn take_events_too(&mut self) {
         take_events_too(&mut self.trace.events, &mut self.send);
     }
 }
 
 impl ReplayArgs {
-    /// As [`LiveArgs::take_events_too`].
+    /// See [`LiveArgs::take_events_too`].
     pub fn take_events_too(&mut self) {
         take_events_too(&mut self.select.events, &mut self.send);
     }
@@ -179,14 +179,14 @@ fn take_events_too(events: &mut Vec<String>, send: &mut SendArgs) {
 /// `list`.
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// Groups, events or globs, as for -e; all without one. First of them may stand a capture: x.dat, or folder/
+    /// Groups, events or globs, as for -e; by default all. A capture may come first: x.dat, or folder/
     pub patterns: Vec<String>,
 
     /// The same
     #[arg(short = 'e', long = "events", value_name = "EVENT", num_args = 1..)]
     pub named: Vec<String>,
 
-    /// List ten events to try first, with what they sound like
+    /// List ten events to try first, and what they sound like
     #[arg(long, conflicts_with_all = ["patterns", "named", "tracers"])]
     pub start: bool,
 
@@ -194,7 +194,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub tracers: bool,
 
-    /// List the instances there are, which capture --instance takes, instead of events
+    /// List the existing instances, for capture --instance, instead of events
     #[arg(long, conflicts_with_all = ["patterns", "named", "tracers", "start"])]
     pub instances: bool,
 
@@ -202,7 +202,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub json: bool,
 
-    /// The form of the list
+    /// The output format
     #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
     pub format: LinesFormat,
 }
@@ -210,7 +210,7 @@ pub struct ListArgs {
 /// The forms of `list` and `listen`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum LinesFormat {
-    /// For people
+    /// Text for people
     Text,
     /// As --json
     Json,
@@ -219,7 +219,7 @@ pub enum LinesFormat {
 /// The forms of `describe`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DescribeFormat {
-    /// For people
+    /// Text for people
     Text,
     /// One array with an object for each event
     Json,
@@ -230,7 +230,7 @@ pub enum DescribeFormat {
 /// `describe`.
 #[derive(Debug, Args)]
 pub struct DescribeArgs {
-    /// Groups, events or globs, as for -e. First of them may stand a capture: x.dat, or folder/
+    /// Groups, events or globs, as for -e. A capture may come first: x.dat, or folder/
     #[arg(required_unless_present_any = ["all", "named"])]
     pub events: Vec<String>,
 
@@ -238,7 +238,7 @@ pub struct DescribeArgs {
     #[arg(short = 'e', long = "events", value_name = "EVENT", num_args = 1..)]
     pub named: Vec<String>,
 
-    /// Every event there is
+    /// Describe all events
     #[arg(long, conflicts_with_all = ["events", "named"])]
     pub all: bool,
 
@@ -246,11 +246,11 @@ pub struct DescribeArgs {
     #[arg(long, conflicts_with = "format")]
     pub json: bool,
 
-    /// The form of the description
+    /// The output format
     #[arg(long, value_enum, default_value_t = DescribeFormat::Text)]
     pub format: DescribeFormat,
 
-    /// Describe what the events become by this map instead: a file, or superdirt, vcv and others (docs/MAPS.md)
+    /// Describe the messages of this map instead: a file, or superdirt, vcv and others (docs/MAPS.md)
     #[arg(long, value_name = "FILE|NAME")]
     pub map: Option<String>,
 
@@ -266,23 +266,23 @@ pub struct CaptureArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
 
-    /// The folder to make, or the file if the name ends in .dat: a trace.dat, written while events come
+    /// The folder to create, or a trace.dat if the name ends in .dat, which is written while tracing
     #[arg(short = 'o', long, value_name = "PATH")]
     pub output: PathBuf,
 
-    /// Copy what the instance NAME has recorded so far, and take nothing out of it: whoever owns it goes on undisturbed
+    /// Copy what the instance NAME has recorded, without consuming it: its owner is not affected
     #[arg(long, value_name = "NAME", conflicts_with_all = ["events", "pids", "filters", "cpu", "tracer", "buffer", "seconds", "command"])]
     pub instance: Option<String>,
 
-    /// With --instance, copy the snapshot it has; where it has none, take one now. What is copied is gone from there
+    /// With --instance, copy its snapshot; if it has none, take one now. The snapshot is consumed
     #[arg(long, requires = "instance", conflicts_with = "take")]
     pub snapshot: bool,
 
-    /// With --instance, take the events out of it: the only way where its ring is kept over reboots (trace_instance=NAME@…)
+    /// With --instance, consume the events: the only way if its ring is kept over reboots (trace_instance=NAME@…)
     #[arg(long, requires = "instance")]
     pub take: bool,
 
-    /// Keep kallsyms as well (10 MB): names for the addresses that some events print. A trace.dat always has them
+    /// Store kallsyms too (10 MB): names for the addresses that some events print. A trace.dat always has them
     #[arg(long)]
     pub kallsyms: bool,
 }
@@ -293,26 +293,27 @@ pub struct ReplayArgs {
     /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
-    /// Others, played with it in one order of the time of day; --prefix /ftrace/%h gives each machine addresses of its own
+    /// More captures, merged with it by time of day; --prefix /ftrace/%h gives each machine its own addresses
     pub more: Vec<PathBuf>,
 
-    /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower, max as fast as possible
+    /// 1 is the recorded speed, 0.1 or 1/10 ten times slower, max as fast as possible
     #[arg(long, value_name = "FACTOR", default_value = "1", allow_negative_numbers = true, help_heading = "Time")]
     pub speed: String,
 
-    /// Begin at this time of day, so that several machines begin together: 20:15, 20:15:30, RFC 3339 or Unix seconds
+    /// Begin at this time of day, to start several machines together: 20:15, 20:15:30, RFC 3339 or Unix seconds
     #[arg(long, value_name = "TIME", help_heading = "Time")]
     pub start_at: Option<StartAt>,
 
-    /// Take OSC commands by UDP while it plays: pause, speed, seek, mute, solo … (docs/CONTROL.md); PORT is this machine's alone
+    /// Accept OSC commands by UDP while playing: pause, speed, seek, mute, solo … (docs/CONTROL.md); a bare PORT
+    /// accepts them from this machine only
     #[arg(long, value_name = "[HOST:]PORT", help_heading = "Time")]
     pub control: Option<String>,
 
-    /// Play it again and again, without a gap, until Ctrl-C
+    /// Repeat it without a gap until Ctrl-C
     #[arg(long = "loop", help_heading = "Time")]
     pub repeat: bool,
 
-    /// Which part of it.
+    /// The part to use.
     #[command(flatten)]
     pub select: SelectArgs,
 
@@ -320,11 +321,11 @@ pub struct ReplayArgs {
     #[command(flatten)]
     pub open: OpenArgs,
 
-    /// With how many threads it is printed as fast as possible.
+    /// The number of threads for printing as fast as possible.
     #[command(flatten)]
     pub jobs: JobsArgs,
 
-    /// Where it goes.
+    /// Where events are sent.
     #[command(flatten)]
     pub send: SendArgs,
 }
@@ -332,16 +333,16 @@ pub struct ReplayArgs {
 /// The forms of `stat`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum StatFormat {
-    /// For people
+    /// Text for people
     Text,
     /// One object, with the activity over time
     Json,
 }
 
-/// How many threads read a capture.
+/// The number of threads that read a capture.
 #[derive(Debug, Args)]
 pub struct JobsArgs {
-    /// Read a large capture with N threads, each parts of it; what comes out is the same [default: one for each processor]
+    /// Read a large capture with N threads; the output is the same [default: one per processor]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>(1, 256))]
     pub jobs: Option<usize>,
 }
@@ -359,32 +360,32 @@ pub struct StatArgs {
     /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
-    /// Draw the activity over time, a line for each system
+    /// Plot the activity over time, a line for each system
     #[arg(long)]
     pub plot: bool,
 
-    /// A line of JSON for the capture, each event, CPU, loss and system, for programs (docs/WIRE.md)
+    /// Print a line of JSON for the capture, each event, CPU, loss and system, for programs (docs/WIRE.md)
     #[arg(long, conflicts_with_all = ["format", "plot"])]
     pub json: bool,
 
-    /// The form of the numbers
+    /// The output format
     #[arg(long, value_enum, default_value_t = StatFormat::Text)]
     pub format: StatFormat,
 
-    /// How long it takes from one event to another: BEGIN..END, such as irq_handler_entry..irq_handler_exit; BEGIN..END@FIELD
-    /// or @FIELD_OF_BEGIN,FIELD_OF_END says what they are paired by
+    /// Measure the time from one event to another: BEGIN..END, such as irq_handler_entry..irq_handler_exit;
+    /// BEGIN..END@FIELD or @FIELD_OF_BEGIN,FIELD_OF_END gives the fields to pair them by
     #[arg(long, value_name = "PAIR", conflicts_with = "plot")]
     pub latency: Option<String>,
 
-    /// List this many events, the most frequent ones [default: 30 as text, all of them as JSON]
+    /// List the N most frequent events [default: 30 as text, all as JSON]
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<usize>(0, u64::MAX))]
     pub top: Option<usize>,
 
-    /// With how many threads.
+    /// The number of threads.
     #[command(flatten)]
     pub jobs: JobsArgs,
 
-    /// Which part of it.
+    /// The part to use.
     #[command(flatten)]
     pub select: SelectArgs,
 
@@ -399,16 +400,16 @@ pub struct ConvertArgs {
     /// A capture folder, a trace.dat, or a perf.data with tracepoints
     pub capture: PathBuf,
 
-    /// What to write: a trace.dat if the name ends in .dat; JSON for Perfetto and Chrome's trace viewer, if in .json; else a
-    /// new folder
+    /// The output: a trace.dat if the name ends in .dat; JSON for Perfetto and Chrome's trace viewer if it ends in
+    /// .json; otherwise a new folder
     #[arg(short = 'o', long, value_name = "PATH")]
     pub output: PathBuf,
 
-    /// Keep what still can be read of a damaged trace.dat
+    /// Keep as much as possible of a damaged trace.dat
     #[arg(long)]
     pub salvage: bool,
 
-    /// With how many threads JSON is made.
+    /// The number of threads that format JSON.
     #[command(flatten)]
     pub jobs: JobsArgs,
 }
@@ -420,19 +421,19 @@ pub struct PageArgs {
     #[arg(required_unless_present = "demo")]
     pub capture: Option<PathBuf>,
 
-    /// Play the capture that is a part of the program, again and again; needs neither root nor tracefs
+    /// Play a built-in capture repeatedly; needs neither root nor tracefs
     #[arg(long, conflicts_with = "capture")]
     pub demo: bool,
 
-    /// Serve at this address; without it on this machine alone
+    /// Serve at this address; by default on this machine only
     #[arg(long, value_name = "HOST:PORT")]
     pub at: Option<String>,
 
-    /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower
+    /// 1 is the recorded speed, 0.1 or 1/10 ten times slower
     #[arg(long, value_name = "FACTOR", default_value = "1")]
     pub speed: String,
 
-    /// Play it again and again
+    /// Repeat it
     #[arg(long = "loop")]
     pub repeat: bool,
 }
@@ -444,7 +445,7 @@ pub struct ListenArgs {
     #[arg(default_value = "57120")]
     pub port: String,
 
-    /// Show a live table of rates instead of the messages
+    /// Print a live table of rates instead of the messages
     #[arg(long)]
     pub rates: bool,
 
@@ -452,15 +453,15 @@ pub struct ListenArgs {
     #[arg(long, value_name = "FILE")]
     pub write: Option<PathBuf>,
 
-    /// End after N messages
+    /// Exit after N messages
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u64>(1, u64::MAX))]
     pub count: Option<u64>,
 
-    /// A line of JSON for each message, or with --rates for each address, for programs (docs/WIRE.md)
+    /// Print a line of JSON for each message, or with --rates for each address, for programs (docs/WIRE.md)
     #[arg(long)]
     pub json: bool,
 
-    /// The form of the lines
+    /// The output format
     #[arg(long, value_enum, default_value_t = LinesFormat::Text)]
     pub format: LinesFormat,
 }
@@ -476,15 +477,15 @@ pub struct PatchArgs {
     #[arg(short = 'e', long = "events", value_name = "EVENT", num_args = 1..)]
     pub named: Vec<String>,
 
-    /// Listen at this address of the machine that the patch runs on: 0.0.0.0 takes what comes from other machines
+    /// Listen on this address of the machine that runs the patch: 0.0.0.0 accepts messages from other machines
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     pub bind: Option<std::net::IpAddr>,
 
-    /// The UDP port that the program listens on [default: that of --for]
+    /// The UDP port on which the program listens [default: that of --for]
     #[arg(short, long, value_name = "PORT")]
     pub port: Option<String>,
 
-    /// Let the program control what is sent, for a stream started with the same option: lines and buttons for sc, pd, python
+    /// Add controls for a stream started with the same option: lines and buttons for sc, pd, python
     #[arg(long, value_name = "[HOST:]PORT")]
     pub control: Option<String>,
 

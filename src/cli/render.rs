@@ -1,4 +1,4 @@
-//! `render`: what can be said of a sound file.
+//! `render`: the options of a sound file.
 
 use std::path::PathBuf;
 
@@ -17,7 +17,7 @@ pub struct RenderArgs {
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: PathBuf,
 
-    /// 1 is the pace it was recorded at, 0.1 or 1/10 ten times slower
+    /// 1 is the recorded speed, 0.1 or 1/10 ten times slower
     #[arg(long, value_name = "FACTOR", default_value = "1", allow_negative_numbers = true, help_heading = "Sound")]
     pub speed: String,
 
@@ -26,12 +26,12 @@ pub struct RenderArgs {
     #[arg(value_parser = share)]
     pub detail: f32,
 
-    /// Where chance begins: the same seed gives the same file, to the byte
+    /// Seed of the random numbers: the same seed gives the same file, byte for byte
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true, help_heading = "Sound")]
     #[arg(value_parser = whole::<u64>(0, u64::MAX))]
     pub seed: u64,
 
-    /// Which part of it.
+    /// The part to use.
     #[command(flatten)]
     pub select: SelectArgs,
 

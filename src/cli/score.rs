@@ -1,5 +1,5 @@
-//! Scores: options in a file. A score's keys are the long options' own names; what it says becomes words of the command line,
-//! where the command line does not say it itself.
+//! Scores: options in a file. The keys of a score are the names of the long options; its values are added to the
+//! command line, except where the command line sets them itself.
 //!
 //! ```toml
 //! events = ["irq", "exceptions"]
@@ -18,21 +18,21 @@ use toml::de::{DeTable, DeValue};
 use super::Cli;
 use crate::map::{Mistake, Text};
 
-/// What no file says: who runs it, with whose rights, and which files say so.
+/// Options that no file may set: the user, its rights, and the files themselves.
 const NEVER: [&str; 8] = ["score", "save-score", "no-config", "user", "stay-root", "help", "version", "tracefs"];
-/// The capture of `replay`, which has no option.
+/// The key for the capture of `replay`, which is not an option.
 const CAPTURE: &str = "capture";
 
-/// A command line as it is read: the command that it names, and what it says so far.
+/// A partly parsed command line: its subcommand, and the options set so far.
 struct Line {
     command: Command,
     matches: ArgMatches,
-    /// Whether it is one of a subcommand.
+    /// Whether it has a subcommand.
     subcommand: Option<String>,
 }
 
 impl Line {
-    /// Reads `words`, however much is missing or wrong.
+    /// Parses `words`, even if some are missing or wrong.
     fn of(words: &[OsString]) -> Option<Line> {
         let mut command = Cli::command().ignore_errors(true);
         command.build();
@@ -59,7 +59,7 @@ impl Line {
     }
 }
 
-/// The keys that a score may have.
+/// The valid keys of a score.
 fn keys() -> BTreeSet<String> {
     let command = Cli::command();
     let all = std::iter::once(&command).chain(command.get_subcommands());
@@ -67,7 +67,7 @@ fn keys() -> BTreeSet<String> {
     options.filter(|key| !NEVER.contains(&key.as_str())).chain([CAPTURE.to_owned()]).collect()
 }
 
-/// The options that hold a path or a switch of a score, of a command line.
+/// The options about scores on a command line.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Asked {
     /// `--score`.
@@ -78,7 +78,7 @@ pub struct Asked {
     pub no_config: bool,
 }
 
-/// What `words` ask for.
+/// The options about scores in `words`.
 pub fn asked(words: &[OsString]) -> Asked {
     let Some(line) = Line::of(words) else { return Asked::default() };
     let path = |id: &str| match line.matches.try_get_raw(id) {
@@ -89,10 +89,10 @@ pub fn asked(words: &[OsString]) -> Asked {
     Asked { score: path("score"), save: path("save_score"), no_config }
 }
 
-/// The words, with what the score `toml` says and they do not say themselves. `file` is its name in messages.
+/// Adds the options of the score `toml` that `words` do not set. `file` is its name in error messages.
 ///
 /// # Errors
-/// The first mistake, with its line and column and the nearest key.
+/// The first error, with its line and column and the most similar key.
 pub fn with_score(words: &[OsString], file: &str, toml: &str) -> Result<Vec<OsString>, Mistake> {
     let text = Text { file, text: toml };
     let table = DeTable::parse(toml)
@@ -103,7 +103,7 @@ pub fn with_score(words: &[OsString], file: &str, toml: &str) -> Result<Vec<OsSt
     for (key, value) in table.get_ref() {
         let name = key.get_ref().as_ref();
         if NEVER.contains(&name) {
-            return Err(text.mistake(&key.span(), format!("{name} is said on the command line alone")));
+            return Err(text.mistake(&key.span(), format!("{name} can be given on the command line only")));
         }
         if !keys.contains(name) {
             let known: Vec<_> = keys.iter().map(String::as_str).collect();
@@ -113,7 +113,7 @@ pub fn with_score(words: &[OsString], file: &str, toml: &str) -> Result<Vec<OsSt
             DeValue::Array(array) => &array[..],
             _ => std::slice::from_ref(value),
         };
-        // What is for another command says nothing here.
+        // Options of another subcommand are ignored.
         let Some((line, arg)) = line.as_ref().and_then(|line| Some((line, line.arg(name)?))) else { continue };
         if line.says(arg) {
             continue;
@@ -129,8 +129,10 @@ pub fn with_score(words: &[OsString], file: &str, toml: &str) -> Result<Vec<OsSt
                     continue;
                 }
                 other => {
-                    let what =
-                        format!("{name} is a string, a number, true, or a list of these, not a {}", other.type_str());
+                    let what = format!(
+                        "{name} must be a string, a number, true, or a list of these, not a {}",
+                        other.type_str()
+                    );
                     return Err(text.mistake(&value.span(), what));
                 }
             };
@@ -145,7 +147,7 @@ pub fn with_score(words: &[OsString], file: &str, toml: &str) -> Result<Vec<OsSt
     Ok([before, &positional, &options, behind].concat())
 }
 
-/// The score that `words` are; `None` where they are no command line.
+/// The score for `words`; `None` if they are not a command line.
 pub fn of_words(words: &[OsString]) -> Option<String> {
     let line = Line::of(words)?;
     let mut score = String::new();
@@ -175,7 +177,7 @@ pub fn of_words(words: &[OsString]) -> Option<String> {
     Some(score)
 }
 
-/// A number as it is, anything else as a string: JSON's escapes are TOML's.
+/// Numbers as they are, anything else as a string: JSON's escapes are valid in TOML.
 fn literal(said: &str) -> String {
     match said.parse::<i64>() {
         Ok(number) if number.to_string() == said => said.to_owned(),
@@ -197,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_says_what_the_command_line_does_not() {
+    fn a_score_adds_what_the_command_line_does_not_set() {
         let score = "events = [\"irq\", \"!softirq_*\"]\nraw = true\nprint = false\nmax-rate = 100\nspeed = 0.5\ncapture = \"x.dat\"\n";
         let live = with("ftrace-live --score s.toml", score).unwrap();
         assert_eq!(live, "ftrace-live --events=irq --events=!softirq_* --max-rate=100 --raw --score s.toml");
@@ -213,16 +215,16 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_has_its_place_and_the_nearest_key() {
+    fn an_error_has_its_place_and_the_most_similar_key() {
         let said = |toml| with("ftrace-live", toml).unwrap_err();
         assert_eq!(said("raw = true\nevnts = 1"), "s.toml:2:1: there is no option \"evnts\"; the nearest is events");
-        assert!(said("raw = { a = 1 }").starts_with("s.toml:1:7: raw is a string, a number, true, or a list"));
-        assert_eq!(said("user = \"me\""), "s.toml:1:1: user is said on the command line alone");
+        assert!(said("raw = { a = 1 }").starts_with("s.toml:1:7: raw must be a string, a number, true, or a list"));
+        assert_eq!(said("user = \"me\""), "s.toml:1:1: user can be given on the command line only");
         assert!(said("raw = ").starts_with("s.toml:1:"));
     }
 
     #[test]
-    fn what_is_saved_says_the_same() {
+    fn a_saved_score_sets_the_same_options() {
         let line = "ftrace-live replay x.dat --raw -e irq sched --filter irq:softirq_entry=vec==1 --speed 1/2 --max-rate 7 --loop";
         let saved = of_words(&words(line)).unwrap();
         let again = with("ftrace-live replay", &saved).unwrap();

@@ -1,4 +1,4 @@
-//! Options that say where events go, and in what form.
+//! Options for the receivers of events, and for the form of messages.
 
 use std::time::Duration;
 
@@ -14,29 +14,29 @@ use crate::osc::preset::Target;
 pub enum StringsArg {
     /// All strings
     All,
-    /// Task names only; others are empty, in their place
+    /// Task names only; others are sent empty
     Comm,
-    /// None; all are empty, in their place
+    /// None; all are sent empty
     None,
 }
 
-/// What a bundle's timetag says.
+/// The timetag of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum TimetagArg {
-    /// When the event happened
+    /// When the event occurred
     On,
     /// When it is sent
     Off,
 }
 
-/// The longest string where nobody says another length, bytes.
+/// The default for the longest string, bytes.
 const STRING_LIMIT: usize = 64;
 
 /// The form of messages.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Messages")]
 pub struct FormArgs {
-    /// The receiver, which sets port, types, rate and datagram size in one word; without a value: list them
+    /// The receiver; sets port, types, rate and datagram size; without a value: list the receivers
     #[arg(long = "for", value_name = "RECEIVER", num_args = 0..=1, default_missing_value = "")]
     pub preset: Option<String>,
 
@@ -44,19 +44,19 @@ pub struct FormArgs {
     #[arg(long, value_name = "LEVEL")]
     pub types: Option<String>,
 
-    /// What every address begins with; %h is the machine's name, in a replay %b the buffer's
+    /// The beginning of every address; %h is the machine's name, in a replay %b the buffer's
     #[arg(long, value_name = "ADDRESS", default_value = "/ftrace")]
     pub prefix: String,
 
-    /// Send pointers too, where the types leave them out
+    /// Send pointers too, if the types leave them out
     #[arg(long)]
     pub pointers: bool,
 
-    /// Send enums and flags as the kernel's own words instead of numbers
+    /// Send enums and flags as the kernel's own names instead of numbers
     #[arg(long)]
     pub names: bool,
 
-    /// Which strings are sent: SuperCollider and Pd keep every distinct one for ever
+    /// Which strings are sent: SuperCollider and Pd keep every distinct one forever
     #[arg(long, value_enum, default_value_t = StringsArg::All)]
     pub strings: StringsArg,
 
@@ -66,13 +66,13 @@ pub struct FormArgs {
     pub string_limit: usize,
 }
 
-/// Where events go.
+/// Where events are sent.
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Sending", group(ArgGroup::new("heard").args(["hits", "page", "map"]).multiple(true)))]
 #[command(group(ArgGroup::new("instead").args(["aggregate", "signals"]).multiple(true)))]
 pub struct SendArgs {
-    /// Typed messages, one address for each event; without it text, as /ftrace ,dsii. Options that are about typed messages
-    /// (--for, --types, --to RECEIVER@…, --hits and others) imply it
+    /// Send typed messages, one address for each event; otherwise text, as /ftrace ,dsii. Implied by options that
+    /// only apply to typed messages (--for, --types, --to RECEIVER@…, --hits and others)
     #[arg(long)]
     pub raw: bool,
 
@@ -80,62 +80,64 @@ pub struct SendArgs {
     #[arg(short, long, value_name = "PORT", allow_negative_numbers = true)]
     pub port: Option<String>,
 
-    /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several times.
-    /// midi:FILE.mid writes what is to be heard into a MIDI file; midi:PORT plays it (with the feature midi)
+    /// Where to send: HOST, HOST:PORT or RECEIVER@HOST:PORT, as 10.0.0.5:57120 or pd@studio; may be given several
+    /// times. midi:FILE.mid writes the sounds to a MIDI file; midi:PORT plays them (with the feature midi)
     #[arg(long, value_name = "TARGET")]
     pub to: Vec<String>,
 
-    /// Send messages in the receiver's own words: a map of yours, or superdirt, tidal, vcv, processing, unity, openframeworks,
-    /// ossia, chataigne, resolume, faust (docs/MAPS.md)
+    /// Send messages defined by a map: a file, or superdirt, tidal, vcv, processing, unity, openframeworks, ossia,
+    /// chataigne, resolume, faust (docs/MAPS.md)
     #[arg(long, value_name = "FILE|NAME", conflicts_with_all = ["hits", "aggregate"])]
     pub map: Option<String>,
 
-    /// Print each message on a line instead of sending; with --to, do both. A terminal gets about five lines a second, in a
-    /// form to be read; a pipe gets all of them, exact
+    /// Print each message on a line instead of sending; with --to, do both. A terminal gets about five readable lines
+    /// a second; a pipe gets all of them in exact form
     #[arg(long)]
     pub print: bool,
 
-    /// With --print, a line of JSON for each message, for programs (docs/WIRE.md)
+    /// With --print, print a line of JSON for each message, for programs (docs/WIRE.md)
     #[arg(long, requires = "print")]
     pub json: bool,
 
-    /// Serve a page that plays and shows the events, and print its URL; at HOST:PORT, or on this machine alone
+    /// Serve a page that plays and shows the events, and print its URL; at HOST:PORT, or on this machine only
     #[arg(long, value_name = "HOST:PORT", num_args = 0..=1, default_missing_value = "")]
     pub page: Option<String>,
 
-    /// Messages a second at most, thinned fairly; 0 sends everything
+    /// Send at most this many messages a second, thinned fairly; 0 sends everything
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = whole::<u32>(0, u32::MAX.into()))]
     pub max_rate: Option<u32>,
 
-    /// Send each event's count, rate and mean, least and greatest of a number for each WINDOW (50ms), zeros included
+    /// Send for each event its count and rate, and mean, minimum and maximum of a field, every WINDOW (50ms), even if
+    /// zero
     #[arg(long, value_name = "WINDOW", allow_hyphen_values = true)]
     #[arg(value_parser = time(Bare::Seconds, MIN_WINDOW, MAX_WINDOW))]
     pub aggregate: Option<Duration>,
 
-    /// The number that --aggregate takes of an event: irq:softirq_entry=vec; else it is the first it has
+    /// The field that --aggregate uses of an event: irq:softirq_entry=vec; by default the first numeric one
     #[arg(long = "aggregate-field", value_name = "EVENT=FIELD", requires = "aggregate")]
     pub aggregate_fields: Vec<String>,
 
-    /// With --aggregate, send how long it takes from one event to another as well: BEGIN..END, as stat --latency has it; may be given
-    /// several times
+    /// With --aggregate, also send the time from one event to another: BEGIN..END, as for stat --latency; may be
+    /// given several times
     #[arg(long = "aggregate-latency", value_name = "PAIR", requires = "aggregate")]
     pub aggregate_latencies: Vec<String>,
 
-    /// Send each event's rate, density and main number as 0…1, steadily while it comes: for what has knobs (docs/WIRE.md)
+    /// Send each event's rate, density and main number as 0…1, every tick while it occurs: for parameters
+    /// (docs/WIRE.md)
     #[arg(long, conflicts_with = "map")]
     pub signals: bool,
 
-    /// How often --signals are said [default: 20ms]; live also how often it is looked for new events while many come, 0 to 10s
-    /// [default: 1ms]; one that comes alone is sent at once
+    /// The interval of --signals [default: 20ms]; live also how often the rings are read while many events occur, 0
+    /// to 10s [default: 1ms]; a single event is sent at once
     #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
     #[arg(value_parser = time(Bare::Milliseconds, Duration::ZERO, Duration::from_secs(10)))]
     pub tick: Option<Duration>,
 
-    /// With --aggregate or --signals, send the events as well (also said as: --events too)
+    /// With --aggregate or --signals, send the events too (also: --events too)
     #[arg(long, requires = "instead")]
     pub events_too: bool,
 
-    /// Send what is to be heard as well: /ftrace/hit, by the mapping of docs/SOUND.md; the patches play it
+    /// Also send sounds: /ftrace/hit, mapped as in docs/SOUND.md; the patches play them
     #[arg(long)]
     pub hits: bool,
 
@@ -153,12 +155,12 @@ pub struct SendArgs {
     #[arg(value_parser = time(Bare::Milliseconds, Duration::ZERO, Duration::from_secs(60)))]
     pub latency: Option<Duration>,
 
-    /// What timetags say [default: on for receivers on this machine, off for others]
+    /// The time in timetags [default: on for receivers on this machine, off for others]
     #[arg(long, value_enum, value_name = "WHEN")]
     pub timetag: Option<TimetagArg>,
 
-    /// Say all times by the clock of HOST, where `ftrace-live listen` or a run with --control answers; so several machines'
-    /// events go together (docs/REMOTE.md)
+    /// Use the clock of HOST for all times; `ftrace-live listen` or a run with --control must run there. It lets
+    /// events of several machines be compared (docs/REMOTE.md)
     #[arg(long, value_name = "HOST[:PORT]")]
     pub clock_from: Option<String>,
 
@@ -173,7 +175,7 @@ pub struct SendArgs {
 }
 
 impl SendArgs {
-    /// Sends typed messages where an option is about these and means nothing to text. Returns the options that are.
+    /// Selects typed messages if an option applies only to them. Returns these options.
     pub fn imply_raw(&mut self) -> Vec<&'static str> {
         let form = &self.form;
         let receiver = |target: &String| target.parse::<Target>().is_ok_and(|target| target.preset.is_some());

@@ -1,15 +1,15 @@
-//! Lending an instance to a user, and taking it back.
+//! The options to lend an instance to a user, and to take it back.
 
 use clap::Args;
 
 /// `setup`.
 #[derive(Debug, Args)]
 pub struct SetupArgs {
-    /// Lend the instance to this user [default: who called sudo]
+    /// Lend the instance to this user [default: the user who called sudo]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
 
-    /// Print a systemd unit instead that does it at each start of the machine; without --user, a template unit for any user
+    /// Print a systemd unit that does it at boot instead; without --user, a template unit for any user
     #[arg(long)]
     pub print_unit: bool,
 }
@@ -17,7 +17,7 @@ pub struct SetupArgs {
 /// `teardown`.
 #[derive(Debug, Args)]
 pub struct TeardownArgs {
-    /// Take this user's back only [default: all]
+    /// Take back this user's only [default: all]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! Options that say what is traced.
+//! Options that select what is traced.
 
 use std::ffi::OsString;
 use std::time::Duration;
@@ -11,16 +11,17 @@ use super::value::{Bare, time, whole};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Tracing")]
 pub struct TraceArgs {
-    /// Groups (irq), events (sched_switch, sched:sched_switch), globs (ext4_*, syscalls:sys_enter_*); !PATTERN leaves out
+    /// Groups (irq), events (sched_switch, sched:sched_switch), globs (ext4_*, syscalls:sys_enter_*); !PATTERN
+    /// excludes
     #[arg(short, long, value_name = "EVENT", num_args = 1..)]
     pub events: Vec<String>,
 
-    /// Trace this process only, and what it starts; may be given several times
+    /// Trace this process and its children only; may be given several times
     #[arg(short = 'i', long = "pid", value_name = "PID", allow_negative_numbers = true)]
     #[arg(value_parser = whole::<u32>(1, i32::MAX as u64))]
     pub pids: Vec<u32>,
 
-    /// The kernel's own filter on events: 'irq:irq_handler_entry=irq>3'; may be given several times
+    /// The kernel's filter on events: 'irq:irq_handler_entry=irq>3'; may be given several times
     #[arg(long = "filter", value_name = "EVENT=CONDITION")]
     pub filters: Vec<String>,
 
@@ -28,15 +29,15 @@ pub struct TraceArgs {
     #[arg(long, value_name = "LIST")]
     pub cpu: Option<String>,
 
-    /// The tracer to use besides events: function, function_graph, blk …
+    /// Use this tracer besides events: function, function_graph, blk …
     #[arg(short = 't', long, value_name = "TRACER")]
     pub tracer: Option<String>,
 
-    /// The functions that the tracer is kept to
+    /// The functions to trace
     #[arg(long, value_name = "GLOB", num_args = 1.., requires = "tracer")]
     pub functions: Vec<String>,
 
-    /// Room for events that were not read yet, KiB for each CPU
+    /// Size of the ring for unread events, KiB per CPU
     #[arg(short, long, value_name = "KIB", allow_negative_numbers = true, value_parser = whole::<u64>(0, u64::MAX))]
     pub buffer: Option<u64>,
 
@@ -49,15 +50,16 @@ pub struct TraceArgs {
     #[arg(value_parser = time(Bare::Seconds, Duration::ZERO, Duration::MAX))]
     pub seconds: Option<Duration>,
 
-    /// Become this user once tracefs is open, and run the command as this user [default: who called sudo, else nobody]
+    /// Become this user once tracefs is open, and run the command as this user [default: the user who called sudo,
+    /// otherwise nobody]
     #[arg(long, value_name = "NAME", conflicts_with = "stay_root")]
     pub user: Option<String>,
 
-    /// Stay root to the end: what is read, written and run is root's
+    /// Stay root: files are read and written, and the command runs, as root
     #[arg(long)]
     pub stay_root: bool,
 
-    /// Run this command and trace it and its children only, until it ends
+    /// Run this command; trace only it and its children, until it ends
     #[arg(last = true, value_name = "COMMAND")]
     pub command: Vec<OsString>,
 }

@@ -1,4 +1,4 @@
-//! The words of the command line before clap reads them: options that hold everywhere may stand in front of a subcommand.
+//! Preprocesses the command line for clap: global options may precede a subcommand.
 
 use std::ffi::OsString;
 
@@ -7,10 +7,10 @@ use clap::CommandFactory;
 use super::Cli;
 use crate::escape::Escaped;
 
-/// The words, with the options that hold everywhere behind the subcommand: `-q list` is `list -q`.
+/// Moves global options after the subcommand: `-q list` becomes `list -q`.
 ///
-/// clap takes options and subcommand of one level as two things that exclude each other
-/// (`args_conflicts_with_subcommands`), which is right for all other options.
+/// clap treats options and a subcommand on the same level as mutually exclusive (`args_conflicts_with_subcommands`),
+/// which is right for all other options.
 pub fn arrange(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut words: Vec<OsString> = words.into_iter().collect();
     let end = first_word(&words);
@@ -23,7 +23,7 @@ pub fn arrange(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     words
 }
 
-/// Where the first word is that is no option that holds everywhere.
+/// The index of the first word that is not a global option.
 fn first_word(words: &[OsString]) -> usize {
     let global = words.iter().skip(1).scan(false, |value, word| {
         let word = word.to_string_lossy();
@@ -36,7 +36,7 @@ fn first_word(words: &[OsString]) -> usize {
     1 + global.count()
 }
 
-/// What is to be said where the first word is no subcommand: nothing else can stand there.
+/// The message if the first word is not a subcommand: nothing else may be there.
 pub fn misspelt(words: &[OsString]) -> Option<String> {
     let word = words.get(first_word(words))?.to_str()?;
     if word.starts_with('-') || word.is_empty() {
@@ -67,7 +67,7 @@ pub fn misspelt(words: &[OsString]) -> Option<String> {
             match nearest.filter(|name| likeness(name) > 0.8) {
                 Some(name) => format!("did you mean {name}?"),
                 None => format!(
-                    "there are {}; events stand behind -e: ftrace-live --raw -e {}",
+                    "the subcommands are {}; events follow -e: ftrace-live --raw -e {}",
                     names.join(", "),
                     Escaped(word)
                 ),
@@ -105,11 +105,11 @@ mod tests {
     }
 
     #[test]
-    fn options_that_hold_everywhere_may_stand_first() {
+    fn global_options_may_come_first() {
         assert_eq!(arranged("x -q list irq"), "x list -q irq");
         assert_eq!(arranged("x --tracefs y -v list"), "x list --tracefs y -v");
         assert_eq!(arranged("x --tracefs=list list"), "x list --tracefs=list");
-        // Not of a subcommand's name as an option's value, and not past another option.
+        // Not if a subcommand's name is an option's value, and not past another option.
         assert_eq!(arranged("x --tracefs list"), "x --tracefs list");
         assert_eq!(arranged("x -q -e list"), "x -q -e list");
         assert_eq!(arranged("x"), "x");

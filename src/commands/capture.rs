@@ -1,4 +1,4 @@
-//! `capture`: records into a folder or a `trace.dat`.
+//! `capture`: records to a folder or a `trace.dat`.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -68,13 +68,15 @@ pub fn run(args: &CaptureArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     })
 }
 
-/// Copies what another's instance has recorded.
+/// Copies what another instance has recorded.
 fn copy(args: &CaptureArgs, name: &str, tracefs: Option<&Path>) -> Result<ExitCode> {
     if is_dat_name(&args.output) {
-        let how = "name a folder; ftrace-live convert makes a trace.dat of it";
-        return Err(
-            Usage(format!("--instance is copied into a folder, and {} is none: {how}", args.output.display())).into()
-        );
+        let how = "give a folder; ftrace-live convert makes a trace.dat from it";
+        return Err(Usage(format!(
+            "--instance is copied to a folder, and {} is not one: {how}",
+            args.output.display()
+        ))
+        .into());
     }
     let tracefs = source::open_tracefs(tracefs)?;
     if tracefs.kind() != Kind::Live || tracefs.is_lent() {
@@ -91,7 +93,7 @@ fn copy(args: &CaptureArgs, name: &str, tracefs: Option<&Path>) -> Result<ExitCo
     copied.warnings.iter().for_each(terminal::warn);
     let lost: u64 = copied.stats.iter().map(|(_, stats)| stats.lost()).sum();
     terminal::say(format_args!(
-        "{} events of {name} in {} KiB, {lost} were lost before; play them with: ftrace-live replay {} --raw",
+        "{} events of {name} in {} KiB, {lost} had been lost; play them with: ftrace-live replay {} --raw",
         copied.recorded,
         copied.bytes / 1024,
         copied.folder.display()

@@ -1,4 +1,4 @@
-//! Captures as the command line names them: opened, described, selected from.
+//! Captures given on the command line: opens them, reports their errors, selects parts.
 
 use std::path::{Component, Path};
 
@@ -16,10 +16,10 @@ use crate::ring::CpuList;
 use crate::terminal::{self, warn};
 use crate::tracefs::{CpuStats, EventFilter, Selection, TracefsError};
 
-/// Problems of a file that are told one by one.
+/// How many problems of a file are listed.
 const TOLD: usize = 5;
 
-/// Opens a capture and says what is wrong with it.
+/// Opens a capture and reports its errors.
 pub fn open(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture> {
     let capture = open_again(path, salvage, buffer)?;
     for (event, error) in &capture.broken {
@@ -27,8 +27,8 @@ pub fn open(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture>
     }
     if capture.counts_ticks() {
         warn(format_args!(
-            "the trace clock {} counts ticks whose length nobody noted: dt is 0 and events have no time of day; a replay \
-             goes on as if a tick were a nanosecond",
+            "the trace clock {} counts ticks of unknown length: dt is 0 and events have no time of day; a replay \
+             plays as if a tick were a nanosecond",
             capture.clock
         ));
     }
@@ -39,30 +39,30 @@ pub fn open(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture>
     Ok(capture)
 }
 
-/// Opens a capture, without a word.
+/// Opens a capture without reporting errors.
 pub fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Capture> {
     if !path.exists() {
-        let how = "name a capture folder or a trace.dat (ftrace-live capture -o NAME makes one)";
-        return Err(Usage(format!("{} is not there: {how}", path.display())).into());
+        let how = "give a capture folder or a trace.dat (ftrace-live capture -o NAME makes one)";
+        return Err(Usage(format!("{} does not exist: {how}", path.display())).into());
     }
     if let Some(name) = buffer.filter(|name| !name.is_empty()) {
         let mut components = Path::new(name).components();
         if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
-            return Err(Usage(format!("--buffer {name:?} is no name of an instance")).into());
+            return Err(Usage(format!("--buffer {name:?} is not the name of an instance")).into());
         }
     }
     capture::open_buffer(path, Open { salvage }, buffer).map_err(|error| remedy(error, salvage))
 }
 
-/// A capture file of which something is damaged.
+/// A capture file that is damaged.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}; {SALVAGE}")]
 pub struct Damaged(#[source] CaptureError);
 
-/// What is to be done with a damaged file.
+/// The remedy for a damaged file.
 const SALVAGE: &str = "--salvage reads what can still be read (ftrace-live convert --salvage -o NEW.dat keeps that)";
 
-/// The error, and what is to be done about it where that is known.
+/// The error, with its remedy if there is one.
 pub fn remedy(error: CaptureError, salvage: bool) -> anyhow::Error {
     let damaged = match &error {
         CaptureError::TraceDat { source, .. } => !matches!(
@@ -80,7 +80,7 @@ pub fn remedy(error: CaptureError, salvage: bool) -> anyhow::Error {
     if damaged && !salvage { Damaged(error).into() } else { error.into() }
 }
 
-/// Says what could not be read while a capture was played.
+/// Reports what could not be read while a capture was played.
 pub fn say_errors(errors: &[String], salvage: bool) {
     errors.iter().for_each(warn);
     if !errors.is_empty() && !salvage {
@@ -88,7 +88,7 @@ pub fn say_errors(errors: &[String], salvage: bool) {
     }
 }
 
-/// Refuses a selection that has left nothing, as one does that names nothing.
+/// Refuses a selection without events, like one that matches no event.
 pub fn refuse_empty(args: &SelectArgs, path: &Path, read: u64) -> Result<()> {
     let mut parts = Vec::new();
     parts.extend((!args.events.is_empty()).then(|| format!("-e {}", args.events.join(" "))));
@@ -97,16 +97,16 @@ pub fn refuse_empty(args: &SelectArgs, path: &Path, read: u64) -> Result<()> {
     parts.extend(args.filters.iter().map(|filter| format!("--filter '{filter}'")));
     let narrowed = [&args.from_event, &args.until_event, &args.around].into_iter().any(Option::is_some);
     if args.from.is_some() || args.until.is_some() || narrowed {
-        parts.push("the time asked for".to_owned());
+        parts.push("the selected time".to_owned());
     }
     if read > 0 || parts.is_empty() {
         return Ok(());
     }
     let (file, parts) = (path.display(), parts.join(" and "));
-    Err(Usage(format!("{file} has no event of {parts}: `ftrace-live stat {file}` shows what it has")).into())
+    Err(Usage(format!("{file} has no events of {parts}: `ftrace-live stat {file}` shows its contents")).into())
 }
 
-/// What the options select.
+/// The selection from the options.
 pub fn select(args: &SelectArgs) -> Result<Select> {
     Ok(Select {
         events: if args.events.is_empty() { None } else { Some(Selection::parse(&args.events)?) },
@@ -117,7 +117,7 @@ pub fn select(args: &SelectArgs) -> Result<Select> {
     })
 }
 
-/// Narrows `select` to what is between the moments that the options name; `open` is how the capture was opened.
+/// Narrows `select` to the part between the given moments; `open` is how the capture was opened.
 pub fn narrow(
     args: &SelectArgs,
     select: &mut Select,
@@ -125,7 +125,7 @@ pub fn narrow(
     open: &mut dyn FnMut() -> Result<Capture>,
 ) -> Result<()> {
     if capture.counts_ticks() && (args.from.is_some() || args.until.is_some() || args.around.is_some()) {
-        let instead = "--from-event and --until-event go without times";
+        let instead = "--from-event and --until-event work without times";
         let why = format!("--from, --until and --around: the trace clock {} counts ticks, not time", capture.clock);
         return Err(Usage(format!("{why}: {instead}")).into());
     }
@@ -145,8 +145,8 @@ fn between(args: &SelectArgs) -> Between {
     }
 }
 
-/// The same of several captures, on the clock that all of them have: what is with each is added to its times. A moment is the
-/// first one of any of them. `open` opens one of them.
+/// The same for several captures, on their common clock: the number with each is added to its times. A moment is the
+/// first occurrence in any of them. `open` opens one of them.
 pub fn narrow_together(
     args: &SelectArgs,
     select: &mut Select,
@@ -174,7 +174,7 @@ pub fn narrow_together(
             let from = if from > span.first { from.wrapping_sub(*offset) } else { 0 };
             match moment.find(open(index)?, from) {
                 Ok(time) => first = Some(first.unwrap_or(u64::MAX).min(time.wrapping_add(*offset))),
-                // It may happen in another one.
+                // It may occur in another one.
                 Err(
                     error @ (FindError::Never { .. }
                     | FindError::Select(SelectError::Events(_) | SelectError::NoEvent(_))),
@@ -183,16 +183,16 @@ pub fn narrow_together(
             }
         }
         let missing =
-            || never.map_or_else(|| Usage("the captures have no event".to_owned()).into(), anyhow::Error::from);
+            || never.map_or_else(|| Usage("the captures have no events".to_owned()).into(), anyhow::Error::from);
         first.ok_or_else(missing)
     })?;
     Ok(())
 }
 
-/// What the capture at `path` says about its text.
+/// The text settings of the capture at `path`.
 pub fn settings(path: &Path, capture: &Capture) -> Settings {
     let mut settings = Settings::load(path, &capture.clock);
-    // A folder's text is the kernel's own, in its clock's ticks; that of a file is what trace-cmd makes of it.
+    // A folder's text is the kernel's, in ticks of its clock; that of a file is formatted as by trace-cmd.
     if path.is_file() && !capture.times.is_plain() {
         (settings.line.converted, settings.line.nanoseconds) = (true, true);
     }

@@ -1,4 +1,4 @@
-//! `--control` and the page: where commands are taken, and what they can ask for.
+//! `--control` and the page: opens the sources of commands.
 
 use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
@@ -13,8 +13,8 @@ use crate::page::Page;
 use crate::terminal;
 use crate::tracefs::{EventFilter, EventName};
 
-/// Takes commands for a stream of these events: those of a page's clients, and by UDP those at `[HOST:]PORT`, where a bare port is
-/// this machine's alone. `None`: nobody says any.
+/// Accepts commands for a stream of these events: from clients of a page, and by UDP at `[HOST:]PORT`, where a bare
+/// port accepts them from this machine only. `None`: there are no commands.
 pub fn open(
     at: Option<&str>,
     page: Option<&mut Page>,
@@ -33,22 +33,22 @@ pub fn open(
 }
 
 fn listen(control: &mut Control, at: &str, prefix: &str, live: bool) -> Result<()> {
-    let usage = || Usage(format!("--control {at:?} is no UDP port and no HOST:PORT: write 9000, or 0.0.0.0:9000"));
+    let usage = || Usage(format!("--control {at:?} is neither a UDP port nor HOST:PORT: write 9000, or 0.0.0.0:9000"));
     let address = match at.parse::<u16>() {
         Ok(port) => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
         Err(_) => at.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(usage)?,
     };
     let what = if live { "what is traced" } else { "this replay" };
-    control.listen(address).with_context(|| format!("cannot take commands at {address}"))?;
+    control.listen(address).with_context(|| format!("cannot listen for commands at {address}"))?;
     let address = control.address().context("cannot take commands")?;
     if !address.ip().is_loopback() {
-        terminal::warn(format_args!("whoever can reach UDP {address} can control {what}"));
+        terminal::warn(format_args!("everybody who can reach UDP {address} can control {what}"));
     }
-    terminal::say(format_args!("takes commands at UDP {address}: {prefix}/control/…"));
+    terminal::say(format_args!("accepts commands at UDP {address}: {prefix}/control/…"));
     Ok(())
 }
 
-/// What the options say of that which can be changed. `filters` are for some of `events`.
+/// The settings that commands can change. `filters` are for some of `events`.
 pub fn settings(
     args: &SendArgs,
     live: bool,

@@ -1,4 +1,4 @@
-//! `convert`: a capture in another container.
+//! `convert`: converts a capture to another container.
 
 use std::fs::File;
 use std::io::{self, BufWriter};
@@ -24,8 +24,8 @@ pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     }
     written::check("-o", output, What::Capture)?;
     if is_dat_name(output) && output.symlink_metadata().is_ok() && !is_same(&args.capture, output) {
-        let how = "name another one, nothing is written over";
-        return Err(Usage(format!("{} is there already: {how}", output.display())).into());
+        let how = "give another name, nothing is overwritten";
+        return Err(Usage(format!("{} exists: {how}", output.display())).into());
     }
     let total = total(captures::open(&args.capture, args.salvage, None)?);
     let mut bar = Bar::over_bytes();
@@ -40,17 +40,17 @@ pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let (sub_buffers, bytes) = (written.sub_buffers, written.bytes);
     terminal::say(format_args!("{}: {sub_buffers} sub-buffers, {} KiB", output.display(), bytes.div_ceil(1024)));
     if written.incomplete > 0 {
-        terminal::warn(format_args!("{} sub-buffers were cut off and are filled up with nothing", written.incomplete));
+        terminal::warn(format_args!("{} truncated sub-buffers were filled with zeros", written.incomplete));
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// JSON for Perfetto and Chrome's trace viewer.
+/// Writes JSON for Perfetto and Chrome's trace viewer.
 fn to_json(args: &ConvertArgs) -> Result<ExitCode> {
-    let (output, how) = (args.output.display(), "name another one, nothing is written over");
+    let (output, how) = (args.output.display(), "give another name, nothing is overwritten");
     let capture = captures::open(&args.capture, args.salvage, None)?;
     let file = File::create_new(&args.output).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => anyhow::Error::from(Usage(format!("{output} is there already: {how}"))),
+        io::ErrorKind::AlreadyExists => anyhow::Error::from(Usage(format!("{output} exists: {how}"))),
         _ => anyhow::Error::from(error).context(format!("cannot write {output}")),
     })?;
     let written = written::whole_or_gone(&args.output, || {
@@ -64,14 +64,14 @@ fn to_json(args: &ConvertArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Bytes of sub-buffers, as far as that is known without reading them.
+/// The size of all sub-buffers, as far as known without reading them.
 fn total(capture: Capture) -> u64 {
     let size = capture.header.sub_buffer_size() as u64;
     let count = |mut ring: crate::capture::CpuRing| ring.feed.sub_buffers().ok().flatten().unwrap_or(0);
     capture.rings.into_iter().map(count).fold(0u64, u64::saturating_add).saturating_mul(size)
 }
 
-/// A file may be written anew in its own place: a recording that was killed becomes compact by that.
+/// A file may be converted in place, which compacts a recording that was killed.
 fn is_same(a: &Path, b: &Path) -> bool {
     matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }

@@ -1,4 +1,4 @@
-//! `describe`: what an event's message looks like.
+//! `describe`: explains the message of an event.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -62,16 +62,16 @@ pub fn run(args: &DescribeArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The signatures of the events that `patterns` name; of all without one.
+/// The signatures of the events that match `patterns`; by default of all.
 pub fn schemas(source: &Source, patterns: &[String], args: &FormArgs) -> Result<Vec<Schema>> {
     let mut options = send::message_options(args, send::preset_of(args)?)?;
     let events = source.all_events()?;
     options.addresses = send::addresses(&events, &args.prefix);
     let events = list::select_among(events, patterns, source.among())?;
-    // As the stream itself would have them, so that both have the same signature.
+    // With the names that the stream would use, so that the signatures are the same.
     let names = if options.names { source.names() } else { Names::default() };
     let long = source.long_size()?;
-    // A running kernel's byte order is this machine's; of a capture, a signature says nothing of it.
+    // A running kernel has this machine's byte order; for a capture the signature does not depend on it.
     let abi = Abi { endian: Endian::NATIVE, long };
     let mut schemas = Vec::with_capacity(events.len());
     for event in &events {
@@ -83,7 +83,7 @@ pub fn schemas(source: &Source, patterns: &[String], args: &FormArgs) -> Result<
     Ok(schemas)
 }
 
-/// What the events become by a map.
+/// The messages that a map makes from the events.
 fn mapped(source: &Source, patterns: &[String], map: &Map) -> Result<Vec<Schema>> {
     let known = source.all_events()?;
     let events = list::select_among(known.clone(), patterns, source.among())?;
@@ -105,7 +105,7 @@ fn text(out: &mut impl Write, schema: &Schema, examples: &Examples) -> io::Resul
     let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
     for argument in &schema.arguments {
         let (name, kernel_type) = (Escaped(&argument.name), Escaped(argument.meaning()));
-        // What stands before an event's own fields says what it is.
+        // Arguments before an event's own fields are self-explanatory.
         let own = !matches!(argument.name.as_str(), "time" | "dt" | "cpu" | "pid" | "comm");
         let meaning =
             meaning::of_field(&argument.name).filter(|_| own).map(|meaning| format!(": {meaning}")).unwrap_or_default();

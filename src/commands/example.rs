@@ -1,7 +1,7 @@
-//! One real value for each argument that `describe` explains: of the capture that is described, or of the running kernel
-//! where its events may be traced and one happens within a moment.
+//! An example value for each argument that `describe` explains: from the described capture, or from the running
+//! kernel if its events may be traced and one occurs shortly.
 //!
-//! The program itself is asked, by `--print --json`: an example is what would be sent, made in the one way there is.
+//! Runs the program itself with `--print --json`: an example is exactly what would be sent.
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
@@ -15,12 +15,12 @@ use serde_json::Value;
 use crate::cli::FormArgs;
 use crate::osc::Schema;
 
-/// More events than this are described without examples: they are looked up, not read about.
+/// With more events than this, no examples are looked up.
 const MOST: usize = 8;
-/// How long the running kernel is listened to, and how long a capture is looked through.
+/// How long the running kernel is traced, and a capture is searched.
 const LIVE: Duration = Duration::from_millis(400);
 const CAPTURED: Duration = Duration::from_secs(2);
-/// What starting and ending takes beside that, where nothing happens at all.
+/// Time to start and stop, in addition.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// Values by argument name, by address.
@@ -28,8 +28,8 @@ const GRACE: Duration = Duration::from_secs(2);
 pub struct Examples(HashMap<String, Vec<(String, String)>>);
 
 impl Examples {
-    /// Looks for an example of each of `schemas` in the capture at `path`, or in the running kernel. Where none is found, or
-    /// nothing may be traced, there is none.
+    /// Finds an example for each of `schemas` in the capture at `path`, or in the running kernel. Those that are not
+    /// found, or may not be traced, are missing.
     pub fn find(schemas: &[Schema], path: Option<&Path>, form: &FormArgs) -> Examples {
         let mut found = Examples::default();
         if schemas.is_empty() || schemas.len() > MOST {
@@ -68,10 +68,10 @@ impl Examples {
         found
     }
 
-    /// Takes the first message of each address, until each has one or `deadline` has come.
+    /// Reads the first message of each address, until each has one or `deadline` is reached.
     fn read(&mut self, lines: ChildStdout, schemas: &[Schema], deadline: Instant) {
         let (tell, told) = mpsc::channel();
-        // It ends with the pipe.
+        // The thread ends with the pipe.
         std::thread::spawn(move || {
             BufReader::new(lines).lines().map_while(Result::ok).try_for_each(|line| tell.send(line))
         });
@@ -100,7 +100,7 @@ impl Examples {
     }
 }
 
-/// A value as people read it: a whole number without its fraction, a large one as an address.
+/// A value in readable form: a whole number without fraction, a large one as an address.
 fn shown(value: &Value) -> String {
     const LARGE: f64 = 4_294_967_296.0;
     match value {
@@ -113,7 +113,7 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Ends it in order, so that a live one removes its instance.
+/// Ends it in an orderly way, so that a live one removes its instance.
 fn end(child: &mut Child) {
     if let Ok(None) = child.try_wait() {
         let _ = rustix::process::kill_process(rustix::process::Pid::from_child(child), rustix::process::Signal::TERM);

@@ -1,4 +1,4 @@
-//! `--clock-from`: whose time of day messages say.
+//! `--clock-from`: follows the clock of another machine.
 
 use std::net::SocketAddr;
 
@@ -11,18 +11,18 @@ use crate::osc::preset::{Preset, Target};
 use crate::terminal;
 use crate::wall;
 
-/// The address of the machine whose clock is to be followed, if one is.
+/// The address of the machine whose clock is followed, if given.
 pub fn address(args: &SendArgs) -> Result<Option<SocketAddr>> {
     let Some(text) = args.clock_from.as_deref() else { return Ok(None) };
     let target: Target = text.parse()?;
     if target.preset.is_some() {
         return Err(Usage(format!("--clock-from {text:?}: write HOST or HOST:PORT")).into());
     }
-    // The port that `listen` listens on.
+    // The port on which `listen` listens.
     Ok(Some(target.resolve(Preset::default_preset())?))
 }
 
-/// Follows that clock as long as what this returns is there, and says how far it is from this machine's.
+/// Follows that clock until the result is dropped, and reports its difference from this machine's.
 pub fn start(address: Option<SocketAddr>) -> Result<Option<Follower>> {
     let Some(address) = address else { return Ok(None) };
     let follower = follow::start(address)?;

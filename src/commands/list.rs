@@ -1,4 +1,4 @@
-//! `list`: the events there are.
+//! `list`: lists the available events.
 
 use std::collections::BTreeMap;
 use std::io::{self, IsTerminal, Write};
@@ -46,7 +46,7 @@ pub fn run(args: &ListArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if args.start {
         return start(&mut out, &events, json);
     }
-    // All of them in a pipe; people want to know what there is first.
+    // A pipe gets all of them; at a terminal, first an overview.
     let people = io::stdout().is_terminal() && !json;
     let events = select_among(events, patterns, source.among())?;
     match people {
@@ -83,7 +83,7 @@ fn instances(out: &mut impl Write, tracefs: &Tracefs, json: bool) -> io::Result<
     Ok(())
 }
 
-/// The events to try first, as far as they are there.
+/// The events to try first, as far as they are available.
 fn start(out: &mut impl Write, events: &[EventName], json: bool) -> Result<ExitCode> {
     let there = meaning::first().filter(|(event, _)| events.iter().any(|known| known.to_string() == *event));
     if json {
@@ -134,12 +134,12 @@ fn list_events(out: &mut impl Write, events: &[EventName]) -> io::Result<()> {
     Ok(())
 }
 
-/// The events that `patterns` name, all without one. A pattern that names nothing is reported.
+/// The events that match `patterns`; by default all. A pattern that matches nothing is reported.
 pub fn select(tracefs: &Tracefs, patterns: &[String]) -> Result<Vec<EventName>> {
     select_among(tracefs.events()?, patterns, Among::Kernel)
 }
 
-/// The same among the events given.
+/// The same for the given events.
 pub fn select_among(events: Vec<EventName>, patterns: &[String], among: Among) -> Result<Vec<EventName>> {
     if patterns.is_empty() {
         return Ok(events);

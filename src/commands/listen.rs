@@ -1,4 +1,4 @@
-//! `listen`: what arrives, as lines.
+//! `listen`: prints what arrives.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Tracing live.
+//! Live tracing.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::ring::CpuList;
 use crate::terminal::{self, Verbosity};
 use crate::tracefs::{EventFilter, Setup, TraceClock, Tracefs, TracefsError, exit_code};
 
-/// How often the rings are looked at while many events come, where nobody asks for another time.
+/// How often the rings are read while many events occur, by default.
 const TICK: Duration = Duration::from_millis(1);
 
 /// Traces.
@@ -29,7 +29,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let (tick, duration) = (args.send.tick.unwrap_or(TICK), args.trace.seconds);
-    // Everything that can be wrong is found before anything is touched.
+    // All errors of the options are found before anything is changed.
     let readers = args.readers;
     let whole = args.send.print
         || args.send.hits
@@ -38,7 +38,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         || args.send.map.is_some()
         || send::midi(&args.send)?.is_some();
     if readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
-        let why = "more than 1 go with --raw only, and with none of --print, --hits, --map, --aggregate, --signals and --page";
+        let why = "more than 1 need --raw, and exclude --print, --hits, --map, --aggregate, --signals and --page";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
     if let Some(file) = &args.record {
@@ -48,7 +48,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let map = send::map(args.send.map.as_deref())?;
     let receivers = send::receivers(&args.send, map.as_deref())?;
     let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
-    // Of the cap, which is that of the whole stream, each reader has its part.
+    // The rate cap is for the whole stream, so each reader gets its share.
     let mut parts = receivers.clone();
     for part in &mut parts {
         part.options.max_rate = part.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
@@ -60,7 +60,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let mut settings = Settings::default();
     settings.line.set_clock(setup.clock.name());
     settings.set_release(&rustix::system::uname().release().to_string_lossy());
-    // A running kernel has no two names that clean to one address: it refuses names with other characters.
+    // In a running kernel no two names clean to the same address: it refuses names with other characters.
     let addresses = Arc::default();
     let open = |_| send::open(&args.send, map.as_ref(), &parts, settings.clone(), true, &addresses);
     let mut outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
@@ -79,7 +79,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         None
     };
     if let Some(control) = &mut control {
-        // Probes are made and removed while it runs.
+        // Probes may be created and removed while tracing.
         let tracefs = tracefs.clone();
         control.look_at(Box::new(move || tracefs.events().unwrap_or_default()));
     }
@@ -128,7 +128,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     }
     for (cpu, stats) in traced.cpus.iter().filter(|(_, stats)| stats.lost() > 0) {
         say(format!(
-            "CPU {cpu}: {} overwritten before they were read (-b gives more room), {} not written by the kernel",
+            "CPU {cpu}: {} overwritten before they were read (increase -b), {} not written by the kernel",
             stats.overrun,
             stats.lost() - stats.overrun
         ));
@@ -172,14 +172,14 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     })
 }
 
-/// Whether the events that will be traced have the fields that are to be aggregated, or that a map names.
+/// Checks that traced events have the fields used for aggregates or by a map.
 fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &mut [Outputs]) -> Result<()> {
     let source = Source::Tracefs(tracefs.clone());
     let long = source.long_size()?;
     let known = source.events()?;
     let mut formats = Vec::new();
     for event in &setup.events {
-        // A format that is not understood is said when tracing begins.
+        // A format that cannot be parsed is reported when tracing begins.
         formats.extend(source.format(event, long)?.ok().map(Cow::into_owned));
     }
     Ok(outputs.iter_mut().try_for_each(|outputs| {
@@ -188,25 +188,25 @@ fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &mut [Outputs]) -> Re
     })?)
 }
 
-/// What became of `--record`.
+/// Reports the result of `--record`.
 fn say_recorded(recorded: &Recorded, say: &mut dyn FnMut(String)) {
     let (file, kib) = (recorded.path.display(), recorded.bytes / 1024);
     match &recorded.cut {
         None => say(format!("{file}: {} events recorded in {kib} KiB", recorded.events)),
         Some(why) => {
-            let rest = if recorded.path.exists() { "; what it has can be played" } else { "" };
+            let rest = if recorded.path.exists() { "; what was recorded can be played" } else { "" };
             terminal::warn(format_args!("{file}: the recording ended early, after {kib} KiB: {why}{rest}"));
         }
     }
     if let Some(why) = &recorded.not_compact {
-        say(format!("{file} is valid, but longer than it need be ({why}); ftrace-live convert makes it short"));
+        say(format!("{file} is valid, but could not be compacted ({why}): ftrace-live convert does that"));
     }
 }
 
-/// What to trace, as the options say.
+/// The setup from the options.
 pub fn setup(args: &TraceArgs, tracefs: &Tracefs) -> Result<Setup> {
     if args.events.is_empty() && args.tracer.is_none() {
-        let how = "say which with -e, such as -e irq exceptions (ftrace-live list shows what there is)";
+        let how = "select some with -e, such as -e irq exceptions (ftrace-live list shows what there is)";
         return Err(Usage(format!("no events to trace: {how}")).into());
     }
     let events = if args.events.is_empty() { vec![] } else { list::select(tracefs, &args.events)? };

@@ -1,4 +1,4 @@
-//! What each subcommand does: arguments → options (checked) → one object that runs.
+//! The subcommands: each checks its arguments, converts them to options, and runs one object.
 
 mod capture;
 mod captures;
@@ -35,12 +35,12 @@ use crate::cli::{Cli, Command, about};
 use crate::rights;
 use crate::terminal::{self, Verbosity};
 
-/// The command line asks for something that cannot be: exit code 2.
+/// The command line is wrong: exit code 2.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// Does what the command line says. An error is said on standard error, in one sentence.
+/// Runs the command line. An error is printed to standard error as one sentence.
 pub fn run(cli: Cli) -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
@@ -68,11 +68,11 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         Some(_) => vec![],
     };
     if !asked.is_empty() {
-        terminal::say(format_args!("typed messages, as with --raw: {} asks for them", asked.join(", ")));
+        terminal::say(format_args!("sending typed messages, as with --raw: implied by {}", asked.join(", ")));
     }
     let tracefs = cli.tracefs.as_deref();
     let opens_tracefs = match &cli.command {
-        // Those give it up themselves, when the keeper has it.
+        // These give up rights themselves, once the keeper runs.
         None | Some(Command::Capture(_)) => true,
         Some(Command::List(args)) => source::is_of_tracefs(tracefs, &args.patterns),
         Some(Command::Describe(args)) => source::is_of_tracefs(tracefs, &args.events),
@@ -113,7 +113,7 @@ fn print(write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> Result<Exi
     Ok(ExitCode::SUCCESS)
 }
 
-/// An error with its causes. Many name their cause themselves; it is not said twice.
+/// An error with its causes. Many messages already include their cause, which is then not repeated.
 fn sentence(error: &anyhow::Error) -> String {
     error.chain().skip(1).fold(error.to_string(), |said, cause| {
         let cause = cause.to_string();
@@ -121,13 +121,13 @@ fn sentence(error: &anyhow::Error) -> String {
     })
 }
 
-/// The exit code of an error: as a shell's where it is about the command to be traced.
+/// The exit code of an error: as in a shell if it is about the command to be traced.
 fn code(error: &anyhow::Error) -> u8 {
     use crate::capture::FreezeError;
     use crate::live::LiveError;
     use crate::tracefs::TracefsError;
     let command = error.chain().find_map(|cause| {
-        // A transparent error hides the one that it passes on.
+        // A transparent error hides the one it wraps.
         let tracefs = match (cause.downcast_ref::<LiveError>(), cause.downcast_ref::<FreezeError>()) {
             (Some(LiveError::Tracefs(error)), _) | (_, Some(FreezeError::Tracefs(error))) => Some(error),
             _ => cause.downcast_ref::<TracefsError>(),
@@ -141,7 +141,7 @@ fn code(error: &anyhow::Error) -> u8 {
     command.unwrap_or(if is_usage(error) { 2 } else { 1 })
 }
 
-/// Whether the command line is at fault, rather than the machine.
+/// Whether the command line is at fault rather than the machine.
 fn is_usage(error: &anyhow::Error) -> bool {
     use crate::capture::FreezeError;
     use crate::capture::convert::ConvertError;
@@ -175,7 +175,7 @@ fn is_usage(error: &anyhow::Error) -> bool {
     })
 }
 
-/// Whoever read our output has enough of it: `ftrace-live list | head`.
+/// Whether the reader of our output closed the pipe: `ftrace-live list | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<std::io::Error>().map(|e| e.kind());
     error.chain().any(|cause| kind(cause) == Some(std::io::ErrorKind::BrokenPipe))

@@ -1,4 +1,4 @@
-//! The page: opened beside a stream, or with a capture of its own.
+//! The page: served beside a stream, or with a capture of its own.
 
 use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -31,23 +31,23 @@ use crate::replay::{Observer, Speed, State};
 use crate::sound::MapperOptions;
 use crate::terminal;
 
-/// What addresses begin with where nobody says another prefix.
+/// The default prefix of addresses.
 const PREFIX: &str = "/ftrace";
-/// Messages a second that a page is sent, unless --max-rate says otherwise: more than anybody sees. Hits are not thinned.
+/// The default for messages a second sent to a page: more than anybody sees. Hits are not thinned.
 const MAX_RATE: u32 = 20_000;
-/// The longest datagram: no network is in between that would have to split it.
+/// The longest datagram: there is no network that would have to fragment it.
 const MTU: usize = 8192;
-/// How often a page hears where the replay is, ns.
+/// How often a page is sent the position of the replay, ns.
 const STATE_NS: u64 = 100_000_000;
 
-/// Opens the page at `at`, as [`bind`], and serves it.
+/// Opens the page at `at` (see [`bind`]) and serves it.
 pub fn open(at: &str) -> Result<Page> {
     let mut page = bind(at)?;
     serve(&mut page)?;
     Ok(page)
 }
 
-/// Serves it, and with the feature `mdns` announces that.
+/// Serves it, and announces it with the feature `mdns`.
 pub fn serve(page: &mut Page) -> Result<()> {
     page.serve().context("cannot serve the page")?;
     #[cfg(feature = "mdns")]
@@ -57,12 +57,12 @@ pub fn serve(page: &mut Page) -> Result<()> {
     Ok(())
 }
 
-/// Takes the page's address, `HOST:PORT` or empty, and warns where others can reach it.
+/// Parses the page's address, `HOST:PORT` or empty, and warns if others can reach it.
 pub fn bind(at: &str) -> Result<Page> {
     let address = if at.is_empty() { ADDRESS } else { address(at)? };
     if !address.ip().is_loopback() {
         terminal::warn(format_args!(
-            "whoever can reach {address} and has the URL sees what this kernel does; nothing is encrypted"
+            "everybody who can reach {address} and has the URL sees what this kernel does; nothing is encrypted"
         ));
     }
     Page::bind(address).with_context(|| format!("cannot serve the page at {address}"))
@@ -70,14 +70,14 @@ pub fn bind(at: &str) -> Result<Page> {
 
 fn address(at: &str) -> Result<SocketAddr> {
     let usage = || {
-        let how = "write HOST:PORT, as 0.0.0.0:8000; a capture stands before --page";
-        Usage(format!("--page {at:?} is no address to serve at: {how}"))
+        let how = "write HOST:PORT, as 0.0.0.0:8000; a capture comes before --page";
+        Usage(format!("--page {at:?} is not an address to serve at: {how}"))
     };
     let mut found = at.to_socket_addrs().map_err(|_| usage())?;
     Ok(found.next().ok_or_else(usage)?)
 }
 
-/// Adds what a page gets to the outputs of a run: every message, what is to be heard, and the kernel's own text.
+/// Adds the page's outputs to those of a run: every message, hits, and the kernel's own text.
 pub fn add(
     outputs: &mut Outputs,
     page: &Page,
@@ -96,7 +96,7 @@ pub fn add(
     Ok(())
 }
 
-/// The form of a page's messages: all there is.
+/// The form of a page's messages: everything.
 fn message_options(prefix: &str, addresses: &Arc<Addresses>) -> MessageOptions {
     MessageOptions {
         types: Types::Full,
@@ -110,7 +110,8 @@ fn message_options(prefix: &str, addresses: &Arc<Addresses>) -> MessageOptions {
     }
 }
 
-/// Tells the page all addresses of a capture, before any of its events comes: an OSCQuery client asks early, and once.
+/// Sends all addresses of a capture to the page before its first event: an OSCQuery client queries them early, and
+/// once.
 pub fn know(page: &Page, capture: &Capture, prefix: &str, addresses: &Arc<Addresses>) {
     let ((names, _), options) = (capture.names(), message_options(prefix, addresses));
     let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
@@ -142,10 +143,10 @@ fn stream(
     outputs.words = Some(Words::new(settings, prefix));
 }
 
-/// What of a run's datagrams pages had no room for, for people.
+/// The datagrams of a run for which pages had no room, as a message.
 pub fn close(page: Page) -> Option<String> {
     let lost = page.close();
-    (lost > 0).then(|| format!("{lost} datagrams a page had no room for"))
+    (lost > 0).then(|| format!("{lost} datagrams for which a page had no room"))
 }
 
 /// Plays a capture on a page.
@@ -156,7 +157,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     let path = match (&demo, &args.capture) {
         (Some(demo), _) => demo.path(),
         (None, Some(path)) => path.clone(),
-        (None, None) => return Err(Usage("name a capture, or say --demo".to_owned()).into()),
+        (None, None) => return Err(Usage("give a capture, or --demo".to_owned()).into()),
     };
     let capture = captures::open(&path, false, None)?;
     let mut outputs = Outputs::default();
@@ -183,7 +184,7 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
     Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Where a replay is shown, and by what it is controlled.
+/// Where a replay is shown and controlled.
 pub struct Shown {
     bar: Bar,
     console: Option<Console>,
@@ -193,34 +194,34 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// On a bar, and on a page if there is one.
+    /// Shown on a bar, and on a page if there is one.
     pub fn new(bar: Bar, page: Option<Page>) -> Shown {
         Shown { bar, waits: page.is_some(), console: page.map(Console::new), control: None }
     }
 
-    /// The same, and controlled.
+    /// The same with control.
     pub fn with_control(mut self, control: Option<Control>) -> Shown {
         self.control = control;
         self
     }
 
-    /// Whether nobody can tell it anything.
+    /// Whether nothing can control it.
     pub fn is_bar(&self) -> bool {
         self.console.is_none() && self.control.is_none()
     }
 
-    /// Ends both. Returns what a page has lost, in words.
+    /// Ends both. Returns what a page has lost, as a message.
     pub fn close(self) -> Option<String> {
         drop(self.bar);
         self.console.and_then(|console| close(console.page))
     }
 }
 
-/// What a replay tells a page.
+/// Sends the state of a replay to a page.
 struct Console {
     page: Page,
     told: Option<(State, u64)>,
-    /// Pages connected when it was told last.
+    /// The number of pages at the last update.
     connected: usize,
 }
 
@@ -229,12 +230,12 @@ impl Console {
         Console { page, told: None, connected: 0 }
     }
 
-    /// Whether nobody has opened the page.
+    /// Whether no page is open.
     fn is_alone(&self) -> bool {
         self.page.frames().connected() == 0
     }
 
-    /// Tells pages where the replay is, if that is news.
+    /// Sends the position of the replay to pages if it is due.
     fn tell(&mut self, state: &State, now: u64) {
         let connected = self.page.frames().connected();
         let news = connected > self.connected
@@ -262,7 +263,7 @@ impl Console {
     }
 }
 
-/// The replay's view of it.
+/// How the replay uses it.
 impl Observer for Shown {
     fn warn(&mut self, text: &str) {
         self.bar.warn(text);

@@ -33,7 +33,7 @@ pub fn run(args: &PatchArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
 /// `--control`: `[HOST:]PORT`.
 fn control(at: &str) -> Result<Control<'_>> {
     let (host, port) = at.rsplit_once(':').unwrap_or(("127.0.0.1", at));
-    let usage = || Usage(format!("--control {at:?} is no UDP port and no HOST:PORT: write 9000, or studio:9000"));
+    let usage = || Usage(format!("--control {at:?} is neither a UDP port nor HOST:PORT: write 9000, or studio:9000"));
     let port = port.parse().ok().filter(|port| *port != 0 && !host.is_empty()).ok_or_else(usage)?;
     Ok(Control { host, port })
 }

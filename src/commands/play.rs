@@ -1,4 +1,4 @@
-//! What `replay`, of one capture or several, and `page` have in common.
+//! Common parts of `replay`, for one or several captures, and `page`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::replay::{Observer, PlayOptions, Played, RealTime, Speed};
 use crate::terminal::{self, Verbosity};
 use crate::tracefs::EventName;
 
-/// Says what was played, and what was left out: in one line, or, where that is not asked for, one line for each loss.
+/// Reports what was played and left out: in one line, or, if no summary is wanted, one line for each loss.
 pub(super) fn say_played(summary: String, left_out: Vec<String>) {
     if terminal::says(Verbosity::Usual) {
         terminal::say([vec![summary], left_out].concat().join(", "));
@@ -28,7 +28,7 @@ pub(super) fn say_played(summary: String, left_out: Vec<String>) {
     }
 }
 
-/// What was not played and not sent, for people: `3 thinned` and its like.
+/// What was not played or not sent, as messages: `3 thinned` and the like.
 pub(super) fn left_out(played: &Played, outputs: &Outputs) -> Vec<String> {
     let sent = outputs.counts();
     let counts = [
@@ -47,7 +47,7 @@ pub(super) fn left_out(played: &Played, outputs: &Outputs) -> Vec<String> {
 pub fn events(select: &Select, capture: &Capture) -> Vec<EventName> {
     let names = capture.events.iter().map(|format| EventName::new(format.system.as_str(), format.name.as_str()));
     let names: Vec<_> = names.collect();
-    // Patterns that name nothing are reported when it is played.
+    // Patterns that match nothing are reported when it is played.
     let selected = select.events.as_ref().and_then(|events| events.resolve(&names).ok());
     selected.map_or(names, |selected| selected.events)
 }
@@ -58,13 +58,13 @@ pub fn addresses(capture: &Capture, prefix: &str) -> Arc<Addresses> {
     send::addresses(&capture.events.iter().map(name).collect::<Vec<_>>(), prefix)
 }
 
-/// How a capture is played by this machine.
+/// The options to play a capture.
 pub fn options(speed: Speed, select: Select, start_at: Option<u64>, repeat: bool) -> PlayOptions {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     PlayOptions { speed, select, start_at, repeat, host }
 }
 
-/// Plays a capture, opened anew as `how` says (salvage, buffer) where it is repeated or sought in.
+/// Plays a capture, reopened with `how` (salvage, buffer) if it is repeated or sought in.
 pub fn play(
     path: &Path,
     (salvage, buffer): (bool, Option<&str>),
@@ -80,8 +80,8 @@ pub fn play(
 
 /// `--start-at`.
 pub fn start_at(args: &ReplayArgs) -> Result<Option<u64>> {
-    let over = || Usage("--start-at: that time is over, or there is no such time; name one that is to come".to_owned());
-    // Of the clock that is followed, where one is.
+    let over = || Usage("--start-at: that time is in the past, or invalid; give one in the future".to_owned());
+    // By the followed clock, if there is one.
     let now = i128::from(timetag::unix_now_ns());
     let now = Timestamp::from_nanosecond(now).map_or_else(|_| Zoned::now(), |now| now.to_zoned(TimeZone::system()));
     Ok(args.start_at.map(|at| at.unix_ns(&now).ok_or_else(over)).transpose()?)
@@ -97,6 +97,6 @@ pub fn speed(text: &str) -> Result<Speed> {
         None => text.parse().ok(),
     };
     let factor = factor.filter(|factor| factor.is_finite() && (1e-9..=1e9).contains(factor));
-    let usage = || Usage(format!("--speed {text:?} is neither max nor a factor such as 1, 0.1, 1/10 or 20"));
+    let usage = || Usage(format!("--speed {text:?} must be max or a factor such as 1, 0.1, 1/10 or 20"));
     Ok(Speed::Times(factor.ok_or_else(usage)?))
 }

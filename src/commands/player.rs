@@ -1,4 +1,4 @@
-//! What needs root before anything is read, and the end of it: tracefs, the keeper, the command; then root is given up.
+//! Does what needs root before anything is read (tracefs, keeper, command), and then gives up root.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,33 +12,33 @@ use crate::rights::{self, Caller};
 use crate::terminal;
 use crate::tracefs::{Kind, PidView, StoppedCommand, Tracefs, TracefsError, make_room_for_files};
 
-/// What was done while there was the right to.
+/// What was set up with root's rights.
 pub struct Player {
-    /// Where tracefs is, and who opens its files.
+    /// The tracefs, and who opens its files.
     pub tracefs: Tracefs,
-    /// The keeper, where one was needed before root was given up.
+    /// The keeper, if one was needed.
     pub keeper: Option<Arc<Keeper>>,
-    /// The command, stopped: it has its own user's rights, not ours.
+    /// The command, stopped; it has its own user's rights, not ours.
     pub command: Option<StoppedCommand>,
     /// Whether rights were given up.
     given_up: bool,
 }
 
-/// Who a process is to be from here on.
+/// The identity that a process takes.
 enum Identity {
     /// It has nothing to give up.
     Itself,
-    /// It stays what it is, and this is said.
+    /// It stays as it is, for the given reason.
     Stays(String),
-    /// This user; and the command runs as this other one, or as we are now.
+    /// It becomes this user; the command runs as the other one, or as we are now.
     Becomes { player: Caller, command: Option<Caller> },
 }
 
-/// Gives root up, having done what needs it. `output` is the file or folder that will be written.
+/// Gives up root after doing what needs it. `output` is the file or folder that will be written.
 ///
-/// - Under sudo the player, its files and the command are the user's that called it.
-/// - Called by root itself, the player is `nobody` and the command root's, as it would be without us. But a file of root's
-///   cannot be written as nobody, so with `output` it stays root, and says so.
+/// - Under sudo, the player, its files and the command belong to the user who called sudo.
+/// - Called by root itself, the player becomes `nobody` and the command runs as root, as it would without us. But
+///   `nobody` cannot write a file of root, so with `output` it stays root, and says so.
 pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) -> Result<Player> {
     let identity = identity(args, output)?;
     let tracefs = source::open_tracefs(tracefs)?;
@@ -47,16 +47,16 @@ pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) ->
     }
     if tracefs.is_lent() {
         if let Some(tracer) = &args.tracer {
-            let why = "the instance that is lent to this user has events and no tracer";
+            let why = "the instance lent to this user has events, but no tracers";
             return Err(Usage(format!("-t {tracer}: {why}: run this with sudo")).into());
         }
         terminal::say(format_args!("traces without root, in the instance lent at {}", tracefs.root().display()));
     }
     let as_it_is = |tracefs| Player { tracefs, keeper: None, command: None, given_up: false };
     let (player, command) = match identity {
-        // A capture has nothing that root is needed for, and nothing to trace.
+        // A capture needs no rights of root, and cannot be traced.
         _ if tracefs.kind() != Kind::Live => return Ok(as_it_is(tracefs)),
-        // There is nothing to give up; but what reads the ring is shut in all the same.
+        // There is nothing to give up, but the process that reads the ring is confined nevertheless.
         Identity::Itself if tracefs.is_lent() => (Caller::ourselves(), None),
         Identity::Itself => return Ok(as_it_is(tracefs)),
         Identity::Stays(why) => {
@@ -71,15 +71,15 @@ pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) ->
         arguments => Some(StoppedCommand::spawn_as(arguments, command.as_ref())?),
     };
     let name = player.name.as_ref().map_or_else(|| player.uid.to_string(), |name| name.to_string_lossy().into_owned());
-    // As long as we may: a descriptor for each CPU, and some.
+    // While we may: a descriptor for each CPU, and some more.
     make_room_for_files(std::thread::available_parallelism().map_or(1, usize::from));
     rights::give_up(&player)?;
-    terminal::detail(format_args!("reads and sends as {name}; the keeper alone has root's rights"));
+    terminal::detail(format_args!("reads and sends as {name}; only the keeper has root's rights"));
     let tracefs = tracefs.through(&keeper);
     Ok(Player { tracefs, keeper: Some(keeper), command, given_up: true })
 }
 
-/// Whether the kernel's pids of what is to be traced can be known here.
+/// Whether the kernel's pids of the traced processes can be known here.
 fn translatable(args: &TraceArgs) -> Result<()> {
     let pid = args.pids.first().map(|pid| format!("pid {pid}"));
     let command = args.command.first().map(|name| format!("the command {name:?}"));
@@ -90,7 +90,7 @@ fn translatable(args: &TraceArgs) -> Result<()> {
 }
 
 impl Player {
-    /// Lets nothing be opened any more but what tracing needs, and `output`: to be called when all else is open.
+    /// Restricts opening files to what tracing needs, and `output`: to be called when everything else is open.
     pub fn confine(&self, output: Option<&Path>) -> Result<()> {
         if self.given_up {
             rights::confine(output.map(folder_of).as_deref())?;
@@ -102,7 +102,7 @@ impl Player {
 fn identity(args: &TraceArgs, output: Option<&Path>) -> Result<Identity> {
     if args.stay_root {
         return Ok(Identity::Stays(
-            "stays root (--stay-root): what is read and written, and the command, is root's".to_owned(),
+            "stays root (--stay-root): files are read and written, and the command runs, as root".to_owned(),
         ));
     }
     if let Some(name) = &args.user {
@@ -120,13 +120,13 @@ fn identity(args: &TraceArgs, output: Option<&Path>) -> Result<Identity> {
         (Some(user), _) => Identity::Becomes { player: user.clone(), command: Some(user) },
         (None, None) => Identity::Becomes { player: Caller::nobody(), command: None },
         (None, Some(output)) => {
-            let why = "no user called it through sudo, and it is to be root's file";
+            let why = "it was not called through sudo, so the file belongs to root";
             Identity::Stays(format!("stays root to write {}: {why} (--user NAME writes it as NAME)", output.display()))
         }
     })
 }
 
-/// The folder that is there already and in which `output` will be made.
+/// The existing folder in which `output` will be created.
 fn folder_of(output: &Path) -> PathBuf {
     let named = output.ancestors().skip(1).map(|folder| if folder == Path::new("") { Path::new(".") } else { folder });
     named.into_iter().find(|folder| folder.is_dir()).unwrap_or(Path::new(".")).to_path_buf()

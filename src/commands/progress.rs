@@ -1,4 +1,4 @@
-//! Progress of long work, drawn on a terminal; nothing where standard error is no terminal.
+//! Shows progress on a terminal; does nothing if standard error is not a terminal.
 
 use std::time::{Duration, Instant};
 
@@ -11,16 +11,16 @@ use crate::terminal;
 /// How often it is drawn.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// A bar, gone when it is dropped.
+/// A progress bar, removed when it is dropped.
 pub struct Bar {
     bar: ProgressBar,
     drawn: Option<Instant>,
-    /// What is said beside the bar as long as it lasts.
+    /// A message shown beside the bar.
     status: Option<String>,
 }
 
 impl Bar {
-    /// A bar over ns of a capture's own time.
+    /// A bar over ns of a capture's time.
     pub fn over_time() -> Bar {
         Bar::new("{wide_bar} {msg}, {eta} left")
     }
@@ -30,7 +30,7 @@ impl Bar {
         Bar::new("{wide_bar} {bytes} of {total_bytes}, {eta} left")
     }
 
-    /// A bar that is never drawn: where the terminal is for something else.
+    /// A bar that is never drawn, for when the terminal is used otherwise.
     pub fn none() -> Bar {
         Bar { bar: ProgressBar::hidden(), drawn: None, status: None }
     }
@@ -38,12 +38,12 @@ impl Bar {
     fn new(template: &str) -> Bar {
         let target = if terminal::shows() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
-        // A template of our own that does not parse would be drawn as the default one.
+        // If our template did not parse, the default one would be used.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         Bar { bar, drawn: None, status: None }
     }
 
-    /// Draws, if it is time to.
+    /// Redraws if it is time to.
     pub fn show(&mut self, at: u64, length: u64, words: impl FnOnce() -> String) {
         if self.bar.is_hidden() || self.drawn.is_some_and(|drawn| drawn.elapsed() < EVERY) {
             return;

@@ -1,4 +1,4 @@
-//! `render`: a capture as a sound file.
+//! `render`: renders a capture to a sound file.
 
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
@@ -26,9 +26,7 @@ const FULL_SCALE: f32 = 8_388_607.0;
 /// Renders.
 pub fn run(args: &RenderArgs) -> Result<ExitCode> {
     let Speed::Times(speed) = play::speed(&args.speed)? else {
-        return Err(
-            Usage("--speed max is for replay; a sound has a length: name a factor such as 1 or 1/10".into()).into()
-        );
+        return Err(Usage("--speed max works for replay only; give a factor such as 1 or 1/10".into()).into());
     };
     let detail = args.detail;
     let select = captures::select(&args.select)?;
@@ -42,11 +40,11 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
     captures::say_errors(&played.errors, salvage);
     captures::refuse_empty(&args.select, path, played.counts.read)?;
     if played.counts.read == 0 {
-        bail!(Usage(format!("{} holds no event, so there is nothing to hear", path.display())));
+        bail!(Usage(format!("{} has no events, so there is nothing to render", path.display())));
     }
     let seconds = score.frames() as f64 / f64::from(SAMPLE_RATE);
     if score.frames() > MOST_FRAMES {
-        let why = "a WAV file holds four hours: play it faster (--speed), or a part of it (--from, --until)";
+        let why = "a WAV file holds four hours: increase --speed, or select a part (--from, --until)";
         bail!(Usage(format!("the sound would be {:.1} hours long: {why}", seconds / 3600.0)));
     }
     let gain = score.gain(args.seed)?;
@@ -61,17 +59,17 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is wrong with the file's name is said before the work is done.
+/// Errors of the file's name are reported before the work is done.
 fn check_output(output: &Path, to_stdout: bool) -> Result<()> {
     if to_stdout && io::stdout().is_terminal() {
-        let how = "name a file (-o x.wav), or let a program play it: -o - | aplay";
+        let how = "give a file (-o x.wav), or pipe it to a player: -o - | aplay";
         return Err(Usage(format!("-o - would write samples to the terminal: {how}")).into());
     }
     let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     if let Some(other @ ("ogg" | "oga" | "mp3" | "flac" | "opus" | "aiff" | "m4a" | "dat" | "raw")) =
         extension.as_deref()
     {
-        let how = format!("write x.wav and let another program make the rest of it: ffmpeg -i x.wav x.{other}");
+        let how = format!("write x.wav and convert it: ffmpeg -i x.wav x.{other}");
         return Err(Usage(format!("{}: render writes WAV files; {how}", output.display())).into());
     }
     if to_stdout { Ok(()) } else { written::check("-o", output, What::File) }
@@ -88,7 +86,7 @@ fn write_file(score: &Score, gain: f32, seed: u64, path: &Path) -> Result<()> {
     })
 }
 
-/// A pipe cannot be gone back in, to write the length once it is known: the header says that it is endless.
+/// A pipe cannot be rewound to write the length once it is known, so the header states an unlimited length.
 fn write_stream(score: &Score, gain: f32, seed: u64, out: impl Write) -> Result<()> {
     let mut out = BufWriter::new(out);
     out.write_all(&SPEC.into_header_for_infinite_file())?;

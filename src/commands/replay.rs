@@ -1,4 +1,4 @@
-//! `replay`: a capture, sent as it would have been sent live.
+//! `replay`: sends a capture as it would have been sent live.
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
@@ -58,10 +58,10 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
     }
     let options = options(speed, select, start_at(args)?, args.repeat);
-    // Lines on the same terminal would be torn apart.
+    // Lines on the same terminal would overwrite the bar.
     let lines = args.send.print && io::stdout().is_terminal();
     let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
-    // Others do not wait until somebody opens the page.
+    // Other receivers do not wait until somebody opens the page.
     shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
     let jobs = args.jobs.jobs();
     let alone = shown.is_bar() && !options.repeat && options.start_at.is_none() && speed == Speed::Max;
@@ -86,7 +86,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     captures::say_errors(&played.errors, salvage);
     send::say_not_shown([&outputs]);
     if outputs.thinned() > 0 && args.send.max_rate.is_none() {
-        terminal::say("thinned to what the receiver takes (--for); --max-rate 0 sends everything");
+        terminal::say("thinned to the receiver's rate (--for); --max-rate 0 sends everything");
     }
     if !played.ended {
         captures::refuse_empty(&args.select, path, played.counts.read)?;

@@ -1,4 +1,4 @@
-//! `--score`, `--save-score` and the file of defaults: read and written with the caller's rights, also under sudo.
+//! `--score`, `--save-score` and the file of defaults: read and written with the caller's rights, even under sudo.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,10 +11,10 @@ use super::Usage;
 use crate::cli::score::{self, Asked};
 use crate::rights;
 
-/// The words of the command line, with what the score and the file of defaults say and they do not.
+/// Adds the options of the score and of the file of defaults to the command line, except those that it sets itself.
 ///
 /// # Errors
-/// A file that cannot be read, or a mistake in one.
+/// A file cannot be read or contains an error.
 pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
     let Asked { score, save, no_config } = score::asked(&words);
     let mut words = words;
@@ -24,14 +24,14 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
         let toml = toml.map_err(|error| Usage(format!("--score {shown}: {error}")))?;
         words = score::with_score(&words, &shown.to_string(), &toml)?;
     }
-    // No word at all asks for help.
+    // Without any words, help is printed.
     if !no_config
         && words.len() > 1
         && let Some(file) = defaults()
     {
         match rights::as_caller(|| fs::read_to_string(&file)) {
             Ok(toml) => words = score::with_score(&words, &file.display().to_string(), &toml)?,
-            // A folder that is closed to us is nobody's of ours: HOME may be another user's.
+            // A folder that we may not read is ignored: HOME may be another user's.
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => {}
             Err(error) => return Err(Usage(format!("{}: {error} (--no-config does without)", file.display())).into()),
         }
@@ -43,7 +43,7 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
         rights::as_caller(write)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => {
-                    Usage(format!("{shown} is there already: name another one, nothing is written over")).into()
+                    Usage(format!("{shown} exists: give another name, nothing is overwritten")).into()
                 }
                 _ => anyhow::Error::from(error),
             })
@@ -52,7 +52,7 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
     Ok(words)
 }
 
-/// `~/.config/ftrace-live/config.toml`; of the user behind sudo, for whom HOME may be root's.
+/// `~/.config/ftrace-live/config.toml` of the user behind sudo, for whom HOME may be root's.
 fn defaults() -> Option<PathBuf> {
     if let Some(home) = rights::Caller::behind_sudo().and_then(|user| user.home) {
         return Some(PathBuf::from(home).join(".config/ftrace-live/config.toml"));

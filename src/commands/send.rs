@@ -1,4 +1,4 @@
-//! Sending options → outputs.
+//! Opens the outputs from the options.
 
 use std::io::{self, IsTerminal};
 use std::net::SocketAddr;
@@ -29,7 +29,7 @@ use crate::sound::MapperOptions;
 use crate::terminal;
 use crate::tracefs::EventName;
 
-/// Whether `--for` stands alone: then the receivers are listed, and that is all.
+/// Whether `--for` has no value: then the receivers are listed, and nothing else is done.
 pub fn lists_presets(args: &FormArgs) -> Result<bool> {
     let asked = args.preset.as_deref() == Some("");
     if asked {
@@ -40,7 +40,7 @@ pub fn lists_presets(args: &FormArgs) -> Result<bool> {
     Ok(asked)
 }
 
-/// The preset that holds where a target names none.
+/// The preset for targets without one.
 pub fn preset_of(args: &FormArgs) -> Result<&'static Preset> {
     Ok(match args.preset.as_deref() {
         None | Some("") => Preset::default_preset(),
@@ -48,7 +48,7 @@ pub fn preset_of(args: &FormArgs) -> Result<&'static Preset> {
     })
 }
 
-/// The form of messages for a receiver of this kind.
+/// The form of messages for this kind of receiver.
 pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOptions> {
     let types = match &args.types {
         Some(level) => level.parse::<Types>().map_err(|error| Usage(error.to_string()))?,
@@ -61,11 +61,11 @@ pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOption
         || args.prefix.contains("//")
         || args.prefix.contains(bad_prefix)
     {
-        let why = "write /name, with no blank and none of # * , ? [ ] { }";
-        return Err(Usage(format!("--prefix {:?} is no OSC address: {why}", args.prefix)).into());
+        let why = "write /name, without spaces and # * , ? [ ] { }";
+        return Err(Usage(format!("--prefix {:?} is not an OSC address: {why}", args.prefix)).into());
     }
     if !(1..=MAX_MTU).contains(&args.string_limit) {
-        let why = format!("it is from 1 to {MAX_MTU} bytes (--strings none sends all strings empty)");
+        let why = format!("it must be from 1 to {MAX_MTU} bytes (--strings none sends all strings empty)");
         return Err(Usage(format!("--string-limit {} cannot be: {why}", args.string_limit)).into());
     }
     let strings = match args.strings {
@@ -78,24 +78,24 @@ pub fn message_options(args: &FormArgs, preset: &Preset) -> Result<MessageOption
     Ok(MessageOptions { types, prefix, pointers, strings, string_limit, names, addresses, brackets })
 }
 
-/// The addresses of all events of a kernel; says which events have another than their names would give.
+/// The addresses of all events of a kernel; reports events whose address differs from their name.
 pub fn addresses(events: &[EventName], prefix: &str) -> Arc<Addresses> {
     let addresses = Addresses::of(events.iter().map(|event| (event.system.as_str(), event.name.as_str())));
     addresses.notes(prefix).for_each(terminal::say);
     Arc::new(addresses)
 }
 
-/// One receiver: where it is, and what it takes.
+/// A receiver: its address, and the options of its stream.
 #[derive(Debug, Clone)]
 pub struct Receiver {
-    /// Where it is.
+    /// Its address.
     pub address: SocketAddr,
-    /// What it takes.
+    /// The options of its stream.
     pub options: StreamOptions,
 }
 
 impl Receiver {
-    /// What it is sent, for people.
+    /// What it is sent, as a message.
     fn parts(&self) -> String {
         let StreamOptions { message, mtu, tag, max_rate, .. } = &self.options;
         let rate = max_rate.map_or("any rate".to_owned(), |rate| format!("at most {rate} messages/s"));
@@ -112,7 +112,7 @@ impl Receiver {
     }
 }
 
-/// The receivers that the options name, of `map`'s messages where there is one: none where `--print` stands alone.
+/// The receivers in the options, for messages of `map` if there is one; none if only `--print` is given.
 pub fn receivers(args: &SendArgs, map: Option<&Map>) -> Result<Vec<Receiver>> {
     let default = preset_of(&args.form)?;
     aggregate(args)?;
@@ -143,7 +143,7 @@ fn receiver(
     let preset = target.preset_or(default);
     let address = target.resolve(default)?;
     let mtu = args.mtu.unwrap_or(preset.mtu);
-    // A map's is in milliseconds, checked where it is read.
+    // That of a map is in ms, and was checked when the map was parsed.
     let of_map = map.and_then(|map| map.latency_ms).map(|ms| Duration::from_nanos((ms * 1e6) as u64));
     let latency = args.latency.or(of_map);
     let latency_ns = latency.map_or(0, |latency| u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX));
@@ -164,11 +164,11 @@ fn receiver(
     Ok(Receiver { address, options: StreamOptions { message, mtu, tag, max_rate, aggregate } })
 }
 
-/// `--aggregate` and what belongs to it.
+/// `--aggregate` and related options.
 pub fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
     let Some(window) = args.aggregate else {
-        // clap sees to --events-too, but not to its other form.
-        let why = "--events too goes with --signals, or --aggregate 50ms; without them, events are sent anyway";
+        // clap checks --events-too, but not its alias.
+        let why = "--events too needs --signals or --aggregate 50ms; without them, events are sent anyway";
         return if args.events_too && !args.signals { Err(Usage(why.to_owned()).into()) } else { Ok(None) };
     };
     let fields = args.aggregate_fields.iter().map(|field| field.parse::<AggregateField>());
@@ -178,14 +178,14 @@ pub fn aggregate(args: &SendArgs) -> Result<Option<AggregateOptions>> {
 
 /// A UDP port.
 pub fn port(text: &str) -> Result<u16> {
-    let usage = || Usage(format!("-p {text:?} is no UDP port: it is a number from 1 to 65535"));
+    let usage = || Usage(format!("-p {text:?} is not a UDP port: it must be a number from 1 to 65535"));
     Ok(text.parse().ok().filter(|&port| port != 0).ok_or_else(usage)?)
 }
 
 /// Opens the outputs: receivers of the same kind share a stream.
 ///
-/// `settings` say how the kernel's own text looks; `live`: whether task names come with the events; `addresses`: those of
-/// all events of the traced kernel.
+/// `settings` are those of the kernel's own text; `live`: whether task names come with the events; `addresses`: those
+/// of all events of the traced kernel.
 pub fn open(
     args: &SendArgs,
     map: Option<&Arc<Map>>,
@@ -213,13 +213,13 @@ pub fn open(
         outputs.mapped = Some(if args.print { mapped.to_lines(line_form(args), terminal::stdout()) } else { mapped });
     } else if !args.raw && (args.print || !receivers.is_empty()) {
         for option in &settings.other_forms {
-            let lines = "its kernel's own lines were of another form; these are the ordinary ones";
+            let lines = "so the kernel printed other lines; these are the ordinary ones";
             terminal::warn(format_args!("the trace option {option} was on when this was captured: {lines}"));
         }
         let mut text = Text::new(settings, live);
         if !receivers.is_empty() {
             let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
-            // As the program always did, everything is sent, unless a cap is asked for.
+            // By default text is sent without a rate cap, as the program always did.
             let max_rate = args.max_rate.filter(|&rate| rate != 0);
             text = text.to_stream(TextStream::new(&args.form.prefix, transports), max_rate);
         }
@@ -270,12 +270,12 @@ fn text_lines(args: &SendArgs, text: Text, out: Box<dyn io::Write + Send>) -> Te
 
 fn message_lines(args: &SendArgs, options: MessageOptions, out: Box<dyn io::Write + Send>) -> Lines {
     let lines = Lines::new(options, line_form(args), out);
-    // Programs read JSON, on whatever it comes.
+    // JSON is for programs, even on a terminal.
     let calm = io::stdout().is_terminal() && !args.json;
     if calm { lines.calm(lines_a_second(args)) } else { lines }
 }
 
-/// Makes the outputs of `--print` alone, each with something of its own to write to.
+/// Opens the outputs for `--print` alone, each with its own destination.
 pub fn printers<'a>(
     args: &'a SendArgs,
     settings: &'a Settings,
@@ -297,25 +297,27 @@ fn line_form(args: &SendArgs) -> Form {
     if args.json { Form::Json } else { Form::Text }
 }
 
-/// What is heard of the events.
+/// The hits for the options.
 pub fn hits(args: &SendArgs) -> Hits {
     let options = MapperOptions { detail: args.detail, ..MapperOptions::default() };
     Hits::new(options, &args.form.prefix)
 }
 
-/// What a target begins with that is MIDI.
+/// The prefix of MIDI targets.
 const MIDI: &str = "midi:";
 
-/// `--to midi:FILE.mid`, or a port's name.
+/// `--to midi:FILE.mid`, or the name of a port.
 pub fn midi(args: &SendArgs) -> Result<Option<&str>> {
     let mut names = args.to.iter().filter_map(|target| target.strip_prefix(MIDI));
     match (names.next(), names.next()) {
-        (Some(_), Some(_)) => Err(Usage("one MIDI file or port at a time: --to midi: once".to_owned()).into()),
+        (Some(_), Some(_)) => {
+            Err(Usage("only one MIDI file or port is possible: give --to midi: once".to_owned()).into())
+        }
         (name, _) => Ok(name),
     }
 }
 
-/// A name that ends with `.mid` or `.midi` is a file's, any other one a port's.
+/// A name that ends in `.mid` or `.midi` is a file, any other one a port.
 fn open_midi(name: &str) -> Result<Midi> {
     let path = Path::new(name);
     let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
@@ -324,7 +326,7 @@ fn open_midi(name: &str) -> Result<Midi> {
     }
     let file = MidiFile::create(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            Usage(format!("{name} is there already: name another one, nothing is written over")).into()
+            Usage(format!("{name} exists: give another name, nothing is overwritten")).into()
         }
         _ => anyhow::Error::from(error).context(format!("cannot write {name}")),
     })?;
@@ -338,7 +340,7 @@ fn midi_port(name: &str) -> Result<Midi> {
         let there = ports().map_err(|why| anyhow::anyhow!("--to midi: {why}"))?;
         let there =
             if there.is_empty() { "there is none".to_owned() } else { format!("there are: {}", there.join(", ")) };
-        return Err(Usage(format!("--to midi: names no port; {there}. midi:FILE.mid writes a file")).into());
+        return Err(Usage(format!("--to midi: has no port; {there}. midi:FILE.mid writes a file")).into());
     }
     let port = open(name).map_err(|why| anyhow::anyhow!("--to midi:{name}: {why}. midi:FILE.mid writes a file"))?;
     terminal::say(format_args!("plays on the MIDI port {}", port.name()));
@@ -347,11 +349,11 @@ fn midi_port(name: &str) -> Result<Midi> {
 
 #[cfg(not(feature = "midi"))]
 fn midi_port(name: &str) -> Result<Midi> {
-    let how = "write midi:FILE.mid for a file; for ports build it with cargo build --features midi";
+    let how = "write midi:FILE.mid for a file; for ports, build with cargo build --features midi";
     Err(Usage(format!("--to midi:{name}: this program is built without MIDI ports: {how}")).into())
 }
 
-/// `--map`: one of the program's own, or a file.
+/// `--map`: a built-in map, or a file.
 pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
     let Some(name) = map else { return Ok(None) };
     if let Some(map) = Map::built_in(name) {
@@ -361,12 +363,12 @@ pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
         let known: Vec<_> = map::names().collect();
         let near = map::nearest(name, known.iter().copied()).map(|near| format!("; the nearest name is {near}"));
         let near = near.unwrap_or_default();
-        Usage(format!("--map {name}: {error}, and no map of that name is built in: {}{near}", known.join(", ")))
+        Usage(format!("--map {name}: {error}, and there is no built-in map of that name: {}{near}", known.join(", ")))
     })?;
     Ok(Some(Arc::new(Map::parse(name, &toml)?)))
 }
 
-/// How many lines a second a terminal gets; `None`: all.
+/// How many lines a second a terminal gets; `None`: no limit.
 fn lines_a_second(args: &SendArgs) -> Option<u32> {
     match args.max_rate {
         Some(0) => None,
@@ -374,17 +376,17 @@ fn lines_a_second(args: &SendArgs) -> Option<u32> {
     }
 }
 
-/// Says how many events a terminal had no line of.
+/// Reports how many events got no line on the terminal.
 pub fn say_not_shown<'o>(outputs: impl IntoIterator<Item = &'o Outputs>) {
     let not_shown: u64 = outputs.into_iter().map(Outputs::not_shown).sum();
     if not_shown > 0 {
         terminal::say(format_args!(
-            "{not_shown} events had no line here, so that it can be read; --max-rate 0 prints all, a pipe gets them exact"
+            "{not_shown} events were not printed, to keep this readable; --max-rate 0 prints all, a pipe gets all in exact form"
         ));
     }
 }
 
-/// Whether all lines of `outputs` could be written; says why, if not. A reader that has enough of them is no failure.
+/// Whether all lines of `outputs` could be written; reports the error if not. A closed pipe is not an error.
 pub fn all_written(outputs: &[Outputs]) -> bool {
     let failed = outputs.iter().find_map(Outputs::failure).filter(|kind| !are_written(Some(*kind)));
     let midi = outputs.iter().filter_map(|outputs| outputs.midi.as_ref()).find_map(Midi::failure);
@@ -394,16 +396,16 @@ pub fn all_written(outputs: &[Outputs]) -> bool {
     failed.is_none() && midi.is_none()
 }
 
-/// Whether all lines could be written that somebody wanted; says why, if not.
+/// Whether all lines could be written; reports the error if not.
 pub fn are_written(failure: Option<io::ErrorKind>) -> bool {
     let failed = failure.filter(|kind| *kind != io::ErrorKind::BrokenPipe);
     if let Some(kind) = failed {
-        terminal::warn(format_args!("standard output cannot be written: {kind}"));
+        terminal::warn(format_args!("cannot write standard output: {kind}"));
     }
     failed.is_none()
 }
 
-/// Where it goes, for people: receivers, standard output, and the page's URL.
+/// The destinations as a message: receivers, standard output, and the page's URL.
 pub fn names(args: &SendArgs, receivers: &[Receiver], page: Option<&Page>) -> String {
     let mut names: Vec<_> = receivers.iter().map(|receiver| receiver.address.to_string()).collect();
     names.extend(args.to.iter().filter(|target| target.starts_with(MIDI)).cloned());
@@ -414,7 +416,7 @@ pub fn names(args: &SendArgs, receivers: &[Receiver], page: Option<&Page>) -> St
     names.join(", ")
 }
 
-/// What was done with the messages, for people.
+/// What was done with the messages, as a message.
 pub fn done(args: &SendArgs, receivers: &[Receiver], sent: SendCounts) -> String {
     if receivers.is_empty() && args.page.is_none() {
         let file = args.to.iter().find(|target| target.starts_with(MIDI));

@@ -12,7 +12,7 @@ use crate::rights::Caller;
 use crate::terminal;
 use crate::tracefs::{LendError, Lent};
 
-/// The unit. What it may do is what `setup` does, and no more.
+/// The systemd unit, with exactly the rights that `setup` needs.
 const UNIT: &str = "\
 [Unit]
 Description=A trace instance for %WHO% (ftrace-live)
@@ -43,12 +43,12 @@ pub fn set_up(args: &SetupArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let user = match &args.user {
         Some(name) => named(name)?,
         None => Caller::behind_sudo()
-            .ok_or_else(|| Usage("setup: say whom to lend the instance to, with --user NAME".to_owned()))?,
+            .ok_or_else(|| Usage("setup: give the user to lend the instance to, with --user NAME".to_owned()))?,
     };
     let lent = Lent::set_up(&source::open_tracefs(tracefs)?, &user)?;
     terminal::say(format_args!(
-        "{} can trace without root now, in {}: ftrace-live -e irq (until teardown, or the machine's next start; setup \
-         --print-unit has a unit for that)",
+        "{} can trace without root now, in {}: ftrace-live -e irq (until teardown or reboot; setup \
+         --print-unit prints a unit that does it at boot)",
         user.to_words(),
         lent.at().display()
     ));
@@ -71,7 +71,7 @@ pub fn tear_down(args: &TeardownArgs, tracefs: Option<&Path>) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// Said before anything else is found to be closed.
+/// Reported before other errors caused by missing rights.
 fn only_root() -> Result<()> {
     if rustix::process::geteuid().is_root() { Ok(()) } else { Err(LendError::NotRoot.into()) }
 }
@@ -80,19 +80,19 @@ fn named(name: &str) -> Result<Caller> {
     Ok(Caller::named(name).map_err(|error| Usage(error.to_string()))?)
 }
 
-/// The unit for this user; for the one in the unit's name without.
+/// The unit for this user; without one, for the user in the unit's name.
 fn unit(user: Option<&str>) -> Result<String> {
-    // The user may be one of another machine: the name is not looked up, but neither is it more than a name.
+    // The user may be on another machine: the name is not looked up, but it must be only a name.
     let sound = |c: char| c.is_ascii_alphanumeric() || "._-$".contains(c);
     let user = match user {
         Some(name) if !name.is_empty() && !name.starts_with('-') && name.chars().all(sound) => name.replace('$', "$$"),
-        Some(name) => return Err(Usage(format!("--user {name:?}: this is no name that a unit can hold")).into()),
+        Some(name) => return Err(Usage(format!("--user {name:?}: not a name that can be used in a unit")).into()),
         None => "%i".to_owned(),
     };
     Ok(UNIT.replace("%PROGRAM%", &program()).replace("%WHO%", &user).replace("%USER%", &user))
 }
 
-/// Where the program is for a unit: where this one is, if it is installed, else where a package puts it.
+/// The path of the program in a unit: that of this one if it is installed, otherwise that of a package.
 fn program() -> String {
     let sound = |path: &String| {
         let installed = ["/usr/", "/opt/"].iter().any(|folder| path.starts_with(folder));
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_unit_has_the_user_where_it_belongs_and_no_line_more_than_it_should() {
+    fn a_unit_contains_the_user_and_cannot_be_extended_by_it() {
         let unit = |user| unit(user).ok();
         assert!(unit(Some("ada")).unwrap().contains("\nExecStart=/usr/bin/ftrace-live setup --user ada\n"));
         assert!(unit(None).unwrap().contains("\nExecStop=/usr/bin/ftrace-live teardown --user %i\n"));

@@ -1,4 +1,4 @@
-//! Where the events come from that `list`, `describe` and `patch` speak of: tracefs, or a capture.
+//! The source of events for `list`, `describe` and `patch`: tracefs, or a capture.
 
 use std::borrow::Cow;
 use std::path::Path;
@@ -13,18 +13,18 @@ use crate::names::Names;
 use crate::terminal;
 use crate::tracefs::{Among, EventName, Kind, Tracefs};
 
-/// The events of a kernel that runs, or of one that was captured.
+/// The events of a running or captured kernel.
 pub enum Source {
-    /// tracefs, or a capture folder, which looks like one.
+    /// tracefs, or a capture folder, which mirrors it.
     Tracefs(Tracefs),
     /// A `trace.dat`.
     Dat(Box<Capture>),
 }
 
-/// The system of what tracers write by themselves, and of `trace_marker`'s text: nothing of it can be enabled.
+/// The system of records written by tracers themselves and of `trace_marker`'s text, which cannot be enabled.
 const FTRACE: &str = "ftrace";
 
-/// The tracefs that `--tracefs` names, or the kernel's.
+/// The tracefs given by `--tracefs`, or the kernel's.
 pub fn open_tracefs(dir: Option<&Path>) -> Result<Tracefs> {
     let tracefs = match dir {
         Some(dir) => Tracefs::at(dir)?,
@@ -36,12 +36,12 @@ pub fn open_tracefs(dir: Option<&Path>) -> Result<Tracefs> {
     Ok(tracefs)
 }
 
-/// Whether [`Source::open`] would open the running kernel's tracefs, and nothing that the user names.
+/// Whether [`Source::open`] would open the running kernel's tracefs rather than something that the user names.
 pub fn is_of_tracefs(tracefs: Option<&Path>, patterns: &[String]) -> bool {
     path_of(tracefs, patterns).0.is_none()
 }
 
-/// The file or folder that is named, and the patterns.
+/// The file or folder given, and the patterns.
 pub(super) fn path_of<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> (Option<&'a Path>, &'a [String]) {
     match (tracefs, patterns) {
         (Some(path), _) => (Some(path), patterns),
@@ -51,8 +51,8 @@ pub(super) fn path_of<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> 
 }
 
 impl Source {
-    /// What `--tracefs` names; or the capture that stands first of the patterns, which are then the rest; or the running
-    /// kernel.
+    /// Opens what `--tracefs` names; or a capture given before the patterns; or the running kernel. Returns the
+    /// remaining patterns.
     pub fn open<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> Result<(Source, &'a [String])> {
         let (path, patterns) = path_of(tracefs, patterns);
         let source = match path {
@@ -78,7 +78,7 @@ impl Source {
         }
     }
 
-    /// Also what no -e enables but what comes all the same: tracers' records, and what is written to trace_marker.
+    /// Also records that occur without -e: those of tracers, and what is written to trace_marker.
     pub fn all_events(&self) -> Result<Vec<EventName>> {
         Ok(match self {
             Source::Tracefs(tracefs) => {
@@ -104,7 +104,7 @@ impl Source {
         })
     }
 
-    /// The format of one of [`Source::all_events`], of a kernel whose `long` is `long`.
+    /// The format of one of [`Source::all_events`], for a kernel with this size of `long`.
     pub fn format(&self, event: &EventName, long: LongSize) -> Result<Result<Cow<'_, EventFormat>, FormatError>> {
         match self {
             Source::Tracefs(tracefs) => {
@@ -130,8 +130,8 @@ impl Source {
     }
 }
 
-/// Whether a word names a capture rather than events: a path that is there, and that is written as one, so that a folder
-/// called `irq` does not hide the group; or a capture's folder whose name is none of the running kernel's.
+/// Whether a word is a capture rather than a pattern: an existing path with a slash or an ending, so that a folder
+/// called `irq` does not hide the group; or a capture folder whose name is not one of the running kernel's.
 fn is_capture(word: &str) -> bool {
     let path = Path::new(word);
     let ending = path.extension();

@@ -1,4 +1,4 @@
-//! `stat`: a capture in numbers.
+//! `stat`: statistics of a capture.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -14,14 +14,14 @@ use crate::capture::window::Span;
 use crate::cli::{StatArgs, StatFormat};
 use crate::escape;
 
-/// The plot's width where no terminal says it.
+/// The plot's width if there is no terminal.
 const WIDTH: usize = 100;
-/// Events that are listed as text where nobody says how many: those that fit a window.
+/// How many events are listed as text by default: those that fit into a window.
 const TOP: usize = 30;
-/// Parts of the activity in JSON: enough to draw it at any size.
+/// The intervals of the activity in JSON: enough to plot it at any size.
 const INTERVALS: usize = 1000;
 
-/// Counts.
+/// Counts and prints.
 pub fn run(args: &StatArgs) -> Result<ExitCode> {
     let mut select = captures::select(&args.select)?;
     let pair = args.latency.as_deref().map(str::parse::<Pair>).transpose()?;
@@ -46,7 +46,7 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     captures::refuse_empty(&args.select, path, stat.events)?;
     let mut out = io::BufWriter::new(io::stdout().lock());
     if args.json || args.format == StatFormat::Json {
-        // Programs get all of them, unless they ask for less. The most frequent ones come first.
+        // Programs get all of them unless they ask for fewer. The most frequent ones come first.
         stat.by_event.truncate(args.top.unwrap_or(usize::MAX));
     }
     if args.json {
@@ -71,7 +71,7 @@ pub fn run(args: &StatArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A line of JSON for each row: what kind of row it is, and what it says.
+/// A line of JSON for each row: its kind, and its contents.
 fn rows(stat: &Stat, out: &mut impl Write) -> Result<()> {
     let Stat { by_event, cpus, losses, activity, .. } = stat;
     let mut capture = serde_json::to_value(stat).map_err(io::Error::from)?;
@@ -98,7 +98,7 @@ fn row(out: &mut impl Write, kind: &str, what: &impl Serialize) -> Result<()> {
     Ok(())
 }
 
-/// Writes how long it takes from one event to another.
+/// Prints the latencies between two events.
 fn latency(args: &StatArgs, latency: &Latency) -> Result<ExitCode> {
     if args.json {
         row(&mut io::stdout(), "latency", latency)?;

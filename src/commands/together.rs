@@ -1,4 +1,4 @@
-//! `replay` of several captures, and of the buffers of one: each with its own name in `--prefix`.
+//! `replay` for several captures, and for the buffers of one, each with its own name in `--prefix`.
 
 use std::collections::BTreeSet;
 use std::io::{self, IsTerminal};
@@ -19,25 +19,22 @@ use crate::osc::address_part;
 use crate::replay::{Machine, RealTime, Speed, play_together};
 use crate::terminal;
 
-/// What stands for the machine's name in `--prefix`, and for the buffer's.
+/// The placeholders for the machine's name in `--prefix`, and for the buffer's.
 const HOST: &str = "%h";
 const BUFFER: &str = "%b";
-/// What the buffer that is no instance is called.
+/// The name of the top-level buffer.
 const TOP: &str = "top";
 
-/// Whether a replay is one of several machines, or of one that is named in its addresses.
+/// Whether a replay has several machines, or one with its name in the addresses.
 pub fn is_asked(args: &ReplayArgs) -> bool {
     !args.more.is_empty() || args.send.form.prefix.contains('%')
 }
 
-/// `--prefix` with the name of this machine, for what is sent live.
+/// `--prefix` with the name of this machine, for live tracing.
 pub fn with_this_host(prefix: &str) -> Result<String> {
     let prefix = prefix.replace(HOST, &address_part(&rustix::system::uname().nodename().to_string_lossy()));
     if prefix.contains('%') {
-        return Err(Usage(format!(
-            "--prefix {prefix:?}: {HOST} stands for the machine's name, and % for nothing else"
-        ))
-        .into());
+        return Err(Usage(format!("--prefix {prefix:?}: {HOST} is the machine's name, and % has no other use")).into());
     }
     Ok(prefix)
 }
@@ -87,7 +84,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         let settings = captures::settings(path, &capture);
         let mut outputs = send::open(&send, map.as_ref(), &receivers, settings.clone(), false, &addresses)?;
         if let Some(page) = &page {
-            // It shows one kernel's events: those of all machines at the same addresses.
+            // It shows one kernel's events: those of all machines under the same addresses.
             send.form.prefix.clone_from(&common);
             let addresses = play::addresses(&capture, &common);
             page::add(&mut outputs, page, &send, settings, &addresses)?;
@@ -111,7 +108,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let options = options(speed, select, start_at(args)?, args.repeat);
     let lines = args.send.print && io::stdout().is_terminal();
     let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
-    // Others do not wait until somebody opens the page.
+    // Other receivers do not wait until somebody opens the page.
     shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
     let (machines, names): (Vec<_>, Vec<_>) = machines.into_iter().map(|(m, path, prefix)| (m, (path, prefix))).unzip();
     let open = |(path, buffer): &(PathBuf, Option<String>)| {
@@ -144,36 +141,36 @@ struct Part<'a> {
     buffer: Option<String>,
 }
 
-/// What goes with one capture alone.
+/// Refuses options that only work with one capture.
 fn refuse(args: &ReplayArgs) -> Result<()> {
     let prefix = &args.send.form.prefix;
     if prefix.replace(HOST, "").replace(BUFFER, "").contains('%') {
-        let why = format!("{HOST} stands for the machine's name, {BUFFER} for the buffer's, and % for nothing else");
+        let why = format!("{HOST} is the machine's name, {BUFFER} the buffer's, and % has no other use");
         return Err(Usage(format!("--prefix {prefix:?}: {why}")).into());
     }
     let SendArgs { page, hits, source_port, .. } = &args.send;
     let why = match () {
-        // Each machine has sockets of its own.
-        () if *source_port != 0 => "--source-port goes with one capture alone",
+        // Each machine has its own sockets.
+        () if *source_port != 0 => "--source-port works with one capture only",
         () if page.is_some() && *hits => "--page has its own hits here: leave out --hits",
         () => return Ok(()),
     };
     Err(Usage(format!("{why}, and with no {HOST} or {BUFFER} in --prefix")).into())
 }
 
-/// How each part is opened again.
+/// How each part is reopened.
 fn sources(parts: &[Part<'_>]) -> Vec<(PathBuf, Option<String>)> {
     parts.iter().map(|part| (part.path.clone(), part.buffer.clone())).collect()
 }
 
-/// What the addresses of all machines begin with: the prefix without the parts that are each one's own.
+/// The common beginning of all machines' addresses: the prefix up to the first placeholder.
 fn common_prefix(prefix: &str) -> String {
     let common: String =
         prefix.split('/').skip(1).filter(|part| !part.contains('%')).map(|part| format!("/{part}")).collect();
     if common.is_empty() { "/ftrace".to_owned() } else { common }
 }
 
-/// The buffers of a capture that are played, each by its own name where the addresses name it.
+/// The buffers of a capture that are played, each by name if the addresses contain it.
 fn buffers(path: &Path, args: &ReplayArgs) -> Result<Vec<Option<String>>> {
     if !args.send.form.prefix.contains(BUFFER) || args.open.buffer.is_some() {
         return Ok(vec![args.open.buffer.clone()]);
@@ -193,13 +190,13 @@ fn buffers(path: &Path, args: &ReplayArgs) -> Result<Vec<Option<String>>> {
         names.extend(rings.map(|buffer| buffer.name.clone()));
     }
     if names.is_empty() {
-        // What is wrong with it is said where it is opened.
+        // Errors are reported when it is opened.
         names.push(String::new());
     }
     Ok(names.into_iter().map(Some).collect())
 }
 
-/// The machine's name of each part: one for each file.
+/// The machine's name of each part, one for each file.
 fn hosts(parts: &[Part<'_>]) -> Vec<String> {
     let first_of = |path: &PathBuf| parts.iter().position(|part| part.path == path).unwrap_or(0);
     let files: Vec<usize> =
@@ -217,6 +214,8 @@ fn hosts(parts: &[Part<'_>]) -> Vec<String> {
 
 fn no_clock(parts: &[Part<'_>], index: usize) -> Usage {
     let name = parts.get(index).map(|part| part.path.display().to_string()).unwrap_or_default();
-    let how = "trace-cmd record --date, perf record -k mono, or ftrace-live capture with a clock that is time";
-    Usage(format!("{name} does not say at what time of day it was recorded, so it cannot be played with others: {how}"))
+    let how = "trace-cmd record --date, perf record -k mono, or ftrace-live capture with a clock that counts time";
+    Usage(format!(
+        "the time of day at which {name} was recorded is not known, so it cannot be played with others: {how}"
+    ))
 }

@@ -1,4 +1,4 @@
-//! `--version`: the program, what it was built for, and what this kernel can trace. Nothing is mounted or changed for it.
+//! `--version`: the program, its build, and what this kernel can trace. Nothing is mounted or changed.
 
 use std::io::{self, Write};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Names of files and folders to be written: what is wrong with one is said before the work is done.
+//! Checks the names of output files and folders before the work is done.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -10,10 +10,10 @@ use anyhow::Result;
 use super::Usage;
 use crate::capture::convert::is_dat_name;
 
-/// What is to be written.
+/// What will be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum What {
-    /// A folder, or a trace.dat if the name ends so.
+    /// A folder, or a trace.dat if the name ends in .dat.
     Capture,
     /// A trace.dat.
     Dat,
@@ -21,22 +21,22 @@ pub enum What {
     File,
 }
 
-/// Endings that say that a file is meant which we do not write.
+/// Endings of file formats that we do not write.
 const OTHER_FILES: &[&str] = &[
     "trace", "data", "perf", "txt", "log", "json", "csv", "raw", "bin", "ctf", "pcap", "gz", "zst", "xz", "zip", "tar",
     "tgz", "wav",
 ];
 
-/// Refuses a name that is none of a thing to be written.
+/// Refuses a name that does not suit what will be written.
 pub fn check(option: &str, path: &Path, what: What) -> Result<()> {
     let refuse = |why: String| Err(Usage(why).into());
     let shown = path.display();
     if path.as_os_str() == "-" {
         return refuse(match what {
-            What::File => format!("{option} - is what happens without {option}: leave it out"),
+            What::File => format!("{option} - is the default: leave it out"),
             What::Capture | What::Dat => {
                 format!(
-                    "{option} - cannot be: parts of a capture are written last, so it needs a file, such as {option} x.dat"
+                    "{option} - is not possible: parts of a capture are written last, so it needs a file, such as {option} x.dat"
                 )
             }
         });
@@ -44,10 +44,10 @@ pub fn check(option: &str, path: &Path, what: What) -> Result<()> {
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty() && !parent.is_dir());
     if let Some(parent) = parent {
         let parent = parent.display();
-        return refuse(format!("{shown}: there is no folder {parent}: make it first (mkdir -p {parent})"));
+        return refuse(format!("{shown}: there is no folder {parent}: create it first (mkdir -p {parent})"));
     }
     if what != What::Capture && path.is_dir() {
-        return refuse(format!("{option} {shown} is a folder: name a file in it"));
+        return refuse(format!("{option} {shown} is a folder: give a file in it"));
     }
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match (what, ending.as_deref()) {
@@ -64,13 +64,13 @@ pub fn check(option: &str, path: &Path, what: What) -> Result<()> {
     }
 }
 
-/// Makes a file, or writes one over that is ours alone. What else stands in its place stays as it is: a link would lead us to
-/// another file, a pipe would keep us waiting, a device would take all and keep nothing.
+/// Creates a file, or truncates an existing regular file of ours. Anything else is left alone: a link would redirect
+/// us to another file, a pipe would block, a device would swallow the data.
 pub fn create(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
     let options = OpenOptions::new().write(true).create(true).truncate(false).custom_flags(flags).open(path);
     let file = options.map_err(|error| match error.raw_os_error() {
-        Some(libc::ELOOP) => io::Error::other("this is a symbolic link: name the file itself"),
+        Some(libc::ELOOP) => io::Error::other("this is a symbolic link: give the file itself"),
         Some(libc::ENXIO) => io::Error::other(NO_FILE),
         _ => error,
     })?;
@@ -79,18 +79,19 @@ pub fn create(path: &Path) -> io::Result<File> {
         return Err(io::Error::other(NO_FILE));
     }
     if found.nlink() > 1 {
-        return Err(io::Error::other("this file has other names (hard links), which would be written over too"));
+        return Err(io::Error::other("this file has other names (hard links), which would be overwritten too"));
     }
     file.set_len(0)?;
     Ok(file)
 }
 
-/// Does what writes the file at `path`, which is ours, and removes it if that fails: half a file would be taken for a whole one.
+/// Calls `write` for the file at `path`, which is ours, and removes the file if that fails: half a file could be
+/// mistaken for a complete one.
 pub fn whole_or_gone<T>(path: &Path, write: impl FnOnce() -> Result<T>) -> Result<T> {
     write().inspect_err(|_| {
-        // That it stays is no more than what was to be said anyway.
+        // The error of `write` is more important than one of removing.
         let _ = std::fs::remove_file(path);
     })
 }
 
-const NO_FILE: &str = "this is a pipe, a device or the like: name a file, or lead standard output there";
+const NO_FILE: &str = "this is a pipe, a device or the like: give a file, or redirect standard output there";

@@ -1,7 +1,7 @@
-//! What is decided without a socket: datagrams in, commands and answers out.
+//! Handles commands without a socket: datagrams in, commands and answers out.
 //!
-//! What was said in one look at the socket is coalesced: tracefs is slow, and of ten positions of a slider the last one
-//! counts. A message is answered when what it asks for has been done, or was refused.
+//! Commands received at the same time are coalesced, since tracefs is slow, and only the last of ten slider positions
+//! matters. A message is answered when its command was carried out or refused.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -17,52 +17,52 @@ use crate::osc::aggregate::AggregateOptions;
 use crate::osc::packet::take_apart;
 use crate::tracefs::EventName;
 
-/// Messages obeyed of a datagram, and commands that wait.
+/// The most messages of a datagram that are handled, and the most commands waiting.
 const MESSAGES: usize = 64;
 const COMMANDS: usize = 256;
-/// For how long a sender is told the state.
+/// How long a sender receives the state.
 const LEASE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
-/// How many senders are told the state.
+/// How many senders receive the state.
 const LISTENERS: usize = 16;
-/// The bytes of names in one answer to a query: a datagram that no network splits.
+/// The most bytes of names in one answer to a query: a datagram that no network fragments.
 const NAMES: usize = 1200;
-/// Looks a second at which events there are: a flood of patterns must not make one of each.
+/// How often a second the available events may be read: a flood of patterns must not cause one reading each.
 const LOOKS: u32 = 50;
-/// How many filters are kept in mind.
+/// How many filters are remembered.
 const FILTERS: usize = 256;
 
-/// What the options said, as far as it can be changed and asked for.
+/// The options that can be changed and queried.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Settings {
-    /// Whether it is live: then there is no pace and no position.
+    /// Whether it is live: then there is no speed and no position.
     pub live: bool,
-    /// Whether there are typed messages, which alone can have names and be aggregated.
+    /// Whether there are typed messages; only these have names and aggregates.
     pub typed: bool,
-    /// The cap on messages a second, where all receivers have the same.
+    /// The rate cap, if all receivers have the same.
     pub rate: Option<u32>,
     /// The processes.
     pub pids: Vec<u32>,
     /// The window and the fields.
     pub aggregate: Option<AggregateOptions>,
-    /// Whether enums and flags are words.
+    /// Whether enums and flags are sent as names.
     pub names: bool,
     /// Conditions by event.
     pub filters: BTreeMap<EventName, String>,
 }
 
-/// Says which events there are by now.
+/// Returns the events available now.
 pub type EventsNow = Box<dyn FnMut() -> Vec<EventName> + Send>;
 
-/// Where it is looked which events there are by now.
+/// Reads the available events, with a limit.
 struct Look {
     events: EventsNow,
-    /// When the second began in which it was looked so many times.
+    /// The beginning of the current second, and how often the events were read in it.
     second: Option<(Instant, u32)>,
 }
 
 impl Look {
-    /// The events there are by now; `None` if that was asked for too often.
+    /// The events available now; `None` if the limit is reached.
     fn look(&mut self, now: Instant) -> Option<Vec<EventName>> {
         let (began, looks) = self.second.filter(|(began, _)| now.duration_since(*began) < SECOND).unwrap_or((now, 0));
         self.second = Some((began, looks + 1));
@@ -76,14 +76,14 @@ impl fmt::Debug for Look {
     }
 }
 
-/// Somebody who is told the state.
+/// A sender that receives the state.
 #[derive(Debug)]
 struct Listener {
     caller: Caller,
     until: Instant,
 }
 
-/// Somebody who waits for an answer.
+/// A sender that waits for an answer.
 #[derive(Debug)]
 struct Asker {
     from: Caller,
@@ -93,7 +93,7 @@ struct Asker {
     events: Vec<EventName>,
 }
 
-/// A command that waits, and who asked for it.
+/// A waiting command, and those who sent it.
 #[derive(Debug)]
 struct Waiting {
     command: Command,
@@ -112,15 +112,15 @@ pub struct Desk {
     state: Option<State>,
     told: Option<(Instant, State, usize)>,
     listeners: Vec<Listener>,
-    /// Somebody is to be told the state at once.
+    /// A new listener receives the state at once.
     joined: bool,
     waiting: VecDeque<Waiting>,
-    /// What is being done.
+    /// The command being carried out.
     doing: Option<Waiting>,
 }
 
 impl Desk {
-    /// For a stream of these events.
+    /// For a stream with these events.
     pub fn new(prefix: &str, switches: Switches, settings: Settings) -> Desk {
         Desk {
             prefix: prefix.to_owned(),
@@ -137,12 +137,12 @@ impl Desk {
         }
     }
 
-    /// Events come and go: `events` says which there are by now.
+    /// Sets the function that returns the available events, which may change.
     pub fn look_at(&mut self, events: EventsNow) {
         self.look = Some(Look { events, second: None });
     }
 
-    /// The events that `patterns` mean, of those there are by now.
+    /// The available events that match `patterns`.
     fn find(&mut self, patterns: &[String], now: Instant) -> Result<Vec<EventName>, String> {
         let look = self.look.as_mut().filter(|_| !patterns.is_empty());
         if let Some(events) = look.and_then(|look| look.look(now)) {
@@ -152,12 +152,12 @@ impl Desk {
         self.switches.find(patterns)
     }
 
-    /// Takes a datagram. Returns the answers to its sender that can be given at once.
+    /// Handles a datagram. Returns the answers to its sender that can be given at once.
     pub fn datagram(&mut self, datagram: &[u8], from: impl Into<Caller>, now: Instant) -> Vec<Vec<u8>> {
         let from = from.into();
         let mut messages = Vec::new();
         take_apart(datagram, &mut |part| {
-            // What is no OSC is not answered: two programs could go on so for ever.
+            // What is not OSC is not answered: two programs could otherwise reply to each other forever.
             if let Ok((message, _)) = part
                 && messages.len() < MESSAGES
             {
@@ -175,7 +175,7 @@ impl Desk {
                 continue;
             }
             let asked = OscMessage { addr: word.to_owned(), args: message.args };
-            // Its sentence begins with the address, here without the prefix.
+            // Its message begins with the address, here without the prefix.
             let done = request(&asked).map_err(|error| format!("{}{error}", self.prefix));
             match done.and_then(|request| self.obey(request, (from, &message.addr), now, &mut answers)) {
                 Ok(true) => answers.push(self.ok(&message.addr)),
@@ -187,13 +187,13 @@ impl Desk {
         answers
     }
 
-    /// What is to be done next, if there is something; what became of it is to be [answered](Desk::answer).
+    /// The next command to carry out, if there is one; its result must be passed to [`answer`](Desk::answer).
     pub fn command(&mut self) -> Option<Command> {
         self.doing = self.waiting.pop_front();
         self.doing.as_ref().map(|doing| doing.command.clone())
     }
 
-    /// What became of the last command. Returns the answers, each with whom it is for.
+    /// Handles the result of the last command. Returns the answers, each with its recipient.
     pub fn answer(&mut self, done: Result<(), Refused>) -> Vec<(Caller, Vec<u8>)> {
         let Some(Waiting { command, askers }) = self.doing.take() else { return vec![] };
         let refused = done.err();
@@ -217,7 +217,7 @@ impl Desk {
         askers.into_iter().map(answer).collect()
     }
 
-    /// Keeps in mind what holds now.
+    /// Remembers the new state.
     fn note(&mut self, command: Command) {
         match command {
             Command::Rate(rate) => self.settings.rate = Some(rate.unwrap_or(0)),
@@ -238,7 +238,7 @@ impl Desk {
         }
     }
 
-    /// Takes a request. Whether it is done; else it waits to be.
+    /// Handles a request. Returns true if it is done, false if it waits.
     fn obey(
         &mut self,
         request: Request,
@@ -259,7 +259,7 @@ impl Desk {
             }
             Request::Pids(pids) => Command::Pids(pids),
             Request::Aggregate(..) | Request::Names(_) if !self.settings.typed => {
-                return Err("text has neither names nor aggregates; start it again with --raw".to_owned());
+                return Err("text has neither names nor aggregates; restart with --raw".to_owned());
             }
             Request::Aggregate(window, fields) => Command::Aggregate(window.map(|window| {
                 let events_too = self.settings.aggregate.as_ref().is_some_and(|options| options.events_too);
@@ -298,7 +298,7 @@ impl Desk {
             askers.splice(0..0, before.askers);
         }
         if self.waiting.len() >= COMMANDS {
-            return Err("too much at once; say it again".to_owned());
+            return Err("too many commands at once; send it again".to_owned());
         }
         self.waiting.push_back(Waiting { command, askers });
         Ok(false)
@@ -310,14 +310,14 @@ impl Desk {
         Command::Switch(Arc::new(switched))
     }
 
-    /// Whether a command is one for this stream.
+    /// Checks whether this stream supports a command.
     fn check(&self, command: &Command) -> Result<(), String> {
         match command {
             Command::Speed(_) | Command::Seek(_) | Command::Loop(_) if self.settings.live => {
-                Err("the kernel has no other pace and no other time; record it and replay that".to_owned())
+                Err("live tracing has no speed and no position; record and replay instead".to_owned())
             }
             Command::Speed(_) if self.state.is_some_and(|state| state.speed == 0.0) => {
-                Err("a replay as fast as possible has no pace; start it with another --speed than max".to_owned())
+                Err("a replay with --speed max has no speed; restart it with another --speed".to_owned())
             }
             _ => Ok(()),
         }
@@ -327,7 +327,7 @@ impl Desk {
         self.listeners.retain(|listener| listener.caller != caller && listener.until > now);
         if on {
             if self.listeners.len() >= LISTENERS {
-                return Err(format!("{LISTENERS} others are told the state already; try again in a minute"));
+                return Err(format!("{LISTENERS} others receive the state already; try again in a minute"));
             }
             self.listeners.push(Listener { caller, until: now + LEASE });
             self.joined = true;
@@ -335,13 +335,13 @@ impl Desk {
         Ok(())
     }
 
-    /// When the state is to be told though it did not change.
+    /// When the state must be sent even if it did not change.
     pub fn due(&self) -> Option<Instant> {
         let (told, ..) = self.told.filter(|_| !self.listeners.is_empty())?;
         Some(told + SECOND)
     }
 
-    /// How the stream stands. Returns what is to be told to whom: if that is news, or a second old.
+    /// Returns the state and its recipients, if it changed or a second has passed.
     pub fn state(&mut self, state: &State, now: Instant) -> Option<(Vec<u8>, Vec<Caller>)> {
         self.state = Some(*state);
         if self.listeners.is_empty() {
@@ -377,7 +377,7 @@ impl Desk {
             "pid" => self.settings.pids.iter().map(|pid| int(*pid)).collect(),
             "rate" => match self.settings.rate {
                 Some(rate) => vec![int(rate)],
-                None => return Err("each receiver has the cap of its kind (--for); none holds for all".to_owned()),
+                None => return Err("each kind of receiver has its own cap (--for); there is no common one".to_owned()),
             },
             "aggregate" => {
                 let window = self.settings.aggregate.as_ref().map_or(0.0, |options| options.window.as_secs_f64());
@@ -397,7 +397,7 @@ impl Desk {
         Ok(())
     }
 
-    /// Answers with the events that a pattern means.
+    /// Answers with the events that match a pattern.
     fn list(&mut self, pattern: &str, now: Instant, answers: &mut Vec<Vec<u8>>) -> Result<(), String> {
         let (mut names, mut bytes) = (Vec::new(), 0);
         for event in self.find(&[pattern.to_owned()], now)? {
@@ -415,7 +415,7 @@ impl Desk {
         Ok(())
     }
 
-    /// `at`, `length` in s, `speed`, `paused`, `loop`, events on: types that every receiver takes.
+    /// `at`, `length` in s, `speed`, `paused`, `loop`, events on: types that every receiver decodes.
     fn state_arguments(&self, state: &State) -> Vec<OscType> {
         let seconds = |ns: u64| OscType::Float((ns as f64 / 1e9) as f32);
         let heard = self.switches.len().saturating_sub(self.silent);
@@ -435,14 +435,14 @@ impl Desk {
 
     fn error(&self, address: &str, why: String) -> Vec<u8> {
         let address = address.chars().take(80).collect();
-        // Patterns are quoted in it.
+        // It contains quoted patterns.
         let why = why.chars().take(500).collect();
         self.message("error", vec![OscType::String(address), OscType::String(why)])
     }
 
     fn message(&self, word: &str, args: Vec<OscType>) -> Vec<u8> {
         let message = OscMessage { addr: format!("{}{PREFIX}{word}", self.prefix), args };
-        // rosc fails on time tags and bundles alone.
+        // rosc fails only for timetags and bundles.
         encoder::encode(&OscPacket::Message(message)).unwrap_or_default()
     }
 }
@@ -486,9 +486,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_in_one_look_is_one_command_and_each_is_answered_by_what_became_of_its_own() {
+    fn coalesced_commands_are_answered_each_with_its_own_result() {
         let mut desk = desk(&["sched:sched_switch"]);
-        assert!(say(&mut desk, 1, "enable", &["softirq_entry"]).is_empty(), "answered when it is done");
+        assert!(say(&mut desk, 1, "enable", &["softirq_entry"]).is_empty(), "answered when it was carried out");
         assert!(say(&mut desk, 2, "enable", &["softirq_exit"]).is_empty());
         assert!(say(&mut desk, 3, "mute", &["sched"]).is_empty());
         let Some(Command::Switch(switched)) = desk.command() else { panic!("one command") };
@@ -501,14 +501,14 @@ mod tests {
         assert_eq!(said[1], (2, vec![word("error"), word("enable"), "no".to_owned()]));
         assert_eq!(said[2], (3, vec![word("ok"), word("mute")]));
         assert!(desk.command().is_none());
-        // What was refused is off.
+        // Refused events are off.
         say(&mut desk, 1, "mute", &[]);
         let Some(Command::Switch(switched)) = desk.command() else { panic!("a command") };
         assert_eq!(switched.silent.iter().map(ToString::to_string).collect::<Vec<_>>(), ["irq:softirq_exit"]);
     }
 
     #[test]
-    fn new_events_are_looked_for_where_patterns_are_said_and_not_for_each_of_a_flood() {
+    fn available_events_are_read_for_patterns_but_not_for_each_of_a_flood() {
         let mut desk = desk(&["sched:sched_switch"]);
         let looks = Arc::new(std::sync::atomic::AtomicU32::new(0));
         let counted = looks.clone();
@@ -516,7 +516,7 @@ mod tests {
             let look = counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
             if look == 0 { vec![] } else { vec![EventName::new("uprobes", "mine")] }
         }));
-        assert!(texts(&say(&mut desk, 1, "enable", &["uprobes"])[0])[0].ends_with("error"), "it is not there yet");
+        assert!(texts(&say(&mut desk, 1, "enable", &["uprobes"])[0])[0].ends_with("error"), "it does not exist yet");
         assert!(say(&mut desk, 1, "enable", &["uprobes:mine"]).is_empty());
         let Some(Command::Switch(switched)) = desk.command() else { panic!("a command") };
         assert_eq!((switched.on.len(), switched.silent.len()), (2, 2));
@@ -527,14 +527,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_is_bounded_and_said_to_be_too_much() {
+    fn a_flood_is_limited_and_refused() {
         let mut desk = desk(&[]);
         let conditions: Vec<_> = (0..3).map(|n| format!("vec == {n}")).collect();
         for condition in &conditions {
             assert!(say(&mut desk, 1, "filter", &["softirq_entry", condition]).is_empty());
         }
         let Some(Command::Filter(events, condition)) = desk.command() else { panic!("a filter") };
-        assert_eq!((events.len(), condition.as_deref()), (1, Some("vec == 2")), "of the same events the last");
+        assert_eq!((events.len(), condition.as_deref()), (1, Some("vec == 2")), "the last for the same events");
         assert_eq!(desk.answer(Ok(())).len(), 3);
         assert!(desk.command().is_none());
         let answers = say(&mut desk, 1, "query", &["filter"]);

@@ -1,6 +1,6 @@
-//! Control messages: OSC in → a checked [`Command`].
+//! Control messages: parses OSC into checked [`Command`]s.
 //!
-//! The loops of `live` and `replay` carry a command out; [`udp`] and the page's server receive the messages.
+//! The loops of `live` and `replay` carry commands out; [`udp`] and the page's server receive the messages.
 
 pub mod desk;
 pub mod request;
@@ -17,38 +17,38 @@ use rosc::{OscMessage, OscType};
 use crate::osc::aggregate::AggregateOptions;
 use crate::tracefs::EventName;
 
-/// What every control message's address begins with.
+/// The beginning of every control message's address, after the prefix.
 pub const PREFIX: &str = "/control/";
 
-/// What a stream can be told.
+/// A command to a stream.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
-    /// `/control/pause`: nothing more is played until it is resumed; live, nothing more is recorded.
+    /// `/control/pause`: stops playing until it is resumed; live, stops recording.
     Pause,
-    /// `/control/resume`: it goes on; a replay at its end from the beginning.
+    /// `/control/resume`: continues; a replay at its end restarts from the beginning.
     Resume,
-    /// `/control/speed ,f`: so many times its own pace, from here on.
+    /// `/control/speed ,f`: sets the speed relative to the recorded one.
     Speed(f64),
-    /// `/control/seek ,f`: goes on from there, seconds since the beginning of what is played.
+    /// `/control/seek ,f`: continues at this position, seconds from the beginning of the part being played.
     Seek(f64),
-    /// `/control/loop ,i`: whether it begins again at its end.
+    /// `/control/loop ,i`: whether to repeat.
     Loop(bool),
-    /// `/control/rate ,i`: messages a second at most; `None`, which is 0 on the wire, is all of them.
+    /// `/control/rate ,i`: the most messages a second; `None` (0 on the wire) means no limit.
     Rate(Option<u32>),
-    /// What enable, disable, mute, solo and hush come to.
+    /// The combined result of enable, disable, mute, solo and hush.
     Switch(Arc<Switched>),
-    /// `/control/filter ,ss`: the kernel's filter of these events; `None` takes it away.
+    /// `/control/filter ,ss`: sets the kernel's filter of these events; `None` removes it.
     Filter(Vec<EventName>, Option<String>),
-    /// `/control/pid ,i…`: these processes alone; all, if there are none.
+    /// `/control/pid ,i…`: restricts tracing to these processes; none means all.
     Pids(Vec<u32>),
-    /// `/control/aggregate`: numbers for each window instead of events; `None`: events.
+    /// `/control/aggregate`: aggregates instead of events; `None`: events.
     Aggregate(Option<AggregateOptions>),
-    /// `/control/names ,i`: enums and flags as the kernel's own words.
+    /// `/control/names ,i`: enums and flags as the kernel's names.
     Names(bool),
 }
 
 impl Command {
-    /// Whether `later`, said in the same moment, makes this one needless.
+    /// Whether `later`, received at the same time, makes this one unnecessary.
     fn gives_way_to(&self, later: &Command) -> bool {
         use Command::{Aggregate, Filter, Loop, Names, Pause, Pids, Rate, Resume, Seek, Speed, Switch};
         match (self, later) {
@@ -67,7 +67,7 @@ impl Command {
     }
 }
 
-/// Who says something, and is answered.
+/// A sender of commands, who is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Caller {
     /// A program, by UDP.
@@ -82,33 +82,33 @@ impl From<SocketAddr> for Caller {
     }
 }
 
-/// Clients of a server that pass on what they say: the page's.
+/// Clients of a server that pass on commands: the page's.
 pub trait Clients: Debug + Send {
-    /// What a client has said, if one has said something: its number, and one packet.
+    /// The next message of a client: its number, and one packet.
     fn take(&mut self) -> Option<(u64, Vec<u8>)>;
 
-    /// Sends one packet to a client. One that is gone does not hear it.
+    /// Sends a packet to a client, if it is still connected.
     fn answer(&mut self, client: u64, packet: &[u8]);
 
-    /// `wake` is to be called whenever there is something to be taken.
+    /// Sets a function that is called when there is a message to take.
     fn wake_by(&mut self, wake: Box<dyn Fn() + Send + Sync>);
 }
 
 /// Which events are on, and which are heard.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Switched {
-    /// Those that are on: live, in the kernel.
+    /// The events that are on: live, enabled in the kernel.
     pub on: BTreeSet<EventName>,
-    /// Those that are not heard; these include all that are not on.
+    /// The events that are not heard, including all that are not on.
     pub silent: BTreeSet<EventName>,
 }
 
 /// Why a command could not be carried out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Refused {
-    /// In one sentence.
+    /// The reason, as a sentence.
     pub why: String,
-    /// The events that could not be turned on; the rest of the command was done. None: nothing was.
+    /// The events that could not be turned on; the rest of the command was carried out. If empty, nothing was.
     pub events: Vec<EventName>,
 }
 
@@ -118,26 +118,26 @@ impl<E: std::error::Error> From<E> for Refused {
     }
 }
 
-/// How a stream stands.
+/// The state of a stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct State {
-    /// ns of the capture's own time since the part that is played began; live, since tracing began.
+    /// The position in the part being played, ns of the capture's time; live, ns since tracing began.
     pub at: u64,
     /// The length of that part, ns; live 0.
     pub length: u64,
-    /// How many times its own pace; 0 as fast as possible.
+    /// The speed relative to the recorded one; 0 means as fast as possible.
     pub speed: f64,
     /// Whether it is paused, or at its end.
     pub paused: bool,
-    /// Whether it begins again at its end.
+    /// Whether it repeats.
     pub repeat: bool,
 }
 
-/// Why a message is no command.
+/// Why a message is not a command.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// No command has this address.
+    /// There is no command with this address.
     #[error("{0}: there is no such command")]
     Unknown(String),
     /// The command takes other arguments.
@@ -145,17 +145,17 @@ pub enum ControlError {
     Arguments {
         /// The command.
         address: String,
-        /// What it takes, in words.
+        /// Its arguments, in words.
         takes: &'static str,
     },
 }
 
-/// The slowest and the fastest pace.
+/// The slowest and the fastest speed.
 const SPEEDS: std::ops::RangeInclusive<f64> = 1e-6..=1e6;
-/// The latest moment that can be sought, s: about 30 years.
+/// The latest position that can be sought, s: about 30 years.
 const LATEST: f64 = 1e9;
 
-/// The command that a message says.
+/// Parses a message as a command.
 ///
 /// # Errors
 /// If there is no such command, or if it takes other arguments.
@@ -165,7 +165,7 @@ pub fn parse(message: &OscMessage) -> Result<Command, ControlError> {
             [argument] => number_of(argument),
             _ => None,
         }
-        // Not a number is in no range.
+        // NaN is in no range.
         .filter(|number| range.contains(number))
     };
     let none = message.args.is_empty().then_some(());
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_or_beyond_all_bounds_is_refused() {
+    fn invalid_and_out_of_range_numbers_are_refused() {
         for number in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e30] {
             assert!(said("/control/speed", vec![OscType::Float(number)]).is_err(), "{number}");
         }

@@ -1,4 +1,4 @@
-//! What a control message asks for, checked as far as it can be without knowing the stream.
+//! Parses a control message, and checks it as far as possible without knowing the stream.
 
 use std::time::Duration;
 
@@ -7,43 +7,43 @@ use rosc::{OscMessage, OscType};
 use super::{Command, ControlError, PREFIX, number_of};
 use crate::osc::aggregate::{self, AggregateField};
 
-/// Patterns in one message, and the length of each: a datagram may hold thousands.
+/// The most patterns in one message, and their greatest length: a datagram could contain thousands.
 const PATTERNS: usize = 64;
 const LONGEST: usize = 256;
-/// The longest condition of a filter, and the most processes: more than a hand writes, less than a datagram holds.
+/// The longest filter condition, and the most processes: more than anyone types, less than a datagram can contain.
 const CONDITION: usize = 1024;
 const PIDS: usize = 64;
 
-/// What a message asks for.
+/// A request in a message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
-    /// What a [`Command`] says as it stands.
+    /// A [`Command`] that needs no further checks.
     Do(Command),
-    /// `/control/enable ,s…`: these events on.
+    /// `/control/enable ,s…`: turns these events on.
     Enable(Vec<String>),
-    /// `/control/disable ,s…`: these events off.
+    /// `/control/disable ,s…`: turns these events off.
     Disable(Vec<String>),
-    /// `/control/mute ,s…`: these events silent; with no pattern, none is.
+    /// `/control/mute ,s…`: mutes these events; without a pattern, unmutes all.
     Mute(Vec<String>),
-    /// `/control/solo ,s…`: these events alone; with no pattern, all that are on.
+    /// `/control/solo ,s…`: plays only these events; without a pattern, all that are on.
     Solo(Vec<String>),
-    /// `/control/hush`: every event silent.
+    /// `/control/hush`: mutes every event.
     Hush,
-    /// `/control/notify ,i`: whether the sender is told the state.
+    /// `/control/notify ,i`: whether to send the state to the sender.
     Notify(bool),
-    /// `/control/query ,s`: a value, or the events that a pattern means.
+    /// `/control/query ,s`: asks for a value, or for the events that match a pattern.
     Query(String),
-    /// `/control/filter ,ss`: of these events, this condition; empty: none.
+    /// `/control/filter ,ss`: sets the condition of these events; empty: none.
     Filter(String, String),
-    /// `/control/pid ,i…`: these processes alone; with none, all.
+    /// `/control/pid ,i…`: restricts tracing to these processes; without any, all.
     Pids(Vec<u32>),
-    /// `/control/aggregate`: a window and the fields to use; no window: events.
+    /// `/control/aggregate`: a window and the fields to use; without a window: events.
     Aggregate(Option<Duration>, Vec<AggregateField>),
-    /// `/control/names ,i`: whether enums and flags are words.
+    /// `/control/names ,i`: whether to send enums and flags as names.
     Names(bool),
 }
 
-/// What a message asks for.
+/// Parses a message as a request.
 ///
 /// # Errors
 /// If there is no such command, or if it takes other arguments.
@@ -75,7 +75,7 @@ pub fn request(message: &OscMessage) -> Result<Request, ControlError> {
         "pid" => {
             let pids: Option<Vec<_>> = message.args.iter().map(pid).collect();
             let pids = pids.filter(|pids| pids.len() <= PIDS);
-            Request::Pids(pids.ok_or_else(|| wrong("up to 64 numbers of processes; none for all"))?)
+            Request::Pids(pids.ok_or_else(|| wrong("up to 64 process ids; none for all"))?)
         }
         "aggregate" => window(&message.args)
             .ok_or_else(|| wrong("a window from 1 ms to 1 h, 50 or \"50ms\", and EVENT=FIELD after it; 0 for none"))?,
@@ -100,7 +100,7 @@ fn pid(argument: &OscType) -> Option<u32> {
     (number.fract() == 0.0).then_some(number as u32)
 }
 
-/// A window in ms, or as the option has it; behind it the fields.
+/// A window in ms, or in the form of the option; followed by the fields.
 fn window(arguments: &[OscType]) -> Option<Request> {
     let (first, rest) = arguments.split_first()?;
     let window = match (first, number_of(first)) {

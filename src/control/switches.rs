@@ -1,12 +1,12 @@
-//! Which events are on, of those that a stream has.
+//! Which events of a stream are on and heard.
 
 use std::collections::BTreeSet;
 
 use super::Switched;
 use crate::tracefs::{EventName, Selection};
 
-/// The events of a stream, each with its switches. An event is heard if it is on, not muted, and among the soloed ones
-/// where there are such.
+/// The events of a stream, each with its switches. An event is heard if it is on, not muted, and, if there are soloed
+/// events, one of them.
 #[derive(Debug, Default)]
 pub struct Switches {
     events: Vec<EventName>,
@@ -16,20 +16,20 @@ pub struct Switches {
 }
 
 impl Switches {
-    /// All on.
+    /// All events on.
     pub fn new(mut events: Vec<EventName>) -> Switches {
         events.sort_unstable();
         Switches { events, ..Switches::default() }
     }
 
-    /// The same, of which only these are on.
+    /// The same with only these on.
     pub fn with_on(mut self, on: &[EventName]) -> Switches {
         let on: BTreeSet<_> = on.iter().collect();
         self.off = self.events.iter().filter(|event| !on.contains(event)).cloned().collect();
         self
     }
 
-    /// Takes up those of `events` that are new: they are off. What is gone stays: to turn it on is refused where it is tried.
+    /// Adds the new ones of `events`, which are off. Removed events are kept; enabling them fails when it is tried.
     pub fn take_up(&mut self, events: Vec<EventName>) {
         let known: BTreeSet<_> = self.events.iter().cloned().collect();
         let new: Vec<_> = events.into_iter().filter(|event| !known.contains(event)).collect();
@@ -41,10 +41,10 @@ impl Switches {
         }
     }
 
-    /// The events that `patterns` mean.
+    /// The events that match `patterns`.
     ///
     /// # Errors
-    /// A sentence, if one of them is no pattern or means no event of this stream.
+    /// A message, if one of them is invalid or matches no event of this stream.
     pub fn find(&self, patterns: &[String]) -> Result<Vec<EventName>, String> {
         if patterns.is_empty() {
             return Ok(vec![]);
@@ -57,7 +57,7 @@ impl Switches {
         }
     }
 
-    /// Turns events on, whatever kept them silent.
+    /// Turns events on, and unmutes them.
     pub fn enable(&mut self, events: Vec<EventName>) {
         for event in events {
             self.off.remove(&event);
@@ -73,7 +73,7 @@ impl Switches {
         self.off.extend(events);
     }
 
-    /// Mutes events; mutes none any more, if there are none.
+    /// Mutes events; without any, unmutes all.
     pub fn mute(&mut self, events: Vec<EventName>) {
         if events.is_empty() {
             self.muted.clear();
@@ -86,7 +86,7 @@ impl Switches {
         self.muted.extend(self.events.iter().cloned());
     }
 
-    /// These alone; all that are on, if there are none.
+    /// Plays only these; without any, all that are on.
     pub fn solo(&mut self, events: Vec<EventName>) {
         self.solo = (!events.is_empty()).then(|| events.into_iter().collect());
     }
@@ -96,7 +96,7 @@ impl Switches {
         self.events.iter().filter(|event| !self.off.contains(*event)).cloned().collect()
     }
 
-    /// Those that are on, and those that are not heard.
+    /// The events that are on, and those that are not heard.
     pub fn switched(&self) -> Switched {
         Switched { on: self.on(), silent: self.silent() }
     }
@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn mute_solo_hush_and_enable_are_one_on_top_of_the_other() {
+    fn mute_solo_hush_and_enable_combine() {
         let names = [("irq", "softirq_entry"), ("irq", "softirq_exit"), ("sched", "sched_switch")];
         let mut switches = Switches::new(names.map(|(system, name)| EventName::new(system, name)).to_vec());
         let find = |switches: &Switches, pattern: &str| switches.find(&[pattern.to_owned()]).unwrap();
@@ -141,7 +141,7 @@ mod tests {
         switches.enable(find(&switches, "softirq_e?it"));
         assert_eq!(heard(&switches), ["softirq_exit", "sched_switch"]);
         switches.solo(find(&switches, "irq"));
-        assert_eq!(heard(&switches), ["softirq_exit"], "one that is muted stays so in a solo");
+        assert_eq!(heard(&switches), ["softirq_exit"], "a muted event stays muted in a solo");
         switches.solo(vec![]);
         switches.hush();
         assert!(heard(&switches).is_empty());
@@ -149,9 +149,9 @@ mod tests {
         assert_eq!(heard(&switches).len(), 3);
         switches.disable(find(&switches, "sched"));
         switches.mute(vec![]);
-        assert_eq!(heard(&switches), ["softirq_entry", "softirq_exit"], "unmuting does not turn on what is off");
+        assert_eq!(heard(&switches), ["softirq_entry", "softirq_exit"], "unmuting does not turn events on");
         switches.take_up(vec![EventName::new("uprobes", "mine"), EventName::new("sched", "sched_switch")]);
-        assert_eq!((switches.len(), heard(&switches).len()), (4, 2), "what is new is off, and nothing else changes");
+        assert_eq!((switches.len(), heard(&switches).len()), (4, 2), "new events are off, and nothing else changes");
         switches.enable(find(&switches, "uprobes"));
         assert_eq!(heard(&switches), ["softirq_entry", "softirq_exit", "mine"]);
         assert!(switches.find(&["softirq_entri".to_owned()]).unwrap_err().contains("softirq_entry"));

@@ -1,8 +1,8 @@
-//! Control by UDP and by a page's clients, at one desk. They are heard by the loop that is controlled, so that what is answered
-//! has been done.
+//! Commands by UDP and from a page's clients. They are received by the loop that they control, so that they have been
+//! carried out when they are answered.
 //!
-//! Each message is answered to its sender, below the stream's prefix: `/control/ok ,s` or `/control/error ,ss`. A sender
-//! that asks for it is told the state, for as long as its lease goes.
+//! Each message is answered to its sender, below the stream's prefix: `/control/ok ,s` or `/control/error ,ss`. A
+//! sender that subscribes receives the state until its lease expires.
 
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
@@ -14,9 +14,9 @@ use super::switches::Switches;
 use super::{Caller, Clients, Command, Refused, State};
 use crate::follow;
 
-/// How often it is looked who says something; a replay may look around far more often.
+/// How often messages are received; a replay may call much more often.
 const LOOK: Duration = Duration::from_millis(1);
-/// Datagrams taken before the stream goes on, and packets of clients.
+/// How many datagrams and packets of clients are handled before the stream continues.
 const DATAGRAMS: usize = 64;
 
 /// See the [module](self).
@@ -25,12 +25,12 @@ pub struct Control {
     ways: Ways,
     desk: Desk,
     looked: Option<Instant>,
-    /// There may be more than was taken.
+    /// There may be more to receive.
     more: bool,
     buffer: Vec<u8>,
 }
 
-/// How those who say something are reached.
+/// The channels to the senders.
 #[derive(Debug)]
 struct Ways {
     socket: Option<UdpSocket>,
@@ -40,7 +40,7 @@ struct Ways {
 impl Ways {
     fn send(&mut self, to: Caller, message: &[u8]) {
         match to {
-            // Nobody may be there to take it.
+            // There may be nobody to receive it.
             Caller::Udp(address) => self.socket.iter().for_each(|socket| drop(socket.send_to(message, address))),
             Caller::Client(client) => self.clients.iter_mut().for_each(|clients| clients.answer(client, message)),
         }
@@ -48,14 +48,14 @@ impl Ways {
 }
 
 impl Control {
-    /// What is to be done with a stream of these events, said by nobody yet.
+    /// Control for a stream with these events, without any source of commands yet.
     pub fn new(prefix: &str, switches: Switches, settings: Settings) -> Control {
         let desk = Desk::new(prefix, switches, settings);
         let ways = Ways { socket: None, clients: None };
         Control { ways, desk, looked: None, more: false, buffer: vec![0; 1 << 16] }
     }
 
-    /// Listens at `address` by UDP, too.
+    /// Also listens at `address` by UDP.
     ///
     /// # Errors
     /// If the address cannot be listened on.
@@ -66,39 +66,39 @@ impl Control {
         Ok(())
     }
 
-    /// Hears a server's clients, too.
+    /// Also handles commands of a server's clients.
     pub fn hear(&mut self, clients: Box<dyn Clients>) {
         self.ways.clients = Some(clients);
     }
 
-    /// Events come and go: `events` says which there are by now.
+    /// Sets the function that returns the available events, which may change.
     pub fn look_at(&mut self, events: EventsNow) {
         self.desk.look_at(events);
     }
 
-    /// Where it listens by UDP, if it does.
+    /// Its UDP address, if it listens.
     pub fn address(&self) -> Option<SocketAddr> {
         self.ways.socket.as_ref()?.local_addr().ok()
     }
 
-    /// The UDP socket, if there is one: something to be read is something to be [looked](Control::look) at.
+    /// The UDP socket, if there is one: when it is readable, call [`look`](Control::look).
     pub fn socket(&self) -> Option<RawFd> {
         self.ways.socket.as_ref().map(AsRawFd::as_raw_fd)
     }
 
-    /// `wake` is called when a client has said something.
+    /// Sets a function that is called when a client has sent something.
     pub fn wake_by(&mut self, wake: Box<dyn Fn() + Send + Sync>) {
         if let Some(clients) = &mut self.ways.clients {
             clients.wake_by(wake);
         }
     }
 
-    /// When it is to be looked who says something, or the state told, though nobody says anything.
+    /// When to receive messages or send the state without an event on the socket.
     pub fn due(&self) -> Option<Instant> {
         if self.more { self.looked } else { self.desk.due() }
     }
 
-    /// Looks who says something, whenever that was done last.
+    /// Receives messages now.
     pub fn look(&mut self) {
         let now = Instant::now();
         self.looked = Some(now);
@@ -111,7 +111,7 @@ impl Control {
     fn look_at_socket(&mut self, now: Instant) -> bool {
         for _ in 0..DATAGRAMS {
             let Some(socket) = &self.ways.socket else { return false };
-            // An error is that of an answer that nobody took, or there is nothing.
+            // An error is that of an answer that nobody received, or there is nothing to receive.
             let (len, from) = match socket.recv_from(&mut self.buffer) {
                 Ok(received) => received,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
@@ -140,7 +140,7 @@ impl Control {
         true
     }
 
-    /// What is to be done next, if there is something; what became of it is to be [answered](Control::answer).
+    /// The next command to carry out, if there is one; its result must be passed to [`answer`](Control::answer).
     pub fn command(&mut self) -> Option<Command> {
         let waiting = self.desk.command();
         if waiting.is_some() || self.looked.is_some_and(|looked| looked.elapsed() < LOOK) {
@@ -150,14 +150,14 @@ impl Control {
         self.desk.command()
     }
 
-    /// What became of the last command.
+    /// Handles the result of the last command.
     pub fn answer(&mut self, done: Result<(), Refused>) {
         for (to, answer) in self.desk.answer(done) {
             self.ways.send(to, &answer);
         }
     }
 
-    /// Tells how the stream stands, if that is news or a second old.
+    /// Sends the state of the stream, if it changed or a second has passed.
     pub fn tell(&mut self, state: &State) {
         if let Some((message, listeners)) = self.desk.state(state, Instant::now()) {
             for listener in listeners {

@@ -1,15 +1,15 @@
-//! What a field consists of.
+//! One element of a field, as it is stored in a record.
 
 /// One element of a field, as it is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
-    /// An integer stored in `size` bytes (1, 2, 4 or 8) of which the low `bits` count.
+    /// An integer stored in `size` bytes (1, 2, 4 or 8), of which the low `bits` are significant.
     Integer {
         /// Bytes stored.
         size: u8,
-        /// Bits that count, at most `8 * size`.
+        /// Significant bits, at most `8 * size`.
         bits: u8,
-        /// Whether the top one of these is the sign.
+        /// Whether the highest significant bit is the sign.
         signed: bool,
     },
     /// A truth value stored in `size` bytes.
@@ -24,12 +24,12 @@ pub enum Element {
     },
     /// A character of a text.
     Char,
-    /// A byte, or a byte of something whose form is not known.
+    /// A byte of binary data, or of a type that is not known.
     Byte,
 }
 
 impl Element {
-    /// Bytes one element takes in the record.
+    /// Bytes that one element takes in the record.
     pub const fn size(self) -> u32 {
         match self {
             Element::Integer { size, .. } | Element::Bool { size } | Element::Pointer { size } => size as u32,

@@ -1,15 +1,15 @@
-//! What can be wrong with a record.
+//! Why a field could not be read from a record.
 
-/// What is wrong with a record.
+/// Why a field could not be read from a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
-    /// Shorter than its fixed fields.
+    /// The record is shorter than its fixed fields.
     #[error("a record of {len} bytes, shorter than the {needs} of its fixed fields")]
     Short {
-        /// Bytes there are.
+        /// Its length.
         len: u32,
-        /// Bytes needed.
+        /// The length of the fixed fields.
         needs: u32,
     },
     /// A location word points outside of the record.
@@ -17,17 +17,17 @@ pub enum DecodeError {
     Location {
         /// Offset of the location word.
         word: u32,
-        /// Where it points.
+        /// The offset in it.
         offset: u32,
-        /// How many bytes it names.
+        /// The length in it.
         len: u32,
-        /// Bytes there are.
+        /// The length of the record.
         record: u32,
     },
 }
 
 impl DecodeError {
-    /// [`DecodeError::Short`]; lengths beyond 4 GiB, which no record has, are cut to it.
+    /// [`DecodeError::Short`]; lengths above 4 GiB, which no record has, are clamped.
     #[cold]
     pub(crate) fn short(record: &[u8], needs: usize) -> DecodeError {
         DecodeError::Short { len: small(record.len()), needs: small(needs) }

@@ -1,19 +1,19 @@
-//! How one field of an event is read: what is stored, and where.
+//! How to read one field of an event: the type of its elements, and their place.
 
 use super::element::Element;
 use super::number::Number;
 use crate::format::{Base, Field, Place};
 
-/// How to read a field: what is stored, and where.
+/// How to read a field: the type of its elements, and their place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// One element at the field's offset.
     Scalar(Element),
     /// `count` elements from the field's offset on. For [`Element::Char`]: text up to the first NUL.
     Array(Element, u32),
-    /// Elements at the place a `__data_loc` word names.
+    /// Elements at the place given by a `__data_loc` word.
     DataLoc(Element),
-    /// Elements at the place a `__rel_loc` word names.
+    /// Elements at the place given by a `__rel_loc` word.
     RelLoc(Element),
     /// Elements from a two-byte offset to the end of the record.
     DataLocShort(Element),
@@ -24,7 +24,7 @@ pub enum Read {
 }
 
 impl Read {
-    /// Bytes of the record, from the field's offset on, that must be there.
+    /// Bytes that the record must have from the field's offset on.
     pub const fn fixed_size(self) -> u32 {
         match self {
             Read::Scalar(element) => element.size(),
@@ -40,7 +40,7 @@ impl Read {
         let size = field.ctype.size as u8;
         let element = match &field.ctype.base {
             Base::Integer { signed, bits } => Element::Integer { size, bits: *bits, signed: *signed },
-            // The kernel's enums are `int`s unless a value needs more; -1 must stay -1.
+            // The kernel's enums are `int`s unless a value needs more bits; -1 must stay -1.
             Base::Enum(_) => Element::Integer { size, bits: if size == 8 { 32 } else { size * 8 }, signed: size >= 4 },
             Base::Bool => Element::Bool { size },
             Base::Pointer => Element::Pointer { size },
@@ -48,7 +48,7 @@ impl Read {
             Base::Char if field.place == Place::Scalar => Element::Integer {
                 size: 1,
                 bits: 8,
-                // `char` is what the compiler made of it; only the file knows.
+                // The compiler decides whether `char` is signed; only the file says.
                 signed: field.signed.unwrap_or(true),
             },
             Base::Char => Element::Char,
@@ -68,7 +68,7 @@ impl Read {
     }
 }
 
-/// Several one-byte integers are bytes, not numbers: MAC addresses, UUIDs, packet data.
+/// An array of one-byte integers is binary data, not numbers: MAC addresses, UUIDs, packet data.
 fn bytes_as_bytes(element: Element) -> Element {
     match element {
         Element::Integer { size: 1, .. } => Element::Byte,
@@ -76,18 +76,18 @@ fn bytes_as_bytes(element: Element) -> Element {
     }
 }
 
-/// The forms that most fields have, each with a quick way of its own.
+/// The most frequent forms of fields, each with a fast path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quick {
     /// Any integer.
     Number(Number),
     /// Any pointer.
     Pointer(Number),
-    /// `char[16]` at this offset: a task name, mostly.
+    /// `char[16]` at this offset: usually a task name.
     Text16(u32),
-    /// The text that the `__data_loc` word at this offset names.
+    /// The text at the place given by the `__data_loc` word at this offset.
     LocatedText(u32),
-    /// None: the field goes by its [`Read`].
+    /// None: the field is read as [`Read`] says.
     None,
 }
 
@@ -118,12 +118,12 @@ pub struct FieldPlan {
 }
 
 impl FieldPlan {
-    /// A field read as `read` from `offset` on.
+    /// A field that is read as `read` at `offset`.
     pub fn new(index: usize, offset: usize, read: Read) -> FieldPlan {
         FieldPlan { index, offset, read, quick: Quick::of(read, offset) }
     }
 
-    /// How to read a field that every event begins with; it has no index among the event's own.
+    /// How to read a common field; it has no index among the event's own.
     pub(crate) fn common(field: &Field) -> FieldPlan {
         FieldPlan::new(0, field.offset as usize, Read::of(field))
     }

@@ -1,8 +1,8 @@
-//! Event format → plan; record + plan → typed values.
+//! Event format → plan; record and plan → typed values.
 //!
-//! What can be known from the [format](crate::format::EventFormat) is worked out once, by [`Plan::compile`]: for every
-//! field a [`Read`], which says where its value lies and how to read it. A plan is checked against a record once
-//! ([`Plan::fits`]); only values whose place stands in the record itself (`__data_loc`) are checked again.
+//! [`Plan::compile`] works out once what follows from the [format](crate::format::EventFormat): for every field a
+//! [`Read`], which says where its value is and how to read it. A record's length is checked once ([`Plan::fits`]);
+//! only values whose place is in the record itself (`__data_loc`) are checked again.
 
 mod element;
 mod error;

@@ -1,36 +1,35 @@
-//! Reading an integer of any width and sign without a branch.
+//! Reads an integer of any width and sign without a branch.
 //!
-//! All integers are read the same way: eight bytes of the record, a shift that leaves the bits that count, and the sign.
-//! What width and sign a field has need not be looked at, which the processor could not foresee where events come in any
-//! order.
+//! All integers are read alike: eight bytes of the record, a shift that keeps the significant bits, and the sign.
+//! There is no branch on a field's width and sign, which would be mispredicted where events come in any order.
 //!
 //! ```text
 //! little-endian  ·· ·· ·· ·· f0 f1 f2 f3    the bytes that end with those that count: shifted down
 //! big-endian     ·· ·· ·· ·· f3 f2 f1 f0    the bytes that end with the field: shifted up, then down
 //! ```
 //!
-//! Eight bytes are there because every record begins with eight bytes of common fields.
+//! Reading eight bytes is always possible, since every record begins with eight bytes of common fields.
 
 use byteorder::ByteOrder;
 
 use super::element::Element;
 use super::error::DecodeError;
 
-/// Where an integer stands in a record, and which of its bits count.
+/// The place of an integer in a record, and its significant bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Number {
     /// Offset of the eight bytes in a little-endian record.
     little: u16,
-    /// In a big-endian one.
+    /// The same in a big-endian record.
     big: u16,
-    /// Bits that do not count, of 64.
+    /// How many of the 64 bits are not significant.
     unused: u8,
-    /// The place of the sign bit; 0 for an unsigned integer.
+    /// The mask of the sign bit; 0 for an unsigned integer.
     sign: u64,
 }
 
 impl Number {
-    /// How to read `element` at offset `at`; `None` where that is no integer or stands within the record's first eight
+    /// How to read `element` at offset `at`; `None` if it is not an integer, or ends within the record's first eight
     /// bytes.
     pub(crate) fn new(at: usize, element: Element) -> Option<Number> {
         let size = element.size();
@@ -39,7 +38,7 @@ impl Number {
             Element::Pointer { .. } | Element::Bool { .. } => (size.saturating_mul(8), false),
             Element::Char | Element::Byte => return None,
         };
-        // A format file may claim anything.
+        // A format file may claim any size.
         if !matches!(size, 1 | 2 | 4 | 8) || !matches!(bits, 8 | 16 | 32 | 64) || bits > 8 * size {
             return None;
         }
@@ -54,12 +53,12 @@ impl Number {
         self.sign != 0
     }
 
-    /// Whether every value of it fits into an `i64`.
+    /// Whether all its values fit into an `i64`.
     pub(crate) fn fits_i64(&self) -> bool {
         self.is_signed() || self.unused > 0
     }
 
-    /// The integer, extended to 64 bits by its sign or by zeros.
+    /// The integer, sign- or zero-extended to 64 bits.
     #[inline(always)]
     pub(crate) fn read<E: ByteOrder>(&self, record: &[u8]) -> Result<u64, DecodeError> {
         // A constant to the optimizer.

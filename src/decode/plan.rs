@@ -16,12 +16,12 @@ impl FieldPlan {
     }
 }
 
-/// Where in an event's records `common_pid` stands: the thread that was running.
+/// The place of `common_pid`, the pid of the running thread, in the records of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PidPlace(u32);
 
 impl PidPlace {
-    /// Where `format` says.
+    /// The place given by `format`.
     pub fn of(format: &EventFormat) -> PidPlace {
         let pid = format.common.iter().find(|f| f.name == "common_pid" && f.size == 4);
         PidPlace(pid.map_or(u32::MAX, |f| f.offset))
@@ -45,14 +45,14 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Works out how to read the records that `format` describes.
+    /// Compiles the plan for records of `format`.
     pub fn compile(format: &EventFormat) -> Plan {
         let field = |(index, field): (usize, &Field)| {
             let mut read = Read::of(field);
             if (format.system.as_str(), format.name.as_str()) == ("ftrace", "raw_data")
                 && read == Read::Tail(Element::Char)
             {
-                // What is written to trace_marker_raw is no text, whatever its declaration says.
+                // Data written to trace_marker_raw are binary, whatever the declaration says.
                 read = Read::Tail(Element::Byte);
             }
             FieldPlan::new(index, field.offset as usize, read)
@@ -74,12 +74,12 @@ impl Plan {
         &self.fields
     }
 
-    /// The length in bytes that a record must have for all fields of fixed place.
+    /// The length that a record must have for all fields at fixed places.
     pub fn min_len(&self) -> usize {
         self.min_len
     }
 
-    /// Checks the length of `record` once, for all fields of fixed place.
+    /// Checks the length of `record` once for all fields at fixed places.
     #[inline]
     pub fn fits(&self, record: &[u8]) -> Result<(), DecodeError> {
         if record.len() < self.min_len {
@@ -88,7 +88,7 @@ impl Plan {
         Ok(())
     }
 
-    /// `common_pid`: the thread that was running.
+    /// `common_pid`: the running thread.
     #[inline]
     pub fn pid<E: ByteOrder>(&self, record: &[u8]) -> i32 {
         self.pid.read::<E>(record)

@@ -1,13 +1,13 @@
-//! Texts of at most 16 bytes, which task names and most others are: their bytes are looked at all at once.
+//! Texts of at most 16 bytes (task names and most others), processed 16 bytes at once.
 
 use std::ops::Range;
 
 use wide::u8x16;
 
-/// The longest text taken, bytes: `TASK_COMM_LEN`.
+/// The longest text handled, bytes: `TASK_COMM_LEN`.
 const LEN: usize = 16;
 
-/// The bytes of a text and what follows it, its first byte first.
+/// The bytes of a text and those after it, the first byte lowest.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ShortText {
     bytes: [u8; LEN],
@@ -15,14 +15,14 @@ pub(crate) struct ShortText {
 }
 
 impl ShortText {
-    /// The text of the 16 bytes from `at` on.
+    /// The text in the 16 bytes from `at` on.
     #[inline(always)]
     pub(crate) fn at(record: &[u8], at: usize) -> Option<ShortText> {
         record.get(at..at + LEN)?.first_chunk().map(|bytes| ShortText::new(*bytes))
     }
 
-    /// The text at `place`; `None` if it is longer. What is read is the 16 bytes that end with it: a copy of a length that
-    /// the compiler does not know costs more than all the rest.
+    /// The text at `place`; `None` if it is longer. This reads the 16 bytes that end with the text: a copy of
+    /// variable length would cost more than everything else.
     #[inline(always)]
     pub(crate) fn of(record: &[u8], place: &Range<usize>) -> Option<ShortText> {
         let before = LEN.checked_sub(place.len())?;
@@ -38,7 +38,7 @@ impl ShortText {
         ShortText { bytes, len: (zeros | 1 << LEN).trailing_zeros() as usize }
     }
 
-    /// Bytes before the first NUL; 16 if there is none.
+    /// The number of bytes before the first NUL; 16 if there is none.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -50,7 +50,7 @@ impl ShortText {
         u8x16::new(self.bytes).move_mask() as u32 & ((1 << self.len) - 1) == 0
     }
 
-    /// The bytes before the first NUL, and zeros.
+    /// The bytes before the first NUL, filled with zeros.
     #[inline(always)]
     pub(crate) fn zero_filled(&self) -> [u8; LEN] {
         let mask = u8x16::new(MASKS[self.len.min(LEN)]);
@@ -58,7 +58,7 @@ impl ShortText {
     }
 }
 
-/// By length: the bytes to keep.
+/// Masks by length.
 static MASKS: [[u8; LEN]; LEN + 1] = {
     let mut masks = [[0; LEN]; LEN + 1];
     let mut len = 0;
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_ends_with_its_first_nul_and_what_follows_is_no_part_of_it() {
+    fn a_text_ends_at_its_first_nul() {
         let text = ShortText::at(b"..cat\0\xff garbage....", 2).unwrap();
         assert_eq!((text.len(), text.is_ascii()), (3, true));
         assert_eq!(&text.zero_filled(), b"cat\0\0\0\0\0\0\0\0\0\0\0\0\0");
@@ -99,7 +99,7 @@ mod tests {
             }
             assert!(ShortText::of(&record, &(end.saturating_sub(17)..end)).is_none_or(|_| end == 16));
         }
-        // Where there are no 16 bytes before its end, the long way is taken.
+        // With fewer than 16 bytes before its end, the text is read the slow way.
         assert!(ShortText::of(&record, &(3..9)).is_none());
     }
 }

@@ -1,17 +1,17 @@
-//! The events of a traced kernel, by id.
+//! The events of a traced kernel by id.
 
 use std::sync::Arc;
 
 use crate::format::{EventFormat, EventId};
 
-/// Formats by event id. Ids are small and dense, so that a look-up is one index.
+/// Formats by event id. Ids are small and dense, so that a lookup is one index.
 #[derive(Debug, Clone, Default)]
 pub struct EventTable {
     by_id: Vec<Option<Arc<EventFormat>>>,
 }
 
 impl EventTable {
-    /// A table of `formats`. Of two with the same id the later one stays: dynamic events re-use ids.
+    /// A table of `formats`. The later of two with the same id wins, since dynamic events reuse ids.
     pub fn new(formats: impl IntoIterator<Item = EventFormat>) -> EventTable {
         let mut table = EventTable::default();
         for format in formats {
@@ -20,7 +20,7 @@ impl EventTable {
         table
     }
 
-    /// Adds a format, or replaces the one of its id.
+    /// Adds a format, replacing one with the same id.
     pub fn insert(&mut self, format: EventFormat) -> Arc<EventFormat> {
         let index = format.id.index();
         if self.by_id.len() <= index {
@@ -31,7 +31,7 @@ impl EventTable {
         format
     }
 
-    /// The format of records marked `id`.
+    /// The format of the records with this id.
     pub fn get(&self, id: EventId) -> Option<&Arc<EventFormat>> {
         self.by_id.get(id.index())?.as_ref()
     }

@@ -1,4 +1,4 @@
-//! Every form a field can take, on records written by hand, in both byte orders.
+//! Every form of a field, on records written by hand, in both byte orders.
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use proptest::prelude::*;
@@ -44,7 +44,7 @@ fn u64_bytes<E: ByteOrder>(value: u64) -> [u8; 8] {
     bytes
 }
 
-/// The only own field's value.
+/// The value of the only own field.
 fn only<'r, E: ByteOrder>(field: (&str, u32, u32, u8), record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
     let plan = Plan::compile(&event(&[field]));
     plan.fits(record)?;
@@ -85,14 +85,14 @@ fn scalars<E: ByteOrder>() {
 }
 
 fn placed<E: ByteOrder>() {
-    // __data_loc: length 6 at offset 16, behind another field.
+    // __data_loc: length 6 at offset 16, after another field.
     let words = [&u32_bytes::<E>(6 << 16 | 16)[..], &[1, 2, 3, 4], b"hello\0\0\0"];
     let field = ("__data_loc char[] s", 8, 4, 0);
     assert_eq!(only::<E>(field, &record::<E>(&words)), Ok(Value::Text(b"hello")));
-    // The same text as __rel_loc: 4 bytes behind the end of its word.
+    // The same text as __rel_loc: 4 bytes after the end of its word.
     let words = [&u32_bytes::<E>(6 << 16 | 4)[..], &[1, 2, 3, 4], b"hello\0\0\0"];
     assert_eq!(only::<E>(("__rel_loc char[] s", 8, 4, 0), &record::<E>(&words)), Ok(Value::Text(b"hello")));
-    // Nothing at all is a value too.
+    // An empty text is a value too.
     assert_eq!(only::<E>(field, &record::<E>(&[&[0; 4]])), Ok(Value::Text(b"")));
     // Bytes and numbers.
     let words = [&u32_bytes::<E>(5 << 16 | 12)[..], &[1, 0, 3, 0, 5]];
@@ -103,13 +103,13 @@ fn placed<E: ByteOrder>() {
     assert_eq!(array.iter().collect::<Vec<_>>(), [Value::Unsigned(1), Value::Unsigned(u64::MAX)]);
     // Text that fills its array has no NUL.
     assert_eq!(only::<E>(("char comm[4]", 8, 4, 0), &record::<E>(&[b"abcd"])), Ok(Value::Text(b"abcd")));
-    // A tail ends at the first NUL, or leaves out what is no whole number.
+    // A tail ends at the first NUL, and drops an incomplete number.
     assert_eq!(only::<E>(("char buf[]", 8, 0, 0), &record::<E>(&[b"hi\0\0"])), Ok(Value::Text(b"hi")));
     let tail = [&u64_bytes::<E>(9)[..], &[0, 0, 0, 0]];
     let record_ = record::<E>(&tail);
     let Ok(Value::Array(array)) = only::<E>(("unsigned long args[]", 8, 0, 0), &record_) else { panic!() };
     assert_eq!(array.iter().collect::<Vec<_>>(), [Value::Unsigned(9)]);
-    // A structure by value, and a field without bytes.
+    // A structure by value, and a field of no bytes.
     assert_eq!(only::<E>(("struct crw crw", 8, 4, 0), &record::<E>(&[b"abcd"])), Ok(Value::Bytes(b"abcd")));
 }
 
@@ -135,7 +135,7 @@ fn far<E: ByteOrder>() {
     assert_eq!((text.len(), text), (len as usize, &bytes[0x9000..]));
     let Ok(Value::Bytes(found)) = only::<E>(("__data_loc u8[] s", 8, 4, 0), &bytes) else { panic!() };
     assert_eq!(found, &bytes[0x9000..]);
-    // The same place, counted from behind the word.
+    // The same place, counted from the end of the word.
     bytes[8..12].copy_from_slice(&u32_bytes::<E>(len << 16 | (offset - 12)));
     let Ok(Value::Bytes(found)) = only::<E>(("__rel_loc u8[] s", 8, 4, 0), &bytes) else { panic!() };
     assert_eq!(found, &bytes[0x9000..]);

@@ -21,21 +21,21 @@ pub enum Value<'r> {
     Bool(bool),
     /// An address.
     Pointer(u64),
-    /// Text, up to its NUL; bytes as they are, not necessarily UTF-8.
+    /// Text up to its NUL; the bytes need not be UTF-8.
     Text(&'r [u8]),
     /// Bytes.
     Bytes(&'r [u8]),
     /// Several numbers.
     Array(Array<'r>),
-    /// Several texts.
+    /// Several strings.
     Texts(Texts<'r>),
 }
 
-/// Several texts, each at the place that a `__data_loc` word of its own names.
+/// Several strings, each with its own `__data_loc` word.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Texts<'r> {
     record: &'r [u8],
-    /// Where the first location word stands.
+    /// The offset of the first location word.
     at: u32,
     count: u32,
 }
@@ -46,7 +46,7 @@ impl<'r> Texts<'r> {
         self.count as usize
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
@@ -58,7 +58,7 @@ impl<'r> Texts<'r> {
     }
 }
 
-/// Several numbers of one kind, as they are stored.
+/// Several numbers of one type, as they are stored.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Array<'r> {
     bytes: &'r [u8],
@@ -72,17 +72,17 @@ impl<'r> Array<'r> {
         self.bytes.len() / self.element.size() as usize
     }
 
-    /// Whether there is none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The numbers' bytes as they are stored.
+    /// The bytes of the numbers as they are stored.
     pub fn bytes(&self) -> &'r [u8] {
         self.bytes
     }
 
-    /// What one of them is.
+    /// The type of one number.
     pub fn element(&self) -> Element {
         self.element
     }
@@ -97,7 +97,7 @@ impl<'r> Array<'r> {
     }
 }
 
-/// Text up to its NUL, or all of it: `char comm[16]` may be full.
+/// The text up to its NUL, or all of it: `char comm[16]` may be full.
 #[inline]
 pub(crate) fn until_nul(bytes: &[u8]) -> &[u8] {
     memchr::memchr(0, bytes).map_or(bytes, |end| &bytes[..end])
@@ -121,7 +121,7 @@ pub(crate) fn unsigned<E: ByteOrder>(bytes: &[u8]) -> u64 {
     }
 }
 
-/// One element. `bytes` are those of the element.
+/// One element, whose bytes are `bytes`.
 #[inline(always)]
 fn scalar<'r, E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'r> {
     let raw = unsigned::<E>(bytes);
@@ -140,7 +140,7 @@ fn scalar<'r, E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'r> {
     }
 }
 
-/// Elements from `bytes` on; bytes that make no whole element are padding.
+/// The elements in `bytes`; an incomplete one at the end is padding.
 #[inline]
 fn elements<E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'_> {
     match element {
@@ -153,19 +153,19 @@ fn elements<E: ByteOrder>(element: Element, bytes: &[u8]) -> Value<'_> {
     }
 }
 
-/// The bytes that the location word at `word` names, counted from `base`.
+/// The bytes given by the location word at `word`, whose offset counts from `base`.
 #[inline]
 pub(crate) fn located<E: ByteOrder>(record: &[u8], word: usize, base: usize) -> Result<&[u8], DecodeError> {
     place::<E>(record, word, base).map(|place| &record[place])
 }
 
-/// Where in the record these bytes stand: always within it.
+/// The range of these bytes, which is always within the record.
 #[inline(always)]
 pub(crate) fn place<E: ByteOrder>(record: &[u8], word: usize, base: usize) -> Result<Range<usize>, DecodeError> {
     let location = record.get(word..).and_then(|rest| rest.first_chunk::<4>()).map(|b| E::read_u32(b));
     let location = location.ok_or_else(|| DecodeError::short(record, word.saturating_add(4)))?;
     let (offset, len) = (base.saturating_add((location & 0xffff) as usize), (location >> 16) as usize);
-    // An empty value may be written as offset 0, length 0.
+    // An empty value may have offset 0 and length 0.
     if len == 0 {
         return Ok(0..0);
     }
@@ -176,7 +176,7 @@ pub(crate) fn place<E: ByteOrder>(record: &[u8], word: usize, base: usize) -> Re
     Ok(offset..end)
 }
 
-/// The value of a field of `record`. What most fields are has a way of its own; the rest goes by its [`Read`].
+/// The value of a field of `record`. The most frequent forms have a fast path; the rest is read as [`Read`] says.
 #[inline(always)]
 pub(super) fn read_value<'r, E: ByteOrder>(field: &FieldPlan, record: &'r [u8]) -> Result<Value<'r>, DecodeError> {
     Ok(match field.quick {

@@ -1,8 +1,9 @@
-//! Following the clock of another machine: its time of day is asked for by ping and pong, and from then on messages say it.
+//! Follows the clock of another machine, whose time of day is then used in messages: asks for it with ping and pong.
 //!
-//! As NTP does (RFC 5905, section 8): with *t1* and *t4* the times at which a ping left and its pong came, by our clock, and *t2* and
-//! *t3* those at which it came there and was answered, by theirs, theirs is ahead by ((t2 − t1) + (t3 − t4)) / 2, and this cannot be
-//! wrong by more than half of the way there and back, (t4 − t1) − (t3 − t2). So of many exchanges the one of the shortest way counts.
+//! As in NTP (RFC 5905, section 8): with *t1* and *t4* the times at which a ping was sent and its pong arrived, by
+//! our clock, and *t2* and *t3* those at which it arrived there and was answered, by theirs, their clock is ahead by
+//! ((t2 − t1) + (t3 − t4)) / 2. The error is at most half of the round trip, (t4 − t1) − (t3 − t2), so of many
+//! exchanges the one with the shortest is used.
 
 mod answer;
 mod samples;
@@ -26,15 +27,15 @@ use samples::{Sample, Samples};
 const FIRST: u32 = 12;
 /// Time between them.
 const BETWEEN: Duration = Duration::from_millis(10);
-/// Of those at the beginning, so many without an answer are enough.
+/// Unanswered exchanges at the beginning after which we give up.
 const SILENT: u32 = 4;
 /// How long an answer may take.
 const LONGEST: Duration = Duration::from_millis(300);
-/// Time between two exchanges from then on.
+/// Time between two exchanges afterwards.
 const EVERY: Duration = Duration::from_secs(1);
-/// So many without an answer, one after the other, are news.
+/// Unanswered exchanges in a row that are reported.
 const LOST: u32 = 10;
-/// A correction that is news, ns.
+/// The smallest correction that is reported, ns.
 const JUMP_NS: u64 = 50_000_000;
 
 /// Why a clock cannot be followed.
@@ -44,7 +45,7 @@ pub enum FollowError {
     /// Nobody listens at the port.
     #[error("--clock-from {0}: nobody answers there: start `ftrace-live listen {port}` on that machine, or a run with --control", port = .0.port())]
     Refused(SocketAddr),
-    /// No answer comes.
+    /// There is no answer.
     #[error(
         "--clock-from {0}: no answer: `ftrace-live listen {port}` there answers, if no firewall is between; other programs do not",
         port = .0.port()
@@ -53,14 +54,14 @@ pub enum FollowError {
     /// The socket could not be opened.
     #[error("--clock-from {address}: cannot ask it: {source}")]
     Socket {
-        /// Who was to be asked.
+        /// The machine.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
 
-/// A clock that is followed, as long as this is there.
+/// Follows a clock until it is dropped.
 #[derive(Debug)]
 pub struct Follower {
     ended: Arc<AtomicBool>,
@@ -74,10 +75,11 @@ impl Drop for Follower {
     }
 }
 
-/// Asks the machine at `address` for its time of day and [follows](wall::follow) it; asks again each second, in a thread of its own.
+/// Asks the machine at `address` for its time of day and [follows](wall::follow) it; repeats that each second in a
+/// thread.
 ///
 /// # Errors
-/// Nobody answers there.
+/// There is no answer.
 pub fn start(address: SocketAddr) -> Result<Follower, FollowError> {
     let failed = |source| FollowError::Socket { address, source };
     let mut exchange = Exchange::new(address).map_err(failed)?;
@@ -104,7 +106,7 @@ pub fn start(address: SocketAddr) -> Result<Follower, FollowError> {
     Ok(Follower { ended, thread })
 }
 
-/// Follows what the samples say; `None` where there are none.
+/// Follows the clock according to the samples; `None` if there are none.
 fn follow(address: SocketAddr, samples: &Samples) -> Option<()> {
     let own = ClockPair::take(&TraceClock::Mono)?;
     let (best, bound_ns) = samples.best(own.trace_ns)?;
@@ -126,29 +128,29 @@ fn go_on(address: SocketAddr, mut exchange: Exchange, mut samples: Samples, ende
             }
         }
         next = Instant::now() + EVERY;
-        // An error is that nobody listens there: as no answer.
+        // An error means that nobody listens there, as if there were no answer.
         let Some(sample) = exchange.sample().unwrap_or(None) else {
             silent += 1;
             if silent == LOST {
-                wall::tell(format!("warning: {address} does not tell its time any more; what it told last holds"));
+                wall::tell(format!("warning: {address} does not answer any more; its last known offset is used"));
             }
             continue;
         };
         if std::mem::take(&mut silent) >= LOST {
-            wall::tell(format!("{address} tells its time again"));
+            wall::tell(format!("{address} answers again"));
         }
         if let Some(jump) = samples.jump(&sample, JUMP_NS) {
-            // What was known of it says nothing any more.
+            // Earlier samples are invalid now.
             samples = Samples::default();
             let by = jump as f64 / 1e9;
-            wall::tell(format!("warning: the clock of {address} was set by {by:+.3} s; messages get there by and by"));
+            wall::tell(format!("warning: the clock of {address} was set by {by:+.3} s; messages follow gradually"));
         }
         samples.push(sample);
         follow(address, &samples);
     }
 }
 
-/// The asking end.
+/// The asking side.
 struct Exchange {
     socket: UdpSocket,
 }
@@ -160,12 +162,13 @@ impl Exchange {
             SocketAddr::V6(_) => SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)),
         };
         let socket = UdpSocket::bind(any)?;
-        // The kernel keeps out what comes from elsewhere.
+        // The kernel then drops packets from other addresses.
         socket.connect(address)?;
         Ok(Exchange { socket })
     }
 
-    /// One ping and its pong; `None`: no answer. What is not the answer to this very ping is passed over.
+    /// Sends one ping and waits for its pong; `None`: no answer. Packets that are not the answer to this ping are
+    /// ignored.
     fn sample(&mut self) -> io::Result<Option<Sample>> {
         let nonce = nonce()?;
         let asked = wall::mono_ns();
@@ -197,7 +200,7 @@ impl Exchange {
     }
 }
 
-/// A number that nobody guesses.
+/// A number that cannot be guessed.
 fn nonce() -> io::Result<u64> {
     let mut bytes = [0; 8];
     rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
@@ -210,7 +213,7 @@ mod tests {
     use crate::osc::clock::Pong;
 
     #[test]
-    fn an_answer_counts_only_from_who_was_asked_and_to_the_ping_that_was_sent() {
+    fn only_the_answer_of_the_asked_machine_to_this_ping_is_accepted() {
         let asked = UdpSocket::bind("127.0.0.1:0").unwrap();
         let stranger = UdpSocket::bind("127.0.0.1:0").unwrap();
         let mut exchange = Exchange::new(asked.local_addr().unwrap()).unwrap();
@@ -222,7 +225,8 @@ mod tests {
             let (len, from) = there.recv_from(&mut bytes).unwrap();
             let nonce = clock::read_ping(&bytes[..len]).unwrap();
             let hostile = |nonce| clock::pong(&Pong { nonce, received_ns: far, sent_ns: far });
-            // From elsewhere; to another ping; cut; noise; an answer that took longer than the whole exchange; one before it came.
+            // From another address; to another ping; truncated; noise; an answer that took longer than the whole
+            // exchange; one sent before the ping arrived.
             stranger.send_to(&hostile(nonce), from).unwrap();
             there.send_to(&hostile(nonce.wrapping_add(1)), from).unwrap();
             there.send_to(&hostile(nonce)[..40], from).unwrap();
@@ -235,18 +239,19 @@ mod tests {
         let sample = exchange.sample().unwrap().unwrap();
         answers.join().unwrap();
         assert!(done.load(Ordering::Relaxed));
-        // Both have the same clock: what is between CLOCK_MONOTONIC and the time of day, which may be moved a little meanwhile.
+        // Both have the same clock: the offset is that between CLOCK_MONOTONIC and the time of day, which may change
+        // slightly meanwhile.
         let own = wall::own_ns().wrapping_sub(wall::mono_ns()).cast_signed();
         assert!(sample.offset.abs_diff(own) < 200_000_000, "{sample:?} {own}");
     }
 
     #[test]
-    fn who_does_not_listen_is_named_at_once() {
+    fn a_port_without_listener_is_reported_at_once() {
         let free = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = start(free).unwrap_err();
         assert!(matches!(error, FollowError::Refused(address) if address == free), "{error}");
         assert!(error.to_string().contains(&format!("ftrace-live listen {}", free.port())), "{error}");
-        // One that listens, and answers nothing.
+        // One that listens, but does not answer.
         let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
         assert!(matches!(start(silent.local_addr().unwrap()), Err(FollowError::Silent(_))));
     }

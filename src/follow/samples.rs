@@ -1,25 +1,25 @@
-//! What exchanges say of an offset, and which of them is to be believed.
+//! The offsets measured by exchanges, and the choice of the best one.
 
 use crate::osc::clock::Pong;
 
-/// How many are kept.
+/// How many samples are kept.
 const KEPT: usize = 8;
-/// Two quartz clocks run apart by so many ns in a ms at most: 50 millionths.
+/// The largest drift between two quartz clocks, ns per ms: 50 ppm.
 const DRIFT_NS_PER_MS: u64 = 50;
 
-/// What one exchange says.
+/// The result of one exchange.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sample {
-    /// When, ns of our CLOCK_MONOTONIC.
+    /// When it was, ns of our CLOCK_MONOTONIC.
     pub(super) mono_ns: u64,
-    /// Added to CLOCK_MONOTONIC, it is the other's time of day.
+    /// The other machine's time of day minus our CLOCK_MONOTONIC.
     pub(super) offset: i64,
     pub(super) round_trip_ns: u64,
 }
 
 impl Sample {
-    /// That of a ping that left at `asked` and whose pong came at `came`. `None` where its times cannot be: one who answers takes no
-    /// longer than the asker waits.
+    /// The sample of a ping sent at `asked` whose pong arrived at `came`. `None` if its times are impossible: the
+    /// other machine cannot have taken longer than the whole round trip.
     pub(super) fn of(asked: u64, came: u64, pong: &Pong) -> Option<Sample> {
         let there = pong.sent_ns.checked_sub(pong.received_ns)?;
         let round_trip_ns = came.checked_sub(asked)?.checked_sub(there)?;
@@ -29,7 +29,7 @@ impl Sample {
         Some(Sample { mono_ns: came, offset, round_trip_ns })
     }
 
-    /// How far it may be from the truth now.
+    /// The largest error now.
     fn bound(&self, mono_ns: u64) -> u64 {
         self.round_trip_ns / 2 + mono_ns.saturating_sub(self.mono_ns) / 1_000_000 * DRIFT_NS_PER_MS
     }
@@ -50,12 +50,12 @@ impl Samples {
         self.0.push(sample);
     }
 
-    /// The one that is nearest to the truth, and how near.
+    /// The sample with the smallest error, and that error.
     pub(super) fn best(&self, mono_ns: u64) -> Option<(Sample, u64)> {
         self.0.iter().map(|sample| (*sample, sample.bound(mono_ns))).min_by_key(|(_, bound)| *bound)
     }
 
-    /// By how much a sample is off from what the others say, where that is more than `least` and more than errors explain.
+    /// By how much a sample differs from the others, if that exceeds `least` and the possible errors.
     pub(super) fn jump(&self, sample: &Sample, least: u64) -> Option<i64> {
         let (best, bound) = self.best(sample.mono_ns)?;
         let by = sample.offset.saturating_sub(best.offset);
@@ -70,12 +70,12 @@ mod tests {
     const MS: u64 = 1_000_000;
 
     #[test]
-    fn the_offset_of_an_exchange_by_hand() {
+    fn the_offset_of_an_exchange_worked_out_by_hand() {
         // Theirs is 1000 ms ahead. 3 ms there, 2 ms until it is answered, 1 ms back.
         let pong = Pong { nonce: 0, received_ns: 1103 * MS, sent_ns: 1105 * MS };
         let sample = Sample::of(100 * MS, 106 * MS, &pong).unwrap();
         assert_eq!(sample.round_trip_ns, 4 * MS);
-        // The ways differ by 2 ms, so it is wrong by 1 ms; the bound is 2 ms.
+        // The two ways differ by 2 ms, so the error is 1 ms; the bound is 2 ms.
         assert_eq!(sample.offset, 1001 * MS as i64);
         assert_eq!(sample.bound(sample.mono_ns), 2 * MS);
         // 10 s later it may have drifted by half a ms more.
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_shortest_way_counts_until_it_is_too_old_and_what_cannot_be_does_not() {
+    fn the_shortest_round_trip_is_used_until_it_is_too_old_and_impossible_ones_are_ignored() {
         let at = |mono_ns, offset, round_trip_ns| Sample { mono_ns, offset, round_trip_ns };
         let mut samples = Samples::default();
         samples.push(at(0, 500, MS));
@@ -95,7 +95,7 @@ mod tests {
             samples.push(at(step * 100 * MS, 900, 5 * MS));
         }
         assert_eq!(samples.best(99_900 * MS).unwrap().0.offset, 900);
-        // A clock that was set is no long way.
+        // A clock that was set, as opposed to a long round trip.
         assert_eq!(samples.jump(&at(100_000 * MS, 900 + 60_000_000, 5 * MS), 50_000_000), Some(60_000_000));
         assert_eq!(samples.jump(&at(100_000 * MS, 900 + 60_000_000, 200 * MS), 50_000_000), None);
         assert_eq!(Sample::of(10, 20, &Pong { nonce: 0, received_ns: 5, sent_ns: 30 }), None);

@@ -1,4 +1,4 @@
-//! Doing what a request asks for, on tracefs: within a keeper, or within our own process where there is none.
+//! Carries out requests on tracefs: within a keeper, or within our own process if there is none.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -16,14 +16,14 @@ use super::stale::remove_stale;
 use super::teardown::{PREFIX, instance_path, remove_instance};
 use super::{Answer, Base, Request, Setting};
 
-/// How long an instance that somebody else has open is tried to be removed before that is said.
+/// How long removing an instance that somebody else has open is retried before it is reported.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// The hands on tracefs, and the instances that they made.
+/// Carries out requests, and owns the instances that it created.
 #[derive(Debug)]
 pub(crate) struct Hands {
     root: PathBuf,
-    /// The process for which instances are made, by whose pid they are called.
+    /// The process for which instances are created, and whose pid is in their names.
     owner: u32,
     instances: BTreeMap<String, Made>,
 }
@@ -32,9 +32,9 @@ pub(crate) struct Hands {
 #[derive(Debug)]
 struct Made {
     path: PathBuf,
-    /// Its folder, locked as long as we live: so a later start knows that it is not stale, and a lent one in use.
+    /// Its folder, locked while we live: it shows a later start that it is not stale, or that a lent one is in use.
     _lock: File,
-    /// It was there before, and stays.
+    /// It existed before, and is not removed.
     lent: bool,
 }
 
@@ -50,10 +50,10 @@ impl Hands {
         Hands { root: root.to_owned(), owner, instances: BTreeMap::new() }
     }
 
-    /// Does it.
+    /// Carries out a request.
     ///
     /// # Errors
-    /// What the kernel says; EPERM for what may not be asked.
+    /// The kernel's error; EPERM for what may not be requested.
     pub(crate) fn carry_out(&mut self, request: &Request) -> io::Result<Answer> {
         let done = Ok(Answer::default());
         match request {
@@ -79,7 +79,7 @@ impl Hands {
                     Base::Instance(instance) => self.made(instance)?.path.clone(),
                     Base::Proc => PathBuf::from("/proc"),
                 };
-                // Without O_NONBLOCK a read of an empty ring would wait.
+                // Without O_NONBLOCK a read of an empty ring would block.
                 let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
                 let file = OpenOptions::new().read(true).custom_flags(flags).open(folder.join(path))?;
                 Ok(Answer { words: Vec::new(), file: Some(file) })
@@ -87,7 +87,7 @@ impl Hands {
             Request::Set(instance, setting) => {
                 let (file, text) = setting.control()?;
                 let path = self.made(instance)?.path.join(file);
-                // To `set_event_pid` and its like truncation means "forget all" (`ftrace_event_set_pid_open`).
+                // For `set_event_pid` and the like truncation clears the list (`ftrace_event_set_pid_open`).
                 let forget = *setting == Setting::Everybody;
                 OpenOptions::new().write(true).truncate(forget).open(path)?.write_all(text.as_bytes())?;
                 done
@@ -100,8 +100,8 @@ impl Hands {
         }
     }
 
-    /// Makes an instance `ftrace-live-<pid>`, or the first one of `ftrace-live-<pid>-<n>` that is free; takes the one that is
-    /// lent to us, where there is nothing else.
+    /// Creates an instance `ftrace-live-<pid>`, or the first free one of `ftrace-live-<pid>-<n>`; uses the lent one
+    /// if we have nothing else.
     fn make(&mut self) -> io::Result<String> {
         if lent::is_instance(&self.root) {
             let name = lent::name_of(&self.root)?;
@@ -134,7 +134,7 @@ impl Hands {
                         }
                     }
                 }
-                // A stale one of a process that had our pid, and that could not be removed.
+                // A stale one, which could not be removed, of a process that had our pid.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
@@ -142,19 +142,19 @@ impl Hands {
         Err(io::ErrorKind::AlreadyExists.into())
     }
 
-    /// The owner's pid in /proc, which may be of another namespace: ours, or our parent's.
+    /// The owner's pid in /proc, which may be of another namespace: our own, or our parent's.
     fn owner_in_proc(&self) -> Option<u32> {
         let name = if self.owner == std::process::id() { "Pid:" } else { "PPid:" };
         let status = fs::read_to_string("/proc/self/status").ok()?;
         status.lines().find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
     }
 
-    /// Only what was made here.
+    /// Only those created here.
     fn made(&self, instance: &str) -> io::Result<&Made> {
         self.instances.get(instance).ok_or_else(|| io::Error::from_raw_os_error(libc::EPERM))
     }
 
-    /// Removes what is left, each as long as `patience` lasts.
+    /// Removes all that are left, trying each for `patience`.
     pub(super) fn remove_all(&mut self, patience: impl Fn() -> Duration) {
         for made in std::mem::take(&mut self.instances).into_values() {
             let _ = made.remove(patience());

@@ -1,11 +1,11 @@
-//! Which processes hold a socket: `/proc/PID/fd`, which only root may read of other users' processes.
+//! Finds the processes that hold a socket: `/proc/PID/fd`, which only root may read for other users' processes.
 
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The processes that hold any of the sockets with these inodes, but for `ours`.
+/// The processes that hold any of the sockets with these inodes, except `ours`.
 ///
-/// It reads every process's descriptors, so it is for when something has changed.
+/// It reads every process's descriptors, so it should only be called after a change.
 pub(crate) fn holders(inodes: &BTreeSet<u64>, ours: Option<u32>) -> BTreeSet<u32> {
     let links: BTreeSet<String> = inodes.iter().map(|inode| format!("socket:[{inode}]")).collect();
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();

@@ -1,7 +1,7 @@
-//! An instance that root lends to a user ([`Lent`](crate::tracefs::Lent)): not made and not removed here, but taken, and
-//! left as quiet as it was found.
+//! An instance that root lends to a user ([`Lent`](crate::tracefs::Lent)): it is not created or removed here, but
+//! used, and reset afterwards.
 //!
-//! Its user has the files of [`FILES`] and its like alone. So what is used here must stand there too.
+//! The user may only access [`FILES`] and those of events, so whatever is used here must be listed there too.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
-/// Names of lent instances are this and the number of the user. No name of an instance that a run makes is like it.
+/// The prefix of lent instances' names, followed by the user's id. No instance created by a run has such a name.
 pub(crate) const LENT: &str = "ftrace-live-user-";
 
-/// What a user needs of an instance's own files. Not `trace_options`, `set_ftrace_filter`, `current_tracer` and an event's
-/// `trigger`: through these one reaches the machine's console, its other rings and the speed of all of it.
+/// The instance's own files that a user needs. Not `trace_options`, `set_ftrace_filter`, `current_tracer` and an
+/// event's `trigger`: these affect the machine's console, its other rings and the speed of the whole machine.
 pub(crate) const FILES: [&str; 15] = [
     "available_tracers",
     "buffer_percent",
@@ -35,26 +35,26 @@ pub(crate) const FILES: [&str; 15] = [
     "tracing_on",
 ];
 
-/// How long an instance that is in use is waited for: the keeper of a run that was killed may still be at work on it.
+/// How long to wait for an instance that is in use: the keeper of a run that was killed may still be cleaning up.
 const PATIENCE: Duration = Duration::from_secs(3);
-/// The ring of a new instance, KiB (`TRACE_BUF_SIZE_DEFAULT`), and the smallest there is.
+/// The size of a new instance's ring, KiB (`TRACE_BUF_SIZE_DEFAULT`), and the smallest possible.
 const USUAL_KIB: &str = "1408";
 const LEAST_KIB: &str = "1";
 
-/// Whether tracefs at `root` is an instance itself, rather than the top. Only the top has `instances/`.
+/// Whether the tracefs at `root` is an instance itself rather than the top, which alone has `instances/`.
 pub(crate) fn is_instance(root: &Path) -> bool {
     root.join("per_cpu").is_dir() && !root.join("instances").exists()
 }
 
-/// The name of the instance lent at `root`, whose folder is its user's.
+/// The name of the instance lent at `root`; the folder belongs to its user.
 pub(crate) fn name_of(root: &Path) -> io::Result<String> {
     Ok(format!("{LENT}{}", fs::metadata(root)?.uid()))
 }
 
-/// Takes the instance for a run: the lock is held as long as it lasts.
+/// Takes the instance for a run, until the returned lock is dropped.
 ///
 /// # Errors
-/// EBUSY where another run has it.
+/// EBUSY if another run uses it.
 pub(super) fn take(root: &Path) -> io::Result<File> {
     let lock = lock(root, PATIENCE)?;
     leave_quiet(root)?;
@@ -62,7 +62,7 @@ pub(super) fn take(root: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
-/// The lock that says that the instance is in use.
+/// The lock that marks the instance as in use.
 pub(crate) fn lock(root: &Path, patience: Duration) -> io::Result<File> {
     let folder = File::open(root)?;
     let deadline = Instant::now() + patience;
@@ -75,14 +75,14 @@ pub(crate) fn lock(root: &Path, patience: Duration) -> io::Result<File> {
     Ok(folder)
 }
 
-/// Switches everything off that a run may have switched on, and empties the ring.
+/// Switches off everything that a run may have switched on, and empties the ring.
 ///
 /// # Errors
 /// It still traces.
 pub(crate) fn leave_quiet(root: &Path) -> io::Result<()> {
     write(root, "tracing_on", "0")?;
     write(root, "events/enable", "0")?;
-    // What follows is not dangerous where it stays; a kernel may lack a file.
+    // Leftovers here are harmless; a kernel may lack a file.
     for file in ["set_event_pid", "set_event_notrace_pid", "error_log"] {
         let _ = empty(root, file);
     }
@@ -99,7 +99,7 @@ pub(crate) fn leave_quiet(root: &Path) -> io::Result<()> {
 }
 
 fn write(root: &Path, file: &str, text: &str) -> io::Result<()> {
-    // No truncation, which is a command of its own to some.
+    // Without truncation, which is a command of its own for some files.
     OpenOptions::new().write(true).open(root.join(file))?.write_all(text.as_bytes())
 }
 
@@ -121,7 +121,7 @@ fn remove_filters(root: &Path) {
     }
 }
 
-/// All CPUs that have a ring, as a mask.
+/// All CPUs with a ring, as a mask.
 fn all_cpus(root: &Path) -> String {
     let names = fs::read_dir(root.join("per_cpu")).into_iter().flatten().flatten();
     let cpus = names.filter_map(|entry| entry.file_name().to_str()?.strip_prefix("cpu")?.parse::<u32>().ok());

@@ -1,4 +1,4 @@
-//! The socket between player and keeper: one message for each request and each answer, with an open file where there is one.
+//! The socket between player and keeper: one message for each request and each answer, possibly with an open file.
 
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
@@ -15,7 +15,7 @@ use super::Answer;
 /// The longest message: 4096 tasks take about 32 KiB.
 const LONGEST: usize = 1 << 16;
 
-/// Both ends. They are closed where a program is executed, unless one becomes its standard input.
+/// Both ends. They are closed on exec, unless one becomes the program's standard input.
 pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
@@ -32,7 +32,7 @@ pub(super) fn send(link: impl AsFd, message: &[u8], file: Option<&File>) -> io::
         ancillary.push(SendAncillaryMessage::ScmRights(files));
     }
     loop {
-        // NOSIGNAL: an end that is gone is an error, not a SIGPIPE.
+        // NOSIGNAL: if the other end is closed, this is an error, not a SIGPIPE.
         match sendmsg(&link, &[IoSlice::new(message)], &mut ancillary, SendFlags::NOSIGNAL) {
             Err(rustix::io::Errno::INTR) => continue,
             sent => return Ok(sent.map(drop)?),
@@ -40,7 +40,7 @@ pub(super) fn send(link: impl AsFd, message: &[u8], file: Option<&File>) -> io::
     }
 }
 
-/// Receives a message and the file that came with it. `None`: the other end is gone.
+/// Receives a message and the file that came with it. `None`: the other end is closed.
 pub(super) fn receive(link: impl AsFd) -> io::Result<Option<(Vec<u8>, Option<File>)>> {
     let mut bytes = vec![0; LONGEST];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
@@ -56,7 +56,7 @@ pub(super) fn receive(link: impl AsFd) -> io::Result<Option<(Vec<u8>, Option<Fil
         _ => None,
     });
     let file = rights.flatten().next().map(File::from);
-    // The kernel had a file for us and no descriptor to put it in (`scm_detach_fds`).
+    // The kernel had a file for us but no free descriptor (`scm_detach_fds`).
     if received.flags.contains(ReturnFlags::CTRUNC) {
         return Err(io::Error::from_raw_os_error(libc::EMFILE));
     }
@@ -67,7 +67,7 @@ pub(super) fn receive(link: impl AsFd) -> io::Result<Option<(Vec<u8>, Option<Fil
     Ok(if bytes.is_empty() { None } else { Some((bytes, file)) })
 }
 
-/// An answer as a message: `ok` and its words, or `error` and an errno.
+/// Encodes an answer: `ok` and its words, or `error` and an errno.
 pub(super) fn answer_message(answer: &io::Result<Answer>) -> Vec<u8> {
     let words = match answer {
         Ok(answer) => std::iter::once("ok".to_owned()).chain(answer.words.iter().cloned()).collect(),
@@ -76,7 +76,7 @@ pub(super) fn answer_message(answer: &io::Result<Answer>) -> Vec<u8> {
     words.join("\0").into_bytes()
 }
 
-/// The answer in a message.
+/// Decodes an answer.
 pub(super) fn answer_of(message: &[u8], file: Option<File>) -> io::Result<Answer> {
     let text = std::str::from_utf8(message).map_err(io::Error::other)?;
     let mut words = text.split('\0');

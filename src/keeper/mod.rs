@@ -1,5 +1,5 @@
-//! The keeper: the one process that keeps root while we trace. It owns the instance, does what a closed list of requests
-//! says, and removes the instance at whatever end.
+//! The keeper: the only process that keeps root while we trace. It owns the instance, carries out a closed list of
+//! requests, and removes the instance however the run ends.
 //!
 //! ```text
 //!  keeper: root, or CAP_DAC_OVERRIDE alone            player: the caller's rights, no capability
@@ -10,12 +10,13 @@
 //!  └───────────────────────────────┘     SCM_RIGHTS     └──────────────────────────────────────┘
 //! ```
 //!
-//! It parses no byte of a ring, a format or the network: `Request::decode` splits a message of the player's at its NULs and
-//! checks each word; anything else is refused. What it opens is in `request`'s list of names; what it writes is made from
-//! typed values there. So a player that has been taken over can trace what the caller might trace, and no more.
+//! It parses no byte of a ring, a format or the network: `Request::decode` splits a message of the player at its NULs
+//! and checks each word; anything else is refused. The names of files that it opens are listed in `request`, and what
+//! it writes is generated there from typed values. So a player that has been taken over can trace what its caller
+//! might trace, and no more.
 //!
-//! The same list serves where no keeper is asked (`Hands` within our own process), so there is one way to the control
-//! files. How the player gives up root is in [`rights`](crate::rights).
+//! Without a keeper the same list is carried out in our own process (`Hands`), so there is only one way to the
+//! control files. How the player gives up root is in [`rights`](crate::rights).
 
 mod hands;
 mod holders;

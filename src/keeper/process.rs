@@ -1,11 +1,12 @@
 //! The keeper's process, and the player's handle on it.
 //!
-//! It is this program again (`/proc/self/exe __keeper`), started before anything is made. Started anew rather than forked: a
-//! forked child of a program with threads may do next to nothing, and would keep all our memory. Its standard input is a
-//! socket from us; when that ends, however we end, it removes the instances that it made, and ends.
+//! It is this program again (`/proc/self/exe __keeper`), started before anything is created. It is not forked: a
+//! forked child of a multithreaded program may do next to nothing, and would keep all our memory. Its standard input
+//! is a socket from us; when that closes, however we ended, it removes the instances that it created, and exits.
 //!
-//! It lives in a session of its own (a Ctrl-C in our terminal is not for it), ignores the signals that ask a process
-//! to end, and holds nothing of ours: no terminal, no output pipe (`ftrace-live | cat` ends when we do), no folder.
+//! It runs in its own session (a Ctrl-C in our terminal does not reach it), ignores the signals that ask a process to
+//! end, and holds nothing of ours: no terminal, no output pipe (`ftrace-live | cat` ends when we do), no working
+//! directory.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -26,13 +27,13 @@ use crate::tracefs::{Kind, Tracefs, TracefsError, is_tracefs};
 /// The hidden first argument that turns this program into a keeper.
 const SUBCOMMAND: &str = "__keeper";
 
-/// What a keeper says when it is ready: its signals are ignored and its session is its own.
+/// Printed by a keeper when it is ready: its signals are ignored and it has its own session.
 const READY: &[u8] = b"keeper ready\n";
 
-/// How long a keeper goes on trying to remove an instance that somebody holds open.
+/// How long a keeper tries to remove an instance that somebody holds open.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A running keeper process. Dropped, its socket ends, and with it the keeper.
+/// A running keeper process. Dropping this closes its socket, which ends it.
 #[derive(Debug)]
 pub struct Keeper {
     child: Mutex<Child>,
@@ -41,16 +42,18 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Starts a keeper for instances of `tracefs`. The program must call [`run_if_asked`] first thing in its `main`.
+    /// Starts a keeper for instances of `tracefs`. The program must call [`run_if_asked`] at the beginning of its
+    /// `main`.
     ///
     /// # Errors
-    /// [`TracefsError::Keeper`] where it does not start, [`TracefsError::ReadOnly`] for a capture folder.
+    /// [`TracefsError::Keeper`] if it does not start, [`TracefsError::ReadOnly`] for a capture folder.
     pub fn start(tracefs: &Tracefs) -> Result<Arc<Keeper>, TracefsError> {
-        // Not current_exe(): its path is gone when the program was replaced meanwhile, this link is not.
+        // Not current_exe(): its path is invalid if the program was replaced meanwhile, this link is not.
         Keeper::start_program(Path::new("/proc/self/exe"), tracefs)
     }
 
-    /// As [`start`](Keeper::start), with another program that calls [`run_if_asked`]: for tests and for library users.
+    /// Like [`start`](Keeper::start), with another program that calls [`run_if_asked`]: for tests and for users of
+    /// the library.
     ///
     /// # Errors
     /// As [`start`](Keeper::start).
@@ -73,7 +76,7 @@ impl Keeper {
             .map_err(failed)?;
         let mut said = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            // Bounded: a program that is no keeper may say anything.
+            // Bounded: a program that is not a keeper may print anything.
             let _ = stdout.take(READY.len() as u64).read_to_end(&mut said);
         }
         if said != READY {
@@ -85,15 +88,15 @@ impl Keeper {
         Ok(Arc::new(Keeper { child: Mutex::new(child), link: Mutex::new(Some(ours)), pid }))
     }
 
-    /// The keeper's pid, to be kept out of the trace.
+    /// The keeper's pid, which must be excluded from the trace.
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// Asks for something and waits for the answer.
+    /// Sends a request and waits for the answer.
     ///
     /// # Errors
-    /// What the kernel said to the keeper; EPERM for what may not be asked; EPIPE where the keeper is gone.
+    /// The kernel's error for the keeper; EPERM for what may not be requested; EPIPE if the keeper has exited.
     pub(crate) fn ask(&self, request: &Request) -> io::Result<Answer> {
         let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
         let link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
@@ -112,7 +115,7 @@ impl Drop for Keeper {
     fn drop(&mut self) {
         self.link.lock().unwrap_or_else(PoisonError::into_inner).take();
         let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
-        // It ends at once unless an instance is held open; then it is left to its patience, not waited for.
+        // It exits at once unless an instance is held open; then we do not wait for it.
         let deadline = Instant::now() + Duration::from_secs(1);
         while matches!(child.try_wait(), Ok(None)) && Instant::now() < deadline {
             sleep(Duration::from_millis(1));
@@ -120,8 +123,8 @@ impl Drop for Keeper {
     }
 }
 
-/// Whether this process was started as a keeper; if so, is one until the end and returns `true`: the program should then
-/// exit. To be called first in `main`, before any thread and any argument parser.
+/// If this process was started as a keeper, runs it to the end and returns `true`: the program should then exit. To
+/// be called first in `main`, before any thread and any argument parser.
 pub fn run_if_asked() -> bool {
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().as_deref() != Some(OsStr::new(SUBCOMMAND)) {
@@ -135,18 +138,19 @@ pub fn run_if_asked() -> bool {
 
 fn run(root: &Path) {
     close_inherited();
-    // Those that a fault of our own raises would come again and again.
+    // Ignoring signals raised by our own faults would repeat the fault forever.
     let faults = [libc::SIGBUS, libc::SIGTRAP, libc::SIGSYS, libc::SIGABRT];
     let deaf = |signal: &i32| !signal_hook::consts::FORBIDDEN.contains(signal) && !faults.contains(signal);
     for signal in (1..=libc::SIGRTMAX()).filter(deaf) {
-        // A handler that only sets a flag nobody reads: the signal is survived. SIGCHLD and the like do no harm anyway.
+        // A handler that only sets an unused flag: the signal has no effect. SIGCHLD and the like are harmless
+        // anyway.
         let _ = signal_hook::flag::register(signal, Arc::new(AtomicBool::new(false)));
     }
-    // It fails only for the leader of a process group, which a fresh child is not.
+    // It fails only for the leader of a process group, which a new child is not.
     let _ = rustix::process::setsid();
     let _ = rustix::thread::set_name(c"ftrace-keeper");
     keep_little();
-    // A path may come to lead elsewhere; an open folder does not.
+    // A path may be redirected, an open folder cannot.
     let Ok(folder) = File::open(root) else { return };
     let root = PathBuf::from(format!("/proc/self/fd/{}", folder.as_raw_fd()));
     if !is_tracefs(&root) {
@@ -158,7 +162,7 @@ fn run(root: &Path) {
     if stdout.write_all(READY).and_then(|()| stdout.flush()).is_err() {
         return;
     }
-    // Whoever waits for the end of that pipe shall not wait for ours.
+    // A process that waits for the end of that pipe must not wait for us.
     close_stdout();
     while let Ok(Some((message, _))) = receive(&link) {
         let unknown = || Err(io::Error::from_raw_os_error(libc::EPERM));
@@ -172,8 +176,8 @@ fn run(root: &Path) {
     hands.remove_all(|| deadline.saturating_duration_since(Instant::now()));
 }
 
-/// Of root's rights, keeps those that its requests need: to open control files, to see who holds a socket, to see addresses
-/// in kallsyms. Where that cannot be, it has what it has.
+/// Keeps only the capabilities that its requests need: to open control files, to find holders of a socket, to see
+/// addresses in kallsyms. If that fails, it keeps all.
 fn keep_little() {
     use rustix::thread::{CapabilitySet, capabilities, set_capabilities, set_no_new_privs};
     let needed = CapabilitySet::DAC_OVERRIDE
@@ -188,15 +192,15 @@ fn keep_little() {
     let _ = set_no_new_privs(true);
 }
 
-/// Closes everything but the three standard streams: a descriptor that our parent inherited from its own (a shell's, a
-/// build's) must not stay open because of a keeper.
+/// Closes everything except the three standard streams: a descriptor that our parent inherited from its own (a shell,
+/// a build) must not stay open because of a keeper.
 fn close_inherited() {
     // SAFETY: close_range(2) takes three integers and touches no memory. The process has just started: nothing in it
-    // owns a descriptor above 2. A kernel before 5.9 says ENOSYS, and then they stay open.
+    // owns a descriptor above 2. A kernel before 5.9 returns ENOSYS, and then they stay open.
     unsafe { libc::syscall(libc::SYS_close_range, 3u32, u32::MAX, 0u32) };
 }
 
-/// Leaves standard output to nobody: it is standard error from now on, which is `/dev/null`.
+/// Replaces standard output by standard error, which is `/dev/null`.
 fn close_stdout() {
     let _ = rustix::stdio::dup2_stdout(io::stderr());
 }

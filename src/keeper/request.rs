@@ -1,6 +1,7 @@
-//! What a keeper can be asked for: the whole list, and how it goes through the socket.
+//! The requests to a keeper: the complete list, and their encoding.
 //!
-//! A message is words between NUL bytes. Every word is checked here, on the keeper's side, before anything is done.
+//! A message consists of words separated by NUL bytes. Every word is checked here, on the keeper's side, before
+//! anything is done.
 
 use std::fs::File;
 use std::io;
@@ -8,12 +9,12 @@ use std::path::{Component, Path, PathBuf};
 
 use crate::tracefs::EventName;
 
-/// Where a file is that is to be opened.
+/// The folder of a file to be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Base {
     /// The top of tracefs.
     Top,
-    /// One of the instances that the keeper made for us.
+    /// An instance that the keeper created for us.
     Instance(String),
     /// `/proc`.
     Proc,
@@ -22,17 +23,18 @@ pub(crate) enum Base {
 /// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Request {
-    /// Make an instance with tracing off. The answer is its name.
+    /// Create an instance with tracing off. The answer is its name.
     Make,
-    /// Stop and remove an instance that was made.
+    /// Stop and remove an instance that was created.
     Remove(String),
-    /// Remove the instances of ours whose owner is gone. The answer is their names, each followed by an errno, 0 for done.
+    /// Remove our instances whose owner has exited. The answer has their names, each followed by an errno, 0 for
+    /// success.
     RemoveStale,
-    /// Open a file or folder for reading, if it is one of those that may be read.
+    /// Open a file or folder for reading, if it is in the list of those allowed.
     Open(Base, PathBuf),
     /// Change a setting of an instance.
     Set(String, Setting),
-    /// Which processes hold any of the sockets with these inodes. The answer is their pids.
+    /// Find the processes that hold any of the sockets with these inodes. The answer has their pids.
     Holders(Vec<u64>),
 }
 
@@ -49,51 +51,51 @@ pub(crate) enum Setting {
     SubBufferKib(u32),
     /// An option of `trace_options`.
     Option(String, bool),
-    /// The CPUs, as `tracing_cpumask` takes them.
+    /// The CPUs, in the form of `tracing_cpumask`.
     Cpus(String),
-    /// Tasks to be kept out besides those that are.
+    /// Tasks to exclude in addition.
     Exclude(Vec<u32>),
-    /// Tasks to be let in besides those that are.
+    /// Tasks to include in addition.
     Only(Vec<u32>),
-    /// Every task is let in.
+    /// Include all tasks.
     Everybody,
     /// The filter of an event.
     Filter(EventName, String),
-    /// An event, on or off.
+    /// Switch an event on or off.
     Event(EventName, bool),
-    /// All events of a group, on or off.
+    /// Switch all events of a group on or off.
     Group(String, bool),
-    /// All events off.
+    /// Switch all events off.
     NoEvents,
     /// The tracer.
     Tracer(String),
     /// A function for the tracer, as a glob.
     Function(String),
-    /// Whether it records.
+    /// Whether to record.
     Record(bool),
-    /// A text for the ring.
+    /// A text to write into the ring.
     Mark(String),
 }
 
-/// What the keeper has to say.
+/// The answer of the keeper.
 #[derive(Debug, Default)]
 pub(crate) struct Answer {
     pub(crate) words: Vec<String>,
     pub(crate) file: Option<File>,
 }
 
-/// The most tasks that one message names.
+/// The most tasks in one message.
 pub(crate) const MOST_TASKS: usize = 4096;
-/// The longest condition, name or mark: the kernel takes a page.
+/// The longest condition, name or mark: the kernel accepts a page.
 const LONGEST: usize = 4096;
-/// Options that reach beyond an instance.
+/// Options that affect more than an instance.
 const NOT_OURS: [&str; 2] = ["trace_printk_dest", "trace_printk"];
 
 fn refused() -> io::Error {
     io::Error::from_raw_os_error(libc::EPERM)
 }
 
-/// A name as the kernel gives them: one component of a path, no control character, no blank.
+/// A name as used by the kernel: one component of a path, no control characters, no spaces.
 fn name(text: &str) -> io::Result<&str> {
     let sound = |c: char| c.is_ascii_graphic() && c != '/';
     if text.is_empty() || text.len() > 255 || text.starts_with('.') || !text.chars().all(sound) {
@@ -126,10 +128,10 @@ fn switch(on: bool) -> String {
 }
 
 impl Setting {
-    /// The control file, below the instance, and what is to be written to it.
+    /// The control file, below the instance, and the text to write.
     ///
     /// # Errors
-    /// EPERM for what may not be asked, ENOMEM for a ring that is larger than the machine.
+    /// EPERM for what may not be requested, ENOMEM for a ring larger than the machine's memory.
     pub(crate) fn control(&self) -> io::Result<(PathBuf, String)> {
         let at = |file: &str, text: String| Ok((PathBuf::from(file), text));
         match self {
@@ -145,7 +147,7 @@ impl Setting {
             }
             Setting::SubBufferKib(kib) => at("buffer_subbuf_size_kb", kib.to_string()),
             Setting::Option(option, _) if NOT_OURS.contains(&option.as_str()) => Err(refused()),
-            // Not `trace_options`, which a lent instance keeps to itself.
+            // Not `trace_options`, which is not accessible in a lent instance.
             Setting::Option(option, on) => Ok((Path::new("options").join(name(option)?), switch(*on))),
             Setting::Cpus(mask) if mask.chars().all(|c| c.is_ascii_hexdigit() || c == ',') => {
                 at("tracing_cpumask", line(mask)?.to_owned())
@@ -229,7 +231,7 @@ impl Setting {
 }
 
 impl Request {
-    /// The message.
+    /// Encodes the message.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let word = |word: &str| word.to_owned();
         let words = match self {
@@ -256,7 +258,7 @@ impl Request {
         words.join("\0").into_bytes()
     }
 
-    /// The request in a message; `None` for what is none.
+    /// Decodes a message; `None` if it is not a request.
     pub(crate) fn decode(message: &[u8]) -> Option<Request> {
         let text = std::str::from_utf8(message).ok()?;
         let words: Vec<&str> = text.split('\0').collect();
@@ -276,7 +278,7 @@ impl Request {
     }
 }
 
-/// Whether a file may be read. Not the top level's rings and switches, which are other people's.
+/// Whether a file may be read. Not the top level's rings and switches, which belong to others.
 pub(crate) fn may_read(base: &Base, path: &Path) -> bool {
     let mut names = Vec::new();
     for component in path.components() {
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn every_request_comes_through_the_socket_as_it_was() {
+    fn every_request_survives_encoding() {
         let set = |setting| Request::Set("ftrace-live-7".to_owned(), setting);
         for request in [
             Request::Make,
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_request_is_none() {
+    fn an_invalid_message_is_not_a_request() {
         for message in [
             &b""[..],
             b"\0",
@@ -375,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_reach_no_file_but_their_own_and_no_further_than_the_instance() {
+    fn settings_only_reach_their_own_file_in_the_instance() {
         let control = |setting: &Setting| setting.control().ok();
         assert_eq!(
             control(&Setting::Filter(event(), "irq>3".to_owned())),
@@ -420,7 +422,7 @@ mod tests {
             (&Base::Proc, "1/environ", false),
             (&Base::Proc, "kcore", false),
         ] {
-            // `Path` drops a `.` in the middle by itself.
+            // `Path` itself drops a `.` in the middle.
             let may = may || path == "events/./sched";
             assert_eq!(may_read(base, Path::new(path)), may, "{base:?} {path}");
         }

@@ -1,8 +1,8 @@
-//! Instances that an earlier `ftrace-live` left behind, because it was killed together with its keeper.
+//! Removes instances that an earlier `ftrace-live` left behind because it was killed together with its keeper.
 //!
-//! An owner holds a flock(2) on its instance's folder, which the kernel lets go when the owner dies, however it dies. So
-//! an instance of our name without a lock has no owner. That holds across pid namespaces and re-used pids, where the
-//! pid in the name says nothing.
+//! An owner holds a flock(2) on its instance's folder, which the kernel releases when the owner exits, however it
+//! does. So an instance with our name prefix and without a lock has no owner. This works across pid namespaces and
+//! reused pids, where the pid in the name is meaningless.
 
 use std::fs::{self, File};
 use std::io;
@@ -17,7 +17,7 @@ use super::teardown::{instance_path, owner, remove_instance};
 /// future: the time of day was set back since.
 const YOUNG: Duration = Duration::from_secs(5);
 
-/// Removes the instances of ours whose owner is gone: which, and what became of each.
+/// Removes our instances whose owner has exited; returns them, each with the result.
 pub(super) fn remove_stale(root: &Path) -> io::Result<Vec<(String, io::Result<()>)>> {
     let instances = root.join("instances");
     let entries = fs::read_dir(&instances)?;

@@ -1,4 +1,4 @@
-//! Removing an instance: the one way, for those that were made and for stale ones.
+//! Removes an instance, whether created by us or stale.
 
 use std::fs;
 use std::fs::OpenOptions;
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-/// All our instances are called `ftrace-live-<pid>`, or `ftrace-live-<pid>-<n>` from the second on. Nothing else is
+/// All our instances are called `ftrace-live-<pid>`, or `ftrace-live-<pid>-<n>` from the second on. No others are
 /// ever removed.
 pub(super) const PREFIX: &str = "ftrace-live-";
 
-/// The process that made the instance of this name; `None` where the name is none of ours.
+/// The pid in the name of an instance; `None` if the name is not one of ours.
 pub(super) fn owner(name: &str) -> Option<u32> {
     let rest = name.strip_prefix(PREFIX)?;
     let (pid, suffix) = rest.split_once('-').unwrap_or((rest, "0"));
@@ -22,16 +22,17 @@ pub(super) fn owner(name: &str) -> Option<u32> {
     pid.parse().ok()
 }
 
-/// Where the instance of this name is.
+/// The path of the instance with this name.
 pub(crate) fn instance_path(root: &Path, name: &str) -> PathBuf {
     root.join("instances").join(name)
 }
 
-/// Stops and removes an instance; one that is gone already is fine. While anybody has one of its files open the kernel
-/// says EBUSY (`instance_rmdir`): tried again until `patience` is over.
+/// Stops and removes an instance; it is not an error if it no longer exists. While anybody has one of its files open
+/// the kernel returns EBUSY (`instance_rmdir`); this is retried for `patience`.
 pub(crate) fn remove_instance(path: &Path, patience: Duration) -> io::Result<()> {
     let deadline = Instant::now() + patience;
-    // rmdir would do all of this by itself. Done before, so that an instance which somebody holds open is at least quiet.
+    // rmdir would do all of this itself. It is done before, so that an instance which somebody holds open is at least
+    // inactive.
     for (file, text) in [("tracing_on", "0"), ("events/enable", "0"), ("current_tracer", "nop")] {
         let _ =
             OpenOptions::new().write(true).open(path.join(file)).and_then(|mut file| file.write_all(text.as_bytes()));
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_names_of_our_own_have_an_owner() {
+    fn only_our_names_have_an_owner() {
         assert_eq!(owner("ftrace-live-12"), Some(12));
         assert_eq!(owner("ftrace-live-12-3"), Some(12));
         for name in [

@@ -1,4 +1,4 @@
-//! What was heard: messages by address, the schemas they announced, and what was no OSC.
+//! What `listen` received: messages by address, the schemas announced, and what was not OSC.
 
 use std::{
     borrow::Cow,
@@ -17,19 +17,19 @@ use crate::{
     },
 };
 
-/// How many addresses are told apart; beyond that they are counted together. Anyone can send any address.
+/// How many addresses are counted separately; the rest is counted together, since anyone can send any address.
 const MOST_ADDRESSES: usize = 10_000;
 
-/// What came from one address.
+/// The messages of one address.
 #[derive(Debug, Default)]
 struct Address {
     /// Messages since the beginning.
     messages: u64,
-    /// Of these, counted by the last table of rates.
+    /// How many of them were in the last table of rates.
     shown: u64,
-    /// The type tags that its schema announced.
+    /// The type tags in its schema.
     tags: Option<String>,
-    /// The arguments' names that its schema announced.
+    /// The names of arguments in its schema.
     names: Vec<String>,
 }
 
@@ -44,7 +44,7 @@ pub struct Rate {
     pub per_second: f64,
 }
 
-/// Everything heard so far.
+/// Everything received so far.
 #[derive(Debug, Default)]
 pub struct Heard {
     /// Whether lines are JSON.
@@ -52,31 +52,31 @@ pub struct Heard {
     datagrams: u64,
     messages: u64,
     addresses: BTreeMap<String, Address>,
-    /// Messages from addresses beyond the most that are told apart.
+    /// Messages to addresses that are not counted separately.
     others: u64,
-    /// Messages whose type tags are not what their schema announced.
+    /// Messages whose type tags differ from their schema.
     unlike_schema: u64,
     nonsense: BTreeMap<&'static str, Nonsense>,
 }
 
-/// Nonsense of one kind.
+/// Malformed parts of one kind.
 #[derive(Debug)]
 struct Nonsense {
     count: u64,
-    /// The first: in which datagram, counted from 1, at which byte of it, and what.
+    /// The first one: its datagram, counted from 1, its byte, and the error.
     first: (u64, usize, String),
 }
 
-/// A message of which not all can be read.
+/// A message that can only be parsed in part.
 const MALFORMED: &str = "malformed message";
 
 impl Heard {
-    /// Nothing yet.
+    /// Nothing received yet.
     pub fn new() -> Heard {
         Heard::default()
     }
 
-    /// The same, and its lines are JSON.
+    /// Sets whether lines are JSON.
     pub fn as_json(mut self, json: bool) -> Heard {
         self.json = json;
         self
@@ -87,7 +87,7 @@ impl Heard {
         self.messages
     }
 
-    /// Takes in one datagram and writes a line for each of its messages.
+    /// Handles one datagram, and writes a line for each of its messages.
     pub fn datagram(&mut self, datagram: &[u8], lines: &mut dyn Write) -> io::Result<()> {
         self.datagrams += 1;
         let mut end = Ok(());
@@ -117,7 +117,7 @@ impl Heard {
         self.nonsense.entry(kind).or_insert_with(|| Nonsense { count: 0, first }).count += 1;
     }
 
-    /// Counts a message, learns from it if it is a schema; its arguments' names, where they are known.
+    /// Counts a message, and stores it if it is a schema; returns the names of its arguments if known.
     fn message(&mut self, message: &Message<'_>) -> &[String] {
         if message.fault.is_some() {
             return &[];
@@ -146,7 +146,7 @@ impl Heard {
         }
     }
 
-    /// `/ftrace/schema ,sss`: an address, its type tags, its arguments' names.
+    /// `/ftrace/schema ,sss`: an address, its type tags, the names of its arguments.
     fn learn(&mut self, message: &Message<'_>) {
         let [Argument::Text(address), Argument::Text(tags), Argument::Text(names)] = message.arguments.as_slice()
         else {
@@ -160,7 +160,7 @@ impl Heard {
         }
         if self.addresses.len() < MOST_ADDRESSES || self.addresses.contains_key(address) {
             let address = self.addresses.entry(address.to_owned()).or_default();
-            // The same every ten seconds: nothing to do.
+            // It is repeated every ten seconds: usually nothing changes.
             if address.tags.as_deref() != Some(tags) {
                 address.tags = Some(tags.to_owned());
                 address.names = names.split(' ').filter(|n| !n.is_empty()).map(str::to_owned).collect();
@@ -168,7 +168,7 @@ impl Heard {
         }
     }
 
-    /// The rates since this was last asked, `over` ago; the highest first, what is silent too.
+    /// The rates since the last call, `over` ago; the highest first, including silent addresses.
     pub fn rates(&mut self, over: Duration) -> Vec<Rate> {
         let seconds = over.as_secs_f64().max(f64::MIN_POSITIVE);
         let mut rates: Vec<Rate> = self
@@ -186,7 +186,7 @@ impl Heard {
         rates
     }
 
-    /// What was heard in `time`, and what was not: `drops` datagrams found the socket full.
+    /// What was received in `time`, and what was lost: `drops` datagrams found the socket's buffer full.
     pub fn summary(&self, time: Duration, drops: Option<u64>) -> String {
         // Writing to a String cannot fail.
         let mut out = String::new();
@@ -199,10 +199,14 @@ impl Heard {
             self.datagrams
         );
         if self.others > 0 {
-            let _ = writeln!(out, "{} came from more addresses than are told apart ({MOST_ADDRESSES})", self.others);
+            let _ = writeln!(
+                out,
+                "{} were to addresses beyond the {MOST_ADDRESSES} that are counted separately",
+                self.others
+            );
         }
         if self.unlike_schema > 0 {
-            let _ = writeln!(out, "{} messages were unlike what their schema announced", self.unlike_schema);
+            let _ = writeln!(out, "{} messages differed from their schema", self.unlike_schema);
         }
         for (kind, Nonsense { count, first: (datagram, at, what) }) in &self.nonsense {
             let _ = write!(out, "not understood: {count} × {kind}");
@@ -213,7 +217,7 @@ impl Heard {
         if let Some(drops @ 1..) = drops {
             let _ = writeln!(
                 out,
-                "{drops} datagrams were lost here, at a full socket (sysctl net.core.rmem_max allows larger ones)"
+                "{drops} datagrams were lost here, as the socket's buffer was full (sysctl net.core.rmem_max allows a larger one)"
             );
         }
         out
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_named_once_the_schema_was_heard() {
+    fn arguments_have_names_once_the_schema_was_received() {
         let mut heard = Heard::new();
         let event = encoded("/ftrace/a/b", vec![OscType::Int(3), OscType::Int(4)]);
         assert_eq!(lines(&mut heard, &event), "- /ftrace/a/b ,ii 3 4\n");
@@ -249,17 +253,17 @@ mod tests {
     }
 
     #[test]
-    fn a_message_unlike_its_schema_is_counted_and_keeps_no_names() {
+    fn a_message_that_differs_from_its_schema_is_counted_and_has_no_names() {
         let mut heard = Heard::new();
         lines(&mut heard, &encoded("/ftrace/schema", strings(["/ftrace/a/b", "if", "cpu dt"])));
         let event = encoded("/ftrace/a/b", vec![OscType::Int(3), OscType::Int(4)]);
         assert_eq!(lines(&mut heard, &event), "- /ftrace/a/b ,ii 3 4\n");
         let said = heard.summary(Duration::from_secs(1), None);
-        assert!(said.contains("1 messages were unlike what their schema announced"), "{said}");
+        assert!(said.contains("1 messages differed from their schema"), "{said}");
     }
 
     #[test]
-    fn the_place_of_what_is_malformed_is_that_in_the_datagram() {
+    fn errors_have_their_offset_in_the_datagram() {
         let mut heard = Heard::new();
         let mut bundle = b"#bundle\0\0\0\0\0\0\0\0\x01".to_vec();
         for element in [&b"/a\0\0,s\0\0caf\xe9\0\0\0\0"[..], b"/b\0\0,ii\0\0\0\0\x05", b"/c\0\0,\0\0\0"] {
@@ -267,17 +271,17 @@ mod tests {
             bundle.extend(element);
         }
         let printed = lines(&mut heard, &bundle);
-        let end = "immediately /b ,ii 5 <byte 12: an argument 'i' that is cut short>\nimmediately /c ,\n";
+        let end = "immediately /b ,ii 5 <byte 12: a truncated argument 'i'>\nimmediately /c ,\n";
         assert_eq!(printed, format!("immediately /a ,s \"caf\\xe9\"\n{end}"));
         let said = heard.summary(Duration::from_secs(1), None);
         // 16 bytes of bundle, 4 + 16 of the first element, 4 of the second one's size, and its own 12.
-        let place = "1 × malformed message (at byte 52 of datagram 1: an argument 'i' that is cut short)";
+        let place = "1 × malformed message (at byte 52 of datagram 1: a truncated argument 'i')";
         assert!(said.contains(place), "{said}");
         assert!(said.starts_with("heard 2 messages from 2 addresses"), "{said}");
     }
 
     #[test]
-    fn nonsense_is_counted_by_kind_and_the_rest_goes_on() {
+    fn malformed_parts_are_counted_by_kind_and_the_rest_is_printed() {
         let mut heard = Heard::new();
         for junk in [b"".as_slice(), b"hello", b"HELLO"] {
             assert_eq!(lines(&mut heard, junk), "");
@@ -292,13 +296,13 @@ mod tests {
                 "not understood: 1 × empty packet (at byte 0 of datagram 1)",
                 "not understood: 1 × malformed message (at byte 4 of datagram 4: no type tags)",
                 "not understood: 2 × neither a message nor a bundle (the first at byte 0 of datagram 2)",
-                "7 datagrams were lost here, at a full socket (sysctl net.core.rmem_max allows larger ones)",
+                "7 datagrams were lost here, as the socket's buffer was full (sysctl net.core.rmem_max allows a larger one)",
             ]
         );
     }
 
     #[test]
-    fn rates_are_since_the_last_table_and_silence_stays_in_it() {
+    fn rates_are_since_the_last_table_and_include_silent_addresses() {
         let mut heard = Heard::new();
         for _ in 0..10 {
             lines(&mut heard, &encoded("/a", vec![]));

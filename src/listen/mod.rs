@@ -1,7 +1,8 @@
-//! `listen`: prints what arrives, decoded with the schema it hears.
+//! `listen`: prints the OSC messages that arrive, decoded with the schemas it receives.
 //!
-//! A receiver to hold against one's own patch: if `listen` shows it, it arrived. One line a message
-//! ([`print`](crate::osc::print)), or a live table of rates; nonsense is counted and named, never fatal.
+//! A receiver to compare with one's own patch: if `listen` prints a message, it arrived. It prints one line a message
+//! ([`print`](crate::osc::print)), or a live table of rates; malformed packets are counted and described, never
+//! fatal.
 
 mod heard;
 
@@ -30,41 +31,41 @@ pub use heard::{Heard, Rate};
 
 use crate::terminal::{Verbosity, say_text, says};
 
-/// The receive buffer asked for, bytes. The kernel grants at most `net.core.rmem_max`.
+/// The receive buffer requested, bytes. The kernel grants at most `net.core.rmem_max`.
 const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// The largest UDP datagram, bytes.
 const LARGEST_DATAGRAM: usize = 65_535;
 
-/// How often the table of rates is drawn.
+/// How often the table of rates is printed.
 const TABLE_EVERY: Duration = Duration::from_secs(1);
 
-/// What `listen` is to do.
+/// The options of `listen`.
 #[derive(Debug)]
 pub struct ListenOptions {
-    /// Show a table of rates in place of the messages.
+    /// Print a table of rates instead of the messages.
     pub rates: bool,
-    /// Write the messages to this file in place of the standard output.
+    /// Write the messages to this file instead of standard output.
     pub write: Option<File>,
-    /// End after that many messages.
+    /// Exit after this many messages.
     pub count: Option<u64>,
     /// Print JSON: an object for each message, or for each table of rates.
     pub json: bool,
 }
 
-/// Why listening is not possible.
+/// Why listening failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// Another program has the port.
-    #[error("another program listens on {0} already: name another port, or end that program (ss -lup shows it)")]
+    /// Another program uses the port.
+    #[error("another program already listens on {0}: give another port, or end that program (ss -lup shows it)")]
     Taken(SocketAddr),
     /// The socket could not be opened.
     #[error("cannot listen on {address}: {source}")]
     Bind {
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
     /// Receiving or printing failed.
@@ -72,7 +73,7 @@ pub enum ListenError {
     Io(#[from] io::Error),
 }
 
-/// Listens until Ctrl-C (or `count` messages), then says on the standard error what was heard.
+/// Listens until Ctrl-C (or `count` messages), then prints a summary to standard error.
 pub fn run(mut socket: UdpSocket, mut options: ListenOptions) -> Result<(), ListenError> {
     let ended = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
@@ -88,7 +89,7 @@ pub fn run(mut socket: UdpSocket, mut options: ListenOptions) -> Result<(), List
     let mut heard = Heard::new().as_json(options.json);
     let end = listen(&mut socket, &mut heard, &mut out, &options, &ended);
     match end {
-        // Whoever read the lines has enough of them: `listen | head`.
+        // The reader of our output closed the pipe: `listen | head`.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         end => end?,
     }
@@ -101,14 +102,14 @@ pub fn run(mut socket: UdpSocket, mut options: ListenOptions) -> Result<(), List
     written
 }
 
-/// The socket to listen at `address`, with as large a buffer as the kernel grants.
+/// Opens a socket that listens at `address`, with as large a buffer as the kernel grants.
 ///
 /// # Errors
-/// Another program has the port, or the address is none of ours.
+/// Another program uses the port, or the address is not one of ours.
 pub fn open(address: SocketAddr) -> Result<UdpSocket, ListenError> {
     let bind = || {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        // A smaller buffer than asked for is no error.
+        // A smaller buffer than requested is acceptable.
         let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -120,12 +121,12 @@ pub fn open(address: SocketAddr) -> Result<UdpSocket, ListenError> {
     })
 }
 
-/// Where lines and tables go.
+/// The destination of lines and tables.
 struct Output {
     lines: Box<dyn Write>,
-    /// Whether messages are printed at all.
+    /// Whether messages are printed.
     messages: bool,
-    /// Whether the table may be drawn over itself.
+    /// Whether the table may be overwritten.
     terminal: bool,
 }
 
@@ -155,12 +156,12 @@ fn listen(
     let mut next_table = Instant::now() + TABLE_EVERY;
     let mut sink = io::sink();
     loop {
-        // mio tells of readiness once: read until there is nothing left.
+        // mio reports readiness once: read until there is nothing left.
         loop {
             let lines: &mut dyn Write = if out.messages { &mut out.lines } else { &mut sink };
             match socket.recv_from(&mut datagram) {
                 Ok((length, from)) => match follow::answer(socket.as_fd(), &datagram[..length]) {
-                    // Whoever asked and is gone needs no answer.
+                    // The sender may have gone; no answer is needed then.
                     Some(answer) => drop(socket.send_to(&answer, from)),
                     None => heard.datagram(&datagram[..length], lines)?,
                 },
@@ -187,10 +188,10 @@ fn listen(
                 false => draw(heard, over, out.terminal)?,
             }
             next_table = now + TABLE_EVERY;
-            // There may be more to read, of which mio will not tell again.
+            // There may be more to read, which mio will not report again.
             continue;
         }
-        // A signal that comes just before the wait is noticed after it.
+        // A signal that arrives just before the wait is noticed after it.
         let wait =
             Duration::from_millis(200).min(next_table.saturating_duration_since(now).max(Duration::from_millis(1)));
         match poll.poll(&mut events, Some(wait)) {
@@ -200,7 +201,7 @@ fn listen(
     }
 }
 
-/// Draws the table of rates: over the last one on a terminal, else below it.
+/// Prints the table of rates: over the last one on a terminal, otherwise below it.
 fn draw(heard: &mut Heard, over: Duration, terminal: bool) -> io::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
     if terminal {
@@ -210,7 +211,7 @@ fn draw(heard: &mut Heard, over: Duration, terminal: bool) -> io::Result<()> {
     let window = terminal_size().map(|(width, height)| (usize::from(width.0), usize::from(height.0)));
     let (width, height) = if terminal { window.unwrap_or((80, 24)) } else { (usize::MAX, usize::MAX) };
     for line in table(&heard.rates(over), width, height) {
-        // The last line has no end: the window would move up by it.
+        // The last line has no line break, which would scroll the window.
         out.write_all(line.as_bytes())?;
     }
     if !terminal {
@@ -219,7 +220,7 @@ fn draw(heard: &mut Heard, over: Duration, terminal: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// The table as pieces, each line's beginning with the end of the one before it; the active addresses come first.
+/// The lines of the table, each beginning with the line break of the one before; active addresses come first.
 fn table(rates: &[Rate], width: usize, height: usize) -> Vec<String> {
     let mut lines = vec![format!("{:>10} {:>12}  address", "msg/s", "messages")];
     let room = height.saturating_sub(2).max(1);
@@ -246,7 +247,7 @@ fn draw_json(heard: &mut Heard, over: Duration) -> io::Result<()> {
     out.flush()
 }
 
-/// Datagrams the kernel had no room for at this port, where /proc tells.
+/// Datagrams that the kernel dropped at this port, if /proc shows it.
 fn drops(address: SocketAddr) -> Option<u64> {
     let table = if address.is_ipv4() { "/proc/net/udp" } else { "/proc/net/udp6" };
     let text = std::fs::read_to_string(table).ok()?;

@@ -1,4 +1,4 @@
-//! Expressions: what stands behind a `$` in a map's arguments.
+//! Expressions: what follows a `$` in a map's arguments.
 //!
 //! ```text
 //! expression := value [":" type]           type  := i | f | d | h | s
@@ -22,7 +22,7 @@ use crate::capture::latency::Pair;
 pub enum HitValue {
     /// 0 note, 1 grain, 2 texture.
     Form,
-    /// The family of the sound, 0 to 7.
+    /// The timbre's family, 0 to 7.
     Timbre,
     /// MIDI note number.
     Note,
@@ -54,7 +54,7 @@ const HIT_VALUES: [(&str, HitValue); 8] = [
 pub enum Source {
     /// A field of the event.
     Field(String),
-    /// Of the hit.
+    /// A value of the hit.
     Hit(HitValue),
     /// The CPU.
     Cpu,
@@ -62,9 +62,9 @@ pub enum Source {
     Pid,
     /// Its name.
     Comm,
-    /// ms since the event last occurred.
+    /// Milliseconds since the event last occurred.
     Dt,
-    /// ms from one event to another, and which of the map's pairs that is.
+    /// Milliseconds between two events, and the index of the pair among the map's.
     Latency(Pair, usize),
     /// The event's name.
     Event,
@@ -81,18 +81,18 @@ const WORDS: [(&str, Source); 6] = [
     ("system", Source::System),
 ];
 
-/// What is done with a number.
+/// An operation on a number.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Step {
-    /// 0 to 1 between the least and the greatest so far.
+    /// Scaled to 0 to 1 between the smallest and the largest value so far.
     Unit,
-    /// 0 to 1 between these.
+    /// Scaled to 0 to 1 between these limits.
     Lin(f64, f64),
-    /// The same of logarithms.
+    /// The same on a logarithmic scale.
     Log(f64, f64),
-    /// This is added.
+    /// Adds this.
     Add(f64),
-    /// It is multiplied by this.
+    /// Multiplies by this.
     Mul(f64),
 }
 
@@ -101,29 +101,29 @@ pub enum Step {
 pub struct Expression {
     /// Where its value comes from.
     pub source: Source,
-    /// What is done with it, in order.
+    /// The operations on it, in order.
     pub steps: Vec<Step>,
-    /// The words that it picks from; none: it is a number or a text itself.
+    /// The words that the number selects from; if there are none, the value is a number or a text itself.
     pub words: Vec<String>,
-    /// The type tag asked for.
+    /// The type tag asked for with `:TAG`.
     pub tag: Option<char>,
 }
 
 const FUNCTIONS: [&str; 7] = ["unit", "lin", "log", "add", "mul", "pick", "latency"];
-/// How deep functions stand in each other, and how many words are picked from.
+/// The deepest nesting of functions, and the largest number of words.
 const DEEPEST: usize = 8;
 
-/// Reads expressions of a text.
+/// A cursor over the expression.
 struct Reader<'t> {
     text: Text<'t>,
-    /// Where the expression begins in the text.
+    /// The byte of the text at which the expression begins.
     start: usize,
     rest: &'t str,
     at: usize,
 }
 
 impl Expression {
-    /// Reads what stands behind the `$`, at byte `start` of the text.
+    /// Parses what follows the `$`; it begins at byte `start` of the text.
     pub(super) fn parse<'t>(text: Text<'t>, expression: &'t str, start: usize) -> Result<Expression, Mistake> {
         let mut reader = Reader { text, start, rest: expression, at: 0 };
         let mut parsed = reader.value(0)?;
@@ -148,7 +148,7 @@ impl<'t> Reader<'t> {
 
     fn expected(&self, what: &str) -> Mistake {
         let found = self.rest.chars().next().map_or("nothing more".to_owned(), |c| format!("{c:?}"));
-        self.text.mistake(&self.here(), format!("{what} expected, found {found}"))
+        self.text.mistake(&self.here(), format!("expected {what}, found {found}"))
     }
 
     fn skip(&mut self, len: usize) -> &'t str {
@@ -181,7 +181,7 @@ impl<'t> Reader<'t> {
         self.skip(end.unwrap_or(self.rest.len()))
     }
 
-    /// What stands up to the parenthesis that closes the one before it.
+    /// The text up to the matching closing parenthesis.
     fn parenthesised(&mut self) -> &'t str {
         let mut depth = 0;
         let closes = |c: char| match c {
@@ -227,12 +227,12 @@ impl<'t> Reader<'t> {
             return Ok(Expression { source: Source::Latency(pair, 0), steps: vec![], words: vec![], tag: None });
         }
         if depth >= DEEPEST {
-            return Err(self.text.mistake(&at, format!("more than {DEEPEST} functions in each other")));
+            return Err(self.text.mistake(&at, format!("functions are nested more than {DEEPEST} deep")));
         }
         let inner = self.here();
         let mut value = self.value(depth + 1)?;
         if !value.words.is_empty() || matches!(value.source, Source::Comm | Source::Event | Source::System) {
-            return Err(self.text.mistake(&inner, format!("{word} takes a number, and this is a word")));
+            return Err(self.text.mistake(&inner, format!("{word} needs a number, but this is a word")));
         }
         let ends = |reader: &mut Self| Ok((reader.number()?, reader.number()?));
         match word {
@@ -242,14 +242,14 @@ impl<'t> Reader<'t> {
             "lin" => {
                 let (lo, hi) = ends(self)?;
                 if lo == hi {
-                    return Err(self.text.mistake(&at, "lin needs two ends that differ"));
+                    return Err(self.text.mistake(&at, "lin needs two different limits"));
                 }
                 value.steps.push(Step::Lin(lo, hi));
             }
             "log" => {
                 let (lo, hi) = ends(self)?;
                 if lo <= 0.0 || hi <= 0.0 || lo == hi {
-                    return Err(self.text.mistake(&at, "log needs two ends above 0 that differ"));
+                    return Err(self.text.mistake(&at, "log needs two different limits above 0"));
                 }
                 value.steps.push(Step::Log(lo, hi));
             }
@@ -262,7 +262,7 @@ impl<'t> Reader<'t> {
                     value.words.push(word.to_owned());
                 }
                 if value.words.is_empty() {
-                    return Err(self.expected("',' and words to pick from"));
+                    return Err(self.expected("',' and words to select from"));
                 }
             }
         }

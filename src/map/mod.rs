@@ -1,9 +1,9 @@
-//! Maps: messages in a receiver's own words. A map says which events become which message to which address, with which
-//! arguments; `docs/MAPS.md` has the grammar.
+//! Maps: which events become which messages, in a receiver's own terms. A map lists messages, each with the events it
+//! is made of, an address and arguments; `docs/MAPS.md` has the grammar.
 //!
-//! [`Map::parse`] reads a map and finds what is wrong with it by itself; [`Map::check`] holds it against the events there
-//! are; [`Mapping::compile`] makes flat operations of it, once for each event, so that nothing is looked up or allocated
-//! for a message.
+//! [`Map::parse`] parses a map and reports errors of the map itself; [`Map::check`] checks it against the kernel's
+//! events; [`Mapping::compile`] compiles it to flat operations, once for each event, so that sending a message needs
+//! no lookup and no allocation.
 
 mod expression;
 mod parse;
@@ -27,23 +27,23 @@ use crate::tracefs::EventName;
 /// A map.
 #[derive(Debug, Clone)]
 pub struct Map {
-    /// Its file, or its name among the maps that the program brings.
+    /// Its file, or its name among the built-in maps.
     pub name: String,
-    /// What it is for, for people.
+    /// Its description for the user.
     pub about: String,
     /// The UDP port of its receiver.
     pub port: Option<u16>,
-    /// How far timetags lie ahead, ms, for receivers that schedule.
+    /// How far in the future timetags are, ms, for receivers that schedule.
     pub latency_ms: Option<f64>,
-    /// Messages a second at most.
+    /// The most messages a second.
     pub rate: Option<u32>,
-    /// Whether it is one that the program brings: for any kernel, so that an event may be missing.
+    /// Whether the map is built in. It is then meant for any kernel, so events it names may be missing.
     pub built_in: bool,
     /// The messages.
     pub messages: Vec<Arc<MessageRule>>,
 }
 
-/// The maps that the program brings, by name.
+/// The built-in maps, by name.
 const BUILT_IN: [(&str, &str); 10] = [
     ("superdirt", include_str!("maps/superdirt.toml")),
     ("tidal", include_str!("maps/tidal.toml")),
@@ -57,40 +57,40 @@ const BUILT_IN: [(&str, &str); 10] = [
     ("faust", include_str!("maps/faust.toml")),
 ];
 
-/// The names of the maps that the program brings.
+/// The names of the built-in maps.
 pub fn names() -> impl Iterator<Item = &'static str> {
     BUILT_IN.iter().map(|(name, _)| *name)
 }
 
-/// The text of a map that the program brings: something to begin with.
+/// The text of a built-in map, as a starting point for one's own.
 pub fn text(name: &str) -> Option<&'static str> {
     BUILT_IN.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
 }
 
 impl Map {
-    /// One of the maps that the program brings.
+    /// A built-in map.
     ///
     /// # Errors
-    /// If one is wrong, which a test rules out.
+    /// If it is invalid, which a test excludes.
     pub fn built_in(name: &str) -> Option<Result<Map, Mistake>> {
         text(name).map(|text| Map::parse(name, text).map(|map| Map { built_in: true, ..map }))
     }
 
-    /// The pairs of events whose lengths of time its messages have, by their numbers.
+    /// The pairs of events whose latencies its messages use, by index.
     pub fn pairs(&self) -> Vec<&Pair> {
         let by_number: BTreeMap<usize, &Pair> = self.messages.iter().flat_map(|message| message.pairs()).collect();
         by_number.into_values().collect()
     }
 
-    /// Whether any message is made of hits.
+    /// Whether any message is made from hits.
     pub fn has_hits(&self) -> bool {
         self.messages.iter().any(|message| matches!(message.trigger, Trigger::Hit(_)))
     }
 
-    /// Checks the map against the names of all events there are, and the formats of those that are traced.
+    /// Checks the map against the names of all events, and the formats of those that are traced.
     ///
     /// # Errors
-    /// The first pattern that means no event, the first field that an event has not; or that no event is taken.
+    /// The first pattern that matches no event, or the first missing field; or that no traced event is used.
     pub fn check<'f>(
         &self,
         known: &[EventName],
@@ -106,6 +106,6 @@ impl Map {
                 taken = true;
             }
         }
-        if taken { Ok(()) } else { Err(Mistake::of_map(&self.name, "takes none of the events that are traced")) }
+        if taken { Ok(()) } else { Err(Mistake::of_map(&self.name, "uses none of the traced events")) }
     }
 }

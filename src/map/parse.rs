@@ -1,4 +1,4 @@
-//! A map's text → a [`Map`]; what is wrong with it is said with line and column.
+//! Parses a map; errors have a line and a column.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,16 +15,16 @@ use crate::format::EventFormat;
 use crate::sound::Form;
 use crate::tracefs::{EventName, Selection};
 
-/// When a message is made.
+/// What a message is made from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trigger {
-    /// By each event.
+    /// Each event.
     Event,
-    /// By each hit of one of these forms.
+    /// Each hit of one of these forms.
     Hit(Vec<Form>),
 }
 
-/// An argument that is always the same.
+/// A constant argument.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Constant {
     /// `i`.
@@ -38,9 +38,9 @@ pub enum Constant {
 /// An argument.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Argument {
-    /// Always the same.
+    /// The same in every message.
     Constant(Constant),
-    /// By the event or the hit; and where it stands.
+    /// A value of the event or the hit, and its place in the map.
     Expression(Expression, Place),
 }
 
@@ -48,18 +48,18 @@ pub enum Argument {
 #[derive(Debug, Clone)]
 pub struct MessageRule {
     file: String,
-    /// When it is made.
+    /// What it is made from.
     pub trigger: Trigger,
-    /// Of which events, as `-e` has them; each with its place.
+    /// The events, as patterns like those of `-e`; each with its place.
     patterns: Vec<(String, Place)>,
     selection: Selection,
-    /// Its address, with `{event}` and `{system}`.
+    /// Its address; may contain `{event}` and `{system}`.
     pub address: String,
     /// Its arguments.
     pub arguments: Vec<Argument>,
 }
 
-/// How long a map may be, and how many arguments a message may have.
+/// The longest map, and the most arguments of a message.
 const LONGEST: usize = 1 << 20;
 const ARGUMENTS: usize = 256;
 
@@ -70,14 +70,14 @@ const FORMS: [(&str, Form); 3] = [("note", Form::Note), ("grain", Form::Grain), 
 type At<'v, 't> = &'v Spanned<DeValue<'t>>;
 
 impl Map {
-    /// Reads a map; `file` is what it is called in messages.
+    /// Parses a map; `file` is its name in error messages.
     ///
     /// # Errors
-    /// The first mistake, with its line and column.
+    /// The first error, with its line and column.
     pub fn parse(file: &str, toml: &str) -> Result<Map, Mistake> {
         let text = Text { file, text: toml };
         if toml.len() > LONGEST {
-            return Err(text.mistake(&(0..0), "a map is at most 1 MiB long"));
+            return Err(text.mistake(&(0..0), "a map may be at most 1 MiB long"));
         }
         let table = DeTable::parse(toml)
             .map_err(|error| text.mistake(&error.span().unwrap_or(0..0), error.message().to_owned()))?;
@@ -108,7 +108,7 @@ impl Map {
             }
         }
         if map.messages.is_empty() {
-            return Err(text.mistake(&(0..0), "a map has at least one [[message]]"));
+            return Err(text.mistake(&(0..0), "a map needs at least one [[message]]"));
         }
         Ok(map)
     }
@@ -116,7 +116,7 @@ impl Map {
 
 fn rule(text: Text<'_>, value: At<'_, '_>) -> Result<MessageRule, Mistake> {
     let wrong = |what: &str| text.mistake(&value.span(), what);
-    let table = value.get_ref().as_table().ok_or_else(|| wrong("a message is a table: write [[message]]"))?;
+    let table = value.get_ref().as_table().ok_or_else(|| wrong("a message must be a table: write [[message]]"))?;
     let (mut on_hit, mut forms, mut form_at) = (false, FORMS.map(|(_, form)| form).to_vec(), None);
     let (mut patterns, mut address, mut arguments) = (vec![], None, vec![]);
     for (key, value) in table {
@@ -162,14 +162,14 @@ fn rule(text: Text<'_>, value: At<'_, '_>) -> Result<MessageRule, Mistake> {
     for argument in &arguments {
         let Argument::Expression(Expression { source, .. }, place) = argument else { continue };
         let why = match source {
-            Source::Hit(value) if !on_hit => format!("hit.{} is known of hits only: write on = \"hit\"", value.name()),
+            Source::Hit(value) if !on_hit => format!("hit.{} exists for hits only: write on = \"hit\"", value.name()),
             Source::Field(field) if on_hit => {
                 format!(
-                    "a hit may stand for many events and has no field {field:?}: it has hit.note and its like, event, system"
+                    "a hit may come from many events and has no field {field:?}: use hit.note and the like, event or system"
                 )
             }
             Source::Cpu | Source::Pid | Source::Comm | Source::Dt | Source::Latency(..) if on_hit => {
-                "a hit may stand for many events: it has hit.note and its like, event, system".to_owned()
+                "a hit may come from many events: use hit.note and the like, event or system".to_owned()
             }
             _ => continue,
         };
@@ -184,12 +184,12 @@ fn rule(text: Text<'_>, value: At<'_, '_>) -> Result<MessageRule, Mistake> {
         trigger: if on_hit { Trigger::Hit(forms) } else { Trigger::Event },
         selection: Selection::parse(&words).map_err(|error| wrong(&error.to_string()))?,
         patterns,
-        address: address.ok_or_else(|| wrong("a message has an address"))?,
+        address: address.ok_or_else(|| wrong("a message needs an address"))?,
         arguments,
     })
 }
 
-/// An address, which may have `{event}` and `{system}` in it.
+/// Parses an address, which may contain `{event}` and `{system}`.
 fn address(text: Text<'_>, value: At<'_, '_>) -> Result<String, Mistake> {
     let (address, at) = string(text, value)?;
     let plain = address.replace("{event}", "").replace("{system}", "");
@@ -198,7 +198,7 @@ fn address(text: Text<'_>, value: At<'_, '_>) -> Result<String, Mistake> {
     }
     let bad = |c: char| !c.is_ascii_graphic() || matches!(c, '#' | '*' | ',' | '?' | '[' | ']' | '}');
     if !address.starts_with('/') || plain.contains(bad) || address.len() > 255 {
-        return Err(text.mistake(&at, format!("{address:?} is no OSC address: write /name, with none of # * , ? [ ]")));
+        return Err(text.mistake(&at, format!("{address:?} is not an OSC address: write /name, without # * , ? [ ]")));
     }
     Ok(address.to_owned())
 }
@@ -208,10 +208,10 @@ fn argument(text: Text<'_>, value: At<'_, '_>) -> Result<Argument, Mistake> {
     let wrong = |what: String| text.mistake(&at, what);
     Ok(Argument::Constant(match value.get_ref() {
         DeValue::String(string) => match string.strip_prefix('$') {
-            // A dollar sign itself.
+            // An escaped dollar sign.
             Some(rest) if rest.starts_with('$') => Constant::Text(rest.to_owned()),
             Some(expression) => {
-                // Behind the quotation mark and the dollar sign.
+                // Past the quotation mark and the dollar sign.
                 let parsed = Expression::parse(text, expression, at.start + 2)?;
                 return Ok(Argument::Expression(parsed, Place::of(text.text, at.start)));
             }
@@ -221,13 +221,13 @@ fn argument(text: Text<'_>, value: At<'_, '_>) -> Result<Argument, Mistake> {
             let digits = integer.as_str().replace('_', "");
             let number =
                 i64::from_str_radix(&digits, integer.radix()).ok().and_then(|number| i32::try_from(number).ok());
-            Constant::Int(number.ok_or_else(|| wrong(format!("{digits} does not fit 32 bits")))?)
+            Constant::Int(number.ok_or_else(|| wrong(format!("{digits} does not fit into 32 bits")))?)
         }
         DeValue::Float(float) => {
             let number = float.as_str().replace('_', "").parse::<f32>().ok().filter(|number| number.is_finite());
-            Constant::Float(number.ok_or_else(|| wrong("a float is a finite number".to_owned()))?)
+            Constant::Float(number.ok_or_else(|| wrong("a float must be finite".to_owned()))?)
         }
-        other => return Err(wrong(format!("an argument is a string or a number, not a {}", other.type_str()))),
+        other => return Err(wrong(format!("an argument must be a string or a number, not a {}", other.type_str()))),
     }))
 }
 
@@ -235,7 +235,7 @@ fn string<'v>(text: Text<'_>, value: &'v Spanned<DeValue<'_>>) -> Result<(&'v st
     let at = value.span();
     match value.get_ref() {
         DeValue::String(string) => Ok((string.as_ref(), at)),
-        other => Err(text.mistake(&at, format!("a string is expected, not a {}", other.type_str()))),
+        other => Err(text.mistake(&at, format!("expected a string, not a {}", other.type_str()))),
     }
 }
 
@@ -245,14 +245,13 @@ fn number(text: Text<'_>, value: At<'_, '_>, range: std::ops::RangeInclusive<f64
         DeValue::Float(float) => float.as_str().replace('_', "").parse::<f64>().ok(),
         _ => None,
     };
-    let wrong =
-        || text.mistake(&value.span(), format!("a number from {} to {} is expected", range.start(), range.end()));
+    let wrong = || text.mistake(&value.span(), format!("expected a number from {} to {}", range.start(), range.end()));
     number.filter(|number| range.contains(number)).ok_or_else(wrong)
 }
 
 fn list<'v, 't>(text: Text<'_>, value: At<'v, 't>) -> Result<&'v [Spanned<DeValue<'t>>], Mistake> {
     let wrong =
-        |other: &DeValue<'_>| text.mistake(&value.span(), format!("a list is expected, not a {}", other.type_str()));
+        |other: &DeValue<'_>| text.mistake(&value.span(), format!("expected a list, not a {}", other.type_str()));
     value.get_ref().as_array().map(|array| &array[..]).ok_or_else(|| wrong(value.get_ref()))
 }
 
@@ -261,7 +260,7 @@ fn list_or_one<'v, 't>(value: At<'v, 't>) -> &'v [Spanned<DeValue<'t>>] {
 }
 
 impl MessageRule {
-    /// Gives the pairs of events that it names their numbers among those of the map.
+    /// Replaces the indices of its event pairs by those in the map's list.
     fn number_pairs(&mut self, pairs: &mut Vec<Pair>) {
         for argument in &mut self.arguments {
             let Argument::Expression(Expression { source: Source::Latency(pair, number), .. }, _) = argument else {
@@ -274,7 +273,7 @@ impl MessageRule {
         }
     }
 
-    /// The pairs of events that it names, each with its number among those of the map.
+    /// Its event pairs, each with its index in the map's list.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (usize, &Pair)> {
         self.arguments.iter().filter_map(|argument| match argument {
             Argument::Expression(Expression { source: Source::Latency(pair, number), .. }, _) => Some((*number, pair)),
@@ -282,12 +281,12 @@ impl MessageRule {
         })
     }
 
-    /// Whether it is made of this event.
+    /// Whether it is made from this event.
     pub fn takes(&self, format: &EventFormat) -> bool {
         self.selection.resolve(&[EventName::new(format.system.as_str(), format.name.as_str())]).is_ok()
     }
 
-    /// Whether each of its patterns means an event of these.
+    /// Checks that each of its patterns matches one of these events.
     pub(super) fn check_names(&self, known: &[EventName]) -> Result<(), Mistake> {
         for (pattern, place) in &self.patterns {
             let mistake = |what: String| Mistake { file: self.file.clone(), place: Some(*place), what };
@@ -302,7 +301,7 @@ impl MessageRule {
         Ok(())
     }
 
-    /// Whether this event has the fields that it names, of the kinds that it takes them for.
+    /// Checks that the event has the fields that it uses, with suitable types.
     pub(super) fn check_fields(&self, format: &EventFormat) -> Result<(), Mistake> {
         for argument in &self.arguments {
             let Argument::Expression(expression, place) = argument else { continue };
@@ -319,9 +318,9 @@ impl MessageRule {
             match Plan::compile(format).fields().get(index).map(|field| field.read) {
                 Some(Read::Scalar(Element::Integer { .. } | Element::Bool { .. } | Element::Pointer { .. })) => {}
                 Some(Read::Scalar(_)) | None => {
-                    return Err(mistake(format!("{name} of {} is no number", format.full_name())));
+                    return Err(mistake(format!("{name} of {} is not a number", format.full_name())));
                 }
-                Some(_) if number => return Err(mistake(format!("{name} of {} is no number", format.full_name()))),
+                Some(_) if number => return Err(mistake(format!("{name} of {} is not a number", format.full_name()))),
                 Some(_) if is_text(format, index) => {}
                 Some(_) => {
                     return Err(mistake(format!("{name} of {} is neither a number nor a text", format.full_name())));
@@ -332,7 +331,7 @@ impl MessageRule {
     }
 }
 
-/// Whether a field is a text.
+/// Whether a field is text.
 pub(super) fn is_text(format: &EventFormat, index: usize) -> bool {
     let read = Plan::compile(format).fields().get(index).map(|field| field.read);
     matches!(

@@ -1,4 +1,4 @@
-//! Where in a file a mistake is, and what was probably meant.
+//! The place of an error in a file, and the most similar valid word.
 
 use std::fmt;
 use std::ops::Range;
@@ -21,14 +21,14 @@ impl Place {
     }
 }
 
-/// What is wrong with a file, and where.
+/// An error in a file, and its place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Mistake {
     /// The file, or the map's name.
     pub file: String,
-    /// Where; `None`: with the whole.
+    /// Its place; `None` if it concerns the whole file.
     pub place: Option<Place>,
-    /// What, in words.
+    /// The error in words.
     pub what: String,
 }
 
@@ -42,13 +42,13 @@ impl fmt::Display for Mistake {
 }
 
 impl Mistake {
-    /// One of a map as a whole.
+    /// An error that concerns a map as a whole.
     pub(crate) fn of_map(name: &str, what: &str) -> Mistake {
         Mistake { file: format!("the map {name}"), place: None, what: what.to_owned() }
     }
 }
 
-/// A text that is read, with its name.
+/// A text that is parsed, with its name.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Text<'t> {
     pub(crate) file: &'t str,
@@ -56,12 +56,12 @@ pub(crate) struct Text<'t> {
 }
 
 impl Text<'_> {
-    /// A mistake at a place of it.
+    /// An error at a place in it.
     pub(crate) fn mistake(&self, at: &Range<usize>, what: impl Into<String>) -> Mistake {
         Mistake { file: self.file.to_owned(), place: Some(Place::of(self.text, at.start)), what: what.into() }
     }
 
-    /// That there is no such word, with the nearest of those there are.
+    /// The error for an unknown word, with the most similar valid one.
     pub(crate) fn unknown(&self, at: &Range<usize>, kind: &str, word: &str, known: &[&str]) -> Mistake {
         let near = match nearest(word, known.iter().copied()) {
             Some(near) => format!("; the nearest is {near}"),
@@ -71,7 +71,7 @@ impl Text<'_> {
     }
 }
 
-/// The word that is most like `word`, if one is like it at all.
+/// The word most similar to `word`, if any is similar.
 pub(crate) fn nearest<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
     let like = |known: &&str| strsim::jaro_winkler(word, known);
     let best = known.into_iter().max_by(|a, b| like(a).total_cmp(&like(b)))?;

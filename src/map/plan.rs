@@ -1,4 +1,4 @@
-//! A message of a map and an event → flat operations: bytes that are always the same, and values between them.
+//! Compiles a message of a map for one event to flat operations: constant bytes, and values between them.
 
 use byteorder::ByteOrder;
 
@@ -11,27 +11,27 @@ use crate::osc::text::{address_part, push, repair};
 use crate::osc::{self, Comm, EncodeError, Full, Schema, Writer};
 use crate::sound::{Form, Hit};
 
-/// The longest text of a field, bytes.
+/// The longest text sent, bytes.
 const TEXT: usize = 64;
 
-/// Bytes that are copied as a whole, whatever of them counts: then the copy's length is known to the compiler.
+/// Size of the copy for constant bytes, however many of them are used: the compiler knows its length.
 const CHUNK: usize = 64;
 
 /// Where a number comes from.
 #[derive(Debug, Clone, Copy)]
 enum Number {
-    /// An integer of any width, read without a branch; and whether it is one of 64 bits without a sign.
+    /// An integer of any width, read without a branch; and whether it is an unsigned one of 64 bits.
     Integer(decode::Number, bool),
     Field(FieldPlan),
     Hit(HitValue),
     Cpu,
     Pid,
     Dt,
-    /// The last length of this pair of events, ms.
+    /// The last latency of this pair of events, ms.
     Latency(usize),
 }
 
-/// A step that a number goes through; [`Step::Unit`] keeps what it has seen.
+/// An operation on a number; [`Step::Unit`] keeps the range it has seen.
 #[derive(Debug, Clone, Copy)]
 enum Motion {
     Unit {
@@ -43,7 +43,7 @@ enum Motion {
         from: f64,
         factor: f64,
     },
-    /// `scale` is 1 / LO: the logarithm of the ratio is exact to a float's last bits, whatever LO is.
+    /// `scale` is 1 / LO: the logarithm of the ratio is exact to a float's last bits for any LO.
     Log {
         scale: f64,
         factor: f32,
@@ -52,7 +52,7 @@ enum Motion {
     Mul(f64),
 }
 
-/// How a number is written.
+/// The type in which a number is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wire {
     Int,
@@ -64,51 +64,52 @@ enum Wire {
 /// One operation.
 #[derive(Debug, Clone)]
 enum Op {
-    /// Address, type tags and arguments that are always the same: up to so many bytes, of which the first count.
+    /// Constant bytes (address, type tags, arguments); the second number says how many are used.
     Bytes([u8; CHUNK], u8),
-    /// What of them is longer.
+    /// More constant bytes than fit above.
     Long(Box<[u8]>),
-    /// The CPU, the running thread, the time since the last one, as they stand.
+    /// The CPU, the running thread, the time since the last event: unchanged.
     Cpu,
     Pid,
     Dt,
     Number(Number, Option<Motion>, Wire),
-    /// A number that goes through several steps.
+    /// A number with several operations.
     Moved(Number, Box<[Motion]>, Wire),
     /// A field's text.
     Text(FieldPlan),
     Comm,
-    /// One of several texts, each as an OSC string.
+    /// One of several texts, each an OSC string.
     Pick(Number, Box<[Motion]>, Box<[Box<[u8]>]>),
 }
 
-/// A message of an event.
+/// A message made from an event.
 #[derive(Debug, Clone)]
 pub struct RecordPlan {
     ops: Box<[Op]>,
     fields: Plan,
 }
 
-/// A message of a hit.
+/// A message made from a hit.
 #[derive(Debug, Clone)]
 pub struct HitPlan {
     ops: Box<[Op]>,
     forms: u8,
 }
 
-/// What one event becomes by a map.
+/// What a map makes of one event.
 #[derive(Debug, Clone, Default)]
 pub struct Mapping {
-    /// By each event.
+    /// The messages for each event.
     pub records: Vec<RecordPlan>,
-    /// By each of its hits.
+    /// The messages for each of its hits.
     pub hits: Vec<HitPlan>,
     /// The messages' signatures, in the order of the map.
     pub schemas: Vec<Schema>,
 }
 
 impl Mapping {
-    /// The messages of one event. What was not [checked](super::Map::check), such as a field that it has not, is left out.
+    /// Compiles the messages for one event. What was not [checked](super::Map::check), such as a missing field, is
+    /// left out.
     pub fn compile<'m>(messages: impl IntoIterator<Item = &'m MessageRule>, format: &EventFormat) -> Mapping {
         let mut mapping = Mapping::default();
         for message in messages {
@@ -159,7 +160,7 @@ fn compile(message: &MessageRule, format: &EventFormat) -> (Box<[Op]>, Schema) {
     let mut ops = vec![Op::Long(head.into())];
     for op in values {
         match (ops.last_mut(), op) {
-            // One copy for all that stands together.
+            // Adjacent constants are copied at once.
             (Some(Op::Long(bytes)), Op::Long(more)) => *bytes = [&**bytes, &*more].concat().into(),
             (_, op) => ops.push(op),
         }
@@ -170,7 +171,7 @@ fn compile(message: &MessageRule, format: &EventFormat) -> (Box<[Op]>, Schema) {
 }
 
 impl Op {
-    /// The same in the quick form, where it has one.
+    /// The same in the fast form, if there is one.
     fn short(self) -> Op {
         match self {
             Op::Long(bytes) if bytes.len() <= CHUNK => {
@@ -192,7 +193,7 @@ fn osc_string(text: &str) -> Box<[u8]> {
     bytes.into()
 }
 
-/// What an expression becomes for an event: its type tag, name and kind for people, and the operation.
+/// Compiles an expression for an event: its type tag, its name and kind for the schema, and the operation.
 fn value(
     expression: &Expression,
     format: &EventFormat,
@@ -210,7 +211,7 @@ fn value(
                 };
                 (Number::of(&plan), name.clone(), "field", narrow)
             }
-            // It was checked.
+            // This was checked before.
             None => (zero, name.clone(), "field", true),
         },
         Source::Hit(value) => {
@@ -230,7 +231,7 @@ fn value(
     let motions: Box<[Motion]> = expression.steps.iter().map(|step| Motion::of(*step)).collect();
     if !expression.words.is_empty() {
         let words = expression.words.iter().map(|word| osc_string(word)).collect();
-        return ('s', name, "a word by the number", Op::Pick(number, motions, words));
+        return ('s', name, "a word selected by the number", Op::Pick(number, motions, words));
     }
     let (tag, wire) = match expression.tag {
         Some('d') => ('d', Wire::Double),
@@ -281,7 +282,7 @@ impl Motion {
                 ((number - *least) * *factor).min(1.0)
             }
             Motion::Lin { from, factor } => ((number - *from) * *factor).clamp(0.0, 1.0),
-            // What has no logarithm is below all.
+            // Zero and negative numbers are below the range.
             Motion::Log { scale, factor } => {
                 let ratio = (number.max(f64::MIN_POSITIVE) * *scale) as f32;
                 f64::from((ratio.max(f32::MIN_POSITIVE).ln() * *factor).clamp(0.0, 1.0))
@@ -408,7 +409,7 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
     for op in ops {
         match op {
             Op::Bytes(bytes, len) => {
-                // Straight to its place: given, it would be copied twice.
+                // Written in place: passed by value, it would be copied twice.
                 out.window::<CHUNK>()?.copy_from_slice(bytes);
                 out.skip(usize::from(*len))?;
             }
@@ -443,7 +444,7 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
                 for motion in motions {
                     value = motion.apply(value);
                 }
-                // Beyond the last word the first one's turn comes again.
+                // Past the last word the selection wraps around.
                 let index = (value.max(0.0) as usize).checked_rem(words.len()).unwrap_or(0);
                 out.put_slice(words.get(index).ok_or(Full)?)?;
             }
@@ -453,11 +454,11 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
 }
 
 impl RecordPlan {
-    /// Writes the message of `record` to the beginning of `room`; returns its length, bytes. `lengths` are the last ones, ms, of the
-    /// map's [pairs](super::Map::pairs).
+    /// Writes the message for `record` to the beginning of `room`; returns its length, bytes. `lengths` are the last
+    /// latencies of the map's [pairs](super::Map::pairs), ms.
     ///
     /// # Errors
-    /// If there is no room, or if the record is not what its format says.
+    /// If there is no room, or the record does not match its format.
     #[inline]
     pub fn encode<E: ByteOrder>(
         &mut self,
@@ -471,12 +472,12 @@ impl RecordPlan {
 }
 
 impl HitPlan {
-    /// Whether it is made of hits of this form.
+    /// Whether it is made from hits of this form.
     pub fn takes(&self, form: Form) -> bool {
         self.forms & 1 << form.number() != 0
     }
 
-    /// Writes the message of a hit to the beginning of `room`; returns its length, bytes.
+    /// Writes the message for a hit to the beginning of `room`; returns its length, bytes.
     ///
     /// # Errors
     /// If there is no room.

@@ -1,6 +1,6 @@
 //! Messages about the stream itself: start, schema, stat, stop.
 //!
-//! They are rare, so they are built with rosc.
+//! They are rare, so they are encoded by rosc.
 
 use rosc::{OscMessage, OscType};
 
@@ -33,20 +33,20 @@ pub fn schema(prefix: &str, schema: &Schema) -> OscMessage {
     message(prefix, "schema", args.into_iter().map(OscType::String).collect())
 }
 
-/// What `/ftrace/stat` says of the time since the last one.
+/// The numbers of `/ftrace/stat`, for the time since the last one.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Stat {
     /// Events read from the ring.
     pub read: u64,
     /// Messages sent to this receiver.
     pub sent: u64,
-    /// Events left out to keep the rate below the cap.
+    /// Events left out because of the rate cap.
     pub thinned: u64,
     /// Events the kernel lost: overwritten or dropped.
     pub kernel_lost: u64,
-    /// Records that are not what their format says.
+    /// Records that do not match their format.
     pub malformed: u64,
-    /// Datagrams that the receiver's socket had no room for, where this can be known.
+    /// Datagrams dropped because the receiver's socket was full, if known.
     pub receiver_drops: u64,
     /// Length of the window, s.
     pub window_s: f32,

@@ -1,27 +1,27 @@
-//! An address for each event, though two names may clean to the same one.
+//! An address for each event, even if two names clean to the same one.
 //!
-//! In an address, a byte of a name that OSC or a receiver could take for something else is `_`. The kernel has no such names,
-//! but a capture may: `net:a.b c` and `net:a.b_c` both clean to `/ftrace/net/a.b_c`. An address has one signature, so the
-//! second gets `_2` behind its name. Which is the first depends on the names alone: not on what is selected, nor on the order
-//! in which events come.
+//! Bytes of a name that OSC or a receiver could misinterpret are replaced by `_` in the address. The kernel has no
+//! such names, but a capture may: `net:a.b c` and `net:a.b_c` both clean to `/ftrace/net/a.b_c`. An address has one
+//! signature, so the second gets `_2` appended. Which is the first depends on the names alone, not on the selection
+//! or the order of events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::text::address_part;
 
-/// The addresses that two of a kernel's events would share, and who has what in their place.
+/// Replacement names for events whose addresses would collide.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Addresses {
-    /// By system and event: the last part of its address.
+    /// The last part of its address, by system and event.
     renamed: BTreeMap<(String, String), String>,
 }
 
 impl Addresses {
-    /// Gives addresses to `events`, each a system and a name: all of a kernel, whatever is selected.
+    /// Assigns addresses to `events`, each a system and a name: all events of a kernel, whatever is selected.
     pub fn of<'n>(events: impl IntoIterator<Item = (&'n str, &'n str)>) -> Addresses {
         let names: BTreeSet<_> = events.into_iter().collect();
         let clean = |(system, event)| (address_part(system), address_part(event));
-        // Whose name is its address has it; then all others, in the order of their names.
+        // An event whose name is its address keeps it; then all others follow in order of their names.
         let (plain, odd): (Vec<_>, Vec<_>) = names.into_iter().partition(|&(system, event)| {
             let (clean_system, clean_event) = clean((system, event));
             clean_system == system && clean_event == event
@@ -53,12 +53,12 @@ impl Addresses {
         format!("{prefix}/{}/{}", address_part(system), part.unwrap_or_else(|| address_part(event)))
     }
 
-    /// A line for each event that has another address than its name would give.
+    /// A message for each event whose address differs from its name.
     pub fn notes(&self, prefix: &str) -> impl Iterator<Item = String> {
         self.renamed.keys().map(move |(system, event)| {
             let (has, wanted) =
                 (self.address(prefix, system, event), Addresses::default().address(prefix, system, event));
-            format!("{system}:{event} is sent as {has}: another event has the address {wanted}")
+            format!("{system}:{event} is sent as {has}, since another event has the address {wanted}")
         })
     }
 }
@@ -71,7 +71,7 @@ mod tests {
         [("s", "a b"), ("s", "a:b"), ("s", "a_b"), ("s", "a_b_2"), ("s p", "x"), ("other", "a b")];
 
     #[test]
-    fn events_of_one_address_are_told_apart_by_a_number() {
+    fn events_that_would_share_an_address_get_a_number() {
         let addresses = Addresses::of(NAMES);
         let of = |system, event| addresses.address("/ftrace", system, event);
         assert_eq!(of("s", "a_b"), "/ftrace/s/a_b");
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!((of("s", "a_b_2"), of("s p", "x")), ("/ftrace/s/a_b_2".into(), "/ftrace/s_p/x".into()));
         assert_eq!(of("other", "a b"), "/ftrace/other/a_b");
         let notes: Vec<_> = addresses.notes("/k").collect();
-        assert_eq!(notes[0], "s:a b is sent as /k/s/a_b_3: another event has the address /k/s/a_b");
+        assert_eq!(notes[0], "s:a b is sent as /k/s/a_b_3, since another event has the address /k/s/a_b");
         assert_eq!(notes.len(), 2);
     }
 
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn two_systems_of_one_address_are_told_apart_by_their_events() {
+    fn events_of_systems_that_clean_to_one_name_get_a_number() {
         let addresses = Addresses::of([("a b", "e"), ("a_b", "e"), ("a_b", "f")]);
         assert_eq!(addresses.address("", "a b", "e"), "/a_b/e_2");
         assert_eq!(addresses.address("", "a_b", "e"), "/a_b/e");

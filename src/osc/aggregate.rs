@@ -1,7 +1,7 @@
-//! Aggregates: how often each event came in a window of time, and the mean, least and greatest of one of its numbers.
+//! Aggregates: how often each event occurred in a window of time, and mean, minimum and maximum of one of its fields.
 //!
-//! More than some thirty onsets a second fuse into a texture for the ear; then numbers per window serve better than events.
-//! Each event says its numbers in every window, zeros included: silence is information.
+//! Above some thirty onsets a second the ear hears a texture, and numbers per window are more useful than events.
+//! Each event sends its numbers in every window, even if they are zero.
 
 use std::str::FromStr;
 use std::time::Duration;
@@ -14,23 +14,23 @@ use crate::decode::{Element, FieldPlan, Plan, Read, Value};
 use crate::duration::nanoseconds;
 use crate::format::{EventFormat, EventId};
 
-/// The shortest window: below it, there is not one event in most of them.
+/// The shortest window: below it most windows contain no event.
 pub const MIN_WINDOW: Duration = Duration::from_millis(1);
 /// The longest window.
 pub const MAX_WINDOW: Duration = Duration::from_secs(3600);
-/// Windows in a row that are made up for when time has jumped; more are passed over.
+/// Windows in a row that are sent late after time has jumped; more are skipped.
 const MAX_CATCH_UP: u64 = 100;
 
-/// A window in words, from [`MIN_WINDOW`] to [`MAX_WINDOW`]: `50ms`, `0.1s`, `2m`, or bare seconds.
+/// Parses a window, from [`MIN_WINDOW`] to [`MAX_WINDOW`]: `50ms`, `0.1s`, `2m`, or seconds without a unit.
 pub fn window(text: &str) -> Option<Duration> {
     let window = Duration::from_nanos(nanoseconds(text, 1_000_000_000)?);
     (MIN_WINDOW..=MAX_WINDOW).contains(&window).then_some(window)
 }
 
-/// The field whose numbers are aggregated, for one event: `irq:softirq_entry=vec`.
+/// The field that is aggregated for an event: `irq:softirq_entry=vec`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AggregateField {
-    /// The event's system, if it is named.
+    /// The event's system, if given.
     pub system: Option<String>,
     /// The event's name.
     pub event: String,
@@ -38,24 +38,24 @@ pub struct AggregateField {
     pub field: String,
 }
 
-/// Why a text names no field to aggregate.
+/// Why a field cannot be aggregated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AggregateError {
-    /// It is not of the form.
+    /// The text has another form.
     #[error("--aggregate-field {0:?}: write EVENT=FIELD, such as irq:softirq_entry=vec")]
     Form(String),
-    /// No event of that name is among those traced.
-    #[error("--aggregate-field: {0} is not among the events that are traced: name it with -e as well")]
+    /// No traced event has this name.
+    #[error("--aggregate-field: {0} is not traced: select it with -e as well")]
     NoEvent(String),
-    /// The event has no such number.
-    #[error("--aggregate-field: {event} has no number {field:?}; it has {known}")]
+    /// The event has no such numeric field.
+    #[error("--aggregate-field: {event} has no numeric field {field:?}; it has {known}")]
     NoField {
         /// The event.
         event: String,
-        /// What was asked for.
+        /// The field asked for.
         field: String,
-        /// What there is.
+        /// The numeric fields of the event.
         known: String,
     },
 }
@@ -82,7 +82,7 @@ impl AggregateField {
         self.event == format.name && self.system.as_ref().is_none_or(|system| *system == format.system)
     }
 
-    /// Checks that the field is there, among the events that are traced.
+    /// Checks that a traced event has the field.
     pub fn check<'f>(&self, mut formats: impl Iterator<Item = &'f EventFormat>) -> Result<(), AggregateError> {
         let name =
             self.system.iter().map(|system| format!("{system}:")).chain([self.event.clone()]).collect::<String>();
@@ -91,12 +91,12 @@ impl AggregateField {
         if known.contains(&self.field) {
             return Ok(());
         }
-        let known = if known.is_empty() { "no number at all".to_owned() } else { known.join(", ") };
+        let known = if known.is_empty() { "no numeric field".to_owned() } else { known.join(", ") };
         Err(AggregateError::NoField { event: format.full_name(), field: self.field.clone(), known })
     }
 }
 
-/// The numbers among an event's own fields.
+/// The numeric fields of an event.
 fn numbers(format: &EventFormat) -> impl Iterator<Item = (&str, FieldPlan)> {
     let plan = Plan::compile(format);
     let numeric =
@@ -105,14 +105,14 @@ fn numbers(format: &EventFormat) -> impl Iterator<Item = (&str, FieldPlan)> {
     fields.into_iter().filter_map(|field| Some((format.fields.get(field.index)?.name.as_str(), field)))
 }
 
-/// What is aggregated, and how.
+/// What is aggregated and how.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AggregateOptions {
     /// The length of a window.
     pub window: Duration,
-    /// The fields to use; of an event that is not named here, the first number it has.
+    /// The fields to aggregate. An event that is not listed uses its first numeric field.
     pub fields: Vec<AggregateField>,
-    /// Whether the events themselves are sent as well.
+    /// Whether the events themselves are sent too.
     pub events_too: bool,
 }
 
@@ -139,34 +139,34 @@ pub struct Aggregator {
 }
 
 impl Aggregator {
-    /// Nothing yet. Addresses begin with `prefix`.
+    /// An empty aggregator. Addresses begin with `prefix`.
     pub fn new(options: AggregateOptions, prefix: &str) -> Aggregator {
         Aggregator { options, prefix: prefix.to_owned(), by_id: vec![], end: None }
     }
 
-    /// Whether the events themselves are sent as well.
+    /// Whether the events themselves are sent too.
     pub fn events_too(&self) -> bool {
         self.options.events_too
     }
 
-    /// Checks that the fields are there, among the events that are traced.
+    /// Checks that traced events have the fields.
     pub fn check(&self, formats: &[EventFormat]) -> Result<(), AggregateError> {
         self.options.fields.iter().try_for_each(|field| field.check(formats.iter()))
     }
 
-    /// When the current window ends, ns since 1970.
+    /// The end of the current window, ns since 1970.
     pub fn due(&self) -> Option<u64> {
         self.end
     }
 
-    /// Takes up an event, whose own messages go to `address`.
+    /// Adds an event, whose own messages go to `address`.
     pub fn add(&mut self, format: &EventFormat, address: &str) {
         let index = format.id.index();
         if self.by_id.len() <= index {
             self.by_id.resize_with(index + 1, || None);
         }
         let named = self.options.fields.iter().find(|field| field.is_of(format));
-        // A system call's number says nothing that its address does not.
+        // A system call's number is already in its address.
         let wanted = |name: &str| named.map_or(name != "__syscall_nr", |named| named.field == name);
         let field = numbers(format).find(|(name, _)| wanted(name)).map(|(_, field)| field);
         let own = address.strip_prefix(&self.prefix).unwrap_or(address);
@@ -195,7 +195,7 @@ impl Aggregator {
         tally.sum += number;
     }
 
-    /// Hands the messages of all windows that have ended by `now` (ns since 1970) to `send`.
+    /// Passes the messages of all windows that ended by `now` (ns since 1970) to `send`.
     pub fn tick(&mut self, now: u64, mut send: impl FnMut(OscMessage)) {
         let window = self.options.window.as_nanos() as u64;
         let mut end = *self.end.get_or_insert(now.saturating_add(window));
@@ -207,13 +207,13 @@ impl Aggregator {
             end = end.saturating_add(window);
         }
         if now >= end {
-            // Time has jumped, or the machine was asleep.
+            // The clock was set, or the machine was suspended.
             end = now.saturating_add(window);
         }
         self.end = Some(end);
     }
 
-    /// The messages of the window that is under way, whatever there is of it.
+    /// Sends the messages of the current window, even if it is not over.
     pub fn close(&mut self, send: &mut impl FnMut(OscMessage)) {
         let seconds = self.options.window.as_secs_f64();
         for tally in self.by_id.iter_mut().flatten() {
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn each_window_says_count_rate_mean_least_and_greatest_and_zeros_when_idle() {
+    fn each_window_sends_count_rate_mean_min_and_max_and_zeros_when_idle() {
         let mut aggregator = aggregator(&[]);
         assert_eq!(ticked(&mut aggregator, 1000), []);
         for vec in [3, -1, 7, 3] {
@@ -280,7 +280,7 @@ mod tests {
         let entry = message("entry", 4, [80.0, 3.0, -1.0, 7.0]);
         assert_eq!(ticked(&mut aggregator, 1050), [entry, message("exit", 0, zeros)]);
         assert_eq!(ticked(&mut aggregator, 1100), [message("entry", 0, zeros), message("exit", 0, zeros)]);
-        // Two windows late, two windows' messages.
+        // Two windows late: the messages of two windows.
         assert_eq!(ticked(&mut aggregator, 1210).len(), 4);
     }
 
@@ -295,20 +295,20 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_none_is_refused_with_those_there_are() {
+    fn an_unknown_field_is_refused_with_the_list_of_fields() {
         let formats = [format(3, "entry")];
         let check =
             |text: &str| text.parse::<AggregateField>()?.check(formats.iter()).map_err(|e| e.to_string().into());
         let error =
             |text: &str| -> String { Result::<(), Box<dyn std::error::Error>>::unwrap_err(check(text)).to_string() };
         assert!(check("irq:entry=vec").is_ok());
-        assert!(error("entry=ptr").ends_with("irq:entry has no number \"ptr\"; it has vec, other"));
-        assert!(error("sched:entry=vec").contains("sched:entry is not among the events"));
+        assert!(error("entry=ptr").ends_with("irq:entry has no numeric field \"ptr\"; it has vec, other"));
+        assert!(error("sched:entry=vec").contains("sched:entry is not traced"));
         assert!(error("entry").contains("write EVENT=FIELD"));
     }
 
     #[test]
-    fn a_jump_of_the_clock_does_not_flood() {
+    fn a_jump_of_the_clock_does_not_cause_a_flood() {
         let mut aggregator = aggregator(&[]);
         ticked(&mut aggregator, 0);
         assert_eq!(ticked(&mut aggregator, 86_400_000).len(), 2 * MAX_CATCH_UP as usize);

@@ -1,9 +1,9 @@
 //! The arguments of an event's own fields: from the record's bytes to the datagram's.
 //!
-//! [`Arguments::append`] is the hot path. It runs a flat list of operations, each of which reads a value or two and appends
-//! as many arguments; nothing is allocated and nothing is formatted there. What takes the time is the number of
-//! instructions, so what most fields are has an operation of its own, and all other integers share one, a [`Number`]. Short
-//! texts are read and written as one word of 16 bytes.
+//! [`Arguments::append`] is the hot path. It runs a flat list of operations, each of which reads a value or two and
+//! appends as many arguments; it neither allocates nor formats. The number of instructions determines its speed, so
+//! the most frequent kinds of fields have operations of their own, and all other integers share one, a [`Number`].
+//! Short texts are read and written as one word of 16 bytes.
 
 use std::cell::RefCell;
 use std::ops::Range;
@@ -17,14 +17,14 @@ use crate::decode::{DecodeError, Element, FieldPlan, Number, Plan, Read, ShortTe
 use crate::names::NoNames;
 use crate::render::TextPlan;
 
-/// How one number goes over the wire.
+/// The type in which a number is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wire {
-    /// `i`; what does not fit saturates.
+    /// `i`, saturating.
     Int,
-    /// `h`; what does not fit saturates.
+    /// `h`, saturating.
     Long,
-    /// `h`: the 64 bits as they are, in two's complement.
+    /// `h`: the 64 bits unchanged, in two's complement.
     Bits,
     /// `f`.
     Float,
@@ -43,22 +43,23 @@ impl Wire {
     }
 }
 
-/// Appends one argument. Offsets are bytes in the record. What most fields are has an operation of its own.
+/// Appends one argument. Offsets are bytes in the record. The most frequent kinds of fields have operations of their
+/// own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Op {
-    /// Four bytes as they are → `i`.
+    /// Four bytes unchanged → `i`.
     Word(u32),
     /// An integer → `i`.
     Int(Number),
-    /// An integer → `i`, at most this: what is larger saturates, and a `bool` is 1 for whatever is not 0.
+    /// An integer → `i`, limited to this value: larger ones saturate; a `bool` other than 0 becomes 1.
     IntUpTo(Number, u32),
     /// u32 → the wide tag of the level of types.
     WideWord(u32),
     /// i64 → the same.
     WideLong(u32),
-    /// u64 → the same; with `h` it saturates.
+    /// u64 → the same; saturates with `h`.
     WideUnsigned(u32),
-    /// Two [`Op::Word`]s: the loop's branch costs as much as an argument.
+    /// Two [`Op::Word`]s: a loop iteration costs as much as an argument.
     Words(u32, u32),
     /// Two [`Op::WideLong`]s.
     WideLongs(u32, u32),
@@ -66,37 +67,37 @@ pub(super) enum Op {
     WideUnsigneds(u32, u32),
     /// Any other integer, which fits an `i64` → the same.
     Wide(Number),
-    /// `char[16]` → `s`: a task name, mostly.
+    /// `char[16]` → `s`: usually a task name.
     Text16(u32),
-    /// The text that a `__data_loc` word names → `s`.
+    /// The text given by a `__data_loc` word → `s`.
     LocatedText(u32),
     /// Anything else.
     Other(Other),
 }
 
-/// The operations that are not worth a place in the hot loop.
+/// Operations too rare for the hot loop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Other {
     /// Any number.
     Number(u32, Element, Wire),
     /// A pointer → `s`, hexadecimal.
     Hexadecimal(u32, Element),
-    /// Any text → `s`: the field's number.
+    /// Any text → `s`: the index of the field.
     Text(u16),
-    /// A number or bytes as the kernel's own words → `s`: the number of the text.
+    /// A number or bytes in the kernel's own words → `s`: the index of the text.
     Words(u16),
     /// `""`.
     NoText,
-    /// The text that one of several location words names → `s`.
+    /// The text given by one of several location words → `s`.
     TextOf(u32),
-    /// Bytes or numbers → `b`, numbers in network order: the field's number.
+    /// Bytes or numbers → `b`, numbers in network order: the index of the field.
     Blob(u16),
-    /// The number of elements → `i`: the field's number.
+    /// The number of elements → `i`: the index of the field.
     Count(u16),
 }
 
 impl Op {
-    /// Both in one, if there is such an operation.
+    /// One operation for both, if there is one.
     fn joined(first: Op, second: Op) -> Option<Op> {
         match (first, second) {
             (Op::Word(a), Op::Word(b)) => Some(Op::Words(a, b)),
@@ -106,7 +107,7 @@ impl Op {
         }
     }
 
-    /// The operation for a number, in the quick form if it has one.
+    /// The operation for a number, in its fast form if it has one.
     pub(super) fn number(at: u32, element: Element, wire: Wire) -> Op {
         let Some(number) = Number::new(at as usize, element) else {
             return Op::Other(Other::Number(at, element, wire));
@@ -126,26 +127,26 @@ impl Op {
     }
 }
 
-/// What becomes of an event's own fields.
+/// How an event's own fields are encoded.
 #[derive(Debug, Clone)]
 pub(super) struct Arguments {
     ops: Box<[Op]>,
     fields: Plan,
-    /// Makes the words of [`Other::Words`].
+    /// Formats the words of [`Other::Words`].
     texts: Option<Box<TextPlan>>,
     types: Types,
     string_limit: usize,
 }
 
-/// A level of types, to the compiler: its wide tag.
+/// A level of types at compile time: its wide tag.
 trait Level {
-    /// Bytes of a wide argument.
+    /// Size of a wide argument.
     const LEN: usize;
 
     /// The argument's bytes, the first one highest.
     fn signed(value: i64) -> u64;
 
-    /// The same of a number without sign.
+    /// The same for an unsigned number.
     fn unsigned(value: u64) -> u64;
 }
 
@@ -153,7 +154,7 @@ trait Level {
 struct Longs;
 /// `d`.
 struct Doubles;
-/// `f`. Not by way of f64: rounding twice would differ in the last bit.
+/// `f`. Not through f64: rounding twice would differ in the last bit.
 struct Floats;
 
 impl Level for Longs {
@@ -211,7 +212,7 @@ impl Arguments {
         Arguments { ops: joined.into(), fields, texts, types, string_limit }
     }
 
-    /// The least that they take, bytes: every text is empty.
+    /// The smallest size of the arguments, bytes: with every text empty.
     pub(super) fn least_len(&self) -> usize {
         let wide = if self.types == Types::Portable { 4 } else { 8 };
         let least = |op: &Op| match op {
@@ -231,8 +232,8 @@ impl Arguments {
 
     /// Appends all arguments. The record's length must have been checked with [`Plan::fits`].
     ///
-    /// The writer is given and taken back, never lent: its position is what each argument waits for, and the position of
-    /// something lent lies in memory.
+    /// The writer is passed by value and returned, not by reference: its position is what each argument waits for,
+    /// and through a reference it would live in memory.
     #[inline(always)]
     pub(super) fn append<'w, E: ByteOrder>(&self, record: &[u8], out: Writer<'w>) -> Result<Writer<'w>, EncodeError> {
         match self.types {
@@ -296,10 +297,10 @@ impl Arguments {
         Ok(out)
     }
 
-    /// The text, if it can go as it is: it is short and ASCII, as nearly all are.
+    /// The text, if it can be sent unchanged: short ASCII, as nearly all are.
     #[inline(always)]
     fn short(&self, text: Option<ShortText>) -> Option<ShortText> {
-        // No NUL: a text of 16 bytes, whose padding makes 20.
+        // A text of 16 bytes has no NUL here; with padding it takes 20 bytes.
         text.filter(|text| text.len() < 16 && text.len() <= self.string_limit && text.is_ascii())
     }
 
@@ -361,17 +362,17 @@ impl Arguments {
 }
 
 thread_local! {
-    /// Where [`Other::Words`] makes its words; kept, so that it allocates once.
+    /// Buffer for [`Other::Words`], kept so that it is allocated once.
     static WORDS: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The bytes of a wide argument.
+/// Appends a wide argument.
 #[inline(always)]
 fn put_wide<L: Level>(word: u64, out: &mut Writer<'_>) -> Result<(), Full> {
     out.put_part(word.to_be_bytes(), L::LEN)
 }
 
-/// `N` bytes of the record. The record's length was checked, so that the error is never met.
+/// `N` bytes of the record. The record's length was checked, so the error never occurs.
 #[inline(always)]
 fn chunk<const N: usize>(record: &[u8], at: u32) -> Result<&[u8; N], DecodeError> {
     let at = at as usize;
@@ -387,7 +388,7 @@ fn put_number(value: &Value<'_>, wire: Wire, out: &mut Writer<'_>) -> Result<(),
         _ => (0, None),
     };
     let double = unsigned.map_or(signed as f64, |v| v as f64);
-    // Not by way of f64: rounding twice would differ in the last bit.
+    // Not through f64: rounding twice would differ in the last bit.
     let float = unsigned.map_or(signed as f32, |v| v as f32);
     match wire {
         Wire::Int => out.put((signed.clamp(i32::MIN.into(), i32::MAX.into()) as i32).to_be_bytes()),
@@ -398,7 +399,7 @@ fn put_number(value: &Value<'_>, wire: Wire, out: &mut Writer<'_>) -> Result<(),
     }
 }
 
-/// `0x` and the digits of an address.
+/// Appends an address as `0x` and hexadecimal digits.
 fn put_hexadecimal(address: u64, out: &mut Writer<'_>) -> Result<(), Full> {
     let mut digits = *b"0x0000000000000000";
     for (index, digit) in digits[2..].iter_mut().enumerate() {
@@ -407,7 +408,7 @@ fn put_hexadecimal(address: u64, out: &mut Writer<'_>) -> Result<(), Full> {
     out.put_string(&digits)
 }
 
-/// Any text, repaired where it is not ASCII and cut at the limit.
+/// Appends any text, repaired if it is not ASCII, and cut at the limit.
 #[inline]
 fn put_text(text: &[u8], limit: usize, out: &mut Writer<'_>) -> Result<(), Full> {
     if text.len() <= limit && text.is_ascii() {
@@ -423,7 +424,7 @@ fn put_repaired(bytes: &[u8], limit: usize, out: &mut Writer<'_>) -> Result<(), 
     out.pad(out.written() - start, true)
 }
 
-/// A blob: its length, its bytes (numbers in network order), padding.
+/// Appends a blob: its length, its bytes (numbers in network order), padding.
 fn put_blob(value: Option<Value<'_>>, out: &mut Writer<'_>) -> Result<(), Full> {
     match value {
         Some(Value::Bytes(bytes)) => {

@@ -1,8 +1,8 @@
-//! The messages about clocks: `/clock/ping` and `/clock/pong`, by which one machine asks another for its time of day, and
-//! `/ftrace/clock`, which says by what clock a stream is sent.
+//! The messages about clocks: `/clock/ping` and `/clock/pong`, with which one machine asks another for its time of
+//! day, and `/ftrace/clock`, which describes the clock of a stream.
 //!
-//! A ping has the room of its answer, which is never longer than what it answers: nobody is flooded by a third one's pings. Both are
-//! exactly these bytes and stand in no bundle.
+//! A ping is as long as its answer, so that forged pings cannot be used to amplify traffic. Both consist of exactly
+//! these bytes and are never in a bundle.
 
 use rosc::{OscMessage, OscType};
 
@@ -12,17 +12,17 @@ use crate::wall::{Followed, KernelClock};
 
 const PING: [u8; 20] = *b"/clock/ping\0,htt\0\0\0\0";
 const PONG: [u8; 20] = *b"/clock/pong\0,htt\0\0\0\0";
-/// The length of either.
+/// The length of a ping and of a pong.
 pub const LEN: usize = 44;
 
-/// What a pong says.
+/// The contents of a pong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pong {
     /// The ping's number.
     pub nonce: u64,
-    /// When the ping came, ns since 1970 by the clock of who answers.
+    /// When the ping arrived, ns since 1970 by the clock of the answering machine.
     pub received_ns: u64,
-    /// When the pong left.
+    /// When the pong was sent.
     pub sent_ns: u64,
 }
 
@@ -49,25 +49,25 @@ pub fn ping(nonce: u64) -> [u8; LEN] {
     message(PING, [nonce, 0, 0])
 }
 
-/// The number of the ping that a datagram is; `None`: it is none.
+/// The number of the ping in a datagram; `None` if it is not a ping.
 pub fn read_ping(datagram: &[u8]) -> Option<u64> {
     arguments(PING, datagram).map(|[nonce, ..]| nonce)
 }
 
-/// The answer to a ping.
+/// The pong as bytes.
 pub fn pong(pong: &Pong) -> [u8; LEN] {
     let tag = timetag::from_unix_ns;
     message(PONG, [pong.nonce, tag(pong.received_ns), tag(pong.sent_ns)])
 }
 
-/// The pong that a datagram is; `None`: it is none.
+/// Parses a pong; `None` if the datagram is not a pong.
 pub fn read_pong(datagram: &[u8]) -> Option<Pong> {
     let [nonce, received, sent] = arguments(PONG, datagram)?;
     Some(Pong { nonce, received_ns: timetag::to_unix_ns(received), sent_ns: timetag::to_unix_ns(sent) })
 }
 
-/// `/ftrace/clock`: the machine whose clock is followed, how far it is ahead in s and µs, the way there and back and the bound
-/// of the error in ms; whether the kernel's own clock is synchronised, its largest and its likely error in ms.
+/// `/ftrace/clock`: the followed machine, how far its clock is ahead in s and µs, round trip and error bound in ms;
+/// whether the kernel's clock is synchronised, its largest and its likely error in ms.
 pub fn clock(prefix: &str, followed: Option<&Followed>, kernel: Option<&KernelClock>) -> OscMessage {
     let ms = |ns: u64| OscType::Float((ns as f64 / 1e6) as f32);
     let ahead_us = followed.map_or(0, |followed| followed.ahead_ns.div_euclid(1000));
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_either() {
+    fn other_datagrams_are_neither() {
         let (ping, pong) = (ping(7), pong(&Pong { nonce: 7, received_ns: 1, sent_ns: 2 }));
         assert_eq!((read_pong(&ping), read_ping(&pong)), (None, None));
         for len in 0..LEN {
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_whole_seconds_and_what_is_to_be_added_to_them() {
+    fn an_offset_is_whole_seconds_and_microseconds_to_add() {
         let followed = Followed {
             host: "10.0.0.5:57120".into(),
             ahead_ns: -1_500_000_000,

@@ -1,7 +1,7 @@
-//! Task names by pid, ready to be sent.
+//! Task names by pid, in the form in which they are sent.
 //!
-//! The ring holds pids only. Looking a name up must cost next to nothing, so the table is indexed by pid directly, a page
-//! of it at a time, and holds names as they go over the wire.
+//! The ring holds only pids. A lookup must cost next to nothing, so the table is indexed by pid, allocated in pages,
+//! and holds names as OSC strings.
 
 use super::text;
 
@@ -9,7 +9,7 @@ use super::text;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comm {
     bytes: [u8; 16],
-    /// Bytes of `bytes` that make the OSC string: 4, 8, 12 or 16; 0 in a table where there is no name.
+    /// The length of the OSC string in `bytes`: 4, 8, 12 or 16; 0 for an empty place in the table.
     padded: u32,
 }
 
@@ -19,10 +19,10 @@ impl Comm {
     /// The empty name.
     pub const EMPTY: Comm = Comm { bytes: [0; 16], padded: 4 };
 
-    /// A name of at most 15 bytes (`TASK_COMM_LEN` less its NUL); what is longer is cut.
+    /// A name of at most 15 bytes (`TASK_COMM_LEN` minus its NUL); longer ones are cut.
     pub fn new(name: &[u8]) -> Comm {
         let (mut bytes, mut len) = ([0; 16], 0);
-        // Not a String: a task is renamed while events flow, and then nothing is allocated.
+        // Not a String: tasks are renamed while events flow, and then nothing is allocated.
         let Ok(()) = text::repair(crate::decode::until_nul(name), 15, |piece| {
             for (to, from) in bytes[len..].iter_mut().zip(piece) {
                 *to = *from;
@@ -61,18 +61,18 @@ pub struct Comms {
     pages: Vec<Option<Box<[Comm; PAGE]>>>,
 }
 
-/// The name the kernel prints where it has none.
+/// The name that the kernel prints if it has none.
 const UNKNOWN: &[u8] = b"<...>";
 
 impl Comms {
-    /// A table that knows pid 0, which the kernel calls `<idle>`.
+    /// A table that only knows pid 0, which the kernel calls `<idle>`.
     pub fn new() -> Comms {
         let mut comms = Comms::default();
         comms.set(0, b"<idle>");
         comms
     }
 
-    /// Remembers the name of `pid`.
+    /// Sets the name of `pid`.
     pub fn set(&mut self, pid: i32, name: &[u8]) {
         if let Some(slot) = self.slot(pid) {
             *slot = Comm::new(name);
@@ -104,7 +104,7 @@ impl Comms {
         known.map(|(pid, comm)| (pid as i32, comm.as_str()))
     }
 
-    /// The name of `pid` that `ask` says, or `<...>`. Either is remembered.
+    /// The name of `pid` from the table, from `ask`, or `<...>`. The result is stored.
     #[cold]
     #[inline(never)]
     pub fn learn(&mut self, pid: i32, ask: impl FnOnce(i32) -> Option<Vec<u8>>) -> Comm {
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pid_that_cannot_be_is_never_kept() {
+    fn an_impossible_pid_is_not_stored() {
         let mut comms = Comms::new();
         for pid in [-1, i32::MIN, i32::MAX] {
             comms.set(pid, b"x");

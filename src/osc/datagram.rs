@@ -1,8 +1,9 @@
-//! Messages → datagrams: one OSC bundle each, never nested, never longer than the MTU, never with a split message.
+//! Packs messages into datagrams: one OSC bundle each, not nested, at most as long as the MTU, without splitting
+//! messages.
 //!
-//! Receivers overflow by the number of datagrams, not by bytes, and a datagram costs a hundred times what a message does;
-//! so messages that are due together are packed together. A bundle's timetag is the first event's time; events more than
-//! [`SPAN_NS`] apart never share one.
+//! Receivers are limited by the number of datagrams, not by bytes, and a datagram costs a hundred times as much as a
+//! message; so messages that are due together are packed together. A bundle's timetag is the time of its first event;
+//! events more than [`SPAN_NS`] apart never share a bundle.
 
 use super::timetag;
 use super::write::{EncodeError, Full};
@@ -11,19 +12,19 @@ use super::write::{EncodeError, Full};
 pub const SPAN_NS: u64 = 1_000_000;
 /// The longest UDP payload over IPv4.
 pub const MAX_MTU: usize = 65_507;
-/// The shortest MTU taken: every message of a plain event fits.
+/// The shortest MTU accepted: every message of a plain event fits.
 pub const MIN_MTU: usize = 256;
 
-/// `#bundle`, timetag.
+/// Size of `#bundle` and the timetag.
 const BUNDLE_HEADER: usize = 16;
-/// A message's size in the bundle.
+/// Size of the length before each message.
 const SIZE: usize = 4;
-/// Datagrams kept until they are sent together.
+/// The most datagrams that are kept to be sent together.
 const DATAGRAMS: usize = 32;
-/// Room behind the MTU in which a short string may be written as a whole word: see [`Writer`].
+/// Room after the MTU, so that a short string can be written as a whole word: see [`Writer`].
 const SLACK: usize = 64;
 
-/// What a bundle's timetag says.
+/// The timetag of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tag {
     /// The event's real time, shifted by this many ns.
@@ -31,7 +32,7 @@ pub enum Tag {
         /// Forward, for receivers that schedule.
         latency_ns: u64,
     },
-    /// The time of sending, for receivers on machines whose clock is not ours.
+    /// The time of sending, for receivers whose clock differs from ours.
     Now,
 }
 
@@ -48,20 +49,20 @@ struct Datagram {
 pub struct Packer {
     mtu: usize,
     tag: Tag,
-    /// The datagrams, one right behind the other: what is sent soon after it was written stays in the cache.
+    /// The datagrams, one after the other, so that what was just written is sent from the cache.
     arena: Box<[u8]>,
-    /// Those that are complete.
+    /// The complete datagrams.
     complete: Vec<Datagram>,
-    /// Those that were last taken.
+    /// The datagrams that were taken last.
     taken: Vec<Datagram>,
-    /// The one that is being filled; empty where there is none.
+    /// The datagram being filled, or an empty one.
     current: Datagram,
-    /// The earliest time of an event that may share it: [`SPAN_NS`] before that of its first.
+    /// The earliest event time that may share it: [`SPAN_NS`] before that of its first event.
     earliest: u64,
 }
 
 impl Packer {
-    /// Datagrams of at most `mtu` bytes, which is kept within [`MIN_MTU`] and [`MAX_MTU`].
+    /// Makes datagrams of at most `mtu` bytes, which is clamped to [`MIN_MTU`] and [`MAX_MTU`].
     pub fn new(mtu: usize, tag: Tag) -> Packer {
         let mtu = mtu.clamp(MIN_MTU, MAX_MTU);
         Packer {
@@ -80,12 +81,11 @@ impl Packer {
         self.mtu
     }
 
-    /// Appends the message that `write` writes to the room it is given and whose length it returns, of an event at
-    /// `unix_ns`.
+    /// Appends the message of an event at `unix_ns`. `write` writes it to the given room and returns its length.
     ///
     /// # Errors
-    /// [`EncodeError::Full`] means that the message does not even fit into a datagram of its own. After any error
-    /// nothing of the message is left.
+    /// [`EncodeError::Full`] means that the message does not fit even into an empty datagram. After any error nothing
+    /// of the message is kept.
     pub fn push(
         &mut self,
         unix_ns: u64,
@@ -97,15 +97,15 @@ impl Packer {
             if done != Err(EncodeError::Full) || self.current.messages == 0 {
                 return done;
             }
-            // No datagram that has something in it has as much room: a new one.
+            // Only an empty datagram has that much room: open a new one.
             least = self.mtu;
         }
     }
 
-    /// The room for a message of `least` bytes at least, of an event at `unix_ns`: what is left of the datagram, or a new
-    /// one. What is written there counts once it is [committed](Packer::commit).
+    /// Room for a message of at least `least` bytes, of an event at `unix_ns`: the rest of the datagram, or a new
+    /// one. The message is part of the datagram once it is [committed](Packer::commit).
     ///
-    /// The room is longer than what may be used of it, so that a short string can be written as a whole word: see
+    /// The room is longer than the message may be, so that a short string can be written as a whole word: see
     /// [`Writer`](super::Writer).
     #[inline(always)]
     pub fn reserve(&mut self, unix_ns: u64, least: usize) -> &mut [u8] {
@@ -113,14 +113,14 @@ impl Packer {
         if full || self.current.messages == 0 || unix_ns.wrapping_sub(self.earliest) > 2 * SPAN_NS {
             self.open(unix_ns);
         }
-        // What is beyond the MTU may be written to, but not committed.
+        // Bytes past the MTU may be written, but not committed.
         self.arena.get_mut(self.current.end + SIZE..).unwrap_or_default()
     }
 
-    /// Takes the first `len` bytes of the room that was reserved last as a message.
+    /// Appends the first `len` bytes of the room that was reserved last as a message.
     ///
     /// # Errors
-    /// [`Full`] if they are more than the datagram has room for.
+    /// [`Full`] if the datagram has less room.
     #[inline(always)]
     pub fn commit(&mut self, len: usize) -> Result<(), Full> {
         let Datagram { start, end, .. } = self.current;
@@ -135,10 +135,10 @@ impl Packer {
         Ok(())
     }
 
-    /// Begins a datagram behind the current one.
+    /// Opens a datagram after the current one.
     #[inline(never)]
     fn open(&mut self, unix_ns: u64) {
-        // `is_full` leaves room for the datagram after this one.
+        // `is_full` leaves room for one more datagram.
         if self.current.messages > 0 && self.complete.len() + 1 < DATAGRAMS {
             self.complete.push(self.current);
             self.current.start = self.current.end;
@@ -161,7 +161,7 @@ impl Packer {
         self.complete.len() + 1 >= DATAGRAMS
     }
 
-    /// The datagrams so far, each with its number of messages; the packer starts anew.
+    /// Takes the datagrams so far, each with its number of messages.
     pub fn take(&mut self) -> impl ExactSizeIterator<Item = (&[u8], u64)> + Clone {
         if self.current.messages > 0 {
             self.complete.push(self.current);
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn latency_shifts_the_timetag_and_off_says_now() {
+    fn latency_shifts_the_timetag_and_off_sends_now() {
         let mut packer = Packer::new(1432, Tag::Event { latency_ns: 20_000_000 });
         packer.push(5_000_000, message(20)).unwrap();
         assert_eq!(taken(&mut packer)[0].1, 25_000_000);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_packer_says_so_before_anything_is_lost() {
+    fn a_full_packer_reports_it_before_anything_is_lost() {
         let mut packer = Packer::new(256, EVENT);
         let mut pushed = 0;
         while !packer.is_full() {

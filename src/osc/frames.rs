@@ -1,9 +1,9 @@
-//! Datagrams for receivers of this process's own, which another thread sends on as WebSocket frames.
+//! Datagrams for receivers of this process, which another thread sends as WebSocket frames.
 //!
-//! The one that sends never waits and allocates nothing: it copies datagrams into one of two buffers, which the other
-//! side swaps for the empty one. What finds no room is counted and left. Where nobody is connected nothing is copied.
-//! Beside the datagrams stands what a receiver that comes late must know first: the beginning of the stream and the
-//! schema of every address.
+//! The sending side neither waits nor allocates: it copies datagrams into one of two buffers, which the other side
+//! swaps for the empty one. Datagrams that find no room are counted and dropped. With nobody connected nothing is
+//! copied. What a receiver needs if it connects later is kept too: the start of the stream and the schema of every
+//! address.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,19 +13,19 @@ use rosc::{OscMessage, OscPacket, encoder};
 
 use super::schema::Schema;
 
-/// Bytes that wait for the other thread at most.
+/// The most bytes waiting for the other thread.
 pub const CAPACITY: usize = 1 << 20;
 
-/// Datagrams, one behind the other.
+/// Datagrams, concatenated.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
-    /// Where each ends.
+    /// The end of each.
     ends: Vec<usize>,
 }
 
 impl Batch {
-    /// One with all the room it will ever need.
+    /// A batch with all the memory that it will need.
     pub fn new() -> Batch {
         Batch { bytes: Vec::with_capacity(CAPACITY), ends: Vec::with_capacity(CAPACITY / 64) }
     }
@@ -39,27 +39,27 @@ impl Batch {
         room
     }
 
-    /// The datagrams, in the order in which they were sent.
+    /// The datagrams in the order in which they were sent.
     pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
         starts.zip(&self.ends).filter_map(|(start, &end)| self.bytes.get(start..end))
     }
 
-    /// Throws them away and keeps the room.
+    /// Removes them and keeps the memory.
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.ends.clear();
     }
 }
 
-/// What a receiver that comes late must know.
+/// What a receiver that connects later needs.
 #[derive(Debug, Default, Clone)]
 pub struct Known {
     /// `/ftrace/start`, as it was sent.
     pub start: Option<OscMessage>,
     /// The addresses, each with its signature.
     pub schemas: BTreeMap<String, Schema>,
-    /// What every address begins with.
+    /// The beginning of every address.
     pub prefix: String,
 }
 
@@ -73,7 +73,7 @@ struct Shared {
     wake: Wake,
 }
 
-/// Both ends of the way from the stream to the thread that sends WebSocket frames.
+/// The channel from the stream to the thread that sends WebSocket frames.
 #[derive(Clone)]
 pub struct Frames(Arc<Shared>);
 
@@ -83,19 +83,19 @@ impl std::fmt::Debug for Frames {
     }
 }
 
-/// A panic of the other thread leaves nothing half done here.
+/// If the other thread panicked, the data are still consistent.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Frames {
-    /// Nothing waits, nobody is connected. `wake` is called when datagrams wait where none did.
+    /// An empty channel with nobody connected. `wake` is called when the first datagram is queued.
     pub fn new(wake: impl Fn() + Send + Sync + 'static) -> Frames {
         let (waiting, known) = (Mutex::new(Batch::new()), Mutex::new(Known::default()));
         Frames(Arc::new(Shared { connected: AtomicUsize::new(0), waiting, known, wake: Box::new(wake) }))
     }
 
-    /// Says how many receivers are connected.
+    /// Sets how many receivers are connected.
     pub fn set_connected(&self, count: usize) {
         self.0.connected.store(count, Ordering::Relaxed);
     }
@@ -105,8 +105,8 @@ impl Frames {
         self.0.connected.load(Ordering::Relaxed)
     }
 
-    /// Leaves datagrams for the other thread, each given with its number of messages; `done` hears of each whether there
-    /// was room. With nobody connected they are for nobody, and `done` hears of none.
+    /// Queues datagrams, each given with its number of messages, for the other thread; `done` is called for each with
+    /// whether there was room. With nobody connected they are dropped without calling `done`.
     pub fn send<'d>(&self, datagrams: impl Iterator<Item = (&'d [u8], u64)>, mut done: impl FnMut(u64, bool)) {
         if self.connected() == 0 {
             return;
@@ -123,37 +123,37 @@ impl Frames {
         }
     }
 
-    /// Swaps what waits for `batch`, which is emptied first.
+    /// Empties `batch` and swaps it for the queued datagrams.
     pub fn take(&self, batch: &mut Batch) {
         batch.clear();
         std::mem::swap(&mut *lock(&self.0.waiting), batch);
     }
 
-    /// Keeps the stream's beginning for those who come later.
+    /// Stores the start of the stream for receivers that connect later.
     pub fn started(&self, prefix: &str, start: OscMessage) {
         let mut known = lock(&self.0.known);
         (known.start, known.prefix) = (Some(start), prefix.to_owned());
     }
 
-    /// Keeps an address's signature for those who come later.
+    /// Stores the signature of an address for receivers that connect later.
     pub fn add(&self, schema: &Schema) {
         lock(&self.0.known).schemas.insert(schema.address.clone(), schema.clone());
     }
 
-    /// What every address begins with; `/ftrace` before anything is known.
+    /// The beginning of every address; `/ftrace` before the stream has started.
     pub fn prefix(&self) -> String {
         let known = lock(&self.0.known);
         if known.prefix.is_empty() { "/ftrace".to_owned() } else { known.prefix.clone() }
     }
 
-    /// What one who comes late must know.
+    /// What a receiver that connects later needs.
     pub fn known(&self) -> Known {
         lock(&self.0.known).clone()
     }
 }
 
 impl Known {
-    /// It all as packets: the beginning, then every address.
+    /// The same as packets: the start, then every address.
     pub fn packets(&self) -> Vec<Vec<u8>> {
         let schemas = self.schemas.values().map(|schema| super::about::schema(&self.prefix, schema));
         let messages = self.start.iter().cloned().chain(schemas);
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_finds_no_room_is_counted_and_the_rest_is_kept() {
+    fn datagrams_without_room_are_counted_and_the_others_kept() {
         let (frames, _) = frames();
         let (datagram, mut counts) = (vec![7; 1 << 16], [0; 2]);
         for _ in 0..20 {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn with_nobody_connected_nothing_is_kept() {
+    fn with_nobody_connected_nothing_is_queued() {
         let (frames, woken) = frames();
         frames.set_connected(0);
         frames.send([(&b"one"[..], 1)].into_iter(), |_, _| panic!("kept"));

@@ -1,4 +1,4 @@
-//! `/ftrace/hit`: what is heard of the events, for receivers that only have to play it.
+//! `/ftrace/hit`: sounds derived from events, for receivers that only play them.
 
 use super::schema::Schema;
 use super::write::{Full, Writer};
@@ -17,10 +17,10 @@ const ARGUMENTS: [(&str, &str); 8] = [
     ("pan", "-1 left, 1 right"),
     ("brightness", "0 to 1"),
 ];
-/// What the argument names and tags take, with the name of an event: no kernel's are longer than 128 bytes together.
+/// The longest event name, such that it fits with argument names and tags. No kernel's is longer than 128 bytes.
 const LONGEST_NAME: usize = 255;
 
-/// Writes hits as messages.
+/// Encodes hits as messages.
 #[derive(Debug)]
 pub struct HitMessage {
     /// Address and type tags.
@@ -30,7 +30,7 @@ pub struct HitMessage {
 }
 
 impl HitMessage {
-    /// Messages below this prefix.
+    /// Messages with this prefix.
     pub fn new(prefix: &str) -> HitMessage {
         let mut head = vec![];
         for part in [format!("{prefix}/hit"), format!(",{TAGS}")] {
@@ -41,7 +41,7 @@ impl HitMessage {
         HitMessage { head, bytes, prefix: prefix.to_owned() }
     }
 
-    /// The message of a hit of the event `name`.
+    /// The message for a hit of the event `name`.
     ///
     /// # Errors
     /// [`Full`] if the name is longer than any kernel's.
@@ -64,7 +64,7 @@ impl HitMessage {
     }
 }
 
-/// The signature of the messages below a prefix.
+/// The signature of the messages with this prefix.
 pub fn schema(prefix: &str) -> Schema {
     Schema::fixed(format!("{prefix}/hit"), "ftrace", "hit", TAGS, &ARGUMENTS)
 }
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_no_kernel_has_is_no_message() {
+    fn an_overlong_name_gives_no_message() {
         let hit = Hit {
             time_ns: 0,
             event: 0,

@@ -1,8 +1,9 @@
 //! One message as one line of JSON, for programs.
 //!
-//! `{"time": "UNIX SECONDS" or null, "address": …, "tags": …, "arguments": [{"name": …, "value": …}, …]}`. Numbers are JSON
-//! numbers (those that JSON lacks, strings), blobs strings in hex, timetags strings of Unix seconds. With names, the values
-//! of arrays stand one by one, as the names do. What is wrong with a malformed message stands in `fault`.
+//! `{"time": "UNIX SECONDS" or null, "address": …, "tags": …, "arguments": [{"name": …, "value": …}, …]}`. Numbers
+//! are JSON numbers (those that JSON lacks are strings), blobs are strings in hex, timetags strings of Unix seconds.
+//! With names, the values of arrays are listed one by one, as the names are. The error of a malformed message is in
+//! `fault`.
 
 use std::io::{self, Write};
 
@@ -57,7 +58,7 @@ fn value(argument: &Argument<'_>) -> Value {
 
 fn scalar(value: &OscType) -> Value {
     let hex = |bytes: &[u8]| -> Value { bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into() };
-    // By its shortest text, so that 0.1 does not become 0.10000000149011612.
+    // Through its shortest text, so that 0.1 does not become 0.10000000149011612.
     let float = |text: String| {
         text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map_or(text.into(), Value::Number)
     };
@@ -79,7 +80,7 @@ fn scalar(value: &OscType) -> Value {
     }
 }
 
-/// A string: a double has no room for nanoseconds.
+/// A string, since a double cannot hold nanoseconds.
 fn seconds(time: OscTime) -> Value {
     let tag = u64::from(time.seconds) << 32 | u64::from(time.fractional);
     if tag == 1 {
@@ -108,14 +109,14 @@ mod tests {
             "{\"time\":null,\"address\":\"/task\",\"tags\":\"isf\",\"arguments\":[{\"name\":\"pid\",\"value\":7},\
              {\"name\":\"newcomm\",\"value\":\"a \\\"b\\\"\"},{\"name\":\"dt\",\"value\":0.1}]}\n"
         );
-        // Another number of names is no use.
+        // Names are ignored if their number differs.
         assert!(line(message, &["pid"]).contains("[{\"value\":7},"));
         let infinite = line(b"/x\0\0,f\0\0\x7f\x80\0\0", &[]);
         assert!(infinite.contains("{\"value\":\"inf\"}"), "{infinite}");
     }
 
     #[test]
-    fn what_is_cut_short_says_where() {
+    fn a_truncated_message_says_where() {
         let cut = line(b"/x\0\0,ii\0\0\0\0\x01", &[]);
         assert!(cut.contains("\"value\":1}") && cut.contains("\"fault\":\"byte "), "{cut}");
     }

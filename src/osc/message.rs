@@ -1,8 +1,8 @@
-//! A message as it came, whatever another program put into it.
+//! Parses a message from another program, however malformed.
 //!
-//! rosc gives up a whole message over one string that is no UTF-8, one type tag that it does not know, or one missing
-//! byte. To see what a sender does, all of a message that can be read is read: strings are bytes, and where reading must
-//! end, it is told why and where.
+//! rosc gives up a whole message because of one string that is not UTF-8, one unknown type tag, or one missing byte.
+//! To show what a sender does, everything that can be parsed is: strings are bytes, and if parsing must stop, the
+//! reason and the place are reported.
 
 use rosc::{OscColor, OscMessage, OscMidiMessage, OscTime, OscType};
 
@@ -13,11 +13,11 @@ use super::packet::MAX_DEPTH;
 pub struct Message<'a> {
     /// The address.
     pub address: &'a [u8],
-    /// The type tags without their comma, as they came.
+    /// The type tags without their comma.
     pub tags: &'a [u8],
-    /// The arguments, as far as they can be read.
+    /// The arguments up to the first that cannot be parsed.
     pub arguments: Vec<Argument<'a>>,
-    /// The first thing that is wrong with it.
+    /// The first error in it.
     pub fault: Option<Fault>,
 }
 
@@ -32,50 +32,50 @@ pub enum Argument<'a> {
     Value(OscType),
 }
 
-/// What is wrong with a message, and at which of its bytes.
+/// An error in a message, and its place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
-    /// The byte, counted from the address's first one as 0.
+    /// The byte, counted from the beginning of the address.
     pub at: usize,
-    /// What is wrong.
+    /// The error.
     pub what: Wrong,
 }
 
-/// What can be wrong with a message.
+/// The errors of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Wrong {
-    /// A string without the NUL that ends it.
-    #[error("a string without an end")]
+    /// A string without terminating NUL.
+    #[error("an unterminated string")]
     Unended,
-    /// Behind the address stand no type tags. What stands there is shown as a blob.
+    /// No type tags follow the address. The bytes there are shown as a blob.
     #[error("no type tags")]
     NoTags,
-    /// Behind the address stand what are type tags by all but their comma.
+    /// Type tags without their comma follow the address.
     #[error("type tags without their comma")]
     NoComma,
-    /// An argument whose bytes are not all there.
-    #[error("an argument '{}' that is cut short", char::from(*.0))]
+    /// An argument with missing bytes.
+    #[error("a truncated argument '{}'", char::from(*.0))]
     Short(u8),
-    /// A type tag whose argument nobody can tell the length of.
+    /// An unknown type tag, whose argument has an unknown length.
     #[error("an unknown type tag '{}'", crate::escape::Escaped([*.0]))]
     Tag(u8),
     /// `[` without `]`.
-    #[error("an array that is never closed")]
+    #[error("an unclosed array")]
     Open,
     /// `]` without `[`.
     #[error("a ']' without an array")]
     Close,
-    /// More than 64 arrays, one in another.
+    /// More than 64 nested arrays.
     #[error("arrays nested too deeply")]
     Depth,
     /// Bytes behind the last argument.
-    #[error("bytes behind the last argument")]
+    #[error("bytes after the last argument")]
     Trailing,
 }
 
 impl<'a> Message<'a> {
-    /// Reads `bytes`, which begin with `/`, as far as they can be read.
+    /// Parses `bytes`, which begin with `/`, as far as possible.
     ///
     /// ```
     /// use ftrace_live::osc::message::{Argument, Message};
@@ -116,7 +116,7 @@ impl<'a> Reader<'a> {
         self.fault.get_or_insert(Fault { at, what });
     }
 
-    /// A string, and the NULs behind it. That the last ones are missing at the end of a datagram does no harm.
+    /// A string and its padding. Missing padding at the end of a datagram is accepted.
     fn text(&mut self) -> &'a [u8] {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match memchr::memchr(0, rest) {
@@ -146,9 +146,9 @@ impl<'a> Reader<'a> {
         Some(blob)
     }
 
-    /// The arguments of `tags`, which stand at `place`.
+    /// The arguments for `tags`, which are at offset `place`.
     fn arguments(&mut self, tags: &'a [u8], place: usize) -> Vec<Argument<'a>> {
-        // What was read before each array that is open, and where its bracket stands.
+        // For each open array, the arguments before it and the place of its bracket.
         let mut open: Vec<(Vec<Argument<'a>>, usize)> = Vec::new();
         let mut arguments = Vec::new();
         for (index, &tag) in tags.iter().enumerate() {
@@ -196,8 +196,8 @@ impl<'a> Reader<'a> {
         arguments
     }
 
-    /// What stands behind the address where no comma does: values, if the next string names what fills the message to its last
-    /// byte; else a blob, as of senders older than type tags.
+    /// Handles an address that is not followed by a comma: arguments, if the next string fits as type tags and
+    /// consumes the message to its last byte; otherwise a blob, as from senders that predate type tags.
     fn untagged(&mut self, tags: &mut &'a [u8]) -> Vec<Argument<'a>> {
         let mut attempt = Reader { bytes: self.bytes, at: self.at, fault: None };
         let word = attempt.text();
@@ -225,7 +225,7 @@ impl<'a> Reader<'a> {
             }
             b'c' => {
                 let word = self.take()?;
-                // What is no character is shown by its bytes.
+                // An invalid character is shown as its bytes.
                 char::from_u32(u32::from_be_bytes(word)).map_or(OscType::Blob(word.to_vec()), OscType::Char)
             }
             b'r' => {
@@ -246,7 +246,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The arguments of a message that rosc has decoded.
+/// The arguments of a message decoded by rosc.
 pub(super) fn borrowed(arguments: &[OscType]) -> Vec<Argument<'_>> {
     let mut out = Vec::with_capacity(arguments.len());
     for argument in arguments {
@@ -260,7 +260,7 @@ pub(super) fn borrowed(arguments: &[OscType]) -> Vec<Argument<'_>> {
 }
 
 impl<'a> Message<'a> {
-    /// A message that rosc has decoded, with the `tags` of its arguments ([`tags`](super::print::tags)).
+    /// A message decoded by rosc, with the `tags` of its arguments ([`tags`](super::print::tags)).
     pub fn of_rosc(message: &'a OscMessage, tags: &'a str) -> Message<'a> {
         let arguments = borrowed(&message.args);
         Message { address: message.addr.as_bytes(), tags: tags.as_bytes(), arguments, fault: None }
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_array_that_is_never_closed_has_its_values_and_the_place_of_its_bracket() {
+    fn an_unclosed_array_keeps_its_values_and_the_place_of_its_bracket() {
         let datagram = bytes(b"i[i[i", &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3]);
         let message = Message::read(&datagram);
         let inner = Argument::Array(vec![int(3)]);
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_with_its_byte() {
+    fn errors_have_the_offset_of_their_byte() {
         let fault = |datagram: &[u8]| Message::read(datagram).fault.map(|fault| (fault.at, fault.what));
         assert_eq!(fault(b"/abc"), Some((0, Wrong::Unended)));
         assert_eq!(fault(b"/a\0\0"), Some((4, Wrong::NoTags)));
@@ -327,13 +327,13 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_an_address_without_type_tags_is_shown() {
+    fn bytes_after_an_address_without_type_tags_are_shown() {
         let shown = |datagram: &'static [u8]| {
             let message = Message::read(datagram);
             (message.tags, message.arguments)
         };
         assert_eq!(shown(b"/a\0\0ii\0\0\0\0\0\x01\0\0\0\x02"), (&b"ii"[..], vec![int(1), int(2)]));
-        // A message of senders older than type tags: one int. And a string that happens to look like tags.
+        // A message of senders that predate type tags: one int. And a string that happens to look like type tags.
         let blob = |bytes: &[u8]| vec![Argument::Value(OscType::Blob(bytes.to_vec()))];
         assert_eq!(shown(b"/a\0\0\0\0\0\x07"), (&b""[..], blob(&[0, 0, 0, 7])));
         assert_eq!(shown(b"/a\0\0fish\0\0\0\0"), (&b""[..], blob(b"fish\0\0\0\0")));
@@ -349,7 +349,7 @@ mod tests {
             let message = Message::read(&datagram);
             if let Ok(([], OscPacket::Message(theirs))) = rosc::decoder::decode_udp(&datagram) {
                 let again = encoder::encode(&OscPacket::Message(theirs.clone())).unwrap();
-                // NaN is not equal to itself: the text is.
+                // NaN is not equal to itself, so compare texts.
                 if message.fault.is_none() {
                     prop_assert_eq!(format!("{:?}", message.arguments), format!("{:?}", borrowed(&theirs.args)));
                     prop_assert_eq!(Message::read(&again).fault, None);

@@ -1,8 +1,8 @@
-//! Events as Open Sound Control: what goes over the wire, to whom, and help for the person at the other end.
+//! Events as Open Sound Control: messages, datagrams, receivers, and patches for the receiving programs.
 //!
-//! [`plan`] makes a message of a record, [`datagram`] packs messages into bundles, [`transport`] sends these;
-//! [`stream`] is the three together for one kind of receiver. [`schema`](Schema) describes a message, [`about`] tells the
-//! receiver of the stream itself.
+//! [`plan`] encodes a record as a message, [`datagram`] packs messages into bundles, [`transport`] sends these;
+//! [`stream`] combines the three for one kind of receiver. [`schema`](Schema) describes a message, [`about`] has the
+//! messages about the stream itself.
 
 pub mod about;
 pub mod addresses;

@@ -1,11 +1,11 @@
-//! What decides the form of every message.
+//! Options that determine the form of every message.
 
 use std::sync::Arc;
 
 use super::addresses::Addresses;
 use super::types::Types;
 
-/// Which strings are sent; the others are empty, in their place.
+/// Which strings are sent; the others are sent as empty strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Strings {
     /// All.
@@ -17,24 +17,24 @@ pub enum Strings {
     None,
 }
 
-/// What decides the form of every message.
+/// Options that determine the form of every message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageOptions {
     /// The level of type tags.
     pub types: Types,
-    /// What every address begins with: `/ftrace`.
+    /// The beginning of every address: `/ftrace`.
     pub prefix: String,
-    /// Send pointers where the level leaves them out.
+    /// Send pointers even if the level of types leaves them out.
     pub pointers: bool,
     /// Which strings are sent.
     pub strings: Strings,
     /// The longest string, bytes.
     pub string_limit: usize,
-    /// Send enums and flags as the kernel's own words.
+    /// Send enums and flags as the kernel's names.
     pub names: bool,
     /// The addresses of events that would share one.
     pub addresses: Arc<Addresses>,
-    /// Arrays stand in brackets at the level [`Types::Full`]; else they are flattened there too.
+    /// Send arrays in brackets at the level [`Types::Full`]; otherwise they are flattened there too.
     pub brackets: bool,
 }
 

@@ -14,12 +14,12 @@ use super::{
 /// The attributes that a node may have.
 pub const ATTRIBUTES: [&str; 6] = ["FULL_PATH", "CONTENTS", "TYPE", "ACCESS", "DESCRIPTION", "EXTENDED_TYPE"];
 
-/// `ACCESS` of an address whose value can be read but not set.
+/// `ACCESS` of an address that can be read but not set.
 const READ: u8 = 1;
-/// `ACCESS` of a mere container.
+/// `ACCESS` of a container.
 const NONE: u8 = 0;
 
-/// The tree of the events of `schemas` and of the messages about the stream below `prefix`.
+/// The tree of the events in `schemas` and of the messages about the stream, below `prefix`.
 ///
 /// ```
 /// use ftrace_live::osc::{Argument, Schema, Types, oscquery};
@@ -39,7 +39,7 @@ pub fn tree(schemas: &[Schema], prefix: &str, types: Types) -> Value {
     let mut root = container("/");
     for schema in schemas {
         let mut description = match schema.address.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('/')) {
-            // What is about the stream says what its arguments are: no kernel describes it.
+            // Messages about the stream describe their arguments, since no kernel does.
             Some(name) if !name.contains('/') => {
                 let argument = |argument: &Argument| format!("{}: {}", argument.name, argument.kernel_type);
                 schema.arguments.iter().map(argument).collect::<Vec<_>>().join(". ")
@@ -52,7 +52,7 @@ pub fn tree(schemas: &[Schema], prefix: &str, types: Types) -> Value {
         let names = schema.arguments.iter().map(|a| a.name.as_str()).collect();
         put(&mut root, &schema.address, &schema.tags, &description, names);
     }
-    // The signatures are taken from real messages, so that they are written down once.
+    // The signatures are taken from real messages, so that they are defined once.
     let of_the_stream = [
         (about::start(prefix, types, "", 0, 0), "sent once, when the stream starts"),
         (about::stat(prefix, &Stat::default()), "each second: what was read, sent and lost"),
@@ -65,7 +65,7 @@ pub fn tree(schemas: &[Schema], prefix: &str, types: Types) -> Value {
         &mut root,
         &format!("{prefix}/schema"),
         "sss",
-        "at the start and every 10 s: what an address carries",
+        "at the start and every 10 s: the signature of an address",
         vec!["address", "type tags", "argument names"],
     );
     Value::Object(root)
@@ -76,7 +76,7 @@ fn container(path: &str) -> Map<String, Value> {
     node
 }
 
-/// Puts a leaf at `address`, making the containers on the way.
+/// Puts a leaf at `address`, and creates the containers above it.
 fn put(root: &mut Map<String, Value>, address: &str, tags: &str, description: &str, names: Vec<&str>) {
     let mut node = root;
     let mut path = String::new();
@@ -84,7 +84,8 @@ fn put(root: &mut Map<String, Value>, address: &str, tags: &str, description: &s
     while let Some(part) = parts.next() {
         path.push('/');
         path.push_str(part);
-        // A leaf may also be a container: an event system called `stat` holds events beside the message of that name.
+        // A leaf may also be a container: an event system called `stat` holds events besides the message of that
+        // name.
         let contents = node.entry("CONTENTS").or_insert_with(|| json!({}));
         let Value::Object(contents) = contents else { return };
         let child = contents.entry(part).or_insert_with(|| Value::Object(container(&path)));
@@ -123,7 +124,7 @@ mod tests {
         }
     }
 
-    /// Every node's path, and whether its place in the tree is the one it names.
+    /// Checks that every node is at the path that it states.
     fn check(node: &Value, at: &str, leaves: &mut Vec<(String, String)>) {
         let path = if at.is_empty() { "/" } else { at };
         assert_eq!(node["FULL_PATH"], path);
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn every_event_stands_at_its_path_with_its_type_tags() {
+    fn every_event_is_at_its_path_with_its_type_tags() {
         let tree = tree(&[schema("irq", "x"), schema("irq", "y"), schema("stat", "z")], "/ftrace", Types::Double);
         let mut leaves = Vec::new();
         check(&tree, "", &mut leaves);
@@ -158,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_says_its_arguments_and_what_is_left_out() {
+    fn an_event_describes_its_arguments_and_omitted_fields() {
         let tree = tree(&[schema("irq", "x")], "/ftrace", Types::Portable);
         let event = &tree["CONTENTS"]["ftrace"]["CONTENTS"]["irq"]["CONTENTS"]["x"];
         assert_eq!(event["EXTENDED_TYPE"], json!(["cpu", "comm"]));
@@ -167,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hit_says_what_its_arguments_are() {
+    fn a_hit_describes_its_arguments() {
         let tree = tree(&[crate::osc::hit::schema("/ftrace")], "/ftrace", Types::Full);
         let hit = &tree["CONTENTS"]["ftrace"]["CONTENTS"]["hit"];
         assert_eq!(hit["TYPE"], "siifffff");

@@ -1,19 +1,19 @@
-//! A datagram from outside, taken apart into its messages.
+//! Splits a datagram from outside into its messages.
 //!
-//! Bundles are opened here; [`take_apart`] has the messages decoded by rosc, [`messages`] leaves that to the caller. rosc
-//! recurses into nested bundles and nested arrays without a limit, and drops the rest of a bundle in silence where one
-//! element is malformed: from the network neither will do.
+//! Bundles are parsed here; [`take_apart`] has the messages decoded by rosc, [`messages`] leaves that to the caller.
+//! rosc recurses into nested bundles and arrays without a limit, and silently drops the rest of a bundle after a
+//! malformed element; neither is acceptable for bytes from the network.
 
 use rosc::{OscMessage, OscPacket, OscTime};
 
-/// Bundles within bundles, and arrays within arrays, at most.
+/// The deepest nesting of bundles, and of arrays.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// Why a part of a datagram is no OSC.
+/// Why a part of a datagram is not OSC.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Nonsense {
-    /// A datagram or bundle element without a byte.
+    /// An empty datagram or bundle element.
     #[error("empty packet")]
     Empty,
     /// It begins with neither `/` nor `#bundle`.
@@ -22,51 +22,51 @@ pub enum Nonsense {
     /// A bundle that ends before its timetag or within an element's size.
     #[error("bundle cut short")]
     Short,
-    /// An element's size points beyond the bundle's end or is no multiple of four.
-    #[error("bundle element of a size that cannot be")]
+    /// An element's size exceeds the bundle or is not a multiple of four.
+    #[error("bundle element of an impossible size")]
     ElementSize,
-    /// More than 16 levels of bundles or arrays.
+    /// Bundles or arrays nested too deeply.
     #[error("nested too deeply")]
     Depth,
     /// A message that rosc cannot decode.
     #[error("malformed message")]
     Message(String),
-    /// Bytes behind a message's last argument.
-    #[error("bytes behind the last argument")]
+    /// Bytes after a message's last argument.
+    #[error("bytes after the last argument")]
     Trailing,
 }
 
 impl Nonsense {
-    /// What is wrong, in words that are the same for all of the kind: for counting.
+    /// The error in words that are the same for all of its kind, for counting.
     pub const fn kind(&self) -> &'static str {
         match self {
             Nonsense::Empty => "empty packet",
             Nonsense::NotOsc => "neither a message nor a bundle",
             Nonsense::Short => "bundle cut short",
-            Nonsense::ElementSize => "bundle element of a size that cannot be",
+            Nonsense::ElementSize => "bundle element of an impossible size",
             Nonsense::Depth => "nested too deeply",
             Nonsense::Message(_) => "malformed message",
-            Nonsense::Trailing => "bytes behind the last argument",
+            Nonsense::Trailing => "bytes after the last argument",
         }
     }
 }
 
-/// A message with the timetag of the bundle it stands in, or what is wrong with what stands in its place.
+/// A message with the timetag of its bundle, or the error in its place.
 pub type Part = Result<(OscMessage, Option<OscTime>), Nonsense>;
 
-/// Hands every message of `datagram` to `each`, with the timetag of the bundle it stands in, and every part that is none
-/// with what is wrong with it. What can be read around a malformed part is read.
+/// Passes every message of `datagram` to `each`, with the timetag of its bundle, and an error for every malformed
+/// part. The parts around it are still parsed.
 pub fn take_apart(datagram: &[u8], each: &mut dyn FnMut(Part)) {
     messages(datagram, &mut |_, found| {
         each(found.and_then(|(bytes, time)| message(bytes).map(|message| (message, time))));
     });
 }
 
-/// The bytes of a message, with the timetag of the bundle it stands in, or what is wrong with what stands in its place.
+/// The bytes of a message with the timetag of its bundle, or the error in its place.
 pub type Found<'a> = Result<(&'a [u8], Option<OscTime>), Nonsense>;
 
-/// Hands the bytes of every message of `datagram` to `each`, and every part that is none; the number is the place of its
-/// first byte in the datagram.
+/// Passes the bytes of every message of `datagram`, and every malformed part, to `each`; the number is its offset in
+/// the datagram.
 pub fn messages<'a>(datagram: &'a [u8], each: &mut dyn FnMut(usize, Found<'a>)) {
     packet(datagram, 0, None, 0, each);
 }
@@ -83,7 +83,7 @@ fn packet<'a>(bytes: &'a [u8], at: usize, time: Option<OscTime>, depth: usize, e
     }
 }
 
-/// The elements of a bundle: its timetag, then packets, each led by its size.
+/// The elements of a bundle: its timetag, then packets, each preceded by its size.
 fn elements<'a>(bundle: &'a [u8], mut at: usize, depth: usize, each: &mut dyn FnMut(usize, Found<'a>)) {
     let Some((tag, mut rest)) = bundle.split_first_chunk::<8>() else {
         return each(at, Err(Nonsense::Short));
@@ -118,7 +118,8 @@ fn message(bytes: &[u8]) -> Result<OscMessage, Nonsense> {
     }
 }
 
-/// How deeply the type tags of a message nest arrays. A vector inside a vector, thousands deep, is dropped recursively.
+/// How deeply the type tags of a message nest arrays. Nested vectors are dropped recursively, so thousands of levels
+/// would overflow the stack.
 fn array_depth(message: &[u8]) -> usize {
     let Some(end) = message.iter().position(|&b| b == 0) else { return 0 };
     let tags = message.get((end / 4 + 1) * 4..).unwrap_or_default();
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_element_does_not_take_the_rest_with_it() {
+    fn a_malformed_element_does_not_affect_the_others() {
         let mut bytes = encoder::encode(&bundle(5, vec![message("/a"), message("/b")])).unwrap();
         let tag = bytes.iter().position(|&b| b == b'i').unwrap();
         bytes[tag] = b'?';
@@ -177,16 +178,16 @@ mod tests {
     }
 
     #[test]
-    fn every_nonsense_is_named() {
+    fn every_kind_of_malformed_packet_is_named() {
         assert_eq!(taken(b""), [Err("empty packet")]);
         assert_eq!(taken(b"GET / HTTP/1.1\r\n"), [Err("neither a message nor a bundle")]);
         assert_eq!(taken(b"#bundle\0abc"), [Err("bundle cut short")]);
         assert_eq!(
             taken(b"#bundle\0\0\0\0\0\0\0\0\x02\0\0\0\x08/a\0\0"),
-            [Err("bundle element of a size that cannot be")]
+            [Err("bundle element of an impossible size")]
         );
         assert_eq!(taken(b"/a\0\0"), [Err("malformed message")], "no type tags");
-        assert_eq!(taken(b"/a\0\0,\0\0\0\0\0\0\0"), [Err("bytes behind the last argument")]);
+        assert_eq!(taken(b"/a\0\0,\0\0\0\0\0\0\0"), [Err("bytes after the last argument")]);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Event → message: the address, type tags and argument operations of one event, compiled once.
 //!
-//! A signature is fixed by the event's format and the options, never by a value. The hot path is [`MessagePlan::encode`]:
-//! it copies a prebuilt prefix (address and type tags), writes what every event has, and appends the event's own arguments
-//! (`Arguments`). Nothing is allocated and nothing is formatted there.
+//! A signature depends on the event's format and the options, never on a value. The hot path is
+//! [`MessagePlan::encode`]: it copies a prebuilt prefix (address and type tags), writes the arguments common to all
+//! events, and appends the event's own (`Arguments`). It neither allocates nor formats.
 
 use byteorder::ByteOrder;
 
@@ -19,18 +19,18 @@ use crate::format::{Abi, EventFormat};
 use crate::names::Constants;
 use crate::render::{FieldText, Meaning, TextPlan, shown_as_bits};
 
-/// The version of addresses and signatures, sent in `/ftrace/start`. It changes when one of them does.
+/// The version of addresses and signatures, sent in `/ftrace/start`. It changes when any of them does.
 pub const SCHEMA_VERSION: i32 = 1;
 
-/// What stands between the prefix and the system in the address of an aggregate.
+/// The part between prefix and system in the address of an aggregate.
 pub const AGGREGATE: &str = "agg";
 
-/// What stands before an event's own fields.
+/// The arguments before an event's own fields.
 #[derive(Debug, Clone, Copy)]
 pub struct Head<'a> {
-    /// The event's wall-clock time: a timetag, or with [`Types::Portable`] seconds and microseconds as two `i`.
+    /// The event's time of day: a timetag, or seconds and microseconds as two `i` with [`Types::Portable`].
     pub time: u64,
-    /// Milliseconds since the event's last occurrence on any CPU.
+    /// Milliseconds since the event last occurred on any CPU.
     pub dt: f32,
     /// The CPU.
     pub cpu: u32,
@@ -40,34 +40,34 @@ pub struct Head<'a> {
     pub comm: &'a Comm,
 }
 
-/// Bytes of address and type tags that are copied as a whole, whatever of them counts: most prefixes are no longer.
+/// Size of the copy for address and type tags, however many bytes are used: most prefixes are not longer.
 const PREFIX: usize = 64;
-/// Bytes of time, dt, CPU and pid.
+/// Size of time, dt, CPU and pid.
 const FIXED: usize = 20;
-/// Bytes that the longest task name takes.
+/// Size of the longest task name.
 const COMM: usize = 16;
 
 /// How the records of one event become messages.
 #[derive(Debug, Clone)]
 pub struct MessagePlan {
-    /// What of address and type tags, as OSC strings, does not fit `prefix`: the beginning.
+    /// The beginning of address and type tags as OSC strings that does not fit into `prefix`.
     long_prefix: Box<[u8]>,
-    /// The rest, zero-filled.
+    /// The rest, filled with zeros.
     prefix: [u8; PREFIX],
-    /// Bytes of `prefix` that count, less four: at least one word does.
+    /// Bytes of `prefix` that are used, minus four: at least one word is.
     prefix_len: u8,
-    /// Whether its stream has announced it. It stands here since this is looked at for every event anyway.
+    /// Whether the stream has announced it. Kept here because this struct is read for every event anyway.
     pub(super) announced: bool,
     arguments: Arguments,
     send_comm: bool,
-    /// The least that a message takes, bytes.
+    /// The smallest size of a message, bytes.
     least_len: usize,
 }
 
 impl MessagePlan {
-    /// Works out the message of `format`'s records, and describes it.
+    /// Compiles the message for records of `format`, and its description.
     ///
-    /// `constants` names the values of enums, for [`MessageOptions::names`].
+    /// `constants` has the names of enum values, for [`MessageOptions::names`].
     pub fn compile(
         format: &EventFormat,
         options: &MessageOptions,
@@ -75,11 +75,11 @@ impl MessagePlan {
         constants: &dyn Constants,
     ) -> (MessagePlan, Schema) {
         let decode = Plan::compile(format);
-        // What a field is beyond its C type, only the print format says.
+        // The meaning of a field beyond its C type is only in the print format.
         let wanted = |meaning: Meaning| meaning.is_text() || options.names && meaning.is_name();
         let texts = TextPlan::compile_fields(format, abi.long, abi.endian, constants, &wanted);
         let mut signature = Signature::new(options);
-        // Only an `h` is wide enough for it to matter.
+        // It matters only for `h`, which is wide enough.
         let bits = if options.types == Types::Full { shown_as_bits(format) } else { vec![] };
         for field in decode.fields() {
             let words = |text: &FieldText| text.field == field.index;
@@ -123,16 +123,17 @@ impl MessagePlan {
         self.arguments.fields()
     }
 
-    /// The least that a message takes, bytes: with every text empty.
+    /// The smallest size of a message, bytes: with every text empty.
     #[inline(always)]
     pub fn least_len(&self) -> usize {
         self.least_len
     }
 
-    /// Writes the message of `record` to the beginning of `room`; returns its length, bytes. After an error what is there
-    /// is of no use.
+    /// Writes the message for `record` to the beginning of `room`; returns its length, bytes. After an error the
+    /// contents of `room` are undefined.
     ///
-    /// Short parts are written as whole words: room that is not 64 bytes longer than the message may count as full.
+    /// Short parts are written as whole words: room that is not 64 bytes longer than the message may be treated as
+    /// full.
     #[inline(always)]
     pub fn encode<E: ByteOrder>(&self, record: &[u8], head: &Head<'_>, room: &mut [u8]) -> Result<usize, EncodeError> {
         self.arguments.fields().fits(record)?;
@@ -140,13 +141,13 @@ impl MessagePlan {
         if !self.long_prefix.is_empty() {
             out.put_slice(&self.long_prefix)?;
         }
-        // One look at the room for all that every message begins with. The masks change nothing; they tell the compiler
-        // that all of it is within the window.
+        // One bounds check for the beginning of every message. The masks have no effect except to show the compiler
+        // that all writes are within the window.
         let window = out.window::<{ PREFIX + FIXED + COMM }>()?;
         let at = usize::from(self.prefix_len & (PREFIX as u8 - 4)) + 4;
         window[..PREFIX].copy_from_slice(&self.prefix);
         let comm = if self.send_comm { head.comm } else { &Comm::EMPTY };
-        // Each part goes straight to its place: put together first, they would be read back before they are written.
+        // Each part is written in place: assembled first, they would be loaded before the stores have completed.
         window[at..at + 8].copy_from_slice(&head.time.to_be_bytes());
         window[at + 8..at + 12].copy_from_slice(&head.dt.to_be_bytes());
         window[at + 12..at + 16].copy_from_slice(&head.cpu.to_be_bytes());

@@ -1,7 +1,7 @@
-//! Presets: what each receiver can take, in one word; and targets, `PRESET@HOST:PORT`.
+//! Presets: the capabilities of each receiver under one name; and targets, `PRESET@HOST:PORT`.
 //!
-//! The limits were measured on the real programs: which type tags they decode, how many messages a second they take
-//! without loss, how large a datagram may be.
+//! The limits were measured with the real programs: which type tags they decode, how many messages a second they take
+//! without loss, and how large a datagram may be.
 
 use std::{
     fmt,
@@ -11,13 +11,13 @@ use std::{
 
 use super::Types;
 
-/// The largest datagram sent unless told otherwise, in bytes: fits an Ethernet frame with room for IPv6 and a tunnel.
+/// The default for the largest datagram, in bytes: fits an Ethernet frame with room for IPv6 and a tunnel.
 pub const DEFAULT_MTU: usize = 1432;
 
 /// What one kind of receiver needs.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Preset {
-    /// The word behind `--for`.
+    /// The word after `--for`.
     pub name: &'static str,
     /// The program's own name.
     pub receiver: &'static str,
@@ -25,13 +25,13 @@ pub struct Preset {
     pub port: u16,
     /// The types it decodes.
     pub types: Types,
-    /// Whether arrays stand in brackets (OSC 1.0's optional `[` and `]`) at the level [`Types::Full`].
+    /// Whether arrays are sent in brackets (OSC 1.0's optional `[` and `]`) at the level [`Types::Full`].
     pub brackets: bool,
-    /// Messages a second at most; `None` sends everything.
+    /// The most messages a second; `None` sends everything.
     pub max_rate: Option<u32>,
     /// The largest datagram, in bytes.
     pub mtu: usize,
-    /// What to know about it, in a few words.
+    /// A hint for the user.
     pub note: &'static str,
 }
 
@@ -105,7 +105,7 @@ pub const PRESETS: &[Preset] = &[
         brackets: true,
         max_rate: Some(500),
         mtu: DEFAULT_MTU,
-        note: "OSC In CHOP takes numbers alone (--aggregate); DAT takes strings too",
+        note: "OSC In CHOP takes numbers only (--aggregate); DAT takes strings too",
     },
     Preset {
         name: "python",
@@ -125,7 +125,7 @@ pub const PRESETS: &[Preset] = &[
         brackets: false,
         max_rate: None,
         mtu: DEFAULT_MTU,
-        // liblo knows no brackets: it drops the message and the rest of its bundle.
+        // liblo does not support brackets: it drops the message and the rest of its bundle.
         note: "every number exact",
     },
     Preset {
@@ -141,7 +141,7 @@ pub const PRESETS: &[Preset] = &[
 ];
 
 impl Preset {
-    /// The preset that holds when none is named: SuperCollider's.
+    /// The default preset: SuperCollider's.
     pub fn default_preset() -> &'static Preset {
         &PRESETS[0]
     }
@@ -155,13 +155,13 @@ impl Preset {
     }
 }
 
-/// No preset of that name.
+/// There is no preset of that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no receiver is called {given:?}; did you mean {nearest}? There are {}", names())]
+#[error("unknown receiver {given:?}; did you mean {nearest}? Known are {}", names())]
 pub struct UnknownPreset {
-    /// What was asked for.
+    /// The name given.
     pub given: String,
-    /// The preset whose name is most like it.
+    /// The preset with the most similar name.
     pub nearest: &'static str,
 }
 
@@ -169,7 +169,7 @@ fn names() -> String {
     PRESETS.iter().map(|p| p.name).collect::<Vec<_>>().join(", ")
 }
 
-/// The preset's name nearest to `word`, which may as well be the program's own name (`supercollider`).
+/// The preset most similar to `word`, which may also be the program's own name (`supercollider`).
 fn nearest(word: &str) -> &'static str {
     let word = word.to_lowercase();
     let likeness = |p: &Preset| {
@@ -209,7 +209,7 @@ pub fn listing() -> impl fmt::Display {
     Listing
 }
 
-/// Where to send, and for what kind of receiver: `PRESET@HOST:PORT`, each part but the host optional.
+/// Where to send, and to what kind of receiver: `PRESET@HOST:PORT`, each part optional except the host.
 ///
 /// ```
 /// use ftrace_live::osc::preset::Target;
@@ -221,11 +221,11 @@ pub fn listing() -> impl fmt::Display {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
-    /// The preset, where one is named.
+    /// The preset, if given.
     pub preset: Option<&'static Preset>,
-    /// A host name or address, an IPv6 address without its brackets.
+    /// A host name or address; an IPv6 address without brackets.
     pub host: String,
-    /// The port, where one is named; else the preset's.
+    /// The port, if given; otherwise the preset's.
     pub port: Option<u16>,
 }
 
@@ -233,21 +233,21 @@ pub struct Target {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TargetError {
-    /// The word before the `@` is no preset.
+    /// The word before the `@` is not a preset.
     #[error(transparent)]
     Preset(#[from] UnknownPreset),
     /// There is no host.
-    #[error("the target {0:?} names no host: write [PRESET@]HOST[:PORT], such as 127.0.0.1:57120 or pd@studio:9001")]
+    #[error("the target {0:?} has no host: write [PRESET@]HOST[:PORT], such as 127.0.0.1:57120 or pd@studio:9001")]
     NoHost(String),
-    /// What stands behind the colon is no port.
+    /// The text after the colon is not a port.
     #[error("the target {target:?} has no usable port: {port:?} is not a number from 1 to 65535")]
     Port {
         /// The whole target.
         target: String,
-        /// What stands where the port should.
+        /// The text in place of the port.
         port: String,
     },
-    /// A bracketed IPv6 address is not one.
+    /// The text in brackets is not an IPv6 address.
     #[error("the target {0:?} has a malformed IPv6 address: write [::1]:57120")]
     Ipv6(String),
     /// The host's name does not resolve.
@@ -271,7 +271,7 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let (preset, place) = match text.split_once('@') {
             Some((word, place)) => (Some(Preset::named(word)?), place),
-            // A bare preset is that receiver on this machine; a host of that name can be written with its port.
+            // A preset alone means that receiver on this machine; a host of that name can be given with a port.
             None => match Preset::named(text) {
                 Ok(preset) => (Some(preset), "127.0.0.1"),
                 Err(_) => (None, text),
@@ -286,7 +286,7 @@ impl FromStr for Target {
     }
 }
 
-/// Host and port of `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or a bare IPv6 address.
+/// Splits `HOST`, `HOST:PORT`, `[V6]`, `[V6]:PORT` or an IPv6 address without brackets.
 fn split_place<'a>(target: &str, place: &'a str) -> Result<(&'a str, Option<&'a str>), TargetError> {
     if let Some(rest) = place.strip_prefix('[') {
         let malformed = || TargetError::Ipv6(target.to_owned());
@@ -316,13 +316,13 @@ fn parse_port(target: &str, port: &str) -> Result<u16, TargetError> {
 }
 
 impl Target {
-    /// The preset that holds for this target: its own, or `default` (`--for`).
+    /// The preset of this target: its own, or `default` (`--for`).
     pub fn preset_or(&self, default: &'static Preset) -> &'static Preset {
         self.preset.unwrap_or(default)
     }
 
-    /// The address to send to, with the preset's port where the target names none. An IPv4 address is preferred:
-    /// most receivers listen on IPv4 alone.
+    /// The address to send to, with the preset's port if the target has none. IPv4 is preferred: most receivers
+    /// listen on IPv4 only.
     pub fn resolve(&self, default: &'static Preset) -> Result<SocketAddr, TargetError> {
         let port = self.port.unwrap_or(self.preset_or(default).port);
         let found: Vec<SocketAddr> = (self.host.as_str(), port)
@@ -333,11 +333,11 @@ impl Target {
         first.copied().ok_or_else(|| TargetError::NoAddress(self.host.clone()))
     }
 
-    /// What is likely to go wrong with this target, in a sentence.
+    /// A likely mistake in this target, in a sentence.
     pub fn warning(&self) -> Option<&'static str> {
-        // scsynth answers every message it does not know with a line of failure.
+        // scsynth prints an error for every message that it does not know.
         (self.port == Some(57110)).then_some(
-            "port 57110 is the SuperCollider server (scsynth), which knows no /ftrace messages: send to sclang, 57120",
+            "port 57110 is the SuperCollider server (scsynth), which does not understand /ftrace messages: send to sclang, 57120",
         )
     }
 }
@@ -387,17 +387,17 @@ mod tests {
                 ("rust", 12345, Types::Full, None),
             ]
         );
-        assert!(PRESETS.iter().all(|p| p.mtu <= 1472), "no datagram larger than a frame by default");
+        assert!(PRESETS.iter().all(|p| p.mtu <= 1472), "by default a datagram fits into a frame");
     }
 
     #[test]
-    fn an_unknown_preset_is_answered_with_the_nearest_and_all() {
+    fn the_error_for_an_unknown_preset_names_the_nearest_and_all() {
         let said = |word: &str| Preset::named(word).expect_err(word).to_string();
         assert!(said("supercollider").contains("did you mean sc?"), "{}", said("supercollider"));
         assert!(said("puredata").contains("did you mean pd?"));
         assert!(said("csuond").contains("did you mean csound?"));
         assert!(said("sonic-pi").contains("did you mean sonicpi?"));
-        assert!(said("").contains("There are sc, pd, max, chuck, csound, sonicpi, touchdesigner, python, liblo, rust"));
+        assert!(said("").contains("Known are sc, pd, max, chuck, csound, sonicpi, touchdesigner, python, liblo, rust"));
     }
 
     #[test]
@@ -425,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_target_is_refused_with_what_would_be_right() {
+    fn a_bad_target_is_refused_with_a_valid_example() {
         for text in ["127.0.0.1:0", "127.0.0.1:65536", "127.0.0.1:", "127.0.0.1:http", "studio:+80", "sc@h:-1"] {
             assert!(refusal(text).contains("not a number from 1 to 65535"), "{text}: {}", refusal(text));
         }
@@ -458,7 +458,7 @@ mod tests {
     }
 
     #[test]
-    fn scsynths_own_port_is_warned_of() {
+    fn the_port_of_scsynth_causes_a_warning() {
         assert!(target("127.0.0.1:57110").warning().is_some_and(|w| w.contains("57120")));
         assert_eq!(target("127.0.0.1:57120").warning(), None);
     }

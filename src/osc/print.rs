@@ -1,10 +1,10 @@
-//! One message as one line of text: stable, exact, and easy to search.
+//! Prints a message as one line of text: stable, exact, and easy to grep.
 //!
-//! `TIME ADDRESS ,TAGS name=value name=value …`. TIME is the bundle's timetag in Unix seconds, `-` for a message outside
-//! any bundle. Numbers are printed so that they read back to the same bits, strings in double quotes with C's escapes (a
-//! byte that is no UTF-8 as `\xe9`), blobs in hex, timetags as Unix seconds, arrays in brackets. Behind what can be read of
-//! a malformed message stands ` <byte 12: an argument 'i' that is cut short>`. `listen` and `replay --print` write the
-//! same lines.
+//! `TIME ADDRESS ,TAGS name=value name=value …`. TIME is the bundle's timetag in Unix seconds, or `-` for a message
+//! outside of a bundle. Numbers are printed so that they read back to the same bits, strings in double quotes with C
+//! escapes (a byte that is not UTF-8 as `\xe9`), blobs in hex, timetags as Unix seconds, arrays in brackets. A
+//! malformed message is printed as far as it can be parsed, followed by ` <byte 12: a truncated argument 'i'>`.
+//! `listen` and `replay --print` print the same lines.
 
 use std::io::{self, Write};
 
@@ -14,7 +14,7 @@ use super::message::{Argument, Fault, Message};
 use super::timetag;
 use crate::escape::{Escaped, is_escaped};
 
-/// What a message is printed as.
+/// The form in which a message is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Form {
     /// A line of text: [`write_line`].
@@ -28,7 +28,7 @@ impl Form {
     /// Writes `message` as one line of this form.
     ///
     /// # Errors
-    /// What `out` says.
+    /// The error of `out`.
     pub fn write(
         self,
         out: &mut (impl Write + ?Sized),
@@ -45,8 +45,8 @@ impl Form {
 
 /// Writes `message` as one line.
 ///
-/// `names` are its arguments' names as its schema gives them: one for each value, those inside arrays included. Another
-/// number of names is no use and is ignored.
+/// `names` are the names of its arguments according to its schema: one for each value, including those inside arrays.
+/// Names are ignored if their number differs.
 ///
 /// ```
 /// use ftrace_live::osc::{message::Message, print::write_line};
@@ -85,7 +85,7 @@ pub fn tags(arguments: &[OscType]) -> String {
     out
 }
 
-// The depth of arrays is bounded where packets are taken apart.
+// The nesting of arrays was limited when packets were split.
 fn push_tags(arguments: &[OscType], out: &mut String) {
     for argument in arguments {
         let tag = match argument {
@@ -113,7 +113,7 @@ fn push_tags(arguments: &[OscType], out: &mut String) {
     }
 }
 
-/// How many values there are, those inside arrays counted one by one.
+/// The number of values, counting those inside arrays one by one.
 fn values(arguments: &[Argument<'_>]) -> usize {
     arguments
         .iter()
@@ -124,7 +124,7 @@ fn values(arguments: &[Argument<'_>]) -> usize {
         .sum()
 }
 
-/// Writes ` name=value` for each value; without names, arrays stand in brackets.
+/// Writes ` name=value` for each value; without names, arrays are in brackets.
 fn write_values(
     out: &mut (impl Write + ?Sized),
     arguments: &[Argument<'_>],
@@ -169,7 +169,7 @@ fn write_value(out: &mut (impl Write + ?Sized), value: &OscType) -> io::Result<(
     match value {
         OscType::Int(v) => write!(out, "{v}"),
         OscType::Long(v) => write!(out, "{v}"),
-        // Debug keeps the point (`1.0`), so that a float is seen to be one, and is the shortest that reads back.
+        // Debug keeps the point (`1.0`), which marks a float, and prints the shortest form that reads back.
         OscType::Float(v) => write!(out, "{v:?}"),
         OscType::Double(v) => write!(out, "{v:?}"),
         OscType::String(v) => write_quoted(out, v.as_bytes(), b'"'),
@@ -188,7 +188,7 @@ fn write_value(out: &mut (impl Write + ?Sized), value: &OscType) -> io::Result<(
     }
 }
 
-/// Unix seconds with nine decimals; OSC's "immediately" by name.
+/// Unix seconds with nine decimals, or "immediately".
 fn write_time(out: &mut (impl Write + ?Sized), time: OscTime) -> io::Result<()> {
     let tag = u64::from(time.seconds) << 32 | u64::from(time.fractional);
     if tag == 1 {
@@ -204,8 +204,8 @@ fn write_quoted(out: &mut (impl Write + ?Sized), text: &[u8], quote: u8) -> io::
     out.write_all(&[quote])
 }
 
-/// Writes `text` with `special`, backslashes, what acts on a terminal and what is no UTF-8 escaped, so that a line stays a
-/// line.
+/// Writes `text`, and escapes `special`, backslashes, terminal control characters and bytes that are not UTF-8, so
+/// that a line stays a line.
 fn write_escaped(out: &mut (impl Write + ?Sized), text: &[u8], special: u8) -> io::Result<()> {
     for chunk in text.utf8_chunks() {
         for c in chunk.valid().chars() {
@@ -262,10 +262,10 @@ mod tests {
     }
 
     #[test]
-    fn names_stand_before_values_and_inside_arrays_too() {
+    fn names_precede_values_also_inside_arrays() {
         let args = vec![OscType::Int(1), array(vec![OscType::Int(2), OscType::Int(3)])];
         assert_eq!(line(args.clone(), &["a", "v[0]", "v[1]"]), "- /a ,i[ii] a=1 v[0]=2 v[1]=3\n");
-        assert_eq!(line(args, &["a", "v"]), "- /a ,i[ii] 1 [2 3]\n", "names that do not fit are not used");
+        assert_eq!(line(args, &["a", "v"]), "- /a ,i[ii] 1 [2 3]\n", "names of another number are ignored");
     }
 
     #[test]
@@ -281,15 +281,15 @@ mod tests {
     }
 
     #[test]
-    fn a_byte_that_is_no_utf_8_is_escaped_and_a_fault_stands_at_the_end_with_its_place() {
+    fn bytes_that_are_not_utf8_are_escaped_and_an_error_is_printed_last_with_its_place() {
         let printed = |datagram: &[u8]| {
             let mut out = Vec::new();
             write_line(&mut out, &Message::read(datagram), None, &[]).unwrap();
             String::from_utf8(out).unwrap()
         };
         assert_eq!(printed(b"/\xfc\0\0,Si\0caf\xe9\0\0\0\0\0\0\0\x05"), "- /\\xfc ,Si \"caf\\xe9\" 5\n");
-        assert_eq!(printed(b"/a\0\0,[i\0\0\0\0\x05"), "- /a ,[i [5] <byte 5: an array that is never closed>\n");
-        assert_eq!(printed(b"/a\0\0,ii\0\0\0\0\x05\0"), "- /a ,ii 5 <byte 12: an argument 'i' that is cut short>\n");
+        assert_eq!(printed(b"/a\0\0,[i\0\0\0\0\x05"), "- /a ,[i [5] <byte 5: an unclosed array>\n");
+        assert_eq!(printed(b"/a\0\0,ii\0\0\0\0\x05\0"), "- /a ,ii 5 <byte 12: a truncated argument 'i'>\n");
         assert_eq!(printed(b"/a\0\0,i\x1b\0\0\0\0\x05"), "- /a ,i\\x1b 5 <byte 6: an unknown type tag '\\x1b'>\n");
     }
 

@@ -1,4 +1,4 @@
-//! `/ftrace/signal/<system>/<event>`: an event as three numbers from 0 to 1, tick by tick.
+//! `/ftrace/signal/<system>/<event>`: an event as three numbers from 0 to 1, sent every tick.
 
 use super::about;
 use super::addresses::Addresses;
@@ -6,18 +6,18 @@ use super::schema::Schema;
 use crate::sound::Signal;
 use rosc::{OscPacket, encoder};
 
-/// What stands between the prefix and an event's own address.
+/// The part between the prefix and an event's own address.
 pub const SIGNAL: &str = "signal";
 /// The type tags.
 pub const TAGS: &str = "fff";
 /// Argument names, and what they are.
 const ARGUMENTS: [(&str, &str); 3] = [
-    ("rate", "0 silence, 1 the most often it came in the last minute"),
-    ("density", "share of the ticks in which it came"),
-    ("number", "how large it is among those of the last minute"),
+    ("rate", "how often it occurred: 0 never, 1 the maximum of the last minute"),
+    ("density", "share of the ticks in which it occurred"),
+    ("number", "how large its field is among the values of the last minute"),
 ];
 
-/// The message of one event. Only its numbers ever change.
+/// The message for one event. Only its numbers change.
 #[derive(Debug)]
 pub struct SignalMessage {
     bytes: Vec<u8>,
@@ -26,7 +26,7 @@ pub struct SignalMessage {
 }
 
 impl SignalMessage {
-    /// The message of an event below this prefix.
+    /// The message for an event with this prefix.
     pub fn new(prefix: &str, addresses: &Addresses, system: &str, event: &str) -> SignalMessage {
         let schema = schema(prefix, addresses, system, event);
         let mut bytes = vec![];
@@ -35,12 +35,12 @@ impl SignalMessage {
             bytes.resize(bytes.len() + 4 - bytes.len() % 4, 0);
         }
         bytes.resize(bytes.len() + 4 * TAGS.len(), 0);
-        // rosc fails on time tags and bundles alone.
+        // rosc fails only for timetags and bundles.
         let announcement = encoder::encode(&OscPacket::Message(about::schema(prefix, &schema))).unwrap_or_default();
         SignalMessage { bytes, schema, announcement }
     }
 
-    /// The message that says `signal`.
+    /// Encodes `signal`.
     pub fn encode(&mut self, signal: Signal) -> &[u8] {
         let numbers = [signal.rate, signal.density, signal.number];
         for (place, number) in self.bytes.rchunks_exact_mut(4).zip(numbers.iter().rev()) {
@@ -54,7 +54,7 @@ impl SignalMessage {
         &self.schema
     }
 
-    /// The `/ftrace/schema` of it.
+    /// Its `/ftrace/schema`.
     pub fn announcement(&self) -> &[u8] {
         &self.announcement
     }

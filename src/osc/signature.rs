@@ -1,4 +1,4 @@
-//! Field → type tag, argument name and operation: what the signature of an event's messages is.
+//! Field → type tag, argument name and operation: builds the signature of an event's messages.
 
 use super::arguments::{Op, Other, Wire};
 use super::options::{MessageOptions, Strings};
@@ -7,7 +7,7 @@ use super::types::Types;
 use crate::decode::{Element, FieldPlan, Read};
 use crate::format::Field;
 
-/// The longest fixed array that is sent number by number.
+/// The longest fixed array that is sent as separate numbers.
 const MAX_FLAT: u32 = 8;
 
 /// A signature under construction.
@@ -20,7 +20,7 @@ pub(super) struct Signature<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// The arguments every event's message begins with.
+    /// The arguments at the beginning of every event's message.
     pub(super) fn new(options: &'a MessageOptions) -> Self {
         let mut signature =
             Signature { options, tags: String::new(), arguments: vec![], omitted: vec![], ops: Vec::new() };
@@ -45,7 +45,7 @@ impl<'a> Signature<'a> {
         self.arguments.push(Argument { name: name.to_owned(), tag, kernel_type: kernel_type.to_owned(), note: None });
     }
 
-    /// An argument that is one element of a field, or a whole one of one element.
+    /// Adds an argument for one element of a field, or for a whole field.
     fn push(&mut self, tag: char, name: &str, field: &Field, op: Op) {
         self.argument(tag, name, &if name == field.name { field.type_name() } else { field.ctype.name.clone() });
         self.ops.push(op);
@@ -56,14 +56,14 @@ impl<'a> Signature<'a> {
         self.omitted.push(Omitted { name: field.name.clone(), kernel_type, why });
     }
 
-    /// Says of the last argument how its value is carried.
+    /// Adds a note to the last argument on how its value is encoded.
     fn note(&mut self, note: &'static str) {
         if let Some(argument) = self.arguments.last_mut() {
             argument.note = Some(note);
         }
     }
 
-    /// `bits`: whether the print format shows the field as a pattern of bits.
+    /// `bits`: whether the print format shows the field as a bit pattern.
     pub(super) fn field(&mut self, plan: &FieldPlan, field: &Field, bits: bool) {
         let name = &field.name;
         let (at, number) = (plan.offset as u32, plan.index as u16);
@@ -92,7 +92,7 @@ impl<'a> Signature<'a> {
             }
             Read::Array(element, count) if element != Element::Byte && count <= MAX_FLAT => {
                 self.array(name, count, |s, name, index| {
-                    // A place beyond any record is none, wherever an element of it would be.
+                    // An offset beyond any record saturates, and so is its element's.
                     let at = at.saturating_add(element.size() * index);
                     match element {
                         Element::Pointer { .. } => s.pointer(name, field, at, element),
@@ -107,7 +107,7 @@ impl<'a> Signature<'a> {
         }
     }
 
-    /// `count` arguments named `name[0]` …, in brackets where the level and the receiver have them.
+    /// Adds `count` arguments named `name[0]` …, in brackets if the level and the receiver support them.
     fn array(&mut self, name: &str, count: u32, mut element: impl FnMut(&mut Self, &str, u32)) {
         let brackets = self.options.types == Types::Full && self.options.brackets;
         self.tags.extend(brackets.then_some('['));

@@ -1,4 +1,4 @@
-//! The typed stream to receivers of one kind: messages, the rate cap, datagrams, sockets.
+//! The typed stream to receivers of one kind: messages, rate cap, datagrams, sockets.
 
 use byteorder::ByteOrder;
 use rosc::{OscMessage, OscPacket};
@@ -22,18 +22,18 @@ use crate::names::Kernel;
 #[derive(Debug)]
 pub struct Messages {
     options: MessageOptions,
-    /// In place, not boxed: each step from a record to its operations delays what depends on them.
+    /// Inline, not boxed: each pointer between a record and its operations would delay what depends on them.
     plans: Vec<Option<MessagePlan>>,
     schemas: Vec<Option<Schema>>,
 }
 
 impl Messages {
-    /// No events yet; messages will have the form that `options` say.
+    /// No events yet; messages have the form given by `options`.
     pub fn new(options: MessageOptions) -> Messages {
         Messages { options, plans: vec![], schemas: vec![] }
     }
 
-    /// Adds an event, or replaces the one of its id.
+    /// Adds an event, replacing one with the same id.
     pub fn add(&mut self, format: &EventFormat, kernel: &Kernel) -> &Schema {
         let index = format.id.index();
         if self.plans.len() <= index {
@@ -45,19 +45,19 @@ impl Messages {
         self.schemas[index].insert(schema)
     }
 
-    /// The plan for records marked `id`.
+    /// The plan for records with this id.
     #[inline(always)]
     pub fn plan(&self, id: EventId) -> Option<&MessagePlan> {
         self.plans.get(id.index())?.as_ref()
     }
 
-    /// The signature of records marked `id`.
+    /// The signature for records with this id.
     pub fn schema(&self, id: EventId) -> Option<&Schema> {
         self.schemas.get(id.index())?.as_ref()
     }
 
-    /// The first event from number `from` on, and round from the beginning again; with `untold`, of those that were not
-    /// announced yet.
+    /// The next event from number `from` on, wrapping around; with `untold`, only of those that were not announced
+    /// yet.
     fn next(&self, from: usize, untold: bool) -> Option<EventId> {
         let wanted = |index: &usize| {
             let plan = self.plans.get(*index).and_then(Option::as_ref);
@@ -72,21 +72,21 @@ impl Messages {
         &self.options
     }
 
-    /// Whether enums and flags are words, of the events that are added from here on.
+    /// Sets whether enums and flags are sent as names, for events that are added from now on.
     pub fn set_names(&mut self, names: bool) {
         self.options.names = names;
     }
 }
 
-/// When and where an event happened, as its message says it.
+/// The time and place of an event, as sent in its message.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment<'a> {
-    /// When the event happened, ns since 1970: the message's `time`.
+    /// When the event occurred, ns since 1970: the message's `time`.
     pub event_ns: u64,
-    /// When it is heard: the bundle's timetag, and the clock of the rate cap. Live, and in a replay as fast as possible,
+    /// When it is played: the bundle's timetag, and the clock of the rate cap. Live, and in a replay without pacing,
     /// this is `event_ns`.
     pub play_ns: u64,
-    /// ms since the event's last occurrence.
+    /// Milliseconds since the event last occurred.
     pub dt: f32,
     /// The CPU.
     pub cpu: u32,
@@ -108,46 +108,46 @@ impl<'a> Moment<'a> {
     }
 }
 
-/// What decides how a stream is sent.
+/// How a stream is sent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StreamOptions {
     /// The form of its messages.
     pub message: MessageOptions,
     /// The longest datagram, bytes.
     pub mtu: usize,
-    /// What a bundle's timetag says.
+    /// The timetag of bundles.
     pub tag: Tag,
-    /// Messages a second at most.
+    /// The most messages a second.
     pub max_rate: Option<u32>,
-    /// Numbers per window, instead of the events or beside them.
+    /// Aggregates per window, instead of the events or in addition to them.
     pub aggregate: Option<AggregateOptions>,
 }
 
-/// A stream and those who receive it.
+/// A stream and its receivers.
 #[derive(Debug)]
 pub struct Stream {
     messages: Messages,
     packer: Packer,
     thinner: Option<Thinner>,
-    /// Events left out under caps that hold no longer.
+    /// Events left out because of earlier rate caps.
     thinned_before: u64,
-    /// Whether every event is sent: there is no cap, and nothing is aggregated.
+    /// Whether every event is sent: without rate cap and aggregates.
     all: bool,
     aggregator: Option<Aggregator>,
     announcer: Announcer,
-    /// The event from which the next announcements go on.
+    /// The event with which the next announcements continue.
     next_announced: usize,
     transports: Vec<Transport>,
-    /// Whether it has what is to be heard beside the messages.
+    /// Whether it has hits in addition to the messages.
     hits: bool,
-    /// Whether it has signals; and whether nothing else of the events.
+    /// Whether it has signals; and whether these replace the events.
     signals: bool,
     silent: bool,
-    /// Whether it has the kernel's text beside the messages.
+    /// Whether it has the kernel's text in addition to the messages.
     text: bool,
-    /// Whether the last event was sent, where not every one is.
+    /// Whether the last event was sent, if not every event is.
     admitted: bool,
-    /// Messages too long for a datagram, and the addresses that this was said of.
+    /// Messages too long for a datagram, and the addresses for which this was reported.
     too_long: u64,
     too_long_events: Vec<EventId>,
 }
@@ -175,34 +175,34 @@ impl Stream {
         }
     }
 
-    /// The same stream, with what is to be heard beside the messages.
+    /// Adds hits to the stream.
     pub fn with_hits(mut self) -> Stream {
         self.hits = true;
         self
     }
 
-    /// The same stream, with [signals](super::signal) beside the messages of events, or instead of them.
+    /// Adds [signals](super::signal) to the stream, in addition to the events or in their place.
     pub fn with_signals(mut self, events_too: bool) -> Stream {
         (self.signals, self.silent) = (true, !events_too);
         self.all = self.sends_all();
         self
     }
 
-    /// The same stream, with the kernel's text of each event beside its message.
+    /// Adds the kernel's text of each event to the stream.
     pub fn with_text(mut self) -> Stream {
         self.text = true;
         self
     }
 
-    /// Sends so many messages a second at most from here on; `None`: all.
+    /// Sets the most messages a second from now on; `None`: no limit.
     pub fn set_max_rate(&mut self, max_rate: Option<u32>) {
         self.thinned_before = self.thinned();
         self.thinner = max_rate.map(Thinner::new);
         self.all = self.sends_all();
     }
 
-    /// Sends numbers for each window instead of events from here on; `None`: events. The events must be
-    /// [added](Stream::add) again. What the last window holds goes out.
+    /// Sends aggregates instead of events from now on; `None`: events. The events must be [added](Stream::add) again.
+    /// The last window is sent.
     pub fn set_aggregate(&mut self, options: Option<AggregateOptions>) {
         if let Some(aggregator) = &mut self.aggregator {
             let mut rest = Vec::new();
@@ -217,12 +217,12 @@ impl Stream {
         self.thinner.is_none() && self.aggregator.is_none() && !self.silent
     }
 
-    /// Sends enums and flags as words, or as numbers. The events must be [added](Stream::add) again.
+    /// Sends enums and flags as names or as numbers. The events must be [added](Stream::add) again.
     pub fn set_names(&mut self, names: bool) {
         self.messages.set_names(names);
     }
 
-    /// Whether it has what is to be heard beside the messages.
+    /// Whether it has hits.
     pub fn has_hits(&self) -> bool {
         self.hits
     }
@@ -232,7 +232,7 @@ impl Stream {
         self.signals
     }
 
-    /// Whether it has the kernel's text beside the messages, has sent the last event, and somebody receives it.
+    /// Whether it has the kernel's text, sent the last event, and has a receiver.
     pub fn wants_text(&self) -> bool {
         self.text && (self.all || self.admitted) && self.transports.iter().any(Transport::is_received)
     }
@@ -242,7 +242,7 @@ impl Stream {
         &self.messages
     }
 
-    /// Keeps an address's signature for those who connect later.
+    /// Stores the signature of an address for receivers that connect later.
     pub fn know(&self, schema: &Schema) {
         self.transports.iter().for_each(|transport| transport.add(schema));
     }
@@ -257,11 +257,11 @@ impl Stream {
         }
     }
 
-    /// Sends the event `id` as `record`, now or with the next flush. The first of an address brings its announcement, in
-    /// the same bundle or before it.
+    /// Sends the event `id` in `record`, now or with the next flush. The first event of an address is announced in
+    /// the same bundle or before.
     ///
     /// # Errors
-    /// If the record is not what its format says. An event without a plan, or beyond the rate cap, is no error.
+    /// If the record does not match its format. An event without a plan, or above the rate cap, is not an error.
     #[inline(always)]
     pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: &Moment<'_>) -> Result<(), EncodeError> {
         if !self.all && !self.admit::<E>(id, record, moment.play_ns) {
@@ -282,7 +282,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Sends an event whose address was not announced yet, and announces it.
+    /// Sends an event whose address was not announced yet, with its announcement.
     #[cold]
     #[inline(never)]
     fn first_event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], moment: Moment<'_>) -> Result<(), EncodeError> {
@@ -290,8 +290,8 @@ impl Stream {
         self.next_datagram::<E>(id, record, moment)
     }
 
-    /// Sends an event for which there is no room left in the datagram. It takes the moment itself: one lent would have to
-    /// lie in memory for every event.
+    /// Sends an event that does not fit into the current datagram. It takes the moment by value: by reference it
+    /// would have to be in memory for every event.
     #[inline(never)]
     fn next_datagram<E: ByteOrder>(
         &mut self,
@@ -311,7 +311,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Counts the event in its window and against the rate cap; whether it is sent itself as well.
+    /// Counts the event for its window and the rate cap; returns whether the event itself is sent.
     #[inline(never)]
     fn admit<E: ByteOrder>(&mut self, id: EventId, record: &[u8], now: u64) -> bool {
         if self.aggregator.is_some() {
@@ -324,25 +324,25 @@ impl Stream {
                 return false;
             }
         }
-        // What is not sent anyway takes nothing of the cap.
+        // Events that are not sent do not count for the rate cap.
         self.admitted = !self.silent
             && self.messages.plan(id).is_some()
             && self.thinner.as_mut().is_none_or(|thinner| thinner.admit(id.index(), now));
         self.admitted
     }
 
-    /// Checks the fields to be aggregated against the events there are.
+    /// Checks the fields to be aggregated against the traced events.
     pub fn check(&self, formats: &[EventFormat]) -> Result<(), AggregateError> {
         self.aggregator.as_ref().map_or(Ok(()), |aggregator| aggregator.check(formats))
     }
 
-    /// When the stream has something to say though no event comes, ns since 1970.
+    /// When the stream next has something to send without an event, ns since 1970.
     pub fn due(&self) -> Option<u64> {
         let aggregates = self.aggregator.as_ref().and_then(Aggregator::due);
         aggregates.into_iter().chain(self.announcer.due()).min()
     }
 
-    /// Sends the aggregates that are due at `now`, ns since 1970 on the clock that events are played by.
+    /// Sends the aggregates that are due at `now`, ns since 1970 on the clock by which events are played.
     pub fn tick(&mut self, now: u64) {
         let Some(aggregator) = &mut self.aggregator else { return };
         let mut due = Vec::new();
@@ -361,17 +361,17 @@ impl Stream {
         }
     }
 
-    /// Sends a message about the stream, with the next flush.
+    /// Queues a message about the stream.
     pub fn about(&mut self, message: OscMessage) {
         self.about_at(message, timetag::unix_now_ns());
     }
 
-    /// Sends an encoded message whose time is `unix_ns`, with the next flush.
+    /// Queues an encoded message with the time `unix_ns`.
     pub fn message(&mut self, bytes: &[u8], unix_ns: u64) {
         self.push(bytes, unix_ns);
     }
 
-    /// Sends a message about the stream, in a bundle of the time `unix_ns`.
+    /// Queues a message about the stream in a bundle with the time `unix_ns`.
     pub(crate) fn about_at(&mut self, message: OscMessage, unix_ns: u64) {
         if let Ok(bytes) = rosc::encoder::encode(&OscPacket::Message(message)) {
             self.push(&bytes, unix_ns);
@@ -395,8 +395,8 @@ impl Stream {
         }
     }
 
-    /// Announces what is due to be announced at `now`, ns since 1970 on the clock of the day: a datagram at most, or part
-    /// of one that has events in it as well. Nothing is due before the [start](Stream::start).
+    /// Sends the announcements that are due at `now`, ns since 1970 by the time of day: at most a datagram, possibly
+    /// shared with events. Nothing is due before the [start](Stream::start).
     pub fn announce(&mut self, now: u64) {
         if !self.announcer.is_due(now) {
             return;
@@ -406,7 +406,7 @@ impl Stream {
         while sent < count
             && let Some(id) = self.messages.next(self.next_announced, untold)
         {
-            // One that is longer than this goes alone.
+            // A longer announcement is sent alone.
             let most = if sent == 0 { usize::MAX } else { room };
             let Some(len) = self.announce_event(id, now, most) else { break };
             room = room.saturating_sub(len);
@@ -416,12 +416,12 @@ impl Stream {
         self.announcer.went_out(sent, now);
     }
 
-    /// Announces the address of one event in a bundle of the time `unix_ns`, if that takes no more than `most` bytes; how
-    /// many it took.
+    /// Announces the address of one event in a bundle with the time `unix_ns`, if that takes at most `most` bytes;
+    /// returns how many.
     fn announce_event(&mut self, id: EventId, unix_ns: u64, most: usize) -> Option<usize> {
         let schema = about::schema(&self.messages.options.prefix, self.messages.schema(id)?);
         let bytes = rosc::encoder::encode(&OscPacket::Message(schema)).unwrap_or_default();
-        // The size stands before it in the bundle.
+        // The size precedes it in the bundle.
         let len = bytes.len() + 4;
         if len > most {
             return None;
@@ -435,7 +435,7 @@ impl Stream {
         Some(len)
     }
 
-    /// Announces the beginning, at `began_ns`, and the first addresses; `now` as for [`announce`](Stream::announce).
+    /// Announces the start, at `began_ns`, and the first addresses; `now` as for [`announce`](Stream::announce).
     pub fn start(&mut self, host: &str, cpus: usize, began_ns: u64, now: u64) {
         let MessageOptions { prefix, types, .. } = &self.messages.options;
         let start = about::start(prefix, *types, host, cpus, began_ns);
@@ -445,18 +445,18 @@ impl Stream {
         self.announce(now);
     }
 
-    /// Says what became of the stream in the last window.
+    /// Sends the statistics of the last window.
     pub fn stat(&mut self, stat: &Stat) {
         self.about(about::stat(&self.messages.options.prefix, stat));
     }
 
-    /// Announces the end and sends what is left.
+    /// Announces the end and sends what is queued.
     pub fn stop(&mut self) {
         self.about(about::stop(&self.messages.options.prefix));
         self.flush();
     }
 
-    /// Sends what is packed.
+    /// Sends what is queued.
     #[inline(never)]
     pub fn flush(&mut self) {
         let datagrams = self.packer.take();
@@ -465,7 +465,7 @@ impl Stream {
         }
     }
 
-    /// Those who receive it.
+    /// Its receivers.
     pub fn transports(&self) -> &[Transport] {
         &self.transports
     }
@@ -474,12 +474,12 @@ impl Stream {
         &mut self.transports
     }
 
-    /// What became of everything sent, over all receivers.
+    /// The counts of everything sent, over all receivers.
     pub fn counts(&self) -> SendCounts {
         self.transports.iter().fold(SendCounts::default(), |sum, transport| sum + transport.counts())
     }
 
-    /// Events left out to keep below the rate cap.
+    /// Events left out because of the rate cap.
     pub fn thinned(&self) -> u64 {
         self.thinned_before + self.thinner.as_ref().map_or(0, Thinner::thinned)
     }

@@ -1,26 +1,27 @@
-//! Strings fit for OSC: valid UTF-8, no NUL, of bounded length.
+//! Strings suitable for OSC: valid UTF-8, without NUL, of limited length.
 //!
-//! python-osc raises and rosc rejects a whole packet over one invalid string, and SuperCollider and Pd keep every distinct
-//! string for ever. Kernel strings are bytes: a task name is cut at 15 bytes, maybe inside a character.
+//! python-osc raises an exception and rosc rejects the whole packet because of one invalid string; SuperCollider and
+//! Pd keep every distinct string forever. Kernel strings are bytes: a task name is cut at 15 bytes, possibly within a
+//! character.
 
-/// Gives `bytes` to `out` piece by piece, as valid UTF-8 of at most `limit` bytes.
+/// Passes `bytes` to `out` in pieces, as valid UTF-8 of at most `limit` bytes.
 ///
-/// What is cut off at the end of a character, by the kernel or by `limit`, is dropped with the rest of that character;
-/// any other byte that is no UTF-8 becomes `?`, so that positions stay.
+/// A character that is cut off at the end, by the kernel or by `limit`, is dropped; any other byte that is not UTF-8
+/// becomes `?`, so that positions stay the same.
 pub fn repair<E>(bytes: &[u8], limit: usize, mut out: impl FnMut(&[u8]) -> Result<(), E>) -> Result<(), E> {
     let mut rest = &bytes[..bytes.len().min(limit)];
     loop {
         let Err(error) = std::str::from_utf8(rest) else { return out(rest) };
         let (valid, bad) = rest.split_at(error.valid_up_to());
         out(valid)?;
-        // `None`: the end came inside a character.
+        // `None`: the end is within a character.
         let Some(len) = error.error_len() else { return Ok(()) };
         out(&b"???"[..len.min(3)])?;
         rest = &bad[len..];
     }
 }
 
-/// [`repair`]ed text of its own.
+/// [`repair`]ed text as a String.
 pub fn repaired(bytes: &[u8], limit: usize) -> String {
     let mut text = Vec::with_capacity(bytes.len().min(limit));
     let Ok(()) = repair(bytes, limit, |piece| {
@@ -30,13 +31,13 @@ pub fn repaired(bytes: &[u8], limit: usize) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
-/// Bytes an OSC string of `len` bytes takes: at least one NUL, padded to a multiple of four.
+/// The size of an OSC string of `len` bytes: with at least one NUL, padded to a multiple of four.
 #[inline]
 pub const fn padded(len: usize) -> usize {
     (len / 4 + 1) * 4
 }
 
-/// Appends `text` as an OSC string. Its NULs, which OSC cannot carry, end it.
+/// Appends `text` as an OSC string, up to its first NUL, which OSC cannot contain.
 pub fn push(out: &mut Vec<u8>, text: &str) {
     let bytes = crate::decode::until_nul(text.as_bytes());
     let end = out.len() + padded(bytes.len());
@@ -44,7 +45,7 @@ pub fn push(out: &mut Vec<u8>, text: &str) {
     out.resize(end, 0);
 }
 
-/// An address part from a kernel name: what is not in `[A-Za-z0-9_.-]` becomes `_`.
+/// A kernel name as a part of an address: characters outside of `[A-Za-z0-9_.-]` become `_`.
 pub fn address_part(name: &str) -> String {
     let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     name.chars().map(|c| if good(c) { c } else { '_' }).collect()
@@ -63,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_utf_8_become_question_marks() {
+    fn bytes_that_are_not_utf8_become_question_marks() {
         assert_eq!(repaired(b"a\xffb\x80\x80c", 64), "a?b??c");
         assert_eq!(repaired(b"\xf0\x9f\x92", 64), "");
     }

@@ -1,17 +1,17 @@
-//! Events as text, the way the first `ftrace-live` sent them: `/start_transmission` once, then `/ftrace ,dsii` for each
-//! event, one message a datagram.
+//! Events as text, in the format of the original `ftrace-live`: `/start_transmission` once, then `/ftrace ,dsii` for
+//! each event, one message a datagram.
 
 use rosc::{OscMessage, OscPacket, encoder};
 
 use super::text::{self, padded};
 use super::transport::{SendCounts, Transport};
 
-/// Datagrams kept until they are sent together.
+/// The most datagrams kept to be sent together.
 const BATCH: usize = 32;
 /// The longest UDP payload over IPv4.
 const LONGEST: usize = super::datagram::MAX_MTU;
 
-/// The stream of texts and those who receive it.
+/// The text stream and its receivers.
 #[derive(Debug)]
 pub struct TextStream {
     /// `/ftrace` and its type tags, as OSC strings.
@@ -31,7 +31,7 @@ impl TextStream {
         TextStream { prefix, transports, datagrams: vec![Vec::new(); BATCH], filled: 0, too_long: 0 }
     }
 
-    /// Says that the stream begins.
+    /// Announces the start of the stream.
     pub fn start(&mut self) {
         let start = OscMessage { addr: "/start_transmission".to_owned(), args: vec![] };
         if let Ok(bytes) = encoder::encode(&OscPacket::Message(start)) {
@@ -50,7 +50,7 @@ impl TextStream {
         datagram
     }
 
-    /// One event: microseconds since the first one, its text, pid and CPU.
+    /// Sends one event: microseconds since the first one, its text, pid and CPU.
     pub fn event(&mut self, micros: f64, event: &[u8], pid: i32, cpu: u32) {
         let event = crate::decode::until_nul(event);
         if self.prefix.len() + 8 + padded(event.len()) + 8 > LONGEST {
@@ -73,7 +73,7 @@ impl TextStream {
         self.prefix = prefix;
     }
 
-    /// Sends what waits.
+    /// Sends what is queued.
     pub fn flush(&mut self) {
         let filled = std::mem::take(&mut self.filled);
         for transport in &mut self.transports {
@@ -81,7 +81,7 @@ impl TextStream {
         }
     }
 
-    /// What became of everything sent, over all receivers.
+    /// The counts of everything sent, over all receivers.
     pub fn counts(&self) -> SendCounts {
         self.transports.iter().fold(SendCounts::default(), |sum, transport| sum + transport.counts())
     }
@@ -91,7 +91,7 @@ impl TextStream {
         self.too_long
     }
 
-    /// Those who receive it.
+    /// Its receivers.
     pub fn transports(&self) -> &[Transport] {
         &self.transports
     }
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_ancestor_s_messages_to_the_byte() {
+    fn messages_equal_those_of_the_original_ftrace_live() {
         let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
         let transport = Transport::connect(receiver.local_addr().unwrap(), 0).unwrap();
         let mut stream = TextStream::new("/ftrace", vec![transport]);

@@ -1,23 +1,23 @@
-//! The rate cap: fewer messages of a flood, all messages of a trickle.
+//! The rate cap: thins out frequent events and keeps rare ones.
 //!
-//! Each address keeps every Nth of its own messages. N follows from the last window: the cap is shared out evenly, what a
-//! rare event does not need of its share goes to the others (water-filling), and N is how often a flood exceeds what is
-//! left for it. A burst in its first window, when nothing is known of it yet, may use what the window has; every address
-//! has its even share reserved, so that a rare event is never starved by a common one.
+//! Each address keeps every Nth of its messages. N follows from the last window: the cap is shared evenly, the part
+//! of its share that a rare event does not need goes to the others (water-filling), and N is by how much a frequent
+//! event exceeds what is left for it. A burst in its first window, of which nothing is known yet, may use what the
+//! window has; every address has its even share reserved, so that a frequent event never starves a rare one.
 
-/// The time over which rates are taken, ns. At 20 windows a second a flood is thinned before it is heard as one.
+/// The window over which rates are measured, ns. At 20 windows a second a flood is thinned before it is heard as one.
 const WINDOW_NS: u64 = 50_000_000;
 
-/// One address's share.
+/// The share of one address.
 #[derive(Debug, Clone, Copy, Default)]
 struct Share {
-    /// Occurrences in this window.
+    /// Events in this window.
     seen: u32,
-    /// Of these, how many were let through.
+    /// How many of them were sent.
     passed: u32,
     /// Keep every Nth; 0 and 1 keep all.
     every: u32,
-    /// Occurrences since one was kept.
+    /// Events since the last one that was kept.
     skipped: u32,
 }
 
@@ -28,7 +28,7 @@ pub struct Thinner {
     budget: u32,
     window_start: u64,
     passed: u32,
-    /// What each address is sure of in this window.
+    /// What each address has reserved in this window.
     reserved: u32,
     shares: Vec<Share>,
     thinned: u64,
@@ -36,13 +36,13 @@ pub struct Thinner {
 }
 
 impl Thinner {
-    /// At most `max_rate` messages a second.
+    /// Allows at most `max_rate` messages a second.
     pub fn new(max_rate: u32) -> Thinner {
         let budget = (u64::from(max_rate) * WINDOW_NS / 1_000_000_000).max(1) as u32;
         Thinner { budget, window_start: 0, passed: 0, reserved: budget, shares: vec![], thinned: 0, demands: vec![] }
     }
 
-    /// Whether the event of address number `index` at `now` (ns, of any clock that goes on) is to be sent.
+    /// Whether to send an event of address number `index` at `now` (ns of any monotonic clock).
     #[inline]
     pub fn admit(&mut self, index: usize, now: u64) -> bool {
         if now.wrapping_sub(self.window_start) >= WINDOW_NS {
@@ -72,9 +72,9 @@ impl Thinner {
 
     #[cold]
     fn next_window(&mut self, now: u64) {
-        // A window in which nothing came says nothing about a flood that begins now.
+        // After an empty window nothing is known about a flood that begins now.
         let elapsed = now.wrapping_sub(self.window_start) / WINDOW_NS;
-        // What the last window let through beyond its budget is taken from this one.
+        // What the last window sent above its budget is subtracted from this one.
         let debt = self.passed.saturating_sub(self.budget).min(self.budget / 2);
         self.window_start = if elapsed == 1 { self.window_start + WINDOW_NS } else { now };
         let available = if elapsed == 1 { self.budget - debt } else { self.budget };
@@ -90,7 +90,7 @@ impl Thinner {
     }
 }
 
-/// The most that each of `demands` may have, so that all together have at most `budget`.
+/// The most that each of `demands` may have such that all together have at most `budget`.
 fn water_level(demands: &mut [u32], budget: u32) -> u32 {
     demands.sort_unstable();
     let mut left = budget;
@@ -108,7 +108,7 @@ fn water_level(demands: &mut [u32], budget: u32) -> u32 {
 mod tests {
     use super::*;
 
-    /// Feeds events of (address, period in ns) for `seconds` and returns how many of each were sent and seen.
+    /// Feeds events of (address, period in ns) for `seconds`; returns how many of each were sent and seen.
     fn run(max_rate: u32, seconds: u64, periods: &[u64]) -> (Vec<(u64, u64)>, u64) {
         let mut thinner = Thinner::new(max_rate);
         let mut counts = vec![(0, 0); periods.len()];
@@ -149,9 +149,9 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_come_in_a_window_has_no_share_of_the_next_one() {
+    fn an_event_absent_from_a_window_has_no_share_of_the_next() {
         let mut thinner = Thinner::new(1000);
-        // Three addresses are known, of which one comes.
+        // Three addresses are known, one of which has events.
         (0..3).for_each(|index| assert!(thinner.admit(index, 0)));
         let budget = thinner.budget;
         assert!(thinner.admit(0, WINDOW_NS) && thinner.admit(0, 2 * WINDOW_NS));
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn the_water_level_leaves_small_demands_whole() {
         assert_eq!(water_level(&mut [5, 1000, 3000], 1005), 500);
-        // What divides unevenly goes to those who want more than an even share.
+        // The remainder goes to those who want more than an even share.
         assert_eq!(water_level(&mut [3, 10], 7), 4);
         assert_eq!(water_level(&mut [5, 10], 100), u32::MAX);
         assert_eq!(water_level(&mut [], 100), u32::MAX);
@@ -169,7 +169,7 @@ mod tests {
 
     const MS: u64 = 1_000_000;
 
-    /// Offers `count` events of each address at `at_ms`, address by address; returns how many of each pass.
+    /// Offers `count` events of each address at `at_ms`, address by address; returns how many of each are sent.
     fn offer(thinner: &mut Thinner, at_ms: u64, addresses: &[usize], count: u32) -> Vec<u32> {
         let admitted = |index: &usize, thinner: &mut Thinner| {
             (0..count).map(|_| u32::from(thinner.admit(*index, at_ms * MS))).sum()
@@ -179,25 +179,27 @@ mod tests {
 
     // 200 a second are 10 in a window of 50 ms.
     #[test]
-    fn what_a_first_window_passes_beyond_the_cap_the_next_one_pays() {
+    fn the_excess_of_a_first_window_is_subtracted_from_the_next() {
         let mut thinner = Thinner::new(200);
-        // Each address has its share reserved: 20 pass, 10 too many. Half a window's budget is the most that is paid.
+        // Each address has its share reserved: 20 are sent, 10 too many. At most half a window's budget is
+        // subtracted.
         assert_eq!(offer(&mut thinner, 1000, &[0, 1], 40), [10, 10]);
         // 5 are left, 2 for each: every 20th of 40.
         assert_eq!(offer(&mut thinner, 1050, &[0, 1], 40), [2, 2]);
-        // Nothing to be paid: 5 for each, every 8th.
+        // Nothing to subtract: 5 for each, every 8th.
         assert_eq!(offer(&mut thinner, 1100, &[0, 1], 40), [5, 5]);
     }
 
     #[test]
-    fn after_a_pause_nothing_is_owed_and_nothing_thinned_until_the_budget_is_used() {
+    fn after_a_pause_events_pass_until_the_budget_is_used() {
         let mut thinner = Thinner::new(200);
         offer(&mut thinner, 1000, &[0, 1], 40);
         offer(&mut thinner, 1050, &[0, 1], 400);
         assert_eq!(offer(&mut thinner, 1237, &[0], 10), [10]);
-        // Still the same window, which began with its first event: a third of the budget is sure for each of two, and one.
+        // Still in the window that began with its first event: a third of the budget is reserved for each of two, and
+        // for a new one.
         assert_eq!(offer(&mut thinner, 1286, &[1], 10), [3]);
-        // The next one, by the step of a window.
+        // The next window, one window length later.
         assert_eq!(offer(&mut thinner, 1287, &[2], 1), [1]);
     }
 
@@ -205,10 +207,10 @@ mod tests {
     fn windows_follow_each_other_by_their_own_length_whenever_their_first_event_comes() {
         let mut thinner = Thinner::new(200);
         offer(&mut thinner, 1000, &[0], 1);
-        // The window from 1050 on begins late, and ends at 1100 all the same.
+        // The window from 1050 on begins late, and ends at 1100 nevertheless.
         assert_eq!(offer(&mut thinner, 1095, &[0], 20), [10]);
         assert_eq!(offer(&mut thinner, 1099, &[0], 20), [0]);
-        // 40 were seen, 10 may pass: every 4th.
+        // 40 were seen, 10 may be sent: every 4th.
         assert_eq!(offer(&mut thinner, 1100, &[0], 40), [10]);
     }
 
@@ -216,8 +218,8 @@ mod tests {
     fn a_common_event_that_comes_first_leaves_each_other_its_even_share() {
         let mut thinner = Thinner::new(200);
         assert_eq!(offer(&mut thinner, 1000, &[0, 1, 2], 3), [3, 3, 3]);
-        // Nothing is thinned; the first one takes the whole budget. A quarter of it, 2, is sure for each of three, and for
-        // one that is new.
+        // Nothing is thinned; the first takes the whole budget. A quarter of it, 2, is reserved for each of three,
+        // and for a new one.
         assert_eq!(offer(&mut thinner, 1050, &[0, 1, 9], 30), [10, 2, 2]);
     }
 }

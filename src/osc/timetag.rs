@@ -1,7 +1,7 @@
 //! OSC timetags: NTP time, 32 bits of seconds since 1900 and 32 bits of fraction.
 //!
-//! OSC 1.0 takes the format from NTP (RFC 5905, section 6). The value 1 means "immediately" and is never sent: sclang
-//! makes a time 290 million seconds ahead of it.
+//! OSC 1.0 uses the format of NTP (RFC 5905, section 6). The value 1 means "immediately" and is never sent: sclang
+//! turns it into a time 290 million seconds ahead.
 
 /// Seconds from 1900-01-01 (NTP) to 1970-01-01 (Unix).
 const NTP_TO_UNIX: u64 = 2_208_988_800;
@@ -9,9 +9,9 @@ const NTP_TO_UNIX: u64 = 2_208_988_800;
 /// 2^32 / 10^9 with 61 bits of fraction, rounded.
 const FRACTIONS_PER_NS: u64 = (((1u128 << 93) + 500_000_000) / 1_000_000_000) as u64;
 
-/// The timetag of a wall-clock time in ns since 1970.
+/// The timetag for ns since 1970.
 ///
-/// A timetag's unit is 0.23 ns. The nearest one is taken, so that going back to ns is exact.
+/// The unit of a timetag is 0.23 ns. The value is rounded, so that converting back to ns is exact.
 ///
 /// ```
 /// use ftrace_live::osc::timetag;
@@ -21,24 +21,24 @@ const FRACTIONS_PER_NS: u64 = (((1u128 << 93) + 500_000_000) / 1_000_000_000) as
 #[inline]
 pub fn from_unix_ns(ns: u64) -> u64 {
     let scaled = u128::from(ns) * u128::from(FRACTIONS_PER_NS);
-    // Seconds beyond 2036 wrap into NTP's next era, as RFC 5905 has it.
+    // Seconds after 2036 wrap into the next NTP era (RFC 5905).
     (((scaled + (1 << 60)) >> 61) as u64).wrapping_add(NTP_TO_UNIX << 32)
 }
 
-/// The wall-clock time of a timetag, ns since 1970.
+/// The ns since 1970 of a timetag.
 pub fn to_unix_ns(timetag: u64) -> u64 {
     let since_unix = timetag.wrapping_sub(NTP_TO_UNIX << 32);
     let fraction = u128::from(since_unix & 0xffff_ffff) * 1_000_000_000;
     (since_unix >> 32) * 1_000_000_000 + ((fraction + (1 << 31)) >> 32) as u64
 }
 
-/// The timetag of a wall-clock time, as rosc has it.
+/// The timetag for ns since 1970, as rosc's type.
 pub fn osc_time(unix_ns: u64) -> rosc::OscTime {
     let tag = from_unix_ns(unix_ns);
     rosc::OscTime { seconds: (tag >> 32) as u32, fractional: tag as u32 }
 }
 
-/// Now, ns since 1970, by the clock that messages go by: see [`wall`](crate::wall).
+/// Now, ns since 1970, by the clock used for messages: see [`wall`](crate::wall).
 pub fn unix_now_ns() -> u64 {
     crate::wall::now_ns()
 }

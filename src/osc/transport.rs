@@ -1,6 +1,7 @@
-//! Datagrams → a receiver, over UDP or as WebSocket frames.
+//! Sends datagrams to a receiver, over UDP or as WebSocket frames.
 //!
-//! The reader never waits for a receiver: the socket does not block, and what the socket does not take is counted and dropped.
+//! Sending never waits for a receiver: the socket is non-blocking, and datagrams that it does not accept are counted
+//! and dropped.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -13,16 +14,16 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use super::frames::Frames;
 use super::schema::Schema;
 
-/// What became of the datagrams sent to one receiver.
+/// The counts of what was sent to one receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SendCounts {
-    /// Messages handed to the network.
+    /// Messages passed to the network.
     pub sent: u64,
-    /// Datagrams handed to the network.
+    /// Datagrams passed to the network.
     pub datagrams: u64,
     /// Messages that could not be sent.
     pub unsent: u64,
-    /// How often the receiver's machine said that nobody listens on the port.
+    /// How often the receiver's machine answered that nobody listens on the port.
     pub refused: u64,
 }
 
@@ -39,12 +40,12 @@ impl Add for SendCounts {
     }
 }
 
-/// The way to one receiver, or to all whom a page's server has.
+/// The connection to one receiver, or to all clients of a page's server.
 #[derive(Debug)]
 pub struct Transport {
     way: Way,
     counts: SendCounts,
-    /// The counts when it was last asked who listens.
+    /// The counts at the last call of `refused_since`.
     asked: SendCounts,
     last_error: Option<io::ErrorKind>,
 }
@@ -53,21 +54,21 @@ pub struct Transport {
 enum Way {
     /// A socket connected to the target.
     Udp(UdpSocket, SocketAddr),
-    /// To those who are connected by WebSocket.
+    /// The clients connected by WebSocket.
     Frames(Frames),
 }
 
-/// Asked for as the socket's send buffer, bytes: a burst of datagrams to a slow link waits there.
+/// Send buffer requested for the socket, bytes: a burst of datagrams to a slow link waits there.
 const SEND_BUFFER: usize = 1 << 20;
 /// Datagrams in one `sendmmsg`.
 const BATCH: usize = 32;
 
 impl Transport {
-    /// A socket to `target`, from `source_port` (0: any). Broadcast addresses are allowed.
+    /// Opens a socket to `target`, from `source_port` (0: any). Broadcast addresses are allowed.
     pub fn connect(target: SocketAddr, source_port: u16) -> io::Result<Transport> {
         let socket = Socket::new(Domain::for_address(target), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_broadcast(true)?;
-        // A smaller buffer than asked for is no reason to give up.
+        // A smaller buffer than requested is acceptable.
         let _ = socket.set_send_buffer_size(SEND_BUFFER);
         if source_port != 0 {
             socket.set_reuse_address(true)?;
@@ -82,7 +83,7 @@ impl Transport {
         Ok(Transport::by(Way::Udp(socket.into(), target)))
     }
 
-    /// To those who are connected by WebSocket.
+    /// Sends to the clients connected by WebSocket.
     pub fn frames(frames: Frames) -> Transport {
         Transport::by(Way::Frames(frames))
     }
@@ -91,7 +92,7 @@ impl Transport {
         Transport { way, counts: SendCounts::default(), asked: SendCounts::default(), last_error: None }
     }
 
-    /// Whom it sends to, if that is one address.
+    /// The receiver, if it is a single address.
     pub fn target(&self) -> Option<SocketAddr> {
         match &self.way {
             Way::Udp(_, target) => Some(*target),
@@ -99,7 +100,7 @@ impl Transport {
         }
     }
 
-    /// Whether somebody may receive what is sent: not so where pages would, and none is open.
+    /// Whether there may be a receiver: false for a page's server without clients.
     pub fn is_received(&self) -> bool {
         match &self.way {
             Way::Udp(..) => true,
@@ -107,30 +108,30 @@ impl Transport {
         }
     }
 
-    /// Keeps the stream's beginning for those who connect later, if that can be.
+    /// Stores the start of the stream for clients that connect later, if supported.
     pub fn started(&self, prefix: &str, start: &OscMessage) {
         if let Way::Frames(frames) = &self.way {
             frames.started(prefix, start.clone());
         }
     }
 
-    /// Keeps an address's signature for those who connect later, if that can be.
+    /// Stores the signature of an address for clients that connect later, if supported.
     pub fn add(&self, schema: &Schema) {
         if let Way::Frames(frames) = &self.way {
             frames.add(schema);
         }
     }
 
-    /// What became of everything sent so far.
+    /// The counts of everything sent so far.
     pub fn counts(&self) -> SendCounts {
         self.counts
     }
 
-    /// Whether the receiver's machine has said, since this was last asked, that nobody listens; `None` where nothing was
-    /// sent since, or where there is no such answer.
+    /// Whether the receiver's machine answered, since the last call, that nobody listens; `None` if nothing was sent
+    /// since, or there are no such answers.
     pub fn refused_since(&mut self) -> Option<bool> {
         let Way::Udp(socket, _) = &self.way else { return None };
-        // A refusal waits for the next send, or to be taken (SO_ERROR).
+        // A refusal is reported by the next send, or by SO_ERROR.
         let waiting =
             socket.take_error().ok().flatten().is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
         self.counts.refused += u64::from(waiting);
@@ -170,7 +171,7 @@ impl Transport {
     }
 }
 
-/// Datagrams on their way through a socket.
+/// Datagrams being sent through a socket.
 struct Sending<'t> {
     socket: &'t UdpSocket,
     counts: &'t mut SendCounts,
@@ -179,7 +180,7 @@ struct Sending<'t> {
 
 impl Sending<'_> {
     fn send_batch(&mut self, mut batch: &[&[u8]], mut messages: &[u64]) {
-        // A refusal is that of an earlier datagram and is reported once; the datagram at hand deserves its own try.
+        // A refusal belongs to an earlier datagram and is reported once; the current datagram gets a try of its own.
         let mut tries = 0;
         while let Some((first, _)) = batch.split_first() {
             let result = match batch {
@@ -222,8 +223,8 @@ fn send_many(socket: &UdpSocket, datagrams: &[&[u8]]) -> io::Result<usize> {
         header.msg_hdr.msg_iov = part;
         header.msg_hdr.msg_iovlen = 1;
     }
-    // SAFETY: the first `len` headers each name one part, and each part a datagram; all live until the call returns, which
-    // only reads the datagrams. The socket is connected, so that no address is needed.
+    // SAFETY: the first `len` headers each refer to one part, and each part to a datagram; all live until the call
+    // returns, which only reads the datagrams. The socket is connected, so no address is needed.
     let sent = unsafe {
         libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), len as libc::c_uint, libc::MSG_DONTWAIT as _)
     };
@@ -256,7 +257,7 @@ mod tests {
         let mut transport = Transport::connect(address, 0).unwrap();
         assert_eq!(transport.refused_since(), None);
         transport.send([(&b"/x\0\0,\0\0\0"[..], 1)].into_iter());
-        // Without another send: the answer is there already.
+        // Without another send: the answer has already arrived.
         assert_eq!(transport.refused_since(), Some(true));
         for _ in 0..10 {
             transport.send([(&b"/x\0\0,\0\0\0"[..], 1)].into_iter());

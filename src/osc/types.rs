@@ -1,10 +1,10 @@
-//! The three levels of type tags, because receivers differ.
+//! The three levels of type tags, since receivers differ.
 
 use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
-/// Which OSC types a receiver can take. A signature is fixed by the event and this level, never by a value.
+/// Which OSC types a receiver decodes. A signature depends on the event and this level, never on a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Types {
@@ -12,7 +12,7 @@ pub enum Types {
     Full,
     /// 64-bit integers as `d`: exact up to 2^53. For receivers that cannot take `h`.
     Double,
-    /// `i`, `f` and `s` alone: what every receiver takes.
+    /// `i`, `f` and `s` only: every receiver decodes them.
     Portable,
 }
 
@@ -29,7 +29,7 @@ impl Types {
         }
     }
 
-    /// How many arguments stand before an event's own fields: time (one timetag, or seconds and microseconds), `dt`,
+    /// The number of arguments before an event's own fields: time (one timetag, or seconds and microseconds), `dt`,
     /// `cpu`, `pid`, `comm`.
     pub const fn header_len(self) -> usize {
         match self {
@@ -55,5 +55,5 @@ impl FromStr for Types {
 
 /// No such level of types.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no such types {0:?}: use full, double or portable")]
+#[error("unknown types {0:?}: use full, double or portable")]
 pub struct UnknownTypes(pub String);

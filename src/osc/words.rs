@@ -1,4 +1,4 @@
-//! `/ftrace/text`: the kernel's own text of the event whose message stands before it.
+//! `/ftrace/text`: the kernel's own text of the event whose message precedes it.
 
 use super::schema::Schema;
 use super::text;
@@ -9,11 +9,12 @@ use super::write::{Full, Writer};
 const TAGS: &str = "ts";
 /// Argument names, and what they are.
 const ARGUMENTS: [(&str, &str); 2] =
-    [("time", "that of the message before it"), ("text", "what the kernel prints of the event")];
-/// The longest text, bytes: the kernel's own lines are of at most 8 KiB, nearly all of them below a tenth of this.
+    [("time", "the time of the message before it"), ("text", "what the kernel prints of the event")];
+/// The longest text, bytes: the kernel's own lines have at most 8 KiB, and nearly all of them less than a tenth of
+/// this.
 const LONGEST: usize = 2 << 10;
 
-/// Writes texts as messages.
+/// Encodes texts as messages.
 #[derive(Debug)]
 pub struct TextMessage {
     /// Address and type tags.
@@ -22,7 +23,7 @@ pub struct TextMessage {
 }
 
 impl TextMessage {
-    /// Messages below this prefix.
+    /// Messages with this prefix.
     pub fn new(prefix: &str) -> TextMessage {
         let mut head = vec![];
         for part in [format!("{prefix}/text"), format!(",{TAGS}")] {
@@ -33,16 +34,16 @@ impl TextMessage {
         TextMessage { head, bytes }
     }
 
-    /// The message of a text of the event that happened at `unix_ns`.
+    /// The message for the text of an event at `unix_ns`.
     ///
     /// # Errors
-    /// [`Full`] never: what is too long is cut.
+    /// [`Full`] never occurs: long texts are cut.
     pub fn encode(&mut self, unix_ns: u64, kernel: &[u8]) -> Result<&[u8], Full> {
         let mut writer = Writer::new(&mut self.bytes);
         writer.put_slice(&self.head)?;
         writer.put(timetag::from_unix_ns(unix_ns).to_be_bytes())?;
         let mut len = 0;
-        // A NUL would end it.
+        // OSC strings end at a NUL.
         let kernel = kernel.split(|&byte| byte == 0).next().unwrap_or_default();
         text::repair(kernel, LONGEST, |piece| {
             len += piece.len();
@@ -54,7 +55,7 @@ impl TextMessage {
     }
 }
 
-/// The signature of the messages below a prefix.
+/// The signature of the messages with this prefix.
 pub fn schema(prefix: &str) -> Schema {
     Schema::fixed(format!("{prefix}/text"), "ftrace", "text", TAGS, &ARGUMENTS)
 }
@@ -85,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_is_made_one_and_what_is_too_long_is_cut() {
+    fn invalid_text_is_repaired_and_long_text_is_cut() {
         assert_eq!(read(b"a\xffb\0c"), "a?b");
         assert_eq!(read(&[b'x'; 9000]).len(), LONGEST);
     }

@@ -1,4 +1,4 @@
-//! Appending to a datagram: a cursor over its bytes that never writes beyond them.
+//! A cursor over the bytes of a datagram that never writes beyond them.
 
 use crate::decode::DecodeError;
 
@@ -6,14 +6,14 @@ use crate::decode::DecodeError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
-/// Why a record makes no message.
+/// Why a record could not be encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EncodeError {
-    /// It does not fit into what is left of the datagram.
+    /// It does not fit into the rest of the datagram.
     #[error("no room left in the datagram")]
     Full,
-    /// The record is not what its format says.
+    /// The record does not match its format.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
 }
@@ -26,8 +26,8 @@ impl From<Full> for EncodeError {
 
 /// A cursor over the bytes of a datagram.
 ///
-/// Everything OSC is a multiple of four bytes, big-endian. A put is checked against the bytes there are, and nothing else:
-/// what is kept is the rest of them, so that the check is one comparison.
+/// All parts of OSC are multiples of four bytes, big-endian. Each write is checked against the remaining bytes: only
+/// those are stored, so that the check is one comparison.
 #[derive(Debug)]
 pub struct Writer<'a> {
     rest: &'a mut [u8],
@@ -35,7 +35,7 @@ pub struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// Writes over `bytes`, from the first one on.
+    /// Writes over `bytes` from the beginning.
     #[inline]
     pub fn new(bytes: &'a mut [u8]) -> Writer<'a> {
         let len = bytes.len();
@@ -48,19 +48,19 @@ impl<'a> Writer<'a> {
         self.len - self.rest.len()
     }
 
-    /// Bytes of fixed number.
+    /// Appends a fixed number of bytes.
     #[inline(always)]
     pub fn put<const N: usize>(&mut self, value: [u8; N]) -> Result<(), Full> {
         self.put_part(value, N)
     }
 
-    /// The place of the next `N` bytes, to be written to before some of them are [skipped](Writer::skip).
+    /// The next `N` bytes, to be written before some of them are [skipped](Writer::skip).
     #[inline(always)]
     pub(crate) fn window<const N: usize>(&mut self) -> Result<&mut [u8; N], Full> {
         self.rest.first_chunk_mut().ok_or(Full)
     }
 
-    /// `N` bytes of which the first `len` count: the copy's length is known to the compiler, which makes it one or two
+    /// Appends the first `len` of `N` bytes: the compiler knows the length of the copy, which takes one or two
     /// instructions instead of a call. There must be room for all `N`.
     #[inline(always)]
     pub fn put_part<const N: usize>(&mut self, value: [u8; N], len: usize) -> Result<(), Full> {
@@ -69,35 +69,35 @@ impl<'a> Writer<'a> {
         self.skip(len.min(N))
     }
 
-    /// Bytes of any number.
+    /// Appends any number of bytes.
     #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) -> Result<(), Full> {
         self.rest.get_mut(..bytes.len()).ok_or(Full)?.copy_from_slice(bytes);
         self.skip(bytes.len())
     }
 
-    /// Goes on behind the next `len` bytes.
+    /// Continues after the next `len` bytes.
     #[inline(always)]
     pub(crate) fn skip(&mut self, len: usize) -> Result<(), Full> {
         self.rest = std::mem::take(&mut self.rest).get_mut(len..).ok_or(Full)?;
         Ok(())
     }
 
-    /// Zeros, to the next multiple of four behind `len` bytes; at least one if `nul`.
+    /// Appends zeros up to the next multiple of four after `len` bytes; at least one if `nul`.
     #[inline]
     pub fn pad(&mut self, len: usize, nul: bool) -> Result<(), Full> {
         let zeros = if nul { 4 - len % 4 } else { (4 - len % 4) % 4 };
         self.put_part([0; 4], zeros)
     }
 
-    /// A whole string: bytes that are known to be valid text without NUL.
+    /// Appends a string that is known to be valid text without NUL.
     #[inline]
     pub fn put_string(&mut self, text: &[u8]) -> Result<(), Full> {
         if text.len() > 32 {
             self.put_slice(text)?;
             return self.pad(text.len(), true);
         }
-        // Short strings, which most are, in words: a call to copy a few bytes costs more than the bytes.
+        // Most strings are short and are copied in words: a call to copy a few bytes costs more than the bytes.
         let mut words = text.chunks_exact(4);
         for word in &mut words {
             let mut bytes = [0; 4];

@@ -1,9 +1,9 @@
-//! Whether anybody listens where datagrams go: the receiver's machine says if not, and this is passed on at once.
+//! Whether anybody listens at the targets, as far as the receivers' machines report it.
 //!
-//! A machine on whose port nobody listens answers a datagram with ICMP "port unreachable" (`__udp4_lib_rcv`, net/ipv4/udp.c),
-//! which Linux hands to the connected socket that sent it as ECONNREFUSED. On this machine it is there when `send` returns;
-//! from another it comes after a moment, and not for every datagram: machines limit how often they answer
-//! (net.ipv4.icmp_ratelimit, one a second to each other machine). Where a firewall drops datagrams, nothing is known.
+//! A machine on whose port nobody listens answers a datagram with ICMP "port unreachable" (`__udp4_lib_rcv`,
+//! net/ipv4/udp.c), which Linux reports to the connected socket as ECONNREFUSED. On this machine it is reported when
+//! `send` returns; from another it arrives later, and not for every datagram: machines limit how often they answer
+//! (net.ipv4.icmp_ratelimit, one a second to each other machine). If a firewall drops datagrams, nothing is known.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -12,17 +12,17 @@ use super::Outputs;
 use crate::osc::patch::Language;
 use crate::osc::preset::PRESETS;
 
-/// After so many looks without a refusal somebody listens again on another machine: it may not answer each time.
+/// Checks without a refusal until a remote target counts as listening again: it may not answer each time.
 const QUIET_LOOKS: u32 = 3;
 
 /// The targets at which nobody listens.
 #[derive(Debug, Default)]
 pub struct Audience {
-    /// With the looks since the last refusal.
+    /// With the number of checks since the last refusal.
     absent: BTreeMap<SocketAddr, u32>,
 }
 
-/// What a look found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
     /// Nobody listens there.
@@ -32,7 +32,7 @@ pub enum News {
 }
 
 impl Audience {
-    /// Looks what became of what was sent since the last look. What is new is said.
+    /// Checks the targets that were sent to since the last check; returns what changed.
     pub fn look(&mut self, outputs: &mut Outputs) -> Vec<News> {
         let mut news = Vec::new();
         for transport in outputs.transports_mut() {
@@ -55,7 +55,7 @@ impl Audience {
         })
     }
 
-    /// For the status line: `nobody listens at 127.0.0.1:57120`; `None` where all are there, or nothing is known.
+    /// For the status line: `nobody listens at 127.0.0.1:57120`; `None` if all listen, or nothing is known.
     pub fn status(&self) -> Option<String> {
         let targets: Vec<_> = self.absent.keys().map(SocketAddr::to_string).collect();
         (!targets.is_empty()).then(|| format!("nobody listens at {}", targets.join(", ")))
@@ -63,7 +63,7 @@ impl Audience {
 }
 
 impl News {
-    /// The news for people, and what is to be done.
+    /// The message for the user, with a remedy.
     pub fn sentence(&self) -> String {
         let target = match self {
             News::Absent(target) => target,
@@ -91,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn another_machine_is_back_after_some_looks_and_this_one_at_once() {
+    fn a_remote_target_is_back_after_some_checks_and_a_local_one_at_once() {
         let (near, far) = ("127.0.0.1:57120".parse().unwrap(), "10.0.0.5:9".parse().unwrap());
         let mut audience = Audience::default();
         assert_eq!(audience.heard(near, false), None);
@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(audience.heard(far, true), Some(News::Absent(far)));
         assert_eq!(audience.status().unwrap(), "nobody listens at 10.0.0.5:9, 127.0.0.1:57120");
         assert_eq!(audience.heard(near, false), Some(News::Back(near)));
-        // A refusal in between counts from the beginning.
+        // A refusal in between restarts the count.
         for refused in [false, false, true, false, false] {
             assert_eq!(audience.heard(far, refused), None);
         }
@@ -109,7 +109,7 @@ mod tests {
     }
 
     #[test]
-    fn the_sentence_names_what_to_start() {
+    fn the_message_says_what_to_start() {
         let absent = |target: &str| News::Absent(target.parse().unwrap()).sentence();
         let near = absent("127.0.0.1:57120");
         assert!(near.contains("start SuperCollider with") && near.contains("--for sc"), "{near}");

@@ -1,8 +1,8 @@
-//! Lines for people at a terminal: few of them, and each to be read at a glance.
+//! Lines for people at a terminal: few, and easy to read.
 //!
-//! The form of `listen` is exact and meant for pipes: at 30 000 lines a second nobody reads it. Here every kind of event has
-//! its turn a few times a second; the time of day stands once, then seconds from there; addresses are in hex, and numbers
-//! that the print format names have their name beside them: `vec=3 (TIMER)`.
+//! The format of `listen` is exact and meant for pipes; nobody reads 30 000 lines a second. Here every kind of event
+//! gets a line a few times a second; the time of day is printed once, followed by seconds from there; addresses are
+//! in hex, and numbers with a name in the print format have it appended: `vec=3 (TIMER)`.
 
 use std::io::{self, Write};
 
@@ -22,17 +22,17 @@ use crate::osc::stream::Messages;
 use crate::osc::{EncodeError, MessageOptions, Types};
 use crate::sound::Signal;
 
-/// Lines a second where nobody asks for another rate.
+/// The default for lines a second.
 pub const LINES_A_SECOND: u32 = 5;
-/// Arguments before an event's own fields: time, dt, cpu, pid, comm.
+/// The arguments before an event's own fields: time, dt, cpu, pid, comm.
 const HEADER: usize = 5;
 /// The longest message.
 const LONGEST: usize = 1 << 17;
 
-/// Whose turn it is to have a line: each kind of event has as many as the others, and a rare one its first at once.
+/// Decides which events get a line: each kind gets as many as the others, and a rare one its first at once.
 ///
-/// A stream is thinned otherwise ([`thin`](crate::osc::thin)): there each kind is heard in every window of 50 ms, which is
-/// more than anybody reads.
+/// The rate cap of a stream works otherwise ([`thin`](crate::osc::thin)): it passes each kind in every window of 50
+/// ms, which is more than anybody reads.
 #[derive(Debug, Clone)]
 pub struct Turns {
     max_rate: u32,
@@ -43,12 +43,12 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// So many lines a second, or a few more.
+    /// Allows this many lines a second, or a few more.
     pub fn new(max_rate: u32) -> Turns {
         Turns { max_rate: max_rate.max(1), last: Vec::new(), kinds: 0, passed: 0 }
     }
 
-    /// Whether an event has a line; `now` is its time, ns.
+    /// Whether an event gets a line; `now` is its time, ns.
     pub fn admit(&mut self, index: usize, now: u64) -> bool {
         if self.last.len() <= index {
             self.last.resize(index + 1, None);
@@ -65,26 +65,26 @@ impl Turns {
         true
     }
 
-    /// How many events had no line.
+    /// How many events got no line.
     pub fn passed(&self) -> u64 {
         self.passed
     }
 }
 
-/// Lines for people.
+/// Prints lines for people.
 pub struct Calm {
-    /// With numbers, and with names for them.
+    /// Without and with names for numbers.
     plain: Messages,
     named: Messages,
     turns: Option<Turns>,
-    /// Those of signals, which are no events.
+    /// For signals, which are not events.
     signals: Option<Turns>,
     first_ns: Option<u64>,
     buffers: [Vec<u8>; 2],
 }
 
 impl Calm {
-    /// At most `max_rate` lines a second; `None`: all.
+    /// At most `max_rate` lines a second; `None`: no limit.
     pub fn new(options: &MessageOptions, max_rate: Option<u32>) -> Calm {
         let options = MessageOptions { types: Types::Full, pointers: true, names: false, ..options.clone() };
         let named = MessageOptions { names: true, ..options.clone() };
@@ -108,7 +108,7 @@ impl Calm {
         self.turns.as_ref().map_or(0, Turns::passed)
     }
 
-    /// The signal of the event `number` at the end of a tick.
+    /// Prints the signal of the event `number` at the end of a tick.
     pub(super) fn signal(
         &mut self,
         number: u16,
@@ -175,7 +175,7 @@ impl Calm {
     }
 }
 
-/// ` name=value`; of an array, each element has its name.
+/// Appends ` name=value`; each element of an array has its name.
 fn push<'s>(
     line: &mut String,
     schema: &mut impl Iterator<Item = &'s crate::osc::schema::Argument>,
@@ -222,10 +222,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_has_its_turn_and_all_together_few() {
+    fn every_kind_gets_lines_and_the_total_is_small() {
         let mut turns = Turns::new(5);
         let mut lines = [0; 8];
-        // Ten seconds: seven kinds of 1000 events a second each, and one that comes once.
+        // Ten seconds of seven kinds with 1000 events a second each, and one that occurs once.
         for ms in 0..10_000_u64 {
             for (kind, lines) in lines.iter_mut().enumerate().take(if ms == 7777 { 8 } else { 7 }) {
                 *lines += u32::from(turns.admit(kind, ms * 1_000_000));

@@ -1,4 +1,4 @@
-//! What is heard of the events: each goes through the [`Mapper`], and its hits go to every typed stream, or are kept.
+//! Hits: each event goes through the [`Mapper`], and its hits go to every typed stream, or are kept.
 
 use std::sync::Arc;
 
@@ -16,33 +16,33 @@ use crate::sound::{Hit, Mapper, MapperOptions, When};
 /// Time between two announcements of the address, ns.
 const ANNOUNCED_NS: u64 = 10_000_000_000;
 
-/// Where hits go: the streams that have them, a map, and MIDI.
+/// Where hits go: streams with hits, a map, and MIDI.
 pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Mapped>, Option<&'a mut Midi>);
 
-/// The streams that have hits.
+/// The streams with hits.
 fn hearing(streams: &mut [Stream]) -> impl Iterator<Item = &mut Stream> {
     streams.iter_mut().filter(|stream| stream.has_hits())
 }
 
-/// Makes hits of events.
+/// Makes hits from events.
 pub struct Hits {
     mapper: Mapper,
     message: HitMessage,
     prefix: String,
-    /// Hits, if they are kept instead of sent.
+    /// The hits, if they are kept instead of sent.
     kept: Option<Vec<Hit>>,
     /// When the address was last announced, ns since 1970; `None` before the start.
     announced: Option<u64>,
 }
 
 impl Hits {
-    /// Hits by this mapping, sent below `prefix`.
+    /// Makes hits with these options, sent with `prefix`.
     pub fn new(options: MapperOptions, prefix: &str) -> Hits {
         let (mapper, message) = (Mapper::new(options), HitMessage::new(prefix));
         Hits { mapper, message, prefix: prefix.to_owned(), kept: None, announced: None }
     }
 
-    /// Played this many times faster than the kernel was: slower, grains are longer.
+    /// Sets the speed of playback relative to the kernel's time: slower playback makes grains longer.
     pub fn set_speed(&mut self, speed: f64) {
         self.mapper.set_speed(speed);
     }
@@ -53,7 +53,7 @@ impl Hits {
         self
     }
 
-    /// The hits that were kept, in the order in which they were made.
+    /// The hits that were kept, in order.
     pub fn into_kept(self) -> Vec<Hit> {
         self.kept.unwrap_or_default()
     }
@@ -118,7 +118,7 @@ impl Hits {
         self.pass_on(to);
     }
 
-    /// Ends what goes on.
+    /// Ends sounds that are still on.
     pub(super) fn stop(&mut self, to: To<'_>) {
         if let Some(end) = self.mapper.now() {
             self.mapper.stop(end);

@@ -1,6 +1,6 @@
-//! The kernel's own text of events, and the names that stand in it: for `text` and `words`.
+//! The kernel's own text of events, and the names it needs: for `text` and `words`.
 //!
-//! An event's text is compiled when the first one of it comes: of the two thousand that can be traced, few do.
+//! An event's text is compiled when it first occurs, since few of the two thousand events do.
 
 use std::sync::Arc;
 
@@ -11,22 +11,22 @@ use crate::render::{Settings, TraceText};
 /// See the [module](self).
 pub(super) struct KernelText {
     settings: Settings,
-    /// Made with the first event: only then the kernel is known.
+    /// Created with the first event, when the kernel is known.
     text: Option<TraceText>,
     endian: Endian,
-    /// As the kernel has them, but for task names: live, these change.
+    /// The kernel's names, except that live task names change.
     names: Names,
-    /// Events of which none has come yet, by id.
+    /// Events that have not occurred yet, by id.
     waiting: Vec<Option<Arc<EventFormat>>>,
 }
 
 impl KernelText {
-    /// Text as `settings` say it looks.
+    /// Text with these settings.
     pub(super) fn new(settings: Settings) -> KernelText {
         KernelText { settings, text: None, endian: Endian::NATIVE, names: Names::default(), waiting: Vec::new() }
     }
 
-    /// Learns an event.
+    /// Adds an event.
     pub(super) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {
         self.begin(Some(format), kernel);
         let index = format.id.index();
@@ -36,7 +36,7 @@ impl KernelText {
         self.waiting[index] = Some(format.clone());
     }
 
-    /// Learns the kernel, unless that is done: with its first event, or with a record of none.
+    /// Sets the kernel, with its first event or with a record of an unknown event; later calls do nothing.
     pub(super) fn begin(&mut self, format: Option<&EventFormat>, kernel: &Kernel) {
         let abi = kernel.abi;
         if self.text.is_none() {
@@ -45,17 +45,17 @@ impl KernelText {
         }
     }
 
-    /// How it looks.
+    /// The settings.
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// The text, once there is an event, and the names.
+    /// The text, once there was an event, and the names.
     pub(super) fn parts(&mut self) -> Option<(&mut TraceText, &mut Names)> {
         Some((self.text.as_mut()?, &mut self.names))
     }
 
-    /// The text, which then knows the event `id`, and the names.
+    /// The text, with the event `id` compiled, and the names.
     #[inline]
     pub(super) fn of(&mut self, id: EventId) -> Option<(&mut TraceText, &mut Names)> {
         if self.waiting.get(id.index()).is_some_and(Option::is_some) {
@@ -82,7 +82,7 @@ mod tests {
     use crate::ring::{Lost, Record};
 
     #[test]
-    fn an_event_s_text_is_compiled_when_one_of_it_comes() {
+    fn the_text_of_an_event_is_compiled_at_its_first_occurrence() {
         let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
         let kernel = Kernel { abi, names: Names::default() };
         let mut text = KernelText::new(Settings::default());

@@ -1,4 +1,4 @@
-//! How long it takes from one event to another, as numbers for each window: `--aggregate-latency BEGIN..END`.
+//! The time from one event to another, as numbers for each window: `--aggregate-latency BEGIN..END`.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::osc::address_part;
 use crate::osc::plan::AGGREGATE;
 use crate::osc::stream::Stream;
 
-/// Windows in a row that are made up for when time has jumped; more are passed over.
+/// Windows in a row that are sent late after time has jumped; more are skipped.
 const MAX_CATCH_UP: u64 = 100;
 
-/// The pairs of events, and the window that is under way.
+/// The pairs of events, and the current window.
 pub struct Latencies {
     window: u64,
     pairs: Vec<Lengths>,
@@ -28,15 +28,15 @@ struct Lengths {
     pair: Pair,
     /// The end of its address.
     name: String,
-    /// Once the events are known.
+    /// Set once the events are known.
     pairing: Option<Pairing>,
-    /// Of this window, ns.
+    /// The latencies in this window, ns.
     lengths: Histogram<u64>,
     longest: u64,
 }
 
 impl Latencies {
-    /// Numbers of these pairs for each `window`.
+    /// Computes numbers of these pairs for each `window`.
     pub fn new(window: Duration, pairs: Vec<Pair>) -> Latencies {
         let lengths = |pair: Pair| Lengths {
             name: pair.to_string().split("..").map(address_part).collect::<Vec<_>>().join(".."),
@@ -48,10 +48,10 @@ impl Latencies {
         Latencies { window: window.as_nanos() as u64, pairs: pairs.into_iter().map(lengths).collect(), end: None }
     }
 
-    /// Takes up the events that may come.
+    /// Binds the pairs to the events that may occur.
     ///
     /// # Errors
-    /// An event of a pair is not among them, or has no such field.
+    /// An event of a pair is not traced, or lacks a field.
     pub(super) fn bind(&mut self, traced: &[EventFormat]) -> Result<(), PairError> {
         self.pairs.iter_mut().try_for_each(|lengths| {
             lengths.pairing = Some(Pairing::of(&lengths.pair, traced)?);
@@ -65,19 +65,19 @@ impl Latencies {
         for lengths in &mut self.pairs {
             let Some(pairing) = &mut lengths.pairing else { continue };
             if let Some(ns) = pairing.take::<E>(&event.record, event.moment.comm.as_str().as_bytes()) {
-                // A histogram that grows by itself takes every number.
+                // A histogram that grows by itself accepts every number.
                 let _ = lengths.lengths.record(ns);
                 lengths.longest = lengths.longest.max(ns);
             }
         }
     }
 
-    /// When the current window ends, ns since 1970.
+    /// The end of the current window, ns since 1970.
     pub(super) fn due(&self) -> Option<u64> {
         self.end
     }
 
-    /// Sends the numbers of all windows that have ended by `now`.
+    /// Sends the numbers of all windows that ended by `now`.
     pub(super) fn tick(&mut self, now: u64, streams: &mut [Stream]) {
         let mut end = *self.end.get_or_insert(now.saturating_add(self.window));
         for _ in 0..MAX_CATCH_UP {
@@ -88,13 +88,13 @@ impl Latencies {
             end = end.saturating_add(self.window);
         }
         if now >= end {
-            // Time has jumped, or the machine was asleep.
+            // The clock was set, or the machine was suspended.
             end = now.saturating_add(self.window);
         }
         self.end = Some(end);
     }
 
-    /// Sends what the last window has, however short it is.
+    /// Sends the numbers of the last window, however short it is.
     pub(super) fn stop(&mut self, streams: &mut [Stream]) {
         if let Some(end) = self.end.take() {
             self.close(end, streams);

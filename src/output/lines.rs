@@ -1,4 +1,4 @@
-//! Typed messages as lines on standard output, in the form of `listen`.
+//! Prints typed messages as lines on standard output, in the format of `listen`.
 
 use std::io::{self, BufWriter, Write};
 
@@ -15,7 +15,7 @@ use crate::osc::stream::Messages;
 use crate::osc::{EncodeError, MessageOptions};
 use crate::sound::Signal;
 
-/// Typed messages as lines on standard output, in the form of `listen`.
+/// Prints typed messages as lines on standard output, in the format of `listen`.
 pub struct Lines {
     messages: Messages,
     form: Form,
@@ -23,18 +23,18 @@ pub struct Lines {
     message: Vec<u8>,
     /// Argument names, by event id.
     names: Vec<Vec<String>>,
-    /// Lines for people instead.
+    /// Prints lines for people instead.
     calm: Option<Calm>,
-    /// Whether events have no lines: their signals have.
+    /// Whether only signals are printed, not events.
     silent: bool,
     failed: Option<io::ErrorKind>,
 }
 
-/// The longest message printed; what a sub-buffer can hold is shorter.
+/// The longest message printed; a sub-buffer cannot hold a longer one.
 const LONGEST: usize = 1 << 17;
 
 impl Lines {
-    /// Messages as `options` say, each as a line of this form, to `out`.
+    /// Messages with these `options`, each a line of this form, to `out`.
     pub fn new(options: MessageOptions, form: Form, out: Box<dyn Write + Send>) -> Lines {
         let (message, names) = (vec![0; LONGEST], vec![]);
         Lines {
@@ -49,19 +49,19 @@ impl Lines {
         }
     }
 
-    /// The same on a terminal, for people, at most so many lines a second.
+    /// The same on a terminal, for people, at most `max_rate` lines a second.
     pub fn calm(mut self, max_rate: Option<u32>) -> Lines {
         self.calm = Some(Calm::new(self.messages.options(), max_rate));
         self
     }
 
-    /// The same, with lines for signals alone.
+    /// The same, with lines for signals only.
     pub fn without_events(mut self) -> Lines {
         self.silent = true;
         self
     }
 
-    /// Whether a line depends on nothing but its event.
+    /// Whether a line depends on its event only.
     pub(crate) fn goes_on(&self) -> bool {
         self.calm.is_none()
     }
@@ -107,7 +107,7 @@ impl Lines {
         Ok(())
     }
 
-    /// The signal of the event `number` at the end of a tick.
+    /// Prints the signal of the event `number` at the end of a tick.
     pub(super) fn signal(&mut self, number: u16, end_ns: u64, message: &mut SignalMessage, signal: Signal) {
         let written = match &mut self.calm {
             Some(calm) => calm.signal(number, end_ns, message.schema(), signal, &mut self.out),

@@ -1,4 +1,4 @@
-//! Messages in a receiver's own words: what a [`Map`] makes of events and hits, in datagrams or as lines.
+//! Messages defined by a [`Map`], made from events and hits, in datagrams or as lines.
 
 use std::collections::HashMap;
 use std::io::{self, BufWriter, Write};
@@ -20,13 +20,13 @@ use crate::osc::timetag;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::sound::Hit;
 
-/// Sends what a map makes of events and hits.
+/// Sends the messages that a map makes from events and hits.
 pub struct Mapped {
     map: Arc<Map>,
     records: Vec<Vec<RecordPlan>>,
     /// By `system:event`.
     hits: HashMap<String, Vec<HitPlan>>,
-    /// The pairs of events whose lengths the map has, and the last length of each, ms.
+    /// The pairs of events whose latencies the map uses, and the last latency of each, ms.
     pairs: Vec<Pairing>,
     lengths: Vec<f64>,
     packer: Packer,
@@ -35,13 +35,13 @@ pub struct Mapped {
     transports: Vec<Transport>,
     lines: Option<(Form, BufWriter<Box<dyn Write + Send>>)>,
     failed: Option<io::ErrorKind>,
-    /// A message that is printed as well.
+    /// Buffer for a message that is printed as well.
     message: Vec<u8>,
     too_long: u64,
 }
 
 impl Mapped {
-    /// Messages of `map` in datagrams of at most `mtu` bytes, at most so many a second.
+    /// Messages of `map` in datagrams of at most `mtu` bytes, at most `max_rate` a second.
     pub fn new(map: Arc<Map>, mtu: usize, tag: Tag, max_rate: Option<u32>, transports: Vec<Transport>) -> Mapped {
         Mapped {
             map,
@@ -60,13 +60,13 @@ impl Mapped {
         }
     }
 
-    /// The same, and each message as a line of this form.
+    /// The same, with each message printed as a line of this form.
     pub fn to_lines(mut self, form: Form, out: Box<dyn Write + Send>) -> Mapped {
         self.lines = Some((form, BufWriter::with_capacity(1 << 16, out)));
         self
     }
 
-    /// Takes up the events that may come, where the map has lengths of time between them.
+    /// Binds the map's event pairs to the events that may occur.
     pub(super) fn bind(&mut self, traced: &[EventFormat]) -> Result<(), PairError> {
         let pairs = self.map.pairs();
         self.lengths = vec![0.0; pairs.len()];
@@ -88,7 +88,7 @@ impl Mapped {
         &self.map
     }
 
-    /// A hit of the event `name`.
+    /// Sends the messages for a hit of the event `name`.
     pub(super) fn hit(&mut self, hit: &Hit, name: &str) {
         let Some(plans) = self.hits.get_mut(name) else { return };
         for plan in plans.iter_mut().filter(|plan| plan.takes(hit.form)) {
@@ -178,7 +178,7 @@ impl Output for Mapped {
 }
 
 impl Mapped {
-    /// Writes the lines there are.
+    /// Writes buffered lines.
     pub(super) fn flush_lines(&mut self) {
         if let Some((_, lines)) = &mut self.lines {
             self.failed = self.failed.or(lines.flush().err().map(|error| error.kind()));
@@ -218,7 +218,7 @@ impl Mapped {
     }
 }
 
-/// Prints a message, where messages are printed.
+/// Prints a message, if messages are printed.
 fn print(
     lines: &mut Option<(Form, BufWriter<Box<dyn Write + Send>>)>,
     failed: &mut Option<io::ErrorKind>,

@@ -4,11 +4,11 @@ use super::midi_file::MidiFile;
 use super::midi_port::MidiPort;
 use crate::sound::Hit;
 
-/// Where hits go as MIDI.
+/// Where hits are written as MIDI.
 pub enum Midi {
-    /// A file.
+    /// To a file.
     File(MidiFile),
-    /// A port, at their times.
+    /// To a port, at their times.
     Port(MidiPort),
 }
 
@@ -20,7 +20,7 @@ impl Midi {
         }
     }
 
-    /// When there is something to send, ns since 1970.
+    /// When the next message must be sent, ns since 1970.
     pub(super) fn due(&self) -> Option<u64> {
         match self {
             Midi::File(_) => None,
@@ -34,7 +34,7 @@ impl Midi {
         }
     }
 
-    /// Ends what goes on.
+    /// Ends notes that are still on.
     pub(super) fn finish(&mut self) {
         match self {
             Midi::File(file) => file.finish(),
@@ -42,11 +42,11 @@ impl Midi {
         }
     }
 
-    /// What could not be written or sent to, and why, in words.
+    /// Why the file or port failed, in words.
     pub fn failure(&self) -> Option<String> {
         match self {
             Midi::File(file) => Some(format!("{} cannot be written: {}", file.path().display(), file.failure()?)),
-            Midi::Port(port) => Some(format!("the MIDI port {} does not take it: {}", port.name(), port.failure()?)),
+            Midi::Port(port) => Some(format!("the MIDI port {} refused a message: {}", port.name(), port.failure()?)),
         }
     }
 }

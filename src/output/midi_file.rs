@@ -10,7 +10,7 @@ use midly::{Format, Header, MetaMessage, MidiMessage, Smf, Timing, Track, TrackE
 use super::midi_notes::Notes;
 use crate::sound::Hit;
 
-/// Ticks a quarter, each of which lasts a second: a tick is a millisecond.
+/// Ticks per quarter note, which lasts a second: a tick is a millisecond.
 const TICKS: u16 = 1000;
 const QUARTER_US: u32 = 1_000_000;
 
@@ -18,20 +18,20 @@ const QUARTER_US: u32 = 1_000_000;
 pub struct MidiFile {
     path: PathBuf,
     file: File,
-    /// When the first hit sounded, ns since 1970.
+    /// The time of the first hit, ns since 1970.
     began: Option<u64>,
     notes: Notes,
-    /// By tick, what begins behind what ends.
+    /// By tick; ends before beginnings.
     events: Vec<(u64, bool, u8, MidiMessage)>,
     last: u64,
     failed: Option<io::Error>,
 }
 
 impl MidiFile {
-    /// Hits into a new file.
+    /// Writes hits to a new file.
     ///
     /// # Errors
-    /// If it is there already, or cannot be made.
+    /// If it already exists, or cannot be created.
     pub fn create(path: &Path) -> io::Result<MidiFile> {
         let file = File::create_new(path)?;
         let (path, notes) = (path.to_owned(), Notes::default());
@@ -48,7 +48,7 @@ impl MidiFile {
         self.failed.as_ref()
     }
 
-    /// Takes a hit.
+    /// Adds a hit.
     pub(super) fn hit(&mut self, hit: &Hit) {
         let began = *self.began.get_or_insert(hit.time_ns);
         let MidiFile { notes, events, last, .. } = self;
@@ -59,12 +59,12 @@ impl MidiFile {
         });
     }
 
-    /// Ends what goes on and writes the file.
+    /// Ends notes that are still on, and writes the file.
     pub(super) fn finish(&mut self) {
         let MidiFile { notes, events, last, .. } = self;
         notes.end(0, &mut |_, begins, channel, message| events.push((*last, begins, channel, message)));
         let mut events = std::mem::take(&mut self.events);
-        // What ends at a tick ends before something begins there.
+        // Within a tick, notes end before others begin.
         events.sort_by_key(|(at, begins, ..)| (*at, *begins));
         let mut track: Track<'_> = vec![TrackEvent {
             delta: u28::from_int_lossy(0),

@@ -1,5 +1,5 @@
-//! What hits are as MIDI: a channel for each timbre, notes and grains as notes, a texture as one note that goes on and follows its
-//! level by polyphonic aftertouch.
+//! Hits as MIDI messages: a channel for each timbre, notes and grains as notes, a texture as a sustained note that
+//! follows its level by polyphonic aftertouch.
 
 use std::collections::HashMap;
 
@@ -8,10 +8,10 @@ use midly::num::u7;
 
 use crate::sound::{Form, Hit};
 
-/// Takes a message: when, ns since 1970; whether it begins something; its channel.
+/// Called for each message: its time, ns since 1970; whether it begins a note; its channel.
 pub(super) type Each<'a> = &'a mut dyn FnMut(u64, bool, u8, MidiMessage);
 
-/// What hits are as MIDI.
+/// Converts hits to MIDI messages.
 #[derive(Debug, Default)]
 pub(super) struct Notes {
     /// The channel and key of each texture.
@@ -49,7 +49,7 @@ impl Notes {
         }
     }
 
-    /// Ends what goes on.
+    /// Ends notes that are still on.
     pub(super) fn end(&mut self, at: u64, each: Each<'_>) {
         for (channel, key) in std::mem::take(&mut self.textures).into_values() {
             each(at, false, channel, MidiMessage::NoteOff { key, vel: u7::from_int_lossy(0) });

@@ -1,4 +1,4 @@
-//! Hits as MIDI messages at their times, to a port: another program's, or a synthesizer's.
+//! Plays hits as MIDI messages at their times on a port of another program or of a synthesizer.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -8,19 +8,19 @@ use midly::MidiMessage;
 use super::midi_notes::Notes;
 use crate::sound::Hit;
 
-/// Messages that wait for their time, at most: those of a minute.
+/// The most messages that wait for their time: those of a minute.
 const WAITING: usize = 1 << 14;
 
-/// Where MIDI messages go.
+/// A destination of MIDI messages.
 pub trait Port: Send {
     /// Sends one message.
     ///
     /// # Errors
-    /// Why it could not be sent, in words.
+    /// The reason, in words.
     fn send(&mut self, message: &[u8]) -> Result<(), String>;
 }
 
-/// A message that waits: when, whether it begins something, its number, its bytes.
+/// A waiting message: its time, whether it begins a note, its number, its bytes.
 type Waiting = Reverse<(u64, bool, u64, [u8; 3])>;
 
 /// Plays hits on a port.
@@ -34,13 +34,13 @@ pub struct MidiPort {
 }
 
 impl MidiPort {
-    /// Hits to `port`, which people call `name`.
+    /// Plays hits on `port`, which the user knows as `name`.
     pub fn new(name: &str, port: Box<dyn Port>) -> MidiPort {
         let (notes, waiting) = (Notes::default(), BinaryHeap::with_capacity(WAITING));
         MidiPort { name: name.to_owned(), port, notes, waiting, count: 0, failed: None }
     }
 
-    /// What people call the port.
+    /// The port's name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -50,11 +50,11 @@ impl MidiPort {
         self.failed.as_deref()
     }
 
-    /// Takes a hit, whose messages are sent when it is their time.
+    /// Queues the messages of a hit until their time.
     pub(super) fn hit(&mut self, hit: &Hit) {
         let MidiPort { notes, waiting, count, .. } = self;
         notes.hit(hit, &mut |at, begins, channel, message| {
-            // What ends is never left out: a note would sound for ever.
+            // Ends are never left out, or a note would sound forever.
             if begins && waiting.len() >= WAITING {
                 return;
             }
@@ -68,7 +68,7 @@ impl MidiPort {
         self.waiting.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Sends what is due at `now`, in the order of time; what ends before what begins.
+    /// Sends what is due at `now`, in order of time; ends before beginnings.
     pub(super) fn tick(&mut self, now: u64) {
         while let Some(Reverse((at, ..))) = self.waiting.peek()
             && *at <= now
@@ -78,7 +78,7 @@ impl MidiPort {
         }
     }
 
-    /// Ends what goes on, and begins nothing more.
+    /// Ends notes that are still on, and begins no others.
     pub(super) fn finish(&mut self) {
         let last = self.waiting.iter().map(|Reverse((at, ..))| *at).max().unwrap_or(0);
         let mut ends = vec![];
@@ -98,32 +98,32 @@ impl MidiPort {
     }
 }
 
-/// A message as a wire has it: the MIDI 1.0 specification, table 1.
+/// The bytes of a message: MIDI 1.0 specification, table 1.
 fn bytes(channel: u8, message: MidiMessage) -> [u8; 3] {
     let (status, key, vel) = match message {
         MidiMessage::NoteOn { key, vel } => (0x90, key, vel),
         MidiMessage::Aftertouch { key, vel } => (0xa0, key, vel),
         MidiMessage::NoteOff { key, vel } => (0x80, key, vel),
-        // Notes makes no others; this one says nothing.
+        // Notes makes no others; this one has no effect.
         _ => (0x80, 0.into(), 0.into()),
     };
     [status | channel, key.as_int(), vel.as_int()]
 }
 
-/// The names of the ports there are.
+/// The names of the available ports.
 ///
 /// # Errors
-/// Why the system's MIDI cannot be asked, in words.
+/// Why the system's MIDI cannot be queried, in words.
 #[cfg(feature = "midi")]
 pub fn ports() -> Result<Vec<String>, String> {
     let output = output()?;
     Ok(output.ports().iter().filter_map(|port| output.port_name(port).ok()).collect())
 }
 
-/// Opens the port of this name, or the first one whose name has it in it.
+/// Opens the port with this name, or the first whose name contains it.
 ///
 /// # Errors
-/// Why not, in words.
+/// The reason, in words.
 #[cfg(feature = "midi")]
 pub fn open(name: &str) -> Result<MidiPort, String> {
     let output = output()?;
@@ -159,7 +159,7 @@ mod tests {
     use super::*;
     use crate::sound::{Form, Timbre};
 
-    /// A port that keeps what it is sent.
+    /// A port that stores what it is sent.
     struct Double(Arc<Mutex<Vec<[u8; 3]>>>);
 
     impl Port for Double {
@@ -195,7 +195,7 @@ mod tests {
         port.hit(&hit(1120, Form::Texture, Timbre::ALL[0], 50.0, 0.25, 0.0));
         port.hit(&hit(1220, Form::Texture, Timbre::ALL[0], 50.0, 0.5, 0.0));
         assert_eq!(at(&mut port, 1300), [[0x90, 50, 32], [0x82, 69, 0], [0xa0, 50, 64]]);
-        // At the end all ends, and what has not begun does not begin.
+        // At the end everything ends, and what has not begun does not begin.
         port.hit(&hit(2000, Form::Note, Timbre::ALL[1], 60.0, 1.0, 10.0));
         port.finish();
         let ends = at(&mut port, 5000);

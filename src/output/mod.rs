@@ -1,6 +1,6 @@
-//! Where events go: an [`Output`] takes each event; [`Outputs`] are those of one run.
+//! Where events go: an [`Output`] processes each event; [`Outputs`] holds those of one run.
 //!
-//! A new output is a file of its own here and a field of [`Outputs`].
+//! A new output is a file here and a field of [`Outputs`].
 
 pub mod audience;
 pub mod calm;
@@ -49,32 +49,32 @@ pub use signals::{MIN_TICK, Signals, TICK};
 pub use text::Text;
 pub use words::Words;
 
-/// What a record becomes.
+/// A destination of events.
 pub trait Output {
-    /// Takes up an event, or another event of the same id.
+    /// Adds an event, replacing one with the same id.
     fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel);
 
-    /// One event.
+    /// Processes one event.
     ///
     /// # Errors
-    /// If the record is not what its format says.
+    /// If the record does not match its format.
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError>;
 
-    /// Takes up a record of which nothing is known but what all begin with. There is a text of it, and no message.
+    /// Processes a record of an unknown event. It has a text, but no message.
     fn unknown<E: ByteOrder>(&mut self, _event: &Event<'_>, _kernel: &Kernel) {}
 
-    /// The end of a turn: what waits to be sent is sent.
+    /// The end of a turn: sends what is queued.
     fn flush(&mut self);
 }
 
-/// One event, as it goes to the outputs.
+/// One event, as it is passed to the outputs.
 #[derive(Debug, Clone, Copy)]
 pub struct Event<'a> {
     /// Its id.
     pub id: EventId,
     /// Its record: CPU, time of the trace clock, bytes.
     pub record: Record<'a>,
-    /// When it happened in the time of day, and who was running.
+    /// When it occurred in the time of day, and which task was running.
     pub moment: Moment<'a>,
 }
 
@@ -87,19 +87,19 @@ pub struct Outputs {
     pub lines: Option<Lines>,
     /// The kernel's own text, as messages, as lines, or both.
     pub text: Option<Text>,
-    /// The kernel's own text, beside the messages of the streams.
+    /// The kernel's own text, in addition to the messages of the streams.
     pub words: Option<Words>,
-    /// What is heard of the events, beside the messages of the streams.
+    /// Hits, in addition to the messages of the streams.
     pub hits: Option<Hits>,
     /// Each event as numbers from 0 to 1, tick by tick.
     pub signals: Option<Signals>,
-    /// Messages in a receiver's own words.
+    /// Messages defined by a map.
     pub mapped: Option<Mapped>,
-    /// How long it takes from one event to another, beside the messages of the streams.
+    /// Latencies between events, in addition to the messages of the streams.
     pub latencies: Option<Latencies>,
     /// Hits as MIDI.
     pub midi: Option<Midi>,
-    /// When the last `/ftrace/stat` went out: what had been counted, by stream.
+    /// The counts at the last `/ftrace/stat`, by stream.
     last_sent: Vec<(u64, u64)>,
 }
 
@@ -114,7 +114,8 @@ impl Output for Outputs {
         self.mapped.iter_mut().for_each(|mapped| mapped.add(format, kernel));
     }
 
-    // The events are given, not lent: one lent to a function out of line would have to lie in memory, asked for or not.
+    // The event is passed by value: a reference to a function that is not inlined would force it into memory, used or
+    // not.
     #[inline(always)]
     fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
         if let Some(lines) = &mut self.lines {
@@ -159,7 +160,7 @@ impl Output for Outputs {
     }
 }
 
-/// What is asked of events does not go with the events there are.
+/// An option or a map does not fit the events.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CheckError {
@@ -169,26 +170,26 @@ pub enum CheckError {
     /// A map.
     #[error(transparent)]
     Map(#[from] Mistake),
-    /// Two events between which a time is measured.
+    /// Two events between which the time is measured.
     #[error(transparent)]
     Pair(#[from] PairError),
 }
 
-/// What the loop counted in a window; what a single stream adds to it stands in [`Stat`].
+/// The loop's counts for a window; [`Stat`] adds those of a single stream.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Window {
     /// Events read.
     pub read: u64,
     /// Events the kernel lost.
     pub kernel_lost: u64,
-    /// Records that are not what their format says.
+    /// Records that do not match their format.
     pub malformed: u64,
     /// Length, s.
     pub seconds: f32,
 }
 
 impl Outputs {
-    /// Announces the beginning, at `began_ns`, to all receivers; `now` is the time of day, ns since 1970.
+    /// Announces the start, at `began_ns`, to all receivers; `now` is the time of day, ns since 1970.
     pub fn start(&mut self, host: &str, cpus: usize, began_ns: u64, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.start(host, cpus, began_ns, now));
         self.text.iter_mut().for_each(Text::start);
@@ -197,8 +198,8 @@ impl Outputs {
         }
     }
 
-    /// Says to all receivers of typed messages by what clock the stream goes, and how wrong that may be; `now` is the time of day
-    /// that the messages around it have, ns since 1970.
+    /// Sends to all receivers of typed messages which clock the stream follows, and its error; `now` is the time of
+    /// day of the messages around it, ns since 1970.
     pub fn clock(&mut self, now: u64) {
         let (followed, kernel) = (wall::followed(), KernelClock::now());
         for stream in &mut self.streams {
@@ -207,55 +208,55 @@ impl Outputs {
         }
     }
 
-    /// Sends every receiver so many messages a second at most from here on; `None`: all.
+    /// Sets the most messages a second for every receiver from now on; `None`: no limit.
     pub fn set_max_rate(&mut self, max_rate: Option<u32>) {
         self.streams.iter_mut().for_each(|stream| stream.set_max_rate(max_rate));
         self.text.iter_mut().for_each(|text| text.set_max_rate(max_rate));
         self.mapped.iter_mut().for_each(|mapped| mapped.set_max_rate(max_rate));
     }
 
-    /// Sends numbers for each window instead of events from here on; `None`: events. The pipeline must
+    /// Sends aggregates instead of events from now on; `None`: events. The pipeline must
     /// [add](crate::pipeline::Pipeline::add_again) all events again.
     pub fn set_aggregate(&mut self, options: Option<&AggregateOptions>) {
         self.streams.iter_mut().for_each(|stream| stream.set_aggregate(options.cloned()));
     }
 
-    /// Says enums and flags as words, or as numbers. The pipeline must [add](crate::pipeline::Pipeline::add_again) all
-    /// events again.
+    /// Sends enums and flags as names or as numbers. The pipeline must [add](crate::pipeline::Pipeline::add_again)
+    /// all events again.
     pub fn set_names(&mut self, names: bool) {
         self.streams.iter_mut().for_each(|stream| stream.set_names(names));
         self.lines.iter_mut().for_each(|lines| lines.set_names(names));
     }
 
-    /// Writes the lines there are, before those of another run's outputs.
+    /// Writes buffered lines, before another run's outputs print theirs.
     pub(crate) fn flush_lines(&mut self) {
         self.lines.iter_mut().for_each(Lines::flush);
         self.text.iter_mut().for_each(Text::flush_lines);
         self.mapped.iter_mut().for_each(Mapped::flush_lines);
     }
 
-    /// Checks what the options and a map ask of single events against the events there are: `known` are the names of all
-    /// of them, `traced` those that may come.
+    /// Checks the options and the map against the events: `known` are the names of all of them, `traced` those that
+    /// may occur.
     ///
     /// # Errors
-    /// The first field or pattern that means nothing.
+    /// The first field or pattern that matches nothing.
     pub fn check(&self, known: &[EventName], traced: &[EventFormat]) -> Result<(), CheckError> {
         self.streams.iter().try_for_each(|stream| stream.check(traced))?;
         self.mapped.iter().try_for_each(|mapped| mapped.map().check(known, traced))?;
         Ok(())
     }
 
-    /// Takes up the events that may come, where times from one to another are measured.
+    /// Binds pairs of events to the events that may occur.
     ///
     /// # Errors
-    /// An event of a pair is not among them, or has not the field that it is paired by.
+    /// An event of a pair is not traced, or lacks the field that it is paired by.
     pub fn pair(&mut self, traced: &[EventFormat]) -> Result<(), CheckError> {
         self.latencies.iter_mut().try_for_each(|latencies| latencies.bind(traced))?;
         self.mapped.iter_mut().try_for_each(|mapped| mapped.bind(traced))?;
         Ok(())
     }
 
-    /// When there is something to say though no event comes, ns since 1970.
+    /// When there is next something to send without an event, ns since 1970.
     pub fn due(&self) -> Option<u64> {
         let midi = self.midi.as_ref().and_then(Midi::due);
         let signals = self.signals.as_ref().and_then(Signals::due);
@@ -264,7 +265,7 @@ impl Outputs {
         self.streams.iter().filter_map(Stream::due).chain(hits).chain(signals).chain(latencies).chain(midi).min()
     }
 
-    /// Sends the aggregates, hits and signals that are due at `now`, on the clock that events are played by.
+    /// Sends the aggregates, hits and signals that are due at `now`, on the clock by which events are played.
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
         if let Some(latencies) = &mut self.latencies {
@@ -279,7 +280,7 @@ impl Outputs {
         }
     }
 
-    /// Announces the addresses whose turn it is at `now`, ns since 1970.
+    /// Announces the addresses that are due at `now`, ns since 1970.
     pub fn announce(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.announce(now));
         if let Some(hits) = &mut self.hits {
@@ -295,8 +296,9 @@ impl Outputs {
         self.streams.iter().map(|stream| (stream.counts().sent, stream.thinned()))
     }
 
-    /// Tells all receivers what became of the last window. `counts` are the [`stream_counts`](Outputs::stream_counts),
-    /// with those of other readers' streams; `drops` are those of each stream's receivers.
+    /// Sends the statistics of the last window to all receivers. `counts` are the
+    /// [`stream_counts`](Outputs::stream_counts), including those of other readers' streams; `drops` are those of
+    /// each stream's receivers.
     pub fn stat(&mut self, window: &Window, counts: &[(u64, u64)], drops: impl Fn(&Stream) -> u64) {
         self.last_sent.resize(self.streams.len(), (0, 0));
         for ((stream, last), &(sent, thinned)) in self.streams.iter_mut().zip(&mut self.last_sent).zip(counts) {
@@ -314,7 +316,7 @@ impl Outputs {
         }
     }
 
-    /// Announces the end to all receivers and sends what is left.
+    /// Announces the end to all receivers and sends what is queued.
     pub fn stop(&mut self) {
         if let Some(hits) = &mut self.hits {
             hits.stop((&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
@@ -332,27 +334,27 @@ impl Outputs {
         self.mapped.iter_mut().for_each(Output::flush);
     }
 
-    /// Whom datagrams go to.
+    /// The targets of datagrams.
     pub fn targets(&self) -> impl Iterator<Item = SocketAddr> {
         let text = self.text.iter().flat_map(Text::transports);
         let mapped = self.mapped.iter().flat_map(Mapped::transports);
         self.streams.iter().flat_map(Stream::transports).chain(text).chain(mapped).filter_map(Transport::target)
     }
 
-    /// The ways to all receivers.
+    /// The transports to all receivers.
     pub(crate) fn transports_mut(&mut self) -> impl Iterator<Item = &mut Transport> {
         let text = self.text.iter_mut().flat_map(|text| text.transports_mut());
         let mapped = self.mapped.iter_mut().flat_map(|mapped| mapped.transports_mut());
         self.streams.iter_mut().flat_map(|stream| stream.transports_mut()).chain(text).chain(mapped)
     }
 
-    /// What became of everything sent, over all receivers.
+    /// The counts of everything sent, over all receivers.
     pub fn counts(&self) -> SendCounts {
         let text = self.text.iter().map(Text::counts).chain(self.mapped.iter().map(Mapped::counts));
         self.streams.iter().map(Stream::counts).chain(text).fold(SendCounts::default(), SendCounts::add)
     }
 
-    /// Events left out to keep below a rate cap, over all streams.
+    /// Events left out because of rate caps, over all streams.
     pub fn thinned(&self) -> u64 {
         self.streams.iter().map(Stream::thinned).sum::<u64>()
             + self.text.iter().map(Text::thinned).sum::<u64>()
@@ -371,7 +373,7 @@ impl Outputs {
         self.text.is_some() || self.words.is_some()
     }
 
-    /// Whether an output says the names of numbers, so that they must be known.
+    /// Whether an output prints the names of numbers, so that they must be known.
     pub fn says_names(&self) -> bool {
         self.has_text()
             || self.streams.iter().any(|stream| stream.messages().options().names)
@@ -383,12 +385,12 @@ impl Outputs {
         self.lines.is_some() || self.text.as_ref().is_some_and(Text::prints)
     }
 
-    /// Events that a terminal has no line of.
+    /// Events for which a terminal got no line.
     pub fn not_shown(&self) -> u64 {
         self.lines.as_ref().map_or(0, Lines::not_shown) + self.text.as_ref().map_or(0, Text::not_shown)
     }
 
-    /// Why lines cannot be written any more: `BrokenPipe` where their reader has enough of them. Then it is time to end.
+    /// Why lines cannot be written any more: `BrokenPipe` if their reader has closed the pipe. The run then ends.
     pub fn failure(&self) -> Option<io::ErrorKind> {
         let lines = self.lines.as_ref().and_then(Lines::failure).or(self.text.as_ref().and_then(Text::failure));
         lines.or(self.mapped.as_ref().and_then(Mapped::failure))

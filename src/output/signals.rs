@@ -1,4 +1,5 @@
-//! Each event as numbers from 0 to 1, tick by tick: [`crate::sound::Signals`] as messages of the typed streams and as lines.
+//! Each event as numbers from 0 to 1, every tick: [`crate::sound::Signals`] as messages of the typed streams and as
+//! lines.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use crate::osc::signal::SignalMessage;
 use crate::osc::stream::Stream;
 use crate::sound::{Signal, When};
 
-/// How often signals are said where nobody asks for another time.
+/// The default tick.
 pub const TICK: Duration = Duration::from_millis(20);
 /// The shortest tick.
 pub const MIN_TICK: Duration = Duration::from_millis(1);
@@ -22,19 +23,19 @@ const ANNOUNCED_NS: u64 = 10_000_000_000;
 /// Where signals go.
 pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Lines>);
 
-/// Makes signals of events.
+/// Makes signals from events.
 pub struct Signals {
     signals: crate::sound::Signals,
     prefix: String,
     addresses: Arc<Addresses>,
-    /// By the number of the event; and whether it was announced.
+    /// By the event's number; and whether it was announced.
     messages: Vec<(SignalMessage, bool)>,
-    /// When the next address is announced again, ns since 1970, and which.
+    /// When the next address is announced again, ns since 1970, and its index.
     next: (u64, usize),
 }
 
 impl Signals {
-    /// Signals each `tick`, but not more often than [`MIN_TICK`], below `prefix`. `addresses` are those of all events there are.
+    /// Signals every `tick`, but at least [`MIN_TICK`] apart, with `prefix`. `addresses` are those of all events.
     pub fn new(tick: Duration, prefix: &str, addresses: &Arc<Addresses>) -> Signals {
         let tick = u64::try_from(tick.max(MIN_TICK).as_nanos()).unwrap_or(u64::MAX);
         Signals {
@@ -72,7 +73,7 @@ impl Signals {
         self.signals.tick(now, |number, end, signal| say(messages, (number, end, signal), streams, &mut lines));
     }
 
-    /// Announces the address whose turn it is: each once in ten seconds.
+    /// Announces the next address: each once in ten seconds.
     pub(super) fn announce(&mut self, now: u64, streams: &mut [Stream]) {
         let (due, at) = self.next;
         if now < due || self.messages.is_empty() {
@@ -87,7 +88,7 @@ impl Signals {
         }
     }
 
-    /// Ends what goes on.
+    /// Ends signals that are still on.
     pub(super) fn stop(&mut self, (streams, mut lines): To<'_>) {
         let messages = &mut self.messages;
         self.signals.stop(&mut |number, end, signal| say(messages, (number, end, signal), streams, &mut lines));
@@ -98,7 +99,7 @@ fn hearing(streams: &[Stream]) -> impl Iterator<Item = &Stream> {
     streams.iter().filter(|stream| stream.has_signals())
 }
 
-/// Says a signal to all; the first of an address brings its announcement.
+/// Sends a signal to all; the first of an address is announced.
 fn say(
     messages: &mut [(SignalMessage, bool)],
     (number, end, signal): (u16, u64, Signal),

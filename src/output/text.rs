@@ -16,18 +16,18 @@ use crate::osc::thin::Thinner;
 use crate::osc::transport::{SendCounts, Transport};
 use crate::render::Settings;
 
-/// Bytes of lines kept before they are written.
+/// Bytes of lines buffered before they are written.
 const BUFFER: usize = 1 << 16;
 
-/// Makes the text, and where it goes.
+/// Formats the text and sends or prints it.
 pub struct Text {
     text: KernelText,
     live: bool,
     stream: Option<(TextStream, Option<Thinner>)>,
-    /// Lines left out under caps that hold no longer.
+    /// Lines left out because of earlier rate caps.
     thinned_before: u64,
     lines: Option<BufWriter<Box<dyn Write + Send>>>,
-    /// Whose turn it is to have a line, on a terminal.
+    /// Decides which events get a line on a terminal.
     turns: Option<Turns>,
     failed: Option<io::ErrorKind>,
     scratch: Vec<u8>,
@@ -35,7 +35,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Text as `settings` say it looks. `live`: task names are those that events come with, not those of a capture.
+    /// Text with these settings. `live`: task names come with the events, not from a capture.
     pub fn new(settings: Settings, live: bool) -> Text {
         Text {
             text: KernelText::new(settings),
@@ -56,19 +56,20 @@ impl Text {
         self
     }
 
-    /// Writes the kernel's lines to `out`.
+    /// Prints the kernel's lines to `out`.
     pub fn to_lines(mut self, out: Box<dyn Write + Send>) -> Text {
         self.lines = Some(BufWriter::with_capacity(BUFFER, out));
         self
     }
 
-    /// The same on a terminal, about so many lines a second.
+    /// The same on a terminal, about `max_rate` lines a second.
     pub fn calm(mut self, max_rate: Option<u32>) -> Text {
         self.turns = max_rate.map(Turns::new);
         self
     }
 
-    /// Whether lines can be gone on with in the middle: not where one waits for another, as the graph tracer's do.
+    /// Whether another writer can continue in the middle: not if one line waits for another, as with the graph
+    /// tracer.
     pub(crate) fn goes_on(&self) -> bool {
         self.turns.is_none() && !self.live && self.stream.is_none() && !self.text.settings().is_graph()
     }
@@ -79,12 +80,12 @@ impl Text {
         settings.overrun || settings.release.is_none()
     }
 
-    /// Goes on behind a record of no event that is known.
+    /// Continues after a record of an unknown event.
     pub(crate) fn begin(&mut self, kernel: &Kernel) {
         self.text.begin(None, kernel);
     }
 
-    /// Goes on behind `lines` lines of others, of these CPUs.
+    /// Continues after `lines` lines that another writer printed for these CPUs.
     pub(crate) fn go_on(&mut self, cpus: &BTreeSet<u32>, lines: u64) {
         if let Some((text, _)) = self.text.parts() {
             text.go_on(cpus, lines);
@@ -99,7 +100,7 @@ impl Text {
         self.text.add(format, kernel);
     }
 
-    /// A record of an event that `kernel` does not know any more: that of a module that is gone.
+    /// A record of an event that `kernel` does not know any more, such as that of an unloaded module.
     #[cold]
     pub(crate) fn unknown<E: ByteOrder>(&mut self, event: Event<'_>, kernel: &Kernel) {
         self.text.begin(None, kernel);
@@ -148,13 +149,13 @@ impl Text {
             stream.flush();
         }
         if let Some(lines) = &mut self.lines {
-            // A live reader wants its lines now; a file does not mind.
+            // Live, lines are flushed at once; a file need not be.
             let flushed = if self.live { lines.flush() } else { Ok(()) };
             self.failed = self.failed.or(flushed.err().map(|error| error.kind()));
         }
     }
 
-    /// Writes the lines there are: those of others follow.
+    /// Writes buffered lines, before another writer's.
     pub(super) fn flush_lines(&mut self) {
         let flushed = self.lines.as_mut().map_or(Ok(()), |lines| lines.flush());
         self.failed = self.failed.or(flushed.err().map(|error| error.kind()));

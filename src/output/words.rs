@@ -1,6 +1,6 @@
-//! The kernel's own text beside the messages of the streams that have it: `/ftrace/text`.
+//! The kernel's own text in addition to the messages of streams: `/ftrace/text`.
 //!
-//! Text is made of those events alone that a stream has sent, within its rate cap, and only while somebody receives it.
+//! Only events that a stream has sent within its rate cap are formatted, and only while it has a receiver.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::osc::stream::Stream;
 use crate::osc::words::TextMessage;
 use crate::render::Settings;
 
-/// Makes the texts and hands them to the streams.
+/// Formats the texts and passes them to the streams.
 pub struct Words {
     text: KernelText,
     message: TextMessage,
@@ -22,7 +22,7 @@ pub struct Words {
 }
 
 impl Words {
-    /// Text as `settings` say it looks, sent below `prefix`.
+    /// Text with these settings, sent with `prefix`.
     pub fn new(settings: Settings, prefix: &str) -> Words {
         let scratch = Vec::with_capacity(1 << 12);
         Words { text: KernelText::new(settings), message: TextMessage::new(prefix), scratch }

@@ -1,4 +1,4 @@
-//! What a page's clients say to the loop that makes the stream, and what it answers: the way between two threads.
+//! The channel between a page's clients and the loop that makes the stream: commands and answers between two threads.
 
 use std::fmt;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::control::Clients;
 
-/// Packets that wait to be obeyed.
+/// The most packets that wait to be handled.
 const WAITING: usize = 64;
 
 /// A client's number, and one packet.
@@ -17,7 +17,7 @@ type Wake = Box<dyn Fn() + Send + Sync>;
 pub struct Calls {
     said: SyncSender<Said>,
     answers: Receiver<Said>,
-    /// Wakes the loop, where it is one that sleeps.
+    /// Wakes the loop, if it is one that sleeps.
     wake: Arc<OnceLock<Wake>>,
 }
 
@@ -30,7 +30,7 @@ pub struct Answers {
     wake_server: Wake,
 }
 
-/// Both ends; `wake_server` is called when there is an answer.
+/// Creates both ends; `wake_server` is called when there is an answer.
 pub fn way(wake_server: impl Fn() + Send + Sync + 'static) -> (Calls, Answers) {
     let (said, hears) = mpsc::sync_channel(WAITING);
     let (answers, answered) = mpsc::channel();
@@ -40,7 +40,7 @@ pub fn way(wake_server: impl Fn() + Send + Sync + 'static) -> (Calls, Answers) {
 }
 
 impl Calls {
-    /// Passes on what a client says. Where too much waits, or nobody obeys any more, it is forgotten.
+    /// Passes on a client's packet. It is dropped if too many wait, or the loop has ended.
     pub fn pass_on(&self, client: u64, packet: &[u8]) {
         if self.said.try_send((client, packet.to_vec())).is_ok()
             && let Some(wake) = self.wake.get()
@@ -73,7 +73,7 @@ impl Clients for Answers {
     }
 
     fn wake_by(&mut self, wake: Wake) {
-        // It is said once.
+        // It is set once.
         let _ = self.wake.set(wake);
     }
 }

@@ -1,7 +1,7 @@
-//! One WebSocket: who it is, what it is sent, and what it loses.
+//! One WebSocket: its permission, what it receives, and what it loses.
 //!
-//! A page shows the token and gets every datagram as it is. An OSCQuery client says which addresses it listens to
-//! (`{"COMMAND":"LISTEN","DATA":"/ftrace/irq/softirq_entry"}`) and gets their messages, one a frame.
+//! A page shows the token and receives every datagram unchanged. An OSCQuery client subscribes to addresses
+//! (`{"COMMAND":"LISTEN","DATA":"/ftrace/irq/softirq_entry"}`) and receives their messages, one a frame.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -16,31 +16,31 @@ use tungstenite::{Bytes, Error, Message, WebSocket};
 use super::calls::Calls;
 use crate::osc::frames::{Frames, Known};
 
-/// The longest message that is taken from a client, bytes.
+/// The longest message accepted from a client, bytes.
 const LONGEST: usize = 4 << 10;
-/// Bytes that wait to be written to a client, beside those in its socket.
+/// The most bytes waiting to be written to a client, besides those in its socket.
 const PENDING: usize = 256 << 10;
-/// Room for what must not be lost: all addresses of a kernel.
+/// Room for data that must not be lost: all addresses of a kernel.
 const FIRST: usize = 4 << 20;
-/// Addresses that a client may listen to.
+/// The most addresses that a client may subscribe to.
 const ADDRESSES: usize = 4096;
-/// How long a client may take to show its token or to say what it wants.
+/// How long a client may take to show its token or to subscribe.
 const TO_BEGIN: Duration = Duration::from_secs(5);
-/// How often it is asked whether it is still there, and how long it may be silent.
+/// How often a client is pinged, and how long it may be silent.
 const PING: Duration = Duration::from_secs(10);
 const SILENT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Standing {
-    /// It has not said anything yet.
+    /// It has not sent anything yet.
     Unknown,
     /// It has shown the token: a page.
     Page,
-    /// It listens to single addresses.
+    /// It subscribes to addresses.
     Listener,
 }
 
-/// Why a client is let go.
+/// Why a client is disconnected.
 #[derive(Debug)]
 pub struct Gone;
 
@@ -48,7 +48,7 @@ pub struct Gone;
 pub struct Client {
     socket: WebSocket<TcpStream>,
     standing: Standing,
-    /// Whether it may listen without a token.
+    /// Whether it may subscribe without a token.
     ours: bool,
     addresses: BTreeSet<String>,
     began: Instant,
@@ -56,12 +56,13 @@ pub struct Client {
     pinged: Instant,
     sent: u64,
     lost: u64,
-    /// What of this it was last told.
+    /// The numbers that it was last sent.
     told: (u64, u64),
 }
 
 impl Client {
-    /// A client whose handshake is done; `rest` came behind it. `ours`: it runs as the server's user, and is no browser.
+    /// A client after its handshake; `rest` are the bytes received after it. `ours`: it runs as the server's user,
+    /// and is not a browser.
     pub fn new(stream: TcpStream, rest: Vec<u8>, ours: bool, now: Instant) -> Client {
         let config = WebSocketConfig::default()
             .read_buffer_size(LONGEST)
@@ -84,17 +85,17 @@ impl Client {
         }
     }
 
-    /// Whether it gets what is sent.
+    /// Whether it receives datagrams.
     pub fn receives(&self) -> bool {
         self.standing != Standing::Unknown
     }
 
-    /// Datagrams that it had no room for.
+    /// Datagrams for which it had no room.
     pub fn lost(&self) -> u64 {
         self.lost
     }
 
-    /// Reads and obeys what it says, and writes what waits.
+    /// Reads and handles its messages, and writes what waits.
     pub fn progress(
         &mut self,
         token: &str,
@@ -106,13 +107,13 @@ impl Client {
             match self.socket.read() {
                 Ok(Message::Text(text)) => self.text(&text, token, frames)?,
                 Ok(Message::Binary(bytes)) if self.standing == Standing::Page => {
-                    // A control message, or several; where too many wait it is forgotten.
+                    // One or several control messages; dropped if too many wait.
                     calls.pass_on(number, &bytes);
                 }
-                // A client that sends packets before anything else shows no token.
+                // A client that sends packets first has not shown a token.
                 Ok(Message::Binary(_)) if self.standing == Standing::Unknown => return Err(Gone),
                 Ok(Message::Close(_)) => {
-                    // Answered by the next flush.
+                    // The next flush answers it.
                     let _ = self.socket.flush();
                     return Err(Gone);
                 }
@@ -125,7 +126,7 @@ impl Client {
         self.flush()
     }
 
-    /// A text frame: the token, or a command of OSCQuery's.
+    /// A text frame: the token, or an OSCQuery command.
     fn text(&mut self, text: &str, token: &str, frames: &Frames) -> Result<(), Gone> {
         if self.standing == Standing::Unknown && same(text.trim().as_bytes(), token.as_bytes()) {
             self.standing = Standing::Page;
@@ -141,7 +142,7 @@ impl Client {
                 self.addresses.insert(address.to_owned());
             }
             (Some("IGNORE"), Some(address)) => drop(self.addresses.remove(address)),
-            // Another command is an extension that we have not: the proposal says to go on.
+            // Unknown commands are extensions, which the proposal says to ignore.
             (Some(_), _) => {}
             (None, _) => return Err(Gone),
         }
@@ -151,12 +152,12 @@ impl Client {
         Ok(())
     }
 
-    /// Sends a packet that is for this client alone. It waits for the next [flush](Client::flush).
+    /// Queues a packet for this client only, for the next [flush](Client::flush).
     pub fn answer(&mut self, packet: &[u8]) -> Result<(), Gone> {
         self.write(Bytes::copy_from_slice(packet))
     }
 
-    /// What a page must know before anything else. It is not lost, however slow the page is.
+    /// What a page needs first. It is never dropped, however slow the page is.
     fn first(&mut self, known: &Known) -> Result<(), Gone> {
         for packet in known.packets() {
             self.write(packet.into())?;
@@ -165,7 +166,7 @@ impl Client {
         self.flush()
     }
 
-    /// Sends a datagram, or what of it the client listens to. It waits for the next [flush](Client::flush).
+    /// Queues a datagram, or the messages in it that the client subscribed to, for the next [flush](Client::flush).
     pub fn send(&mut self, datagram: &Bytes) -> Result<(), Gone> {
         match self.standing {
             Standing::Unknown => Ok(()),
@@ -186,7 +187,7 @@ impl Client {
     fn write(&mut self, bytes: Bytes) -> Result<(), Gone> {
         match self.socket.write(Message::Binary(bytes)) {
             Ok(()) => self.sent += 1,
-            // It is in the buffer all the same.
+            // It is buffered nevertheless.
             Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => self.sent += 1,
             Err(Error::WriteBufferFull(_)) => self.lost += 1,
             Err(_) => return Err(Gone),
@@ -194,7 +195,7 @@ impl Client {
         Ok(())
     }
 
-    /// Writes what the socket takes.
+    /// Writes what the socket accepts.
     pub fn flush(&mut self) -> Result<(), Gone> {
         match self.socket.flush() {
             Ok(()) | Err(Error::WriteBufferFull(_)) => Ok(()),
@@ -203,7 +204,7 @@ impl Client {
         }
     }
 
-    /// What is due with time: once a second it hears what it was sent and what it lost; now and then whether it is there.
+    /// Timers: once a second it is sent its counts; now and then it is pinged.
     pub fn tick(&mut self, prefix: &str, clients: usize, now: Instant) -> Result<(), Gone> {
         match self.standing {
             Standing::Unknown if now.duration_since(self.began) > TO_BEGIN => return Err(Gone),
@@ -233,19 +234,19 @@ impl Client {
         self.flush()
     }
 
-    /// Says that it ends.
+    /// Sends the end of the connection.
     pub fn close(&mut self) {
         let _ = self.socket.close(None);
         let _ = self.socket.flush();
     }
 }
 
-/// Whether two texts are the same, in a time that does not tell where they differ.
+/// Compares two texts in constant time.
 fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |all, (a, b)| all | (a ^ b)) == 0
 }
 
-/// The messages in a bundle of ours, which is never nested; or the one message that it is.
+/// The messages in a bundle of ours, which is never nested; or the single message that it is.
 fn messages(datagram: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut rest, mut alone) = match datagram.strip_prefix(b"#bundle\0") {
         Some(rest) => (rest.get(8..).unwrap_or_default(), None),
@@ -267,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_messages_of_a_bundle_are_found_and_a_cut_one_is_none() {
+    fn the_messages_of_a_bundle_are_found_except_a_truncated_one() {
         let mut bundle = b"#bundle\0\0\0\0\0\0\0\0\x01".to_vec();
         for message in [&b"/a\0\0,\0\0\0"[..], b"/b\0\0,\0\0\0"] {
             bundle.extend_from_slice(&(message.len() as u32).to_be_bytes());
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_the_same_or_not() {
+    fn tokens_are_compared() {
         assert!(same(b"0123", b"0123"));
         assert!(!same(b"0123", b"0124") && !same(b"012", b"0123") && !same(b"", b"0"));
     }

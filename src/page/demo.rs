@@ -1,4 +1,4 @@
-//! The capture that is a part of the program: a machine at work, for who has neither root nor a capture.
+//! The built-in capture: a machine at work, for users without root and without a capture.
 
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
@@ -8,17 +8,17 @@ use rustix::fs::{MemfdFlags, memfd_create};
 
 /// A `trace.dat`, made by `src/page/demo/take` on a machine of the project's.
 const CAPTURE: &[u8] = include_bytes!("demo/demo.dat.gz");
-/// Longer than it is.
+/// A limit above its size.
 const LONGEST: u64 = 16 << 20;
 
 /// The capture as a file in memory.
 pub struct Demo(std::fs::File);
 
 impl Demo {
-    /// Unpacks it.
+    /// Decompresses it.
     ///
     /// # Errors
-    /// If the kernel gives no memory for it.
+    /// If there is not enough memory.
     pub fn unpack() -> io::Result<Demo> {
         let mut bytes = Vec::new();
         GzDecoder::new(CAPTURE).take(LONGEST).read_to_end(&mut bytes)?;
@@ -27,7 +27,7 @@ impl Demo {
         Ok(Demo(file))
     }
 
-    /// Where it can be opened, as long as this lives.
+    /// Its path while this lives.
     pub fn path(&self) -> std::path::PathBuf {
         format!("/proc/self/fd/{}", self.0.as_raw_fd()).into()
     }

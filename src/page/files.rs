@@ -1,6 +1,6 @@
-//! The page's files, a part of the program.
+//! The page's files, built into the program.
 
-/// A file's content type and bytes.
+/// The content type and bytes of a file.
 pub fn get(name: &str) -> Option<(&'static str, &'static [u8])> {
     Some(match name {
         "index.html" => ("text/html", include_bytes!("files/index.html")),

@@ -1,7 +1,7 @@
-//! One HTTP request → its response, or a WebSocket. No socket is touched here.
+//! Answers one HTTP request, or upgrades it to a WebSocket. No sockets are used here.
 //!
-//! GET alone, and nothing is changed by it. Against DNS rebinding the `Host` must be one of ours; against other sites'
-//! pages an `Origin` must be that host; no header lets another site read an answer.
+//! Only GET is supported, and it changes nothing. Against DNS rebinding, `Host` must be one of ours; against other
+//! sites' pages, `Origin` must be that host; no header allows another site to read an answer.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -21,7 +21,7 @@ const HEADERS: usize = 64;
 
 /// What is served, and to whom.
 pub struct Site {
-    /// Where it listens.
+    /// The address it listens on.
     pub address: SocketAddr,
     /// This machine's name.
     pub host: String,
@@ -29,15 +29,15 @@ pub struct Site {
     pub frames: Frames,
 }
 
-/// What a request gets.
+/// The answer to a request.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// It is not complete yet.
+    /// The request is incomplete.
     More,
-    /// This response, and the end of the connection.
+    /// This response, after which the connection is closed.
     Close(Vec<u8>),
-    /// This response, and from then on it is a WebSocket; so many bytes were the request. `browser`: an origin was named,
-    /// as every browser does.
+    /// This response, after which it is a WebSocket; `taken` bytes were the request. `browser`: there was an
+    /// `Origin`, which every browser sends.
     WebSocket {
         /// `101 Switching Protocols`.
         response: Vec<u8>,
@@ -48,7 +48,7 @@ pub enum Reply {
     },
 }
 
-/// The header fields that matter.
+/// The header fields that are used.
 #[derive(Default)]
 struct Fields<'r> {
     host: Option<&'r str>,
@@ -62,25 +62,25 @@ struct Fields<'r> {
 }
 
 impl Site {
-    /// What the request gets of which `head` has come so far.
+    /// The answer to a request of which `head` has arrived so far.
     pub fn reply(&self, head: &[u8]) -> Reply {
         let mut headers = [EMPTY_HEADER; HEADERS];
         let mut request = httparse::Request::new(&mut headers);
         let taken = match request.parse(head) {
             Ok(Status::Complete(taken)) if taken <= LONGEST_HEAD => taken,
             Ok(Status::Partial) if head.len() < LONGEST_HEAD => return Reply::More,
-            Ok(_) | Err(httparse::Error::TooManyHeaders) => return refuse(431, "the head of the request is too long"),
-            Err(_) => return refuse(400, "that is no HTTP request"),
+            Ok(_) | Err(httparse::Error::TooManyHeaders) => return refuse(431, "the request's header is too long"),
+            Err(_) => return refuse(400, "this is not an HTTP request"),
         };
-        let Some(fields) = fields(request.headers) else { return refuse(400, "a header field that cannot be") };
+        let Some(fields) = fields(request.headers) else { return refuse(400, "invalid header field") };
         if request.method != Some("GET") {
             return refuse(405, "GET alone");
         }
         let Some(host) = fields.host.filter(|host| self.is_ours(host)) else {
-            return refuse(403, "this is not the host that was asked for; open the URL as it was printed");
+            return refuse(403, "wrong host; open the URL as it was printed");
         };
         if fields.body {
-            return refuse(400, "a GET has no body");
+            return refuse(400, "a GET must not have a body");
         }
         if fields.upgrade.eq_ignore_ascii_case("websocket") {
             return self.web_socket(&fields, host, taken);
@@ -92,11 +92,11 @@ impl Site {
         let ours =
             |origin: &str| origin.strip_prefix("http://").is_some_and(|origin| origin.eq_ignore_ascii_case(host));
         if !fields.origin.is_none_or(ours) {
-            return refuse(403, "pages of other sites have no business here");
+            return refuse(403, "requests from pages of other sites are refused");
         }
         let upgrades = fields.connection.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
         if !upgrades || fields.version != "13" || fields.key.len() != 24 {
-            return refuse(400, "that is no WebSocket handshake of RFC 6455");
+            return refuse(400, "this is not a WebSocket handshake of RFC 6455");
         }
         let accept = derive_accept_key(fields.key.as_bytes());
         let response = format!(
@@ -106,14 +106,14 @@ impl Site {
         Reply::WebSocket { response: response.into_bytes(), taken, browser: fields.origin.is_some() }
     }
 
-    /// Whether a `Host` names this server. Names can be made to point here from elsewhere, addresses cannot.
+    /// Whether a `Host` refers to this server. Others can make names point here, but not addresses.
     fn is_ours(&self, host: &str) -> bool {
         let host = host.rsplit_once(':').filter(|(_, port)| port.parse::<u16>().is_ok()).map_or(host, |(name, _)| name);
         let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
         let loopback = host.eq_ignore_ascii_case("localhost");
         match address.parse::<IpAddr>() {
             Ok(ip) if ip.is_loopback() => true,
-            // From elsewhere, one of this machine's addresses, or whatever leads to one.
+            // From another machine: one of this machine's addresses, or one that is forwarded here.
             Ok(ip) => ip == self.address.ip() || self.address.ip().is_unspecified(),
             Err(_) if self.address.ip().is_loopback() => loopback,
             Err(_) => {
@@ -123,10 +123,10 @@ impl Site {
         }
     }
 
-    /// The response to a GET: a file of the page, or what OSCQuery knows of the path.
+    /// The response to a GET: a file of the page, or the OSCQuery answer for the path.
     fn get(&self, target: &str, host: &str, accept: &str) -> Vec<u8> {
         let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        // Programs that ask for the tree do not ask for HTML; browsers do.
+        // Programs that ask for the tree do not accept HTML; browsers do.
         let page = path == "/" && query.is_none() && accept.contains("text/html");
         let name = if page { "index.html" } else { path.strip_prefix('/').unwrap_or_default() };
         if query.is_none()
@@ -145,7 +145,7 @@ impl Site {
         }
     }
 
-    /// The OSCQuery answer for a path: the node, or one of its attributes. `None`: the node has no such attribute.
+    /// The OSCQuery answer for a path: the node, or one of its attributes. `None`: the node lacks the attribute.
     fn oscquery(&self, path: &str, query: Option<&str>) -> Result<Option<Value>, u16> {
         if query == Some("HOST_INFO") {
             return Ok(Some(self.host_info()));
@@ -175,7 +175,7 @@ impl Site {
     }
 }
 
-/// The fields that matter; `None` if one is not text, or one that must be single is not.
+/// The fields that are used; `None` if one is not text, or is repeated although it must not be.
 fn fields<'r>(headers: &[httparse::Header<'r>]) -> Option<Fields<'r>> {
     let mut fields = Fields::default();
     for header in headers.iter() {
@@ -213,7 +213,7 @@ fn refuse(code: u16, why: &str) -> Reply {
     Reply::Close(response(code, "text/plain", "", format!("{why}\n").as_bytes()))
 }
 
-/// A whole response. `host` is one of ours.
+/// A complete response. `host` is one of ours.
 fn response(code: u16, kind: &str, host: &str, body: &[u8]) -> Vec<u8> {
     let reason = match code {
         200 => "OK",
@@ -224,7 +224,7 @@ fn response(code: u16, kind: &str, host: &str, body: &[u8]) -> Vec<u8> {
         405 => "Method Not Allowed",
         _ => "Request Header Fields Too Large",
     };
-    // Not every browser takes 'self' to mean the WebSocket of the same host.
+    // Not every browser takes 'self' to include the WebSocket of the same host.
     let connect = if host.is_empty() { String::new() } else { format!(" ws://{host}") };
     let policy = format!(
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'{connect}; \
@@ -260,7 +260,7 @@ mod tests {
         Site { address: address.parse().unwrap(), host: "box".into(), frames }
     }
 
-    /// The code, the head and the body of the answer to a request.
+    /// The code, header and body of the answer to a request.
     fn answer(site: &Site, request: &str) -> (u16, String, String) {
         let bytes = match site.reply(request.as_bytes()) {
             Reply::Close(bytes) => bytes,
@@ -303,17 +303,17 @@ mod tests {
         let info: Value = serde_json::from_str(&body).unwrap();
         assert_eq!((&info["EXTENSIONS"]["LISTEN"], &info["WS_PORT"]), (&json!(true), &json!(5000)));
         assert_eq!(get("/ftrace/nothing", "").0, 404);
-        assert_eq!(get("/ftrace/irq/softirq_entry?CONTENTS", "").0, 204, "an attribute that it has not");
+        assert_eq!(get("/ftrace/irq/softirq_entry?CONTENTS", "").0, 204, "an attribute that it lacks");
         assert_eq!(get("/ftrace/irq?NONSENSE", "").0, 400);
     }
 
     #[test]
-    fn a_web_socket_is_shaken_hands_with_as_the_rfc_says() {
+    fn the_web_socket_handshake_follows_the_rfc() {
         let (code, head, _) = get("/", &format!("{UPGRADE}Origin: http://127.0.0.1:5000\r\n"));
         assert_eq!(code, 101);
         // The example of RFC 6455, section 1.3.
         assert!(head.contains("Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{head}");
-        assert_eq!(get("/", UPGRADE).0, 101, "a program names no origin");
+        assert_eq!(get("/", UPGRADE).0, 101, "a program sends no origin");
         assert_eq!(get("/", &UPGRADE.replace("13", "12")).0, 400);
         assert_eq!(get("/", &UPGRADE.replace("keep-alive, Upgrade", "close")).0, 400);
     }
@@ -331,7 +331,7 @@ mod tests {
     fn names_that_are_not_ours_are_refused() {
         let host =
             |address: &str, host: &str| answer(&site(address), &format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n")).0;
-        // Another port is one that is forwarded here.
+        // Another port may be forwarded here.
         for ours in ["127.0.0.1:5000", "localhost:5000", "LOCALHOST", "[::1]:5000", "localhost:8000"] {
             assert_eq!(host("127.0.0.1:5000", ours), 200, "{ours}");
         }
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn all_but_get_is_refused() {
+    fn methods_other_than_get_are_refused() {
         for method in ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"] {
             let request = format!("{method} / HTTP/1.1\r\nHost: localhost\r\n\r\n");
             let (code, head, _) = answer(&site("127.0.0.1:5000"), &request);
@@ -360,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_awaited_up_to_its_longest_and_what_is_none_is_refused() {
+    fn a_header_is_awaited_up_to_its_limit_and_invalid_ones_are_refused() {
         let site = site("127.0.0.1:5000");
         assert_eq!(site.reply(b"GET / HT"), Reply::More);
         let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(LONGEST_HEAD));

@@ -1,6 +1,6 @@
-//! The page's server announced by multicast DNS, as OSCQuery clients look for it: `_oscjson._tcp` (RFC 6762, RFC 6763).
+//! Announces the page's server by multicast DNS, for OSCQuery clients: `_oscjson._tcp` (RFC 6762, RFC 6763).
 //!
-//! What is served on this machine alone is announced on its loopback interface alone.
+//! A server that is local to this machine is announced on the loopback interface only.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,7 +8,7 @@ use mdns_sd::{Error, IfKind, ServiceDaemon, ServiceInfo};
 
 const TYPE: &str = "_oscjson._tcp.local.";
 
-/// The announcement, for as long as this lives.
+/// The announcement, until it is dropped.
 pub struct Announced(ServiceDaemon);
 
 impl Announced {
@@ -20,10 +20,10 @@ impl Announced {
             daemon.disable_interface(IfKind::All)?;
             daemon.enable_interface(if ip.is_ipv4() { IfKind::LoopbackV4 } else { IfKind::LoopbackV6 })?;
         }
-        // A label of DNS has at most 63 bytes, of which the port tells several servers apart.
+        // A DNS label has at most 63 bytes; the port in it distinguishes several servers.
         let host: String = host.split('.').next().unwrap_or_default().chars().take(40).collect();
         let name = format!("ftrace-live on {host} {}", address.port());
-        // With no address of its own it is announced with those of each interface.
+        // Without an address of its own it is announced with those of each interface.
         let ips: &[IpAddr] = if ip.is_unspecified() { &[] } else { &[ip] };
         let service = ServiceInfo::new(TYPE, &name, &format!("{host}.local."), ips, address.port(), None)?;
         daemon.register(if ip.is_unspecified() { service.enable_addr_auto() } else { service })?;
@@ -33,7 +33,7 @@ impl Announced {
 
 impl Drop for Announced {
     fn drop(&mut self) {
-        // It says goodbye to the network before it ends.
+        // It sends a goodbye before it ends.
         drop(self.0.shutdown());
     }
 }

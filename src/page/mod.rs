@@ -1,24 +1,25 @@
-//! The page: what a browser hears and sees of the kernel, and the server behind it.
+//! The page: plays and shows the kernel's events in a browser, and the server behind it.
 //!
-//! The page is a receiver like any other. It gets the bundles that others get by UDP as binary WebSocket frames, the schema
-//! of every address first. The server is a thread of its own with a poll of its own, so that nothing of it is on the way
-//! of an event: the stream leaves its datagrams in [`Frames`], and what a slow page has no room for is lost and counted.
+//! The page is a receiver like any other: it receives the same bundles as UDP receivers, in binary WebSocket frames,
+//! after the schema of every address. The server runs in its own thread with its own poll, so that it never delays an
+//! event: the stream leaves its datagrams in [`Frames`], and those for which a slow page has no room are dropped and
+//! counted.
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `http` | one request → its response; who is let in |
+//! | `http` | one request → its response; access control |
 //! | `serve` | the poll, the connections, their deadlines |
-//! | `client` | one WebSocket: token, what it says, what it is sent, what it loses |
-//! | `calls` | what clients say to the stream's loop, and its answers |
-//! | `owner` | whose the other end of a local connection is |
+//! | `client` | one WebSocket: token, its messages, what it receives, what it loses |
+//! | `calls` | commands from clients to the stream's loop, and the answers |
+//! | `owner` | the user at the other end of a local connection |
 //! | `files` | the page itself |
 //! | `mdns` | the announcement for OSCQuery clients; with the feature `mdns` |
-//! | `demo` | the capture that is a part of the program |
+//! | `demo` | the built-in capture |
 //!
-//! # Who is let in
-//! Loopback alone, unless another address is asked for. A page shows with its first frame the token that stands in the
-//! URL's fragment, which browsers send nowhere. A program that names no origin, as no browser does, and that runs as the
-//! user who started the server (or as root) needs none: OSCQuery has no place for a token.
+//! # Access
+//! The server listens on loopback only, unless another address is given. A page shows in its first frame the token
+//! from the URL's fragment, which browsers never send. A program without an `Origin` (browsers always have one) that
+//! runs as the user who started the server (or as root) needs no token: OSCQuery has no place for one.
 
 mod calls;
 mod client;
@@ -45,31 +46,31 @@ use calls::Answers;
 use http::Site;
 use serve::Server;
 
-/// Where the page is served unless another address is asked for.
+/// The default address of the page.
 pub const ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 57180);
 
-/// The server, for as long as this lives.
+/// The server, until it is dropped.
 pub struct Page {
     frames: Frames,
     url: String,
     address: SocketAddr,
     ended: Arc<AtomicBool>,
     waker: Arc<Waker>,
-    /// Until it serves.
+    /// Set until it serves.
     server: Option<Server>,
     thread: Option<JoinHandle<u64>>,
-    /// Until somebody obeys them.
+    /// Set until they are taken.
     answers: Option<Answers>,
     #[cfg(feature = "mdns")]
     announced: Option<mdns::Announced>,
 }
 
 impl Page {
-    /// Listens at `address`; where that is [`ADDRESS`] and taken, at any free port. Who connects waits until it
+    /// Listens at `address`; if that is [`ADDRESS`] and in use, at any free port. Clients that connect wait until it
     /// [serves](Page::serve).
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// If it cannot listen on the address.
     pub fn bind(address: SocketAddr) -> io::Result<Page> {
         let listener = TcpListener::bind(address).or_else(|error| match error.kind() {
             io::ErrorKind::AddrInUse if address == ADDRESS => TcpListener::bind(SocketAddr::new(address.ip(), 0)),
@@ -80,7 +81,7 @@ impl Page {
         let waker = Arc::new(Waker::new(poll.registry(), serve::WAKER)?);
         let token = token()?;
         let wake = waker.clone();
-        // That cannot fail but for a poll that is gone.
+        // That fails only without the poll.
         let frames = Frames::new(move || drop(wake.wake()));
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         let site = Site { address, host: host.clone(), frames: frames.clone() };
@@ -107,10 +108,10 @@ impl Page {
         })
     }
 
-    /// Serves from here on, in a thread that has the rights of this one: it is to be called when these are given up.
+    /// Starts serving in a thread with the rights of this one, so it should be called after these are given up.
     ///
     /// # Errors
-    /// If there can be no thread.
+    /// If the thread cannot be started.
     pub fn serve(&mut self) -> io::Result<()> {
         if let Some(server) = self.server.take() {
             self.thread = Some(std::thread::Builder::new().name("page".to_owned()).spawn(move || server.run())?);
@@ -118,10 +119,10 @@ impl Page {
         Ok(())
     }
 
-    /// Announces the server by multicast DNS, so that OSCQuery clients find it, until it ends.
+    /// Announces the server by multicast DNS until it ends, so that OSCQuery clients find it.
     ///
     /// # Errors
-    /// If the network does not take it.
+    /// If the network refuses it.
     #[cfg(feature = "mdns")]
     pub fn announce(&mut self) -> io::Result<()> {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
@@ -129,37 +130,37 @@ impl Page {
         Ok(())
     }
 
-    /// Listens and serves at `address`, as [`bind`](Page::bind) and [`serve`](Page::serve).
+    /// Listens and serves at `address`: [`bind`](Page::bind) and [`serve`](Page::serve).
     ///
     /// # Errors
-    /// If the address cannot be listened on.
+    /// If it cannot listen on the address.
     pub fn open(address: SocketAddr) -> io::Result<Page> {
         let mut page = Page::bind(address)?;
         page.serve()?;
         Ok(page)
     }
 
-    /// The URL to open; the token is in it.
+    /// The URL to open, including the token.
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What the stream sends to.
+    /// The destination of the stream.
     pub fn frames(&self) -> &Frames {
         &self.frames
     }
 
-    /// What clients say, for one who obeys and answers; `None` where somebody does already.
+    /// Takes the channel of clients' commands; `None` if it was taken already.
     pub fn clients(&mut self) -> Option<impl Clients + 'static> {
         self.answers.take()
     }
 
-    /// Sends what is left and ends. Returns how many datagrams pages had no room for.
+    /// Sends what is left and ends. Returns the number of datagrams for which pages had no room.
     pub fn close(mut self) -> u64 {
         self.end()
     }
@@ -180,7 +181,7 @@ impl Drop for Page {
 /// 128 random bits in hexadecimal.
 fn token() -> io::Result<String> {
     let mut bits = [0_u8; 16];
-    // The kernel fills as few bytes as these at once.
+    // The kernel returns as few bytes as these at once.
     let filled = rustix::rand::getrandom(&mut bits, rustix::rand::GetRandomFlags::empty())?;
     if filled != bits.len() {
         return Err(io::Error::other("the kernel gave too few random bytes"));

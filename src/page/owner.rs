@@ -1,12 +1,12 @@
-//! Whose the other end of a local TCP connection is.
+//! Finds the user at the other end of a local TCP connection.
 //!
-//! `/proc/net/tcp` has both ends of a loopback connection, each with the user it belongs to (`tcp4_seq_show` in
-//! net/ipv4/tcp_ipv4.c); the addresses are hexadecimal numbers of the machine's byte order.
+//! `/proc/net/tcp` has both ends of a loopback connection, each with its user (`tcp4_seq_show` in
+//! net/ipv4/tcp_ipv4.c); addresses are hexadecimal numbers in the machine's byte order.
 
 use std::net::{IpAddr, SocketAddr};
 
-/// Whether the socket at `peer` that is connected to `ours` belongs to root, to this process's user, or to the one who
-/// called `sudo`.
+/// Whether the socket at `peer` that is connected to `ours` belongs to root, to this process's user, or to the user
+/// who called `sudo`.
 pub fn is_ours(peer: SocketAddr, ours: SocketAddr) -> bool {
     let file = if peer.is_ipv4() { "/proc/net/tcp" } else { "/proc/net/tcp6" };
     let Some(user) = std::fs::read_to_string(file).ok().and_then(|table| owner(&table, peer, ours)) else {
@@ -22,12 +22,12 @@ fn owner(table: &str, local: SocketAddr, remote: SocketAddr) -> Option<u32> {
     table.lines().skip(1).find_map(|line| {
         let mut words = line.split_ascii_whitespace().skip(1);
         let here = words.next()? == local && words.next()? == remote;
-        // State, queues, timers and retransmissions stand between.
+        // State, queues, timers and retransmissions are in between.
         here.then(|| words.nth(4)?.parse().ok()).flatten()
     })
 }
 
-/// An address as the kernel writes it there.
+/// An address as the kernel prints it there.
 fn written(address: SocketAddr) -> String {
     let word = |bytes: [u8; 4]| format!("{:08X}", u32::from_ne_bytes(bytes));
     let ip = match address.ip() {
@@ -58,7 +58,7 @@ mod tests {
 
     #[test]
     #[cfg(target_endian = "little")]
-    fn the_user_stands_in_the_eighth_column() {
+    fn the_user_is_in_the_eighth_column() {
         let table = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n   \
                      0: 0100007F:A2B4 0100007F:DF5C 01 00000000:00000000 00:00000000 00000000  1000        0 42 1\n";
         let (local, remote) = ("127.0.0.1:41652".parse().unwrap(), "127.0.0.1:57180".parse().unwrap());

@@ -1,7 +1,7 @@
-//! The server's loop: one poll over the listener, all connections and the stream's waker.
+//! The server's loop: one poll for the listener, all connections and the stream's waker.
 //!
-//! A connection that says nothing costs a place until its deadline, and there are so many places: what is beyond them is
-//! closed at once. No connection has more memory than [`http::LONGEST_HEAD`] before it is a WebSocket.
+//! A silent connection occupies a slot until its deadline; there are `CONNECTIONS` slots, and further connections
+//! are closed at once. No connection uses more memory than [`http::LONGEST_HEAD`] before it is a WebSocket.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -20,30 +20,30 @@ use super::http::{LONGEST_HEAD, Reply, Site};
 use super::owner;
 use crate::osc::frames::Batch;
 
-/// The waker's place in the poll.
+/// The waker's token in the poll.
 pub const WAKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const FIRST: usize = 2;
-/// Connections at a time.
+/// The most connections at a time.
 const CONNECTIONS: usize = 64;
-/// How long a request may take to come, and a response to go.
+/// How long a request and its response may take.
 const REQUEST: Duration = Duration::from_secs(5);
 const RESPONSE: Duration = Duration::from_secs(10);
 /// How long the other side may take to close after the response.
 const LINGER: Duration = Duration::from_secs(2);
-/// Bytes in a client's socket: what waits there is late when it is heard.
+/// Bytes in a client's socket buffer: what waits there is late when it is heard.
 const SOCKET: usize = 256 << 10;
-/// How often deadlines are looked at while there are connections.
+/// How often deadlines are checked while there are connections.
 const TICK: Duration = Duration::from_millis(250);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What a connection is at.
+/// The state of a connection.
 enum Phase {
-    /// So much of the request has come.
+    /// The request received so far.
     Request(Vec<u8>),
-    /// So much of the response has gone.
+    /// The response, and how much of it was sent.
     Response(Vec<u8>, usize),
-    /// All is said: the other side closes.
+    /// Done: the other side closes.
     Linger,
 }
 
@@ -52,7 +52,7 @@ enum Connection {
     WebSocket(Box<Client>),
 }
 
-/// What became of a connection.
+/// What happens to a connection next.
 enum Next {
     Stay,
     Upgrade { taken: usize, browser: bool },
@@ -71,7 +71,7 @@ pub struct Server {
     next: usize,
     batch: Batch,
     second: Instant,
-    /// What those who left had lost.
+    /// Datagrams lost by clients that have left.
     lost: u64,
 }
 
@@ -103,7 +103,7 @@ impl Server {
         })
     }
 
-    /// Serves until it is told to end. Returns how many datagrams clients had no room for.
+    /// Serves until it is stopped. Returns the number of datagrams for which clients had no room.
     pub fn run(mut self) -> u64 {
         let mut events = Events::with_capacity(256);
         loop {
@@ -111,11 +111,11 @@ impl Server {
             match self.poll.poll(&mut events, Some(timeout)) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                // A poll that fails will not mend.
+                // A poll that fails does not recover.
                 Err(_) => return self.lost,
             }
             let ended = self.ended.load(Ordering::Acquire);
-            // Without an event too: where there were no descriptors, a connection may have waited.
+            // Even without an event: if descriptors ran out, a connection may have waited.
             self.accept();
             for event in &events {
                 if event.token().0 >= FIRST {
@@ -151,7 +151,7 @@ impl Server {
         }
     }
 
-    /// Takes a connection as far as it goes without waiting.
+    /// Advances a connection as far as possible without blocking.
     fn progress(&mut self, token: Token) {
         let Some(mut connection) = self.connections.remove(&token) else { return };
         let now = Instant::now();
@@ -190,7 +190,7 @@ impl Server {
         self.count();
     }
 
-    /// Hands what the stream has left to every client.
+    /// Passes the stream's datagrams to every client.
     fn send(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
         self.site.frames.take(&mut batch);
@@ -204,19 +204,19 @@ impl Server {
         self.batch = batch;
     }
 
-    /// Hands answers to those whom they are for.
+    /// Passes answers to their recipients.
     fn answer(&mut self) {
         while let Some((client, packet)) = self.calls.answer() {
             let token = usize::try_from(client).map(Token);
-            // Whom they are for may be gone.
+            // The recipient may have left.
             if let Ok(Some(Connection::WebSocket(client))) = token.map(|token| self.connections.get_mut(&token)) {
-                // What is wrong with it is found where it is read.
+                // An error is found again when it is read.
                 let _ = client.answer(&packet).and_then(|()| client.flush());
             }
         }
     }
 
-    /// Deadlines, and what clients hear once a second.
+    /// Deadlines, and what clients are sent once a second.
     fn tick(&mut self) {
         let now = Instant::now();
         self.connections.retain(|_, connection| match connection {
@@ -238,7 +238,7 @@ impl Server {
         })
     }
 
-    /// Does something with every client, and lets those go with which it cannot be done.
+    /// Calls `each` for every client, and disconnects those for which it fails.
     fn each_client(&mut self, mut each: impl FnMut(&mut Client) -> Result<(), super::client::Gone>) {
         let lost = &mut self.lost;
         let before = self.connections.len();
@@ -255,13 +255,13 @@ impl Server {
         }
     }
 
-    /// Says whether anybody receives.
+    /// Reports whether anybody receives.
     fn count(&self) {
         self.site.frames.set_connected(self.clients().filter(|client| client.receives()).count());
     }
 }
 
-/// Takes a request or a response as far as it goes.
+/// Advances a request or a response.
 fn http(stream: &mut TcpStream, phase: &mut Phase, deadline: &mut Instant, site: &Site) -> Next {
     loop {
         let done = match phase {
@@ -288,7 +288,7 @@ fn http(stream: &mut TcpStream, phase: &mut Phase, deadline: &mut Instant, site:
             }
             Phase::Response(response, gone) => match response.get(*gone..) {
                 None | Some([]) => {
-                    // Closed with bytes unread, the other side might lose the response.
+                    // If it were closed with unread bytes, the other side might lose the response.
                     let _ = stream.shutdown(Shutdown::Write);
                     *phase = Phase::Linger;
                     *deadline = Instant::now() + LINGER;

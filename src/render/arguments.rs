@@ -15,20 +15,20 @@ use crate::{
     names::Symbols,
 };
 
-/// FTRACE_REGS_MAX_ARGS: words that are recorded.
+/// FTRACE_REGS_MAX_ARGS: the number of words recorded.
 const WORDS: usize = 6;
 
-/// Integers without sign are hexadecimal from this release on.
+/// The first release that prints unsigned integers in hexadecimal.
 const UNSIGNED_HEX: (u16, u16) = (6, 17);
 
-/// Where a record holds arguments: `unsigned long args[]`.
+/// The place of the arguments in a record: `unsigned long args[]`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ArgumentsPlace {
     offset: usize,
     size: usize,
 }
 
-/// The first words that a function was called with, sign-extended.
+/// The first words of a call's arguments, sign-extended.
 pub(super) type Arguments = [u64; WORDS];
 
 impl ArgumentsPlace {
@@ -38,7 +38,7 @@ impl ArgumentsPlace {
         matches!(size, 4 | 8).then_some(ArgumentsPlace { offset: field.offset as usize, size })
     }
 
-    /// The arguments; none of a record without them.
+    /// The arguments; none for a record without them.
     pub(super) fn read<E: ByteOrder>(self, record: &[u8]) -> Option<Arguments> {
         let bytes = record.get(self.offset..)?.get(..WORDS * self.size)?;
         let mut arguments = [0; WORDS];
@@ -50,8 +50,8 @@ impl ArgumentsPlace {
     }
 }
 
-/// Appends `(file=0xffff888000001000, count=0x40)` for a call of the function at `func`; `()` where nothing tells of its
-/// parameters. `long` is the size of a word.
+/// Appends `(file=0xffff888000001000, count=0x40)` for a call of the function at `func`; `()` if its parameters are
+/// not known. `long` is the size of a word.
 pub(super) fn write(out: &mut Vec<u8>, arguments: &Arguments, func: u64, long: usize, with: With<'_>) {
     let symbol = with.names.symbol(func);
     let parameters = symbol.and_then(|symbol| with.names.functions.parameters(symbol.name));
@@ -88,7 +88,7 @@ fn write_list(out: &mut Vec<u8>, arguments: &Arguments, parameters: &[Parameter]
                 hex(out, value);
                 for _ in (long..*size as usize).step_by(long) {
                     out.push(b':');
-                    // The kernel ends here, without looking at what other parameters there are.
+                    // The kernel stops here, whatever parameters follow.
                     let Some(value) = words.next() else { return out.extend_from_slice(b"...]") };
                     hex(out, value);
                 }
@@ -113,9 +113,9 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    // Values worked out from `print_function_args`.
+    // Values worked out by hand from `print_function_args`.
     #[test]
-    fn values_print_as_their_types_say() {
+    fn values_print_according_to_their_types() {
         let parameters = "file ptr buf ptr count unsigned err signed";
         let want = "file=0xffff888000001000, buf=0x7ffe0000, count=0x40, err=-5";
         assert_eq!(text(parameters, 8, true), want);

@@ -2,18 +2,18 @@
 
 use std::io::Write;
 
-/// What the letters behind `%pt` choose.
+/// The format selected by the letters after `%pt`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct DateStyle {
     date: bool,
     time: bool,
-    /// `r`: the year and month as `struct rtc_time` has them, less 1900 and less 1.
+    /// `r`: year and month as stored in `struct rtc_time`, that is less 1900 and less 1.
     raw: bool,
-    /// `s`: a blank between date and time instead of `T`.
+    /// `s`: a space between date and time instead of `T`.
     blank: bool,
 }
 
-/// A moment as `struct rtc_time` (include/uapi/linux/rtc.h) begins: the year counts from 1900, the month from 0.
+/// The first fields of `struct rtc_time` (include/uapi/linux/rtc.h): the year counts from 1900, the month from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Moment {
     pub(super) second: i32,
@@ -25,7 +25,7 @@ pub(super) struct Moment {
 }
 
 impl DateStyle {
-    /// Reads the letters behind the `R` or `T`.
+    /// Parses the letters after `R` or `T`.
     pub(super) fn of(letters: &str) -> DateStyle {
         let (date, time) = (!letters.starts_with('t'), !letters.starts_with('d'));
         let rest = letters.strip_prefix(['t', 'd']).unwrap_or(letters);
@@ -56,13 +56,13 @@ fn write_fields(out: &mut Vec<u8>, separator: u8, fields: &[(i64, usize)]) {
         if i > 0 {
             out.push(separator);
         }
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         _ = write!(out, "{value:0width$}");
     }
 }
 
 impl Moment {
-    /// Of seconds since 1970 (`time64_to_tm`).
+    /// From seconds since 1970 (`time64_to_tm`).
     pub(super) fn of_seconds(seconds: i64) -> Moment {
         let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400) as i32);
         // Years begin in March, so that a leap day is the last of its year; an era has 400 of them.
@@ -96,8 +96,8 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_is_a_date_and_a_time_of_day() {
-        // As `date -u -d @SECONDS` has them.
+    fn seconds_become_a_date_and_a_time_of_day() {
+        // As printed by `date -u -d @SECONDS`.
         for (seconds, want) in [
             (0, "1970-01-01T00:00:00"),
             (1_546_615_094, "2019-01-04T15:18:14"),
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_choose_the_parts_and_their_form() {
+    fn letters_select_the_parts_and_their_form() {
         let seconds = 1_546_615_094;
         for (letters, want) in [
             ("d", "2019-01-04"),

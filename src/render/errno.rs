@@ -1,6 +1,6 @@
-//! Names of error numbers (include/uapi/asm-generic/errno.h, include/linux/errno.h), for what `%pe` prints.
+//! Names of error numbers (include/uapi/asm-generic/errno.h, include/linux/errno.h), for `%pe`.
 
-/// From 1 on; an empty name is no error.
+/// From 1 on; an unused number has an empty name.
 const USER: [&str; 132] = [
     "EPERM",
     "ENOENT",
@@ -136,7 +136,7 @@ const USER: [&str; 132] = [
     "ERFKILL",
 ];
 
-/// From 512 on: errors that do not leave the kernel.
+/// From 512 on: errors that are internal to the kernel.
 const KERNEL: [&str; 19] = [
     "ERESTARTSYS",
     "ERESTARTNOINTR",

@@ -1,7 +1,7 @@
-//! `%pE`: bytes with what cannot be printed escaped (`escaped_string` in lib/vsprintf.c, `string_escape_mem` in
+//! `%pE`: escapes bytes that are not printable (`escaped_string` in lib/vsprintf.c, `string_escape_mem` in
 //! lib/string_helpers.c).
 
-/// What is escaped, and how: the letters behind `%pE`.
+/// Which bytes are escaped and how: the letters after `%pE`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Escapes {
     /// `c`: `\\`, `\"`, `\a`, `\e`
@@ -12,15 +12,15 @@ pub(super) struct Escapes {
     null: bool,
     /// `o`: `\037`
     octal: bool,
-    /// `p`: printable bytes stay as they are, before all other rules.
+    /// `p`: printable bytes are kept, before all other rules.
     printable_stay: bool,
     /// `s`: `\n`, `\r`, `\t`, `\v`, `\f`
     space: bool,
 }
 
 impl Escapes {
-    /// Reads the letters behind the `E`, up to the first that is none of these. Without any, all but printable bytes are
-    /// escaped (`ESCAPE_ANY_NP`).
+    /// Parses the letters after `E`, up to the first unknown one. Without letters all unprintable bytes are escaped
+    /// (`ESCAPE_ANY_NP`).
     pub(super) fn of(letters: &str) -> Escapes {
         let any = Escapes { special: true, null: true, octal: true, space: true, ..Escapes::default() };
         let mut escapes = Escapes::default();
@@ -72,7 +72,7 @@ impl Escapes {
     }
 }
 
-/// The kernel's `isprint` (lib/ctype.c), whose table is Latin-1's.
+/// The kernel's `isprint` (lib/ctype.c), whose table is Latin-1.
 fn is_printable(byte: u8) -> bool {
     matches!(byte, 0x20..=0x7e | 0xa0..)
 }
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_cannot_be_printed_are_escaped_as_the_letters_say() {
+    fn unprintable_bytes_are_escaped_as_the_letters_say() {
         // The first is the example of Documentation/core-api/printk-formats.rst.
         let example = b"\x1b \x62 \x20 \"\\C\x07\"\x90\x0d]";
         assert_eq!(escaped("", example), "\\e b   \"\\C\\a\"\\220\\r]");
@@ -97,7 +97,7 @@ mod tests {
         assert_eq!(escaped("c", b"a\\\"\n\x1b"), "a\\\\\\\"\n\\e");
         assert_eq!(escaped("n", b"\0\n"), "\\0\n");
         assert_eq!(escaped("sx", b"\x0b\x0c\t\0"), "\\v\\f\\t\0");
-        // 0xa0 to 0xff are letters to the kernel.
+        // 0xa0 to 0xff are printable to the kernel.
         assert_eq!(escaped("", &[0x80, 0xa0, 0xff]), "\\200\u{a0}\u{ff}");
     }
 }

@@ -1,11 +1,11 @@
-//! An event's fields one by one, as `print_event_fields` shows them (kernel/trace/trace_output.c).
+//! Prints an event's fields one by one, as `print_event_fields` does (kernel/trace/trace_output.c).
 //!
 //! ```text
 //! signal_generate: sig=0x12 (18) errno=0x0 (0) code=0x0 (0) comm=bash pid=0x2264 (8804) group=0x1 (1) result=0x0 (0)
 //! ```
 //!
-//! The kernel writes events this way with the option `fields` (since 6.4), and always those of `user_events`, whose
-//! print formats come from programs that it does not trust. Before 6.4 it dumped the bytes of a user event.
+//! The kernel prints all events this way with the option `fields` (since 6.4), and always those of `user_events`,
+//! since their print formats come from untrusted programs. Before 6.4 it dumped the bytes of a user event.
 
 use byteorder::ByteOrder;
 
@@ -20,13 +20,14 @@ use crate::{
     names::{Names, Symbols},
 };
 
-/// The kernel prints a user event's fields, not its bytes, from this release on.
+/// The first release that prints a user event's fields instead of its bytes.
 pub(super) const USER_EVENT_FIELDS: (u16, u16) = (6, 4);
-/// A number as wide as an address is looked up, and a string's address is that of the field in the kernel's buffer.
+/// The first release that looks up numbers as wide as an address, and shows a string's address as that of the field
+/// in the kernel's buffer.
 const SYMBOLS: (u16, u16) = (6, 15);
-/// `caller_offs` and `parent_offs` are looked up as offsets from `_stext`.
+/// The first release that looks up `caller_offs` and `parent_offs` as offsets from `_stext`.
 const TEXT_OFFSETS: (u16, u16) = (6, 16);
-/// A dynamic string with bytes that do not print is followed by its bytes.
+/// The first release that prints the bytes of a dynamic string if some are not printable.
 const UNPRINTABLE: (u16, u16) = (6, 19);
 
 /// Whether the kernel prints events of `system` without their print format.
@@ -34,7 +35,7 @@ pub(super) fn is_user_event(system: &str) -> bool {
     system == "user_events" || system == "user_events_multi"
 }
 
-/// How a field prints: `filter_type` of `struct ftrace_event_field`, as `filter_assign_type` chooses it.
+/// How a field is printed: `filter_type` of `struct ftrace_event_field`, as chosen by `filter_assign_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// FILTER_STATIC_STRING.
@@ -47,7 +48,7 @@ enum Form {
     LocatedBytes { relative: bool },
     /// FILTER_OTHER.
     Number,
-    /// FILTER_CPUMASK, which `print_fields` does not know.
+    /// FILTER_CPUMASK, which `print_fields` does not handle.
     Invalid,
 }
 
@@ -62,13 +63,13 @@ struct Part {
     text_offset: bool,
 }
 
-/// How to print an event's fields.
+/// How an event's fields are printed.
 #[derive(Debug, Clone)]
 pub(super) struct FieldsText {
     /// `name:`, or the whole text.
     name: String,
-    /// `print_event_fields` looks for the tracers' own events in a list that has those of tracepoints before them, gives
-    /// up there, and says that the type is unknown.
+    /// `print_event_fields` searches the tracers' own events in a list in which tracepoints come first, stops there,
+    /// and prints "Unknown type".
     unknown: bool,
     parts: Vec<Part>,
     long: usize,
@@ -76,7 +77,7 @@ pub(super) struct FieldsText {
 }
 
 impl FieldsText {
-    /// The text of `format` as a kernel of `release` writes it.
+    /// The text of `format` as printed by a kernel of this release.
     pub(super) fn compile(format: &EventFormat, long: LongSize, release: (u16, u16)) -> FieldsText {
         let parts = format.fields.iter().map(|field| Part {
             label: format!(" {}=", field.name),
@@ -174,12 +175,12 @@ impl FieldsText {
         out.push(b')');
     }
 
-    /// `(0xffffffff8243a0c0:Start context switch)`; the string is missing where the kernel cannot read it.
+    /// `(0xffffffff8243a0c0:Start context switch)`; without the string if the kernel cannot read it.
     fn write_text_pointer<E: ByteOrder>(&self, out: &mut Vec<u8>, bytes: &[u8], names: &Names) {
         let address = unsigned::<E>(bytes);
         out.push(b'(');
         match self.release >= SYMBOLS {
-            // Of the record in the reader's buffer.
+            // An address in the reader's buffer.
             true => out.extend_from_slice(b"{address?}"),
             false => write_0x(out, address, 2 * self.long),
         }
@@ -188,7 +189,7 @@ impl FieldsText {
                 out.push(b':');
                 out.extend_from_slice(text);
             }
-            // Addresses of the kernel lie in the upper half; those of a program it does not read here.
+            // Kernel addresses have the top bit set; the kernel does not read those of a program here.
             None if address >> (8 * self.long - 1) & 1 == 1 => {
                 out.extend_from_slice(b":{*");
                 write_0x(out, address, 1);
@@ -200,8 +201,8 @@ impl FieldsText {
     }
 }
 
-/// Appends the bytes of a user event as kernels before 6.4 dump them (`user_event_print_trace`). The NUL that ends the
-/// dump's text goes into the trace file, too.
+/// Appends the bytes of a user event as kernels before 6.4 dump them (`user_event_print_trace`). The NUL at the end
+/// of the dump gets into the trace file too.
 pub(super) fn write_dump(out: &mut Vec<u8>, record: &[u8]) {
     out.push(b'\n');
     for (index, row) in record.chunks(16).enumerate() {
@@ -212,7 +213,7 @@ pub(super) fn write_dump(out: &mut Vec<u8>, record: &[u8]) {
     out.push(0);
 }
 
-/// `filter_assign_type` (kernel/trace/trace_events_filter.c), which looks for words in the type's text.
+/// `filter_assign_type` (kernel/trace/trace_events_filter.c), which searches the text of the type for words.
 fn form(field: &Field, release: (u16, u16)) -> Form {
     let text = field_type(field);
     let has = |word: &str| text.contains(word);
@@ -229,7 +230,7 @@ fn form(field: &Field, release: (u16, u16)) -> Form {
     }
 }
 
-/// The declaration without the field's name, which may stand before brackets: `char[16]` of `char comm[16]`.
+/// The declaration without the field's name, which may be before brackets: `char[16]` from `char comm[16]`.
 fn field_type(field: &Field) -> String {
     match field.declaration.rfind(&field.name) {
         Some(at) => {
@@ -240,7 +241,7 @@ fn field_type(field: &Field) -> String {
     }
 }
 
-/// What the location word in `bytes` names, if it lies in the record.
+/// The bytes given by the location word in `bytes`, if they lie in the record.
 fn located<'r, E: ByteOrder>(part: &Part, bytes: &[u8], record: &'r [u8], relative: bool) -> Option<&'r [u8]> {
     let word = E::read_u32(bytes.first_chunk::<4>()?) as usize;
     let base = if relative { part.offset + 4 } else { 0 };
@@ -306,8 +307,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_hexadecimal_and_decimal_by_their_size() {
-        // Worked out from `print_fields`: "'%c'(%d)", "0x%x (%d)" of u16 and u32, "0x%llx (%lld)".
+    fn numbers_print_in_hexadecimal_and_decimal_by_size() {
+        // Worked out by hand from `print_fields`: "'%c'(%d)", "0x%x (%d)" for u16 and u32, "0x%llx (%lld)".
         let format =
             format(&[field("u8 a", 8, 1), field("u8 b", 9, 1), field("u16 c", 10, 2), field("u32 d", 12, 4)].concat());
         let bytes = record(&[b'A', 7, 0xfe, 0xff, 0xfe, 0xff, 0xff, 0xff]);
@@ -382,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn no_fields_and_short_records_are_said() {
+    fn missing_fields_and_short_records_are_reported() {
         assert_eq!(text::<LittleEndian>(&format(""), (6, 4), &record(&[])), "e:No fields found\n");
         assert_eq!(text::<LittleEndian>(&format(&field("u32 a", 8, 4)), (6, 4), &record(&[1])), "e: a=<OVERFLOW>\n");
     }

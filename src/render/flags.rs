@@ -1,5 +1,5 @@
-//! Names of flags that only the kernel has a table of (`%pGg` and its like): another event's print format may have the same
-//! table, and those of pages are an enum.
+//! Names of flags for which only the kernel has a table (`%pGg` and the like). They are taken from another event's
+//! print format with the same table, and those of pages from an enum.
 
 use super::compile::Compiler;
 use crate::{
@@ -10,11 +10,11 @@ use crate::{
     names::Constants,
 };
 
-/// The letters behind `%pG`, and a name that only the table of each has (include/trace/events/mmflags.h).
+/// The letters after `%pG`, and a name that occurs only in the table of each (include/trace/events/mmflags.h).
 const TABLES: [(u8, &[u8]); 3] = [(b'g', b"GFP_KERNEL"), (b'v', b"mayread"), (b'p', b"uptodate")];
 
-/// The names of page flags in the kernel's table, in its order (`__def_pageflag_names`). Which of them there are, and at which
-/// bits, is the kernel's configuration's; of two at one bit the first is in the table.
+/// The names of page flags in the order of the kernel's table (`__def_pageflag_names`). Which of them exist, and at
+/// which bits, depends on the kernel's configuration; of two at one bit the table has the first.
 const PAGE_FLAGS: &[&str] = &[
     "locked",
     "waiters",
@@ -50,7 +50,7 @@ const PAGE_FLAGS: &[&str] = &[
     "skip_kasan_poison",
 ];
 
-/// A kernel's constants, and its names of flags.
+/// A kernel's constants and names of flags.
 pub(super) struct WithFlags<'a> {
     constants: &'a dyn Constants,
     tables: [Vec<(u64, String)>; 3],
@@ -58,15 +58,15 @@ pub(super) struct WithFlags<'a> {
 }
 
 impl<'a> WithFlags<'a> {
-    /// Looks for the tables in the print formats of `formats`, if one of them needs them: `show_gfp_flags` and its like spell
-    /// out what `format_flags` (lib/vsprintf.c) has.
+    /// Searches the print formats of `formats` for the tables, if one of them needs them: `show_gfp_flags` and the
+    /// like spell out the tables of `format_flags` (lib/vsprintf.c).
     pub(super) fn new(
         formats: &[&EventFormat],
         long: LongSize,
         constants: &'a dyn Constants,
         release: (u16, u16),
     ) -> WithFlags<'a> {
-        // `print_synth_event` names the flags of a `gfp_t`.
+        // `print_synth_event` prints the names of the flags in a `gfp_t`.
         let synthetic = |format: &EventFormat| {
             format.system == "synthetic" && format.fields.iter().any(|field| field.ctype.name == "gfp_t")
         };
@@ -121,7 +121,7 @@ fn page_flags(constants: &dyn Constants) -> Vec<(u64, String)> {
     table
 }
 
-/// The rows of the `__print_flags` of `format` that has the name `mark`.
+/// The rows of the `__print_flags` of `format` that contains the name `mark`.
 fn table(format: &EventFormat, long: LongSize, constants: &dyn Constants, mark: &[u8]) -> Option<Vec<(u64, String)>> {
     let parsed = PrintFmt::parse(&format.meant_print_fmt());
     let rows = parsed.args.iter().find_map(|argument| rows(argument.expr.as_ref().ok()?, mark))?;
@@ -134,7 +134,7 @@ fn table(format: &EventFormat, long: LongSize, constants: &dyn Constants, mark: 
         .collect()
 }
 
-/// The table in `expr`, which may be a choice: `flags ? __print_flags(flags, "|", …) : "none"`.
+/// The table in `expr`, which may be conditional: `flags ? __print_flags(flags, "|", …) : "none"`.
 fn rows<'e>(expr: &'e Expr, mark: &[u8]) -> Option<&'e [Expr]> {
     match expr {
         Expr::Call(name, args) if name == "__print_flags" => {

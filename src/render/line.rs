@@ -1,7 +1,8 @@
-//! The front of the kernel's own trace line: task, pid, cpu, flags, time.
+//! The context at the start of the kernel's trace line: task, pid, cpu, flags, time.
 //!
-//! `    bash-1234    [001] d.h1.    15.926547: ` as `trace_print_context`, `trace_print_lat_fmt` and `trace_print_time`
-//! write it (kernel/trace/trace_output.c, trace.c). What the `trace` file begins with, its header of `#` lines, is left out.
+//! `    bash-1234    [001] d.h1.    15.926547: ` as printed by `trace_print_context`, `trace_print_lat_fmt` and
+//! `trace_print_time` (kernel/trace/trace_output.c, trace.c). The `#` lines at the beginning of the `trace` file are
+//! left out.
 
 use crate::{
     format::Endian,
@@ -9,19 +10,20 @@ use crate::{
     ring::{Lost, Record, counts_nanoseconds},
 };
 
-/// What of the tracer's options changes the text of a line.
+/// The trace options and properties of the kernel that affect a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineOptions {
-    /// The clock counts nanoseconds: show seconds. `counter`, `uptime`, `x86-tsc` and their like are shown as they are.
+    /// The clock counts nanoseconds, so show seconds. `counter`, `uptime`, `x86-tsc` and the like are shown as plain
+    /// numbers.
     pub nanoseconds: bool,
-    /// Times are shown as they become ns ([`Times`](crate::ring::Times)), as trace-cmd shows those of its files, and not as they
-    /// stand in the ring.
+    /// Show times after conversion to ns ([`Times`](crate::ring::Times)), as trace-cmd does for its files, and not as
+    /// they are in the ring.
     pub converted: bool,
     /// `irq-info`: the column of flags.
     pub irq_info: bool,
     /// `record-tgid`: the column of thread groups.
     pub record_tgid: bool,
-    /// `context-info`: the whole front of the line.
+    /// `context-info`: the whole context.
     pub context_info: bool,
     /// `print-parent`: the caller of a traced function.
     pub print_parent: bool,
@@ -29,38 +31,39 @@ pub struct LineOptions {
     pub sym_offset: bool,
     /// `sym-addr`: the address behind the name.
     pub sym_addr: bool,
-    /// `annotate`: `##### CPU 1 buffer started ####`.
+    /// `annotate`: the lines `##### CPU 1 buffer started ####`.
     pub annotate: bool,
-    /// `verbose`: the arguments of system calls have their types.
+    /// `verbose`: print the types of system calls' arguments.
     pub verbose: bool,
     /// `trace_printk`: without it, `printk-msg-only` has no effect.
     pub trace_printk: bool,
-    /// `printk-msg-only`: a marker's line is the message alone.
+    /// `printk-msg-only`: print only the message of a marker.
     pub printk_msg_only: bool,
-    /// `fields`: every event's fields in place of its text.
+    /// `fields`: print every event's fields instead of its print format.
     pub fields: bool,
-    /// The kernel's release: (6, 1). Between releases the text of fields, function arguments and return values changed.
+    /// The kernel's release, such as (6, 1). The text of fields, function arguments and return values changed between
+    /// releases.
     pub release: (u16, u16),
-    /// System calls' arguments above 9 have a `0x`: kernels since about 6.15.
+    /// Arguments of system calls above 9 are printed with `0x`: kernels since about 6.15.
     pub syscall_prefix: bool,
-    /// Bit 1 of the flags is [`flag::NEED_RESCHED_LAZY`]: kernels since 6.13. Before, it said that the machine could not
-    /// tell whether interrupts were off.
+    /// Bit 1 of the flags is [`flag::NEED_RESCHED_LAZY`]: kernels since 6.13. Before, it meant that the architecture
+    /// did not know whether interrupts were off.
     pub lazy_resched: bool,
-    /// Bytes that the kernel has for one line (`TRACE_SEQ_BUFFER_SIZE`).
+    /// Size of the kernel's buffer for one line (`TRACE_SEQ_BUFFER_SIZE`).
     pub line_buffer: usize,
-    /// Synthetic events of this kernel show the wrong half of their numbers: big-endian ones before 6.6.
+    /// The kernel prints the wrong half of synthetic events' numbers: big-endian ones before 6.6.
     pub synthetic_swapped: bool,
-    /// Synthetic events of this kernel show a stack's count as its first address: those before 6.6.
+    /// The kernel prints a stack's count as its first address in synthetic events: before 6.6.
     pub synthetic_stack_count: bool,
-    /// Kernels before 5.18 had four letters of flags, with no digit for migrate-disable.
+    /// The flags have a digit for migrate-disable: since 5.18. Earlier kernels have four letters.
     pub migrate_disable: bool,
 }
 
-/// 8 KiB less the rest of `struct trace_seq`.
+/// 8 KiB minus the other fields of `struct trace_seq`.
 const LINE_BUFFER: usize = 8192 - 36;
 
 impl Default for LineOptions {
-    /// The defaults of a present kernel.
+    /// The defaults of a current kernel.
     fn default() -> LineOptions {
         LineOptions {
             nanoseconds: true,
@@ -88,7 +91,7 @@ impl Default for LineOptions {
 }
 
 impl LineOptions {
-    /// Sets what the text of a `trace_options` file says: one option a line, `no` before those that are off.
+    /// Applies the text of a `trace_options` file: one option a line, with `no` before those that are off.
     pub fn set_trace_options(&mut self, text: &str) {
         for word in text.split_whitespace() {
             let (name, on) = word.strip_prefix("no").map_or((word, true), |name| (name, false));
@@ -110,10 +113,10 @@ impl LineOptions {
         }
     }
 
-    /// Sets what follows from the kernel's release (of `6.1.0-50-amd64`, (6, 1)) and byte order.
+    /// Sets what depends on the kernel's release (`6.1.0-50-amd64` is (6, 1)) and byte order.
     pub fn set_release(&mut self, release: (u16, u16), endian: Endian) {
         self.release = release;
-        // One page before 6.8; no page is smaller.
+        // One page before 6.8, and no page is smaller than 4 KiB.
         self.line_buffer = if release >= (6, 8) { LINE_BUFFER } else { LINE_BUFFER - 4096 - 8 };
         self.synthetic_swapped = endian == Endian::Big && release < (6, 6);
         self.synthetic_stack_count = release < (6, 6);
@@ -122,14 +125,14 @@ impl LineOptions {
         self.syscall_prefix = release >= (6, 15);
     }
 
-    /// Sets what follows from the clock's name: the `in_ns` column of `trace_clocks` (kernel/trace/trace.c).
+    /// Sets what depends on the clock: the `in_ns` column of `trace_clocks` (kernel/trace/trace.c).
     pub fn set_clock(&mut self, clock: &str) {
         self.nanoseconds = counts_nanoseconds(clock);
     }
 }
 
 impl LineOptions {
-    /// The time that the line of `record` shows.
+    /// The time shown in the line of `record`.
     pub(super) fn time(&self, record: &Record<'_>) -> u64 {
         if self.converted { record.time } else { record.ticks }
     }
@@ -139,22 +142,22 @@ impl LineOptions {
 pub mod flag {
     /// Interrupts were off.
     pub const IRQS_OFF: u8 = 0x01;
-    /// The scheduler was to run soon (6.13; before that, and on machines that could not tell, "unknown").
+    /// Lazy reschedule requested (6.13; before that "unknown", on architectures that cannot tell).
     pub const NEED_RESCHED_LAZY: u8 = 0x02;
-    /// The scheduler was to run now.
+    /// Reschedule requested.
     pub const NEED_RESCHED: u8 = 0x04;
     /// In a hard interrupt.
     pub const HARDIRQ: u8 = 0x08;
     /// In a soft interrupt.
     pub const SOFTIRQ: u8 = 0x10;
-    /// Preemption was due.
+    /// Preemption requested.
     pub const PREEMPT_RESCHED: u8 = 0x20;
     /// In a non-maskable interrupt.
     pub const NMI: u8 = 0x40;
     /// Soft interrupts were off.
     pub const BH_OFF: u8 = 0x80;
 
-    /// The flags' names, for a typed view of them; lowest bit first.
+    /// The names of the flags for typed output, lowest bit first.
     pub const NAMES: [(u8, &str); 8] = [
         (IRQS_OFF, "irqs-off"),
         (NEED_RESCHED_LAZY, "need-resched-lazy"),
@@ -167,8 +170,8 @@ pub mod flag {
     ];
 }
 
-/// The five letters of `d.h1.`: interrupts off, scheduler due, kind of interrupt, depth of preempt-disable, of
-/// migrate-disable (`trace_print_lat_fmt`).
+/// The five characters of `d.h1.`: interrupts off, reschedule requested, kind of interrupt, depth of preempt-disable,
+/// of migrate-disable (`trace_print_lat_fmt`).
 pub fn latency_letters(flags: u8, preempt_count: u8, options: &LineOptions) -> [u8; 5] {
     use flag::*;
     let has = |bit: u8| flags & bit != 0;
@@ -202,18 +205,18 @@ pub fn latency_letters(flags: u8, preempt_count: u8, options: &LineOptions) -> [
     [irqs_off, resched, interrupt, depth(preempt_count & 15), depth(preempt_count >> 4)]
 }
 
-/// What every record begins with.
+/// The common fields of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Common {
     /// `common_flags`.
     pub flags: u8,
-    /// `common_preempt_count`: depths of preempt-disable (low nibble) and migrate-disable.
+    /// `common_preempt_count`: the depths of preempt-disable (low nibble) and migrate-disable.
     pub preempt_count: u8,
     /// `common_pid`.
     pub pid: i32,
 }
 
-/// Appends the front of a line, up to and with `: `.
+/// Appends the context of a line, up to and including `: `.
 #[inline]
 pub fn write_context(out: &mut Vec<u8>, common: Common, cpu: u32, time: u64, names: &Names, options: &LineOptions) {
     if !options.context_info {
@@ -249,7 +252,7 @@ pub fn write_context(out: &mut Vec<u8>, common: Common, cpu: u32, time: u64, nam
     out.extend_from_slice(b": ");
 }
 
-/// Appends `   15.926547` with seconds and microseconds, or the clock's plain number (`trace_print_time`).
+/// Appends `   15.926547` in seconds and microseconds, or the plain number of a counter (`trace_print_time`).
 #[inline]
 pub fn write_time(out: &mut Vec<u8>, time: u64, options: &LineOptions) {
     out.push(b' ');
@@ -264,7 +267,7 @@ pub fn write_time(out: &mut Vec<u8>, time: u64, options: &LineOptions) {
     }
 }
 
-/// Appends the line that tells of events lost before the record; nothing if none were.
+/// Appends the line about events lost before the record; nothing if none were.
 pub fn write_lost(out: &mut Vec<u8>, cpu: u32, lost: Lost) {
     if lost == Lost::Nothing {
         return;
@@ -281,7 +284,7 @@ pub fn write_lost(out: &mut Vec<u8>, cpu: u32, lost: Lost) {
     }
 }
 
-/// The decimal digits of `value` in `buffer`'s tail.
+/// The decimal digits of `value`, at the end of `buffer`.
 #[inline]
 pub(crate) fn digits(mut value: u64, buffer: &mut [u8; 20]) -> &[u8] {
     let mut at = buffer.len();
@@ -310,7 +313,7 @@ pub(crate) fn write_signed(out: &mut Vec<u8>, value: i64) {
     write_unsigned(out, value.unsigned_abs());
 }
 
-/// Appends `value` in decimal, filled up to `width` on the left.
+/// Appends `value` in decimal, right-aligned in `width` columns filled with `fill`.
 #[inline]
 pub(crate) fn write_padded(out: &mut Vec<u8>, value: u64, width: usize, fill: u8) {
     let mut buffer = [0; 20];
@@ -319,14 +322,14 @@ pub(crate) fn write_padded(out: &mut Vec<u8>, value: u64, width: usize, fill: u8
     out.extend_from_slice(digits);
 }
 
-/// Appends `value` in hexadecimal, filled up to `width` with zeros.
+/// Appends `value` in hexadecimal with at least `width` digits.
 #[inline]
 pub(crate) fn write_hex(out: &mut Vec<u8>, value: u64, width: usize) {
     let digits = ((64 - value.leading_zeros()).div_ceil(4) as usize).max(width).clamp(1, 16);
     out.extend((0..digits).rev().map(|d| b"0123456789abcdef"[(value >> (4 * d) & 15) as usize]));
 }
 
-/// Fills what was appended since `start` up to `width` with blanks.
+/// Pads what was appended since `start` with spaces to `width`.
 #[inline]
 pub(crate) fn pad_right(out: &mut Vec<u8>, start: usize, width: usize) {
     out.resize(out.len().max(start + width), b' ');
@@ -348,8 +351,8 @@ mod tests {
     const INIT: Common = Common { flags: 0x09, preempt_count: 0x21, pid: 1 };
 
     #[test]
-    fn the_front_of_a_line_is_the_kernel_s_to_the_column() {
-        // Lines as 6.1 kernels printed them.
+    fn the_context_of_a_line_equals_the_kernels_to_the_column() {
+        // Lines printed by 6.1 kernels.
         let front = context(INIT, 1, 15_926_547_499, &LineOptions::default());
         assert_eq!(front, "            init-1       [001] d.h12    15.926547: ");
         let idle = Common { flags: 0, preempt_count: 0, pid: 0 };
@@ -365,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_counts_no_nanoseconds_is_shown_as_a_plain_number() {
+    fn a_clock_that_does_not_count_nanoseconds_is_shown_as_a_plain_number() {
         let mut options = LineOptions::default();
         options.set_clock("counter");
         assert_eq!(context(INIT, 1, 15_926, &options), "            init-1       [001] d.h12        15926: ");
@@ -427,7 +430,7 @@ mod tests {
         let mut options = LineOptions::default();
         options.set_release((6, 1), Endian::Little);
         assert_eq!(latency_letters(0x02, 0, &options), *b"X....");
-        // As a 6.1 kernel printed a uprobe's, which had not set them.
+        // As a 6.1 kernel printed a uprobe, for which it does not set the flags.
         assert_eq!(latency_letters(0xff, 0xff, &options), *b"DNZff");
     }
 

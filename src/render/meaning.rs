@@ -1,6 +1,7 @@
-//! What fields mean, as their event's print format shows it: an address, a UUID, a table's word.
+//! What fields mean according to their event's print format: an address, a UUID, a word from a table.
 //!
-//! A format file types a MAC address as six bytes and a set of flags as a number. Only the print format says more.
+//! The format file declares a MAC address as six bytes and a set of flags as a number. Only the print format says
+//! more.
 
 use super::{
     pointer::Pointee,
@@ -11,7 +12,7 @@ use crate::format::{
     print_fmt::{Expr, PrintFmt},
 };
 
-/// What a field is, beyond its C type.
+/// What a field means beyond its C type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Meaning {
@@ -29,28 +30,28 @@ pub enum Meaning {
     Bitmap,
     /// Text in an array of bytes: `%s` of `u8[16]`.
     Text,
-    /// A number that stands for a word: `__print_symbolic`, an enum.
+    /// A number with a name: `__print_symbolic`, an enum.
     Enum,
-    /// Bits that stand for words: `__print_flags`.
+    /// Bits with names: `__print_flags`.
     Flags,
     /// An address of the kernel's code or data: `%pS`, `%ps`.
     Symbol,
 }
 
 impl Meaning {
-    /// Whether the field is a number that stands for words.
+    /// Whether the field is a number with a name, or bits with names.
     pub const fn is_name(self) -> bool {
         matches!(self, Meaning::Enum | Meaning::Flags)
     }
 
-    /// Whether the field is text by its nature, and not a number that also has a name.
+    /// Whether the field itself is text, as opposed to a number that also has a name.
     pub const fn is_text(self) -> bool {
         !matches!(self, Meaning::Enum | Meaning::Flags | Meaning::Symbol)
     }
 }
 
-/// Whether `parts`, the literal of the print format of `format`, can show any field to be one of the `wanted`. If not, its
-/// arguments need not be parsed.
+/// Whether `parts`, the literal of the print format of `format`, can give any field one of the `wanted` meanings. If
+/// not, its arguments need not be parsed.
 pub(super) fn may_be_shown(parts: &[Part], format: &EventFormat, wanted: &dyn Fn(Meaning) -> bool) -> bool {
     let has = |text: &str| memchr::memmem::find(format.print_fmt.as_bytes(), text.as_bytes()).is_some();
     let by_helper = || {
@@ -66,15 +67,15 @@ pub(super) fn may_be_shown(parts: &[Part], format: &EventFormat, wanted: &dyn Fn
     })
 }
 
-/// Of each field, whether the print format shows it in hexadecimal, as flags or as a pointer somewhere: it is then a pattern of
-/// bits (an address, a mask, a cookie), not a number to count with.
+/// For each field, whether the print format shows it in hexadecimal, as flags or as a pointer. Such a field is a bit
+/// pattern (an address, a mask, a cookie), not a number to calculate with.
 pub(crate) fn shown_as_bits(format: &EventFormat) -> Vec<bool> {
     let mut bits = vec![false; format.fields.len()];
     let shows_bits = |conversion: &Conversion| {
         matches!(conversion, Conversion::Number(Radix::LowerHex | Radix::UpperHex, _) | Conversion::Pointer(_))
     };
     let parts = printf::parse(&PrintFmt::parse_literal(&format.meant_print_fmt()));
-    // Most print formats show none, and then their arguments need not be parsed.
+    // Most print formats have none of these, and then their arguments need not be parsed.
     let flags = memchr::memmem::find(format.print_fmt.as_bytes(), b"__print_flags").is_some();
     if !flags && !parts.iter().any(|part| matches!(part, Part::Conversion { conversion, .. } if shows_bits(conversion)))
     {
@@ -104,7 +105,7 @@ pub(crate) fn shown_as_bits(format: &EventFormat) -> Vec<bool> {
     bits
 }
 
-/// What `%p` with such letters shows its argument to point at.
+/// The meaning of an argument printed by `%p` with these letters.
 fn pointed_at(letters: &str) -> Option<Meaning> {
     Some(match Pointee::of(letters)? {
         Pointee::Uuid { .. } => Meaning::Uuid,
@@ -123,7 +124,7 @@ fn is_bytes(field: &Field) -> bool {
     field.place != Place::Scalar && field.ctype.size == 1 && field.ctype.base != Base::Char
 }
 
-/// The field that `expr`, printed by `conversion`, shows, and what it shows it to be.
+/// The field that `expr`, printed by `conversion`, refers to, and its meaning.
 pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) -> Option<(usize, Meaning)> {
     match conversion {
         Conversion::Pointer(letters) => Some((index(bare_field(expr)?, format)?, pointed_at(letters)?)),
@@ -151,7 +152,7 @@ pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) 
     }
 }
 
-/// Whether `expr` speaks of the field at `at` and of no other.
+/// Whether `expr` refers to the field at `at` and to no other.
 pub(super) fn speaks_only_of(expr: &Expr, at: usize, format: &EventFormat) -> bool {
     let mut fields = Vec::new();
     collect_fields(expr, &mut fields);
@@ -162,7 +163,7 @@ fn index(name: &str, format: &EventFormat) -> Option<usize> {
     format.fields.iter().position(|f| f.name == name)
 }
 
-/// The one name in `names`, however often.
+/// The only distinct name in `names`.
 fn only<'a>(names: &[&'a str]) -> Option<&'a str> {
     let (first, rest) = names.split_first()?;
     rest.iter().all(|name| name == first).then_some(first)
@@ -181,7 +182,7 @@ fn bare_field(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// The tables in `expr`: what they stand for, and the expression of the value that is looked up.
+/// The tables in `expr`: their meaning, and the expression that is looked up in each.
 fn collect_tables<'a>(expr: &'a Expr, found: &mut Vec<(Meaning, &'a Expr)>) {
     match expr {
         Expr::Call(name, args) => {
@@ -201,7 +202,7 @@ fn collect_tables<'a>(expr: &'a Expr, found: &mut Vec<(Meaning, &'a Expr)>) {
     }
 }
 
-/// The names of all fields in `expr`, tables apart: they hold constants.
+/// The names of all fields in `expr`, except in tables, which contain constants.
 fn collect_fields<'a>(expr: &'a Expr, found: &mut Vec<&'a str>) {
     let mut each = |exprs: &[&'a Expr]| exprs.iter().for_each(|e| collect_fields(e, found));
     match expr {

@@ -1,8 +1,8 @@
-//! Record + print format → the text the kernel itself prints.
+//! Record and print format → the text that the kernel prints.
 //!
-//! [`TextPlan::compile`] turns an event's [print format](crate::format::print_fmt) into a flat list of pieces once, with
-//! every field, constant and table looked up; [`TextPlan::render`] then only computes and appends. What only the kernel knows
-//! (one of its functions or variables) is shown as `{name?}` in its place, and everything around it stays.
+//! [`TextPlan::compile`] turns an event's [print format](crate::format::print_fmt) into a flat list of pieces once,
+//! and looks up every field, constant and table; [`TextPlan::render`] only computes and appends. A value that only
+//! the kernel knows (one of its functions or variables) is shown as `{name?}`, and the text around it is kept.
 //!
 //! ```
 //! use ftrace_live::{format::{Endian, EventFormat, LongSize}, names::NoNames, render::TextPlan};

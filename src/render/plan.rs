@@ -1,4 +1,4 @@
-//! The text plan of an event: the pieces its text is made of.
+//! The text plan of an event: the pieces of its text.
 
 use std::ops::Range;
 
@@ -18,12 +18,12 @@ use crate::{
     names::{Constants, Symbols},
 };
 
-/// How to make an event's text.
+/// How to format an event.
 #[derive(Debug, Clone)]
 pub struct TextPlan {
-    /// The event's text, then texts of single fields that it has not.
+    /// The pieces of the event's text, then those of fields' own texts.
     pieces: Box<[Piece]>,
-    /// How many of them are the event's text.
+    /// How many pieces are the event's text.
     text_len: usize,
     pool: Box<[u8]>,
     labels: Box<[String]>,
@@ -33,23 +33,24 @@ pub struct TextPlan {
     long: u8,
 }
 
-/// An argument, or a part of one, that cannot be computed from a record.
+/// An argument, or a part of one, that cannot be computed from the record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unsupported {
-    /// Which argument of the print format, from 0.
+    /// Its index among the print format's arguments.
     pub argument: usize,
     /// Its source.
     pub source: String,
-    /// Why: what only the kernel knows (`vmemmap_base`, `mc_event_error_type()`), or what is not understood.
+    /// The reason: a name known to the kernel only (`vmemmap_base`, `mc_event_error_type()`), or an expression that
+    /// is not supported.
     pub reason: String,
 }
 
-/// A field that the print format shows to be more than its C type says, and how to make its own text.
+/// A field to which the print format gives a meaning beyond its C type, and how to format it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldText {
     /// Its index in [`EventFormat::fields`].
     pub field: usize,
-    /// What it is.
+    /// Its meaning.
     pub meaning: Meaning,
     pieces: Range<usize>,
 }
@@ -58,7 +59,7 @@ pub struct FieldText {
 #[derive(Debug, Clone)]
 enum Piece {
     Literal(Span),
-    /// `%d`, `%ld`, … without width: the value is of its type already.
+    /// `%d`, `%ld`, … without width: the value has the conversion's type already.
     Signed(Num),
     /// `%u`, `%lu`, …
     Unsigned(Num),
@@ -89,24 +90,25 @@ enum What {
     Number(Num, Radix),
     Char(Num),
     Text(Text),
-    /// A pointer's value, or its symbol.
+    /// A pointer's own value, or its symbol.
     Pointer(Pointee, Num),
     /// What a pointer points to.
     Pointee(Pointee, Bytes),
-    /// Only the kernel knows.
+    /// Known to the kernel only.
     Unknown(Label),
 }
 
 impl TextPlan {
     /// Compiles the print format of `format`, an event of a kernel with longs of size `long` and byte order `endian`.
-    /// `constants` gives the values of the names that the format file leaves as names.
+    /// `constants` has the values of names that the format file does not resolve.
     pub fn compile(format: &EventFormat, long: LongSize, endian: Endian, constants: &dyn Constants) -> TextPlan {
         let parsed = PrintFmt::parse(&format.meant_print_fmt());
         TextPlan::of(&parsed, format, long, endian, constants, None)
     }
 
-    /// As [`compile`](Self::compile), but for the texts of [fields](Self::fields) of such meanings alone: the event's own text is
-    /// empty. Most events have no such field, which shows before their print format is parsed.
+    /// Like [`compile`](Self::compile), but only for the texts of [fields](Self::fields) with the given meanings: the
+    /// event's own text is empty. Most events have no such field, and then the print format's arguments are not
+    /// parsed.
     pub fn compile_fields(
         format: &EventFormat,
         long: LongSize,
@@ -157,13 +159,13 @@ impl TextPlan {
         }
     }
 
-    /// Appends the text of `record` (from its `common_type` on) to `out`: what the kernel prints behind `event: `, without line
-    /// break.
+    /// Appends the text of `record` (from its `common_type` on) to `out`: what the kernel prints after `event: `,
+    /// without a line break.
     pub fn render(&self, record: &[u8], symbols: &dyn Symbols, out: &mut Vec<u8>) {
         self.write(self.pieces.get(..self.text_len).unwrap_or_default(), record, symbols, out);
     }
 
-    /// The fields whose text the print format tells how to make, at most one entry each.
+    /// The fields with a text of their own, at most one entry each.
     pub fn fields(&self) -> &[FieldText] {
         &self.fields
     }
@@ -198,7 +200,7 @@ impl TextPlan {
         }
     }
 
-    /// The arguments that are, or can be, shown as `{name?}`.
+    /// The arguments that are shown as `{name?}`, always or for some records.
     pub fn unsupported(&self) -> &[Unsupported] {
         &self.unsupported
     }
@@ -245,7 +247,7 @@ impl Rare {
     }
 }
 
-/// Pairs conversions with arguments.
+/// Matches conversions with arguments.
 struct Builder<'a> {
     compiler: Compiler<'a>,
     /// `unsigned long`
@@ -253,16 +255,17 @@ struct Builder<'a> {
     args: std::iter::Enumerate<std::slice::Iter<'a, Argument>>,
     unsupported: Vec<Unsupported>,
     fields: Vec<FieldText>,
-    /// Only texts of fields of such meanings are wanted.
+    /// Only texts of fields with these meanings are wanted.
     fields_only: Option<&'a dyn Fn(Meaning) -> bool>,
 }
 
 impl<'a> Builder<'a> {
-    /// Notes what the argument `ahead` of the next, which becomes the piece at `at`, tells of a field; whether it does.
+    /// Notes the meaning that the argument `ahead` of the next, piece `at`, gives to a field; returns whether it
+    /// gives one.
     fn note_field(&mut self, at: usize, ahead: usize, conversion: &Conversion) -> bool {
         let format = self.compiler.format;
         let Some((_, Argument { expr: Ok(expr), .. })) = self.args.clone().nth(ahead) else { return false };
-        // `%s%s`, the state of a task and its `+`: what follows at once and speaks of the same field belongs to it.
+        // `%s%s`, as for a task's state and its `+`: an adjacent conversion of the same field belongs to it.
         if let Some(last) = self.fields.last_mut()
             && last.pieces.end == at
             && *conversion == Conversion::Text
@@ -281,7 +284,7 @@ impl<'a> Builder<'a> {
         new
     }
 
-    /// Appends the texts of fields whose type is an enum, where the print format has no table for them.
+    /// Adds the texts of fields of enum type for which the print format has no table.
     fn enum_fields(&mut self, pieces: &mut Vec<Piece>) {
         for (field, declared) in self.compiler.format.fields.iter().enumerate() {
             if self.fields.iter().all(|known| known.field != field)
@@ -338,19 +341,19 @@ impl<'a> Builder<'a> {
                 What::Text(text)
             }
             Conversion::Pointer(letters) => self.pointer(letters),
-            // `printf::parse` ends before these.
+            // `printf::parse` stops before these.
             Conversion::Invalid => What::Char(Num::Const(u64::from(b'%'))),
         };
         Piece::Rare(Box::new(rare))
     }
 
-    /// The type that a conversion takes its argument as.
+    /// The type as which a conversion reads its argument.
     fn number_type(&self, radix: Radix, length: Length) -> Int {
         let bits = 8 * length.size(self.long.bits / 8);
         Int { bits, signed: radix == Radix::Signed }
     }
 
-    /// The next argument, compiled by `compile`; a label where it cannot be.
+    /// The next argument, compiled by `compile`; a label if that fails.
     fn argument<T>(
         &mut self,
         compile: impl FnOnce(&mut Compiler<'a>, &'a crate::format::print_fmt::Expr) -> Result<T, String>,
@@ -364,7 +367,7 @@ impl<'a> Builder<'a> {
             Err(error) => Err(error.to_string()),
         };
         let compiled = compiled.map_err(|reason| self.compiler.label(reason));
-        // The argument itself, or a part of it that some records do not need.
+        // The argument itself, or a part of it that not all records need.
         for label in std::mem::take(&mut self.compiler.given) {
             let reason = self.compiler.labels.get(label.0 as usize).cloned().unwrap_or_default();
             self.unsupported.push(Unsupported { argument: index, source: argument.text.clone(), reason });

@@ -9,10 +9,10 @@ use super::{
 };
 use crate::names::Symbols;
 
-/// What the letters behind `%p` say that the argument points to.
+/// What the argument points to, according to the letters after `%p`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pointee {
-    /// Nothing: the pointer itself is printed. The kernel hashes it for `%p` unless told otherwise; here it is as it is.
+    /// Nothing: the pointer itself is printed. The kernel hashes it for `%p` by default; here it is printed as it is.
     Itself,
     /// `%pS`, `%ps`, `%pB`, and the old `%pF`, `%pf`: a symbol.
     Symbol { offset: bool, backtrace: bool },
@@ -32,7 +32,7 @@ pub(super) enum Pointee {
     HexString(Option<u8>),
     /// `%pb`, `%pbl`
     Bitmap(BitmapStyle),
-    /// `%pe`: the name of an error that is in place of the pointer.
+    /// `%pe`: the name of an error number stored in a pointer.
     Error,
     /// `%pNF`: network device features, a u64.
     Features,
@@ -46,7 +46,7 @@ pub(super) enum Pointee {
     Seconds(DateStyle),
 }
 
-/// Whether the bytes of an IPv4 address are those of a number in the kernel's byte order.
+/// The byte order in which an IPv4 address is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HostOrder {
     /// Network order (also `b`, `n`).
@@ -63,7 +63,7 @@ pub(super) enum Ip6 {
     Full,
     /// `%pi6`: 32 digits.
     Bare,
-    /// `%pI6c`: as RFC 5952 has it.
+    /// `%pI6c`: as in RFC 5952.
     Compressed,
 }
 
@@ -86,7 +86,7 @@ pub(super) enum BitmapStyle {
 }
 
 impl Pointee {
-    /// Reads the letters. `None`: what only the kernel can follow (`%pd`, `%pV`, `%pG` …).
+    /// Parses the letters. `None` for a pointer that only the kernel can follow (`%pd`, `%pV`, `%pG` …).
     pub(super) fn of(letters: &str) -> Option<Pointee> {
         let mut chars = letters.chars();
         let first = chars.next();
@@ -139,12 +139,12 @@ impl Pointee {
             Some('R' | 'r' | 'V' | 'N' | 'd' | 'D' | 'C' | 'g' | 't' | 'G' | 'O' | 'u' | 'k' | 'A') => {
                 return None;
             }
-            // Letters that mean nothing are passed over.
+            // Unknown letters are ignored.
             Some(_) => Pointee::Itself,
         })
     }
 
-    /// Whether the pointer's own value is printed or looked up, rather than what it points to.
+    /// Whether the pointer's own value is printed or looked up, rather than the data it points to.
     pub(super) fn is_value(self) -> bool {
         matches!(self, Pointee::Itself | Pointee::Symbol { .. } | Pointee::Error)
     }
@@ -160,7 +160,7 @@ impl HostOrder {
     }
 }
 
-/// Appends a pointer's own value, or the symbol there.
+/// Appends a pointer's own value, or its symbol.
 pub(super) fn write_address(
     out: &mut Vec<u8>,
     pointee: Pointee,
@@ -207,7 +207,7 @@ fn write_pointer(out: &mut Vec<u8>, value: u64, mut spec: Spec, long: u8) {
     write_number(out, value, Radix::LowerHex, spec);
 }
 
-/// Appends what the bytes hold.
+/// Appends the data in the bytes.
 pub(super) fn write_pointee(
     out: &mut Vec<u8>,
     pointee: Pointee,
@@ -317,11 +317,12 @@ fn write_ip6(out: &mut Vec<u8>, address: [u8; 16], form: Ip6) {
     }
 }
 
-/// `ip6_compressed_string`: the longest run of zero groups becomes `::`, and an embedded IPv4 address is written as one.
+/// `ip6_compressed_string`: the longest run of zero groups becomes `::`, and an embedded IPv4 address is printed in
+/// dotted form.
 fn write_ip6_compressed(out: &mut Vec<u8>, address: [u8; 16]) {
     let group = |i: usize| u16::from_be_bytes([address[2 * i], address[2 * i + 1]]);
     let mapped = (0..5).all(|i| group(i) == 0) && group(5) == 0xffff;
-    // ISATAP: ::0:5efe:a.b.c.d or ::200:5efe:a.b.c.d as the interface's identifier.
+    // ISATAP: ::0:5efe:a.b.c.d or ::200:5efe:a.b.c.d as the interface identifier.
     let isatap = (group(4) | 0x0200) == 0x0200 && group(5) == 0x5efe;
     let as_ip4 = mapped || isatap;
     let range = if as_ip4 { 6 } else { 8 };
@@ -364,7 +365,7 @@ fn write_ip6_compressed(out: &mut Vec<u8>, address: [u8; 16]) {
     }
 }
 
-/// `ip_addr_string` for `S`: `sockaddr_in` and `sockaddr_in6`, told by their family.
+/// `ip_addr_string` for `S`: `sockaddr_in` and `sockaddr_in6`, distinguished by family.
 fn write_sockaddr(out: &mut Vec<u8>, bytes: &[u8], form: SockAddr, context: &Context) -> Result<(), Fault> {
     let port = |out: &mut Vec<u8>| {
         out.push(b':');
@@ -422,7 +423,7 @@ fn write_mac(out: &mut Vec<u8>, mut address: [u8; 6], separator: Option<u8>, rev
     }
 }
 
-/// `uuid_string`: of a little-endian one the first three groups are numbers.
+/// `uuid_string`: in a little-endian UUID the first three groups are numbers.
 fn write_uuid(out: &mut Vec<u8>, mut uuid: [u8; 16], upper: bool, little: bool) {
     if little {
         uuid[0..4].reverse();
@@ -452,7 +453,7 @@ pub(super) fn write_bitmap(out: &mut Vec<u8>, bytes: &[u8], bits: usize, style: 
     };
     match style {
         BitmapStyle::Words => {
-            // The first word takes the odd bits.
+            // The first word has the odd bits.
             let words = bits.div_ceil(32);
             for word in (0..words).rev() {
                 let count = if word == words - 1 && !bits.is_multiple_of(32) { bits % 32 } else { 32 };

@@ -1,19 +1,20 @@
-//! The kernel's printf: its conversions, and how it prints numbers and texts (lib/vsprintf.c).
+//! The kernel's printf: its conversions, and how it prints numbers and strings (lib/vsprintf.c).
 //!
-//! Not libc's: `%#x` of 0 is `0x0`, a precision does not cancel `0`, `%p` takes letters that say what it points to.
+//! It differs from libc: `%#x` of 0 is `0x0`, a precision does not cancel `0`, and the letters after `%p` say what it
+//! points to.
 
-/// Numbers wider than this are not padded: the whole of a line has to fit into two pages at the kernel's.
+/// Numbers wider than this are not padded: the kernel's line buffer has two pages.
 const MAX_WIDTH: i64 = 8192;
 
 /// Where a width or precision comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Amount {
-    /// It is not given.
+    /// Not given.
     #[default]
     None,
-    /// It stands in the format.
+    /// Given in the format.
     Fixed(u32),
-    /// `*`: it is an argument.
+    /// `*`: given by an argument.
     Argument,
 }
 
@@ -38,7 +39,7 @@ pub(super) enum Conversion {
     Text,
     /// `%p` and all letters and digits that follow it.
     Pointer(String),
-    /// One that the kernel does not know: it prints nothing more.
+    /// Unknown to the kernel, which stops printing there.
     Invalid,
 }
 
@@ -58,13 +59,13 @@ pub(super) enum Length {
     Char,
     Short,
     Int,
-    /// `l`, `z`, `t`: a long of the traced kernel.
+    /// `l`, `z`, `t`: a `long` of the traced kernel.
     Long,
     LongLong,
 }
 
 impl Length {
-    /// Bytes, where a long has `long`.
+    /// Its size in bytes, where a `long` has `long` bytes.
     pub(super) fn size(self, long: u8) -> u8 {
         match self {
             Length::Char => 1,
@@ -83,7 +84,7 @@ pub(super) enum Part {
     Conversion { flags: Flags, width: Amount, precision: Amount, conversion: Conversion },
 }
 
-/// Splits a format (`format_decode`). It ends before a conversion that the kernel does not know.
+/// Splits a format (`format_decode`). Stops before a conversion that the kernel does not know.
 pub(super) fn parse(format: &[u8]) -> Vec<Part> {
     let mut parts = Vec::new();
     let mut literal = Vec::new();
@@ -179,7 +180,7 @@ fn conversion(cursor: &mut Cursor) -> Part {
         b'c' => Conversion::Char,
         b's' => Conversion::Text,
         b'p' => {
-            // `pointer` in vsnprintf: all letters and digits behind it belong to it, known or not.
+            // `pointer` in vsnprintf: all letters and digits after it belong to it, known or not.
             let end = cursor.rest.iter().position(|c| !c.is_ascii_alphanumeric()).unwrap_or(cursor.rest.len());
             let (letters, rest) = cursor.rest.split_at(end);
             cursor.rest = rest;
@@ -190,7 +191,7 @@ fn conversion(cursor: &mut Cursor) -> Part {
     Part::Conversion { flags, width, precision, conversion }
 }
 
-/// A conversion's flags with its width and precision as numbers; −1 where they are not given.
+/// A conversion's flags, and its width and precision as numbers; −1 if not given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Spec {
     pub(super) flags: Flags,
@@ -199,25 +200,25 @@ pub(super) struct Spec {
 }
 
 impl Spec {
-    /// Neither flags nor width nor precision.
+    /// No flags, width or precision.
     pub(super) const PLAIN: Spec = Spec {
         flags: Flags { left: false, plus: false, space: false, special: false, zero: false },
         width: -1,
         precision: -1,
     };
 
-    /// Sets a width that was an argument: a negative one means `-` (`set_field_width`).
+    /// Sets a width given by an argument: a negative one means `-` (`set_field_width`).
     pub(super) fn with_width(self, width: i32) -> Spec {
         let flags = Flags { left: self.flags.left || width < 0, ..self.flags };
         Spec { flags, width: i64::from(width).abs().min(MAX_WIDTH), ..self }
     }
 
-    /// Sets a precision: a negative one counts as 0 (`set_precision`).
+    /// Sets a precision: a negative one is 0 (`set_precision`).
     pub(super) fn with_precision(self, precision: i32) -> Spec {
         Spec { precision: i64::from(precision).clamp(0, MAX_WIDTH), ..self }
     }
 
-    /// A width or precision from the format, limited.
+    /// Limits a width or precision from the format.
     pub(super) fn limit(amount: u32) -> i32 {
         i64::from(amount).min(MAX_WIDTH) as i32
     }
@@ -274,7 +275,7 @@ fn octal_digits(buffer: &mut [u8; 24], mut value: u64) -> &[u8] {
     }
 }
 
-/// Appends a number as `number` does. `value` is extended to 64 bits from its type.
+/// Appends a number as the kernel's `number` does. `value` is extended to 64 bits from its type.
 pub(super) fn write_number(out: &mut Vec<u8>, value: u64, radix: Radix, spec: Spec) {
     let Spec { flags, mut width, precision } = spec;
     let (mut hex, mut octal, mut decimal) = ([0; 16], [0; 24], itoa::Buffer::new());
@@ -316,7 +317,7 @@ pub(super) fn write_number(out: &mut Vec<u8>, value: u64, radix: Radix, spec: Sp
     }
 }
 
-/// Cuts the text that begins at `start` of `out` to the precision and pads it to the width (`widen_string`).
+/// Truncates the text from `start` in `out` to the precision and pads it to the width (`widen_string`).
 pub(super) fn fit_text(out: &mut Vec<u8>, start: usize, spec: Spec) {
     if let Ok(precision) = usize::try_from(spec.precision) {
         out.truncate(start.saturating_add(precision).max(start).min(out.len()));

@@ -1,4 +1,4 @@
-//! The control files of a tracefs folder that change what its `trace` file says.
+//! The control files of a tracefs folder that affect the text of its `trace` file.
 
 use super::{GraphOptions, LineOptions, TraceText, flags::WithFlags};
 use crate::{
@@ -6,7 +6,7 @@ use crate::{
     names::Constants,
 };
 
-/// What a folder's control files say about the text of its trace. A file that is not there says the kernel's default.
+/// What the control files of a folder say about the text of its trace. Missing files mean the kernel's defaults.
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// `trace_options`, the clock and the kernel's release.
@@ -17,19 +17,19 @@ pub struct Settings {
     pub graph: Option<GraphOptions>,
     /// The text of `dynamic_events`: how probes were defined.
     pub dynamic_events: String,
-    /// Trace options that are on and make other lines of all events than there are here: `raw`, `hex`, `bin`, `latency-format`.
+    /// Trace options that are on and replace the ordinary lines: `raw`, `hex`, `bin`, `latency-format`.
     pub other_forms: Vec<&'static str>,
-    /// Some ring was overwritten before its first record (`per_cpu/cpuN/stats`).
+    /// A ring was overwritten before its first record (`per_cpu/cpuN/stats`).
     pub overrun: bool,
 }
 
-/// Trace options under which the kernel prints numbers, bytes or another front in place of its ordinary lines
+/// Trace options with which the kernel prints numbers, bytes or another context instead of its ordinary lines
 /// (`print_trace_line`, kernel/trace/trace.c).
 const OTHER_FORMS: [&str; 4] = ["raw", "hex", "bin", "latency-format"];
 
 impl Settings {
-    /// The settings that control files tell. `read` gives a file by its path below the instance, an empty text for one that
-    /// is not there; `cpus` are the numbers of its rings, `clock` is the name of the trace clock.
+    /// Reads the settings from control files. `read` returns a file by its path below the instance, or an empty text
+    /// if it does not exist; `cpus` are the numbers of its rings, `clock` is the name of the trace clock.
     pub fn read(clock: &str, cpus: &[u32], mut read: impl FnMut(&str) -> String) -> Settings {
         let options = read("trace_options");
         let mut settings = Settings { dynamic_events: read("dynamic_events"), ..Settings::default() };
@@ -37,7 +37,7 @@ impl Settings {
         settings.other_forms =
             OTHER_FORMS.into_iter().filter(|form| options.lines().any(|on| on.trim() == *form)).collect();
         settings.line.set_clock(clock);
-        // Captures of one boot may share what is the same for all of them, in the folder they are in.
+        // Captures of one boot may share files in the folder that contains them.
         settings.release = release(&read("uname")).or_else(|| release(&read("../uname")));
         if read("current_tracer").trim() == "function_graph" {
             let mut graph = GraphOptions::default();
@@ -52,17 +52,18 @@ impl Settings {
         settings
     }
 
-    /// Whether lines are those of the tracer function_graph.
+    /// Whether the tracer is function_graph.
     pub fn is_graph(&self) -> bool {
         self.graph.is_some()
     }
 
-    /// Sets the release from what uname(2) says: `6.18.44`.
+    /// Sets the release from that of uname(2), such as `6.18.44`.
     pub fn set_release(&mut self, text: &str) {
         self.release = release(text);
     }
 
-    /// The text of a trace with such settings, of a kernel with `formats`, longs of size `long` and byte order `endian`.
+    /// The text of a trace with these settings, of a kernel with `formats`, longs of size `long` and byte order
+    /// `endian`.
     pub fn text<'f>(
         &self,
         formats: impl IntoIterator<Item = &'f EventFormat>,
@@ -72,7 +73,7 @@ impl Settings {
     ) -> TraceText {
         let formats: Vec<_> = formats.into_iter().collect();
         let mut line = self.line;
-        // Where no file says the release, the formats give a hint: traced functions have arguments since 6.15.
+        // If no file states the release, the formats give a hint: traced functions have arguments since 6.15.
         let has_args = |format: &&EventFormat| {
             format.system == "ftrace" && format.name == "function" && format.fields.iter().any(|f| f.name == "args")
         };
@@ -95,7 +96,7 @@ impl Settings {
     }
 }
 
-/// The release in the text of `uname -a` or of `/proc/version`: the first word that begins with two numbers.
+/// The release in the output of `uname -a` or in `/proc/version`: the first word that begins with two numbers.
 fn release(text: &str) -> Option<(u16, u16)> {
     text.split_whitespace().find_map(|word| {
         let (major, rest) = word.split_once('.')?;
@@ -109,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_release_stands_in_what_uname_says() {
+    fn the_release_is_found_in_the_output_of_uname() {
         assert_eq!(release("Linux (none) 6.12.107+deb13-arm64-16k #1 SMP Debian 6.12.107-1 aarch64"), Some((6, 12)));
         assert_eq!(release("Linux version 6.18.44 (gcc 12.2.0)"), Some((6, 18)));
         assert_eq!(release(""), None);

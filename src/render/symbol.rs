@@ -6,19 +6,19 @@ use crate::{
     names::{Symbol, Symbols},
 };
 
-/// Appends `name+0x10/0x40 [module]`, or `0x` and the address where there is no symbol: `%pS`, `sprint_symbol`
+/// Appends `name+0x10/0x40 [module]`, or `0x` and the address if there is no symbol: `%pS`, `sprint_symbol`
 /// (kernel/kallsyms.c).
 pub fn write_with_offset(out: &mut Vec<u8>, address: u64, symbols: &(impl Symbols + ?Sized)) {
     write_looked_up(out, address, 0, symbols);
 }
 
-/// As [`write_with_offset`], of a return address, which may be the first byte behind its function: `%pB`,
+/// Like [`write_with_offset`] for a return address, which may be the first byte after its function: `%pB`,
 /// `sprint_backtrace`.
 pub fn write_backtrace(out: &mut Vec<u8>, address: u64, symbols: &(impl Symbols + ?Sized)) {
     write_looked_up(out, address, 1, symbols);
 }
 
-/// Looks up the address less `back`.
+/// Looks up the address minus `back`.
 fn write_looked_up(out: &mut Vec<u8>, address: u64, back: u64, symbols: &(impl Symbols + ?Sized)) {
     match symbols.symbol(address.wrapping_sub(back)) {
         Some(symbol) => {
@@ -44,19 +44,19 @@ pub fn write_name(out: &mut Vec<u8>, address: u64, symbols: &(impl Symbols + ?Si
     }
 }
 
-/// Appends a traced function: `seq_print_ip_sym` (kernel/trace/trace_output.c). Unlike `%ps` it names no module, and it
-/// obeys the options `sym-offset` and `sym-addr`.
+/// Appends a traced function: `seq_print_ip_sym` (kernel/trace/trace_output.c). Unlike `%ps` it omits the module, and
+/// it follows the options `sym-offset` and `sym-addr`.
 pub fn write_ip(out: &mut Vec<u8>, ip: u64, symbols: &(impl Symbols + ?Sized), options: &LineOptions, long: LongSize) {
     if ip == 0 {
         out.push(b'0');
         return;
     }
     match symbols.symbol(ip) {
-        // `kretprobed`: a return probe has put its trampoline where the caller was.
+        // `kretprobed`: a return probe replaced the caller's address by its trampoline.
         Some(Symbol { name: "arch_rethook_trampoline" | "__kretprobe_trampoline", offset: 0, .. }) => {
             out.extend_from_slice(b"[unknown/kretprobe'd]");
         }
-        // Before 5.16 by its name, which `sprint_symbol` puts an offset behind.
+        // Before 5.16 it compared the name, to which `sprint_symbol` may append an offset.
         Some(Symbol { name: "kretprobe_trampoline", .. }) if !options.sym_offset => {
             out.extend_from_slice(b"[unknown/kretprobe'd]");
         }

@@ -62,7 +62,7 @@ fn record(payload: &[u8]) -> Vec<u8> {
     [&[3, 0, 0, 0, 42, 0, 0, 0], payload].concat()
 }
 
-/// The text of a print format without fields.
+/// The text of a print format that uses no fields.
 fn constant(print_fmt: &str) -> String {
     text(&event("", print_fmt, LongSize::Eight), LongSize::Eight, Endian::Little, &record(&[]))
 }
@@ -162,7 +162,7 @@ fn expressions_follow_the_rules_of_c() {
 }
 
 #[test]
-fn jiffies_are_as_long_as_the_kernel_s_timer_makes_them() {
+fn jiffies_are_converted_with_the_hz_of_the_kernel() {
     struct Timer(i64);
     impl Constants for Timer {
         fn value(&self, name: &str) -> Option<i64> {
@@ -188,7 +188,7 @@ fn jiffies_are_as_long_as_the_kernel_s_timer_makes_them() {
 }
 
 #[test]
-fn what_only_the_kernel_knows_stands_alone() {
+fn values_known_to_the_kernel_only_are_marked() {
     let table = [
         ("\"a=%d b=%d\", jiffies - 1, 2", "a={jiffies?} b=2"),
         ("\"%s on %d\", mc_event_error_type(1), 2", "{mc_event_error_type()?} on 2"),
@@ -208,7 +208,7 @@ fn what_only_the_kernel_knows_stands_alone() {
     assert_eq!(plan.unsupported(), [expected]);
 }
 
-/// The text of a record that holds `bytes` in a field `a` of so many `u8`, at offset 8.
+/// The text of a record with `bytes` in a field `a`, an array of `u8` of that size at offset 8.
 fn of_bytes(print_fmt: &str, bytes: &[u8]) -> String {
     let fields = format!("u8 a[{0}];8;{0};0", bytes.len());
     text(&event(&fields, print_fmt, LongSize::Eight), LongSize::Eight, Endian::Little, &record(bytes))
@@ -219,7 +219,7 @@ fn internet_addresses() {
     let four = |format| of_bytes(&format!("\"[{format}]\", REC->a"), &[127, 0, 10, 200]);
     assert_eq!(four("%pI4"), "[127.0.10.200]");
     assert_eq!(four("%pi4"), "[127.000.010.200]");
-    assert_eq!(four("%pI4h"), "[200.10.0.127]", "in the order of the kernel's machine");
+    assert_eq!(four("%pI4h"), "[200.10.0.127]", "in the byte order of the kernel");
     assert_eq!(four("%pI4b"), "[127.0.10.200]");
     assert_eq!(four("%16pI4"), "[    127.0.10.200]");
     assert_eq!(four("%-16pI4"), "[127.0.10.200    ]");
@@ -272,7 +272,7 @@ fn hardware_addresses_and_uuids() {
     assert_eq!(mac("%pm"), "2d48d6fc7a05");
     assert_eq!(mac("%pMF"), "2d-48-d6-fc-7a-05");
     assert_eq!(mac("%pMR"), "05:7a:fc:d6:48:2d");
-    assert_eq!(mac("%pMpmk"), "2d:48:d6:fc:7a:05", "letters that mean nothing are swallowed");
+    assert_eq!(mac("%pMpmk"), "2d:48:d6:fc:7a:05", "unknown letters are ignored");
     let uuid: Vec<u8> = (0..16).collect();
     let uuid = |format: &str| of_bytes(&format!("\"{format}\", REC->a"), &uuid);
     assert_eq!(uuid("%pU"), "00010203-0405-0607-0809-0a0b0c0d0e0f");
@@ -290,7 +290,7 @@ fn bytes_in_hexadecimal() {
     assert_eq!(hex("\"%*phD\", 2, REC->a"), "c0-ff");
     assert_eq!(hex("\"%3phN\", REC->a"), "c0ffee");
     assert_eq!(hex("\"[%*ph] [%ph]\", 0, REC->a, REC->a"), "[] [c0]");
-    assert_eq!(hex("\"%*ph\", 64, REC->a"), "c0 ff ee", "as far as the record goes");
+    assert_eq!(hex("\"%*ph\", 64, REC->a"), "c0 ff ee", "up to the end of the record");
     assert_eq!(hex("\"%s %s\", __print_hex(REC->a, 3), __print_hex_str(REC->a, 2)"), "c0 ff ee c0ff");
     assert_eq!(hex("\"%s\", __print_hex(REC->a, -1)"), "");
     assert_eq!(hex("\"%s\", __print_array(REC->a, 3, 1)"), "{0xc0,0xff,0xee}");
@@ -325,7 +325,7 @@ fn a_hex_dump_is_lines_of_sixteen_bytes() {
     let dump = |arguments: &str| of_bytes(&format!("\"%s\", __print_hex_dump({arguments})"), &bytes);
     let all = "30 31 32 33 34 35 36 37 38 39 3a 3b 3c 3d 3e 3f";
     assert_eq!(dump("\"x: \", DUMP_PREFIX_NONE, 16, 1, REC->a, 18, false"), format!("\nx: {all}\nx: 40 41\n"));
-    // The column of characters begins behind the widest line: 16 * 3 + 1 bytes in.
+    // The column of characters begins after the widest line: 16 * 3 + 1 bytes in.
     let expected = format!("\n00000000: {all}  0123456789:;<=>?\n00000010: 40 41{}@A\n", " ".repeat(44));
     assert_eq!(dump("\"\", DUMP_PREFIX_OFFSET, 16, 1, REC->a, 18, true"), expected);
     assert_eq!(dump("\"\", 0, 16, 4, REC->a, 8, 0"), "\n33323130 37363534\n");
@@ -341,7 +341,7 @@ fn bitmaps_as_ranges_and_words() {
     assert_eq!(bitmap("33"), "0-2,4-5,7,31-32 1,800000b7");
     assert_eq!(bitmap("6"), "0-2,4-5 37");
     assert_eq!(bitmap("0"), " ");
-    assert_eq!(bitmap("1000000"), "0-2,4-5,7,31-32 00000001,800000b7", "as far as the record goes");
+    assert_eq!(bitmap("1000000"), "0-2,4-5,7,31-32 00000001,800000b7", "up to the end of the record");
 }
 
 #[test]
@@ -374,7 +374,7 @@ fn pointers_symbols_and_errors() {
     assert_eq!(of("%s", 0xffff_ffff_8200_0000), "[rcu_sched]");
     assert_eq!(of("%s", 0), "[(null)]");
     assert_eq!(of("%s", address), "[{*0xffffffff81000010?}]");
-    assert_eq!(of("%pM", address), "[{*?}]", "what a pointer of the kernel's points to is not in the record");
+    assert_eq!(of("%pM", address), "[{*?}]", "data behind a kernel pointer are not in the record");
 
     let event = event("void * p;8;4;0", "\"%p %pe %d\", REC->p, REC->p, REC->p == ((void *)-2)", LongSize::Four);
     assert_eq!(text(&event, LongSize::Four, Endian::Little, &record(&[0xfe, 0xff, 0xff, 0xff])), "fffffffe -ENOENT 1");
@@ -408,7 +408,7 @@ fn tables_follow_the_kernel_s_rules() {
     for (expression, expected) in table {
         assert_eq!(constant(&format!("\"%s\", {expression}")), expected, "{expression}");
     }
-    // On a 32-bit kernel the values are 32 bits wide, and of the _u64 forms 64.
+    // On a 32-bit kernel values have 32 bits, and 64 in the _u64 forms.
     let narrow = |expression: &str| {
         let event = event("", &format!("\"%s\", {expression}"), LongSize::Four);
         text(&event, LongSize::Four, Endian::Little, &record(&[]))
@@ -435,7 +435,7 @@ fn fields_are_read_where_and_as_their_declarations_say() {
         put(-7_i64 as u64, 4);
         put(7, 4);
         put(4 << 16 | 32, 4);
-        // From the end of the location word, 28: at 36.
+        // 8 bytes from the end of the location word, 28: at 36.
         put(3 << 16 | 8, 4);
         bytes.extend(b"end\0abc\0xy\0");
         assert_eq!(text(&event, LongSize::Eight, endian, &bytes), "-5 200 1 -7 7 abc 4 xy end b 3");
@@ -491,7 +491,7 @@ mod never_panics {
 
     use super::*;
 
-    /// Pieces of print formats, which strung together are often C and often not.
+    /// Pieces of print formats. Joined at random they are often, but not always, valid C.
     const PIECES: [&str; 60] = [
         "REC->a",
         "REC->b",
@@ -619,7 +619,7 @@ mod never_panics {
     }
 }
 
-// Values worked out from include/linux/{math64,minmax,err,unaligned}.h and include/linux/byteorder/generic.h.
+// Worked out by hand from include/linux/{math64,minmax,err,unaligned}.h and include/linux/byteorder/generic.h.
 #[test]
 fn functions_of_the_kernel_that_need_only_their_arguments_are_computed() {
     let table = [
@@ -671,7 +671,8 @@ fn arrays_of_several_dimensions_lie_row_by_row() {
 
 #[test]
 fn allocation_flags_are_named_by_the_table_of_another_event() {
-    // `format_flags` (lib/vsprintf.c): names between bars, what is left in hexadecimal, nothing for no flags.
+    // `format_flags` (lib/vsprintf.c): names separated by bars, the remaining bits in hexadecimal, nothing for no
+    // flags.
     let kmalloc = "\"%s\", (REC->gfp) ? __print_flags(REC->gfp, \"|\", {0xcc0UL, \"GFP_KERNEL\"}, {0x100UL, \"__GFP_ZERO\"}) : \"none\"";
     let kmalloc = event("gfp_t gfp;8;4;0", kmalloc, LongSize::Eight);
     let mine = event("gfp_t gfp;8;4;0", "\"gfp=%pGg\", &REC->gfp", LongSize::Eight);
@@ -688,7 +689,8 @@ fn allocation_flags_are_named_by_the_table_of_another_event() {
     assert_eq!(render(&[&mine], 0), "gfp={%pGg?}");
 }
 
-/// Worked out by hand from `format_page_flags` (lib/vsprintf.c) of each release, with the names that a table or an enum has.
+/// Worked out by hand from `format_page_flags` (lib/vsprintf.c) of each release, with the names from a table or an
+/// enum.
 #[test]
 fn page_flags_are_named_by_the_kernels_enum_and_the_areas_by_a_table() {
     let enums = Enums::parse(

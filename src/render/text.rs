@@ -1,5 +1,5 @@
-//! The helpers of a print format that make text: tables, hex dumps, arrays, bitmaps (include/trace/stages/
-//! stage3_trace_output.h, kernel/trace/trace_output.c).
+//! The helpers of print formats that make text: tables, hex dumps, arrays, bitmaps
+//! (include/trace/stages/stage3_trace_output.h, kernel/trace/trace_output.c).
 
 use super::{
     pointer::{self, BitmapStyle},
@@ -8,8 +8,8 @@ use super::{
 };
 use crate::decode::until_nul;
 
-/// Where a text has become longer than this, nothing more is added to it. The kernel's own buffer for a line is of 8 KiB,
-/// and was a page of at most 64 KiB before 6.8; only a format or record that no kernel made comes here.
+/// A text longer than this is not extended. The kernel's own line buffer has 8 KiB (before 6.8 a page, of at most 64
+/// KiB), so only a format or record that no kernel made reaches this.
 pub(super) const LONGEST: usize = 128 << 10;
 
 /// What `%s` prints.
@@ -18,7 +18,7 @@ pub(super) enum Text {
     Literal(Span),
     /// Up to the NUL.
     Bytes(Bytes),
-    /// A string of the kernel's, by its address.
+    /// A string in the kernel's memory, by its address.
     Kernel(Num),
     Symbolic(Num, SymbolTable),
     Flags {
@@ -39,13 +39,13 @@ pub(super) enum Text {
     HexDump(Box<HexDump>),
     Bitmap(Location),
     Choose(Box<(Num, Text, Text)>),
-    /// One behind the other.
+    /// Several, concatenated.
     Several(Box<[Text]>),
     /// `0x…`
     Number(Num),
     /// A null pointer.
     Null,
-    /// Only the kernel knows.
+    /// Known to the kernel only.
     Unknown(Label),
 }
 
@@ -72,7 +72,7 @@ pub(super) enum SymbolTable {
 }
 
 impl SymbolTable {
-    /// The first row of a value wins.
+    /// The first row with a value wins.
     pub(super) fn new(mut rows: Vec<(u64, Span)>) -> SymbolTable {
         rows.sort_by_key(|(value, _)| *value);
         rows.dedup_by_key(|(value, _)| *value);
@@ -99,7 +99,7 @@ impl SymbolTable {
 }
 
 impl Text {
-    /// Appends the text. At a [`Fault`] some of it may stand there already.
+    /// Appends the text. After a [`Fault`] a part of it may have been appended.
     pub(super) fn write(&self, out: &mut Vec<u8>, context: &Context) -> Result<(), Fault> {
         match self {
             Text::Literal(span) => out.extend_from_slice(until_nul(context.text(*span))),
@@ -107,7 +107,7 @@ impl Text {
             Text::Kernel(address) => kernel_string(out, address.eval(context)?, context),
             Text::Symbolic(value, table) => {
                 let value = value.eval(context)?;
-                // A row with an empty name prints nothing, and the kernel takes that for no row (before 6.17).
+                // A row with an empty name prints nothing, and the kernel then treats it as missing (before 6.17).
                 match table.get(value).map(|name| context.text(name)).filter(|name| !name.is_empty()) {
                     Some(name) => out.extend_from_slice(name),
                     None => write_0x(out, value),
@@ -153,7 +153,7 @@ fn write_0x(out: &mut Vec<u8>, value: u64) {
     write_hex(out, value);
 }
 
-/// A string that lies in the kernel's memory: printk_formats may have it.
+/// A string in the kernel's memory, which printk_formats may list.
 fn kernel_string(out: &mut Vec<u8>, address: u64, context: &Context) {
     match (address, context.symbols.string(address)) {
         (0, _) => out.extend_from_slice(b"(null)"),
@@ -166,7 +166,8 @@ fn kernel_string(out: &mut Vec<u8>, address: u64, context: &Context) {
     }
 }
 
-/// `trace_print_flags_seq`: each name whose bits are all set takes these bits away; what is left is hexadecimal.
+/// `trace_print_flags_seq`: each name whose bits are all set consumes these bits; the remaining ones are printed in
+/// hexadecimal.
 fn write_flags(out: &mut Vec<u8>, mut flags: u64, delimiter: &[u8], table: &[(u64, Span)], context: &Context) {
     let (mut first, begin) = (true, out.len());
     let mut separate = |out: &mut Vec<u8>| {
@@ -175,7 +176,7 @@ fn write_flags(out: &mut Vec<u8>, mut flags: u64, delimiter: &[u8], table: &[(u6
         }
     };
     for (mask, name) in table {
-        // A row of no bits matches always, and there can be any number of them.
+        // A row of no bits always matches, and there can be any number of them.
         if flags == 0 || out.len() - begin > LONGEST {
             return;
         }
@@ -191,7 +192,8 @@ fn write_flags(out: &mut Vec<u8>, mut flags: u64, delimiter: &[u8], table: &[(u6
     }
 }
 
-/// The first `count` bytes of what `bytes` points to, as far as the record goes. A negative count, being an `int`, is none.
+/// The first `count` bytes of what `bytes` points to, up to the end of the record. A negative count, as it is an
+/// `int`, means none.
 fn counted<'a>(bytes: &Bytes, count: u64, context: &Context<'a>) -> Result<&'a [u8], Fault> {
     let rest = bytes.view(context)?.rest;
     let count = usize::try_from(count as i32).unwrap_or(0).min(rest.len());
@@ -220,7 +222,8 @@ fn write_array(out: &mut Vec<u8>, bytes: &Bytes, count: &Num, size: &Num, contex
 }
 
 impl HexDump {
-    /// `trace_print_hex_dump_seq`, which begins with a line break; each line is `hex_dump_to_buffer`'s (lib/hexdump.c).
+    /// `trace_print_hex_dump_seq`, which begins with a line break; the lines are those of `hex_dump_to_buffer`
+    /// (lib/hexdump.c).
     fn write(&self, out: &mut Vec<u8>, context: &Context) -> Result<(), Fault> {
         let bytes = counted(&self.bytes, self.len.eval(context)?, context)?;
         let row = if self.row.eval(context)? == 32 { 32 } else { 16 };
@@ -238,7 +241,7 @@ impl HexDump {
             }
             out.extend_from_slice(until_nul(context.text(self.prefix)));
             match prefix_type {
-                // The address of a buffer of the kernel's is not known here.
+                // The address of a buffer in the kernel is not known here.
                 1 => out.extend_from_slice(b"{address?}: "),
                 2 => {
                     write_hex_padded(out, (i * row) as u64, 8);
@@ -252,8 +255,8 @@ impl HexDump {
     }
 }
 
-/// Appends one line of a dump, with its line break: `hex_dump_to_buffer` (lib/hexdump.c). A row has `row` bytes, in groups
-/// of `group`, each the number that `load` reads.
+/// Appends one line of a dump with its line break: `hex_dump_to_buffer` (lib/hexdump.c). A line has `row` bytes in
+/// groups of `group`, each a number read by `load`.
 pub(super) fn write_dump_row(
     out: &mut Vec<u8>,
     line: &[u8],
@@ -262,7 +265,7 @@ pub(super) fn write_dump_row(
     ascii: bool,
     load: impl Fn(&[u8]) -> u64,
 ) {
-    // Groups only where they fill the line.
+    // Bytes are grouped only if groups fill the line.
     let group = if line.len().is_multiple_of(group) { group } else { 1 };
     let start = out.len();
     for (i, chunk) in line.chunks(group).enumerate() {

@@ -1,4 +1,4 @@
-//! Record → the kernel's own line, as the file `trace` has it.
+//! Record → the kernel's own line, as in the file `trace`.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -17,16 +17,16 @@ use crate::{
     ring::Record,
 };
 
-/// How one event is written.
+/// How one event is printed.
 #[derive(Debug, Clone)]
 enum Event {
-    /// By code of its own.
+    /// By its own code.
     Builtin(Builtin),
     /// `ftrace:funcgraph_entry`.
     Entry(EntryFields),
     /// `ftrace:funcgraph_exit`.
     Exit(ExitFields),
-    /// As its print format says, behind `name: `.
+    /// By its print format, after `name: `.
     PrintFmt(String, TextPlan),
     /// Field by field: a user event.
     Fields(FieldsText),
@@ -36,15 +36,15 @@ enum Event {
 
 /// The text of a whole trace, line by line.
 ///
-/// Lines are the kernel's, to the byte. Its header of `#` lines is left out.
+/// Lines equal the kernel's byte for byte. Its header of `#` lines is left out.
 #[derive(Debug)]
 pub struct TraceText {
     events: Vec<Option<Event>>,
-    /// With the option `fields`: how each event's line shows them.
+    /// With the option `fields`: how each event's fields are printed.
     fields: Vec<Option<FieldsText>>,
     options: LineOptions,
     long: LongSize,
-    /// Set while the current tracer is function_graph.
+    /// Set if the tracer is function_graph.
     graph: Option<Graph>,
     /// CPUs that have had a line.
     started: HashSet<u32>,
@@ -53,7 +53,7 @@ pub struct TraceText {
 }
 
 impl TraceText {
-    /// The text of events of a kernel with longs of size `long`.
+    /// The text of the events of a kernel with longs of size `long`.
     pub fn new(options: LineOptions, long: LongSize) -> TraceText {
         TraceText {
             events: Vec::new(),
@@ -73,21 +73,21 @@ impl TraceText {
         self
     }
 
-    /// Says that the rings are frozen and were overwritten before their first event. The file `trace` then counts no lost
-    /// events, but tells where each CPU's begin.
+    /// States that the rings are frozen and were overwritten before their first event. The file `trace` then counts
+    /// no lost events, but marks where each CPU's begin.
     pub fn with_overrun(mut self, overrun: bool) -> TraceText {
         self.overrun = overrun;
         self
     }
 
-    /// Goes on behind `lines` lines of others, which were of the CPUs `started`.
+    /// Continues after `lines` lines that another writer printed, of the CPUs `started`.
     pub fn go_on(&mut self, started: &BTreeSet<u32>, lines: u64) {
         self.started = started.iter().copied().collect();
         self.lines = lines;
     }
 
-    /// Compiles the text of `format`, for records of its id. `constants` has the values of enum constants; `dynamic_events`
-    /// is the text of that control file, or empty.
+    /// Compiles the text of `format` for records with its id. `constants` has the values of enum constants;
+    /// `dynamic_events` is the text of that control file, or empty.
     pub fn insert(&mut self, format: &EventFormat, endian: Endian, constants: &dyn Constants, dynamic_events: &str) {
         let ftrace = |name| format.system == "ftrace" && format.name == name;
         let release = self.options.release;
@@ -118,7 +118,7 @@ impl TraceText {
         self.events[index] = Some(event);
     }
 
-    /// Appends the line or lines of `record`; with the graph tracer perhaps later ones' first.
+    /// Appends the line or lines of `record`; with the graph tracer they may be held back, and earlier ones released.
     pub fn write<E: ByteOrder>(&mut self, out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
         let common = common::<E>(record.bytes);
         let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
@@ -171,7 +171,7 @@ impl TraceText {
         }
     }
 
-    /// Appends the event's name and text alone, without a line's front and its break: `sched_waking: comm=…`.
+    /// Appends only the event's name and text, without context and line break: `sched_waking: comm=…`.
     pub fn write_text<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
         let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
         let event = self.events.get(id.index()).and_then(Option::as_ref);
@@ -185,7 +185,7 @@ impl TraceText {
         out.pop_if(|last| *last == b'\n');
     }
 
-    /// Appends what was held back: no more records come.
+    /// Appends what was held back: there are no more records.
     pub fn finish(&mut self, out: &mut Vec<u8>, names: &Names) {
         if let Some(graph) = &mut self.graph {
             graph.finish(out, With { names, options: &self.options });
@@ -216,7 +216,7 @@ fn write_event<E: ByteOrder>(
         }
         Some(Event::Fields(fields)) => fields.write::<E>(out, record.bytes, with.names),
         Some(Event::Dump) => fields::write_dump(out, record.bytes),
-        // Without their tracer the kernel prints these as the tracer would, behind the ordinary front.
+        // Without their tracer the kernel prints these as the tracer would, after the ordinary context.
         Some(Event::Entry(fields)) => {
             let entry = fields.read::<E>(record.bytes);
             let mut graph = Graph::new(GraphOptions::default());
@@ -238,7 +238,7 @@ fn write_event<E: ByteOrder>(
     }
 }
 
-/// What every record begins with: the same on all kernels since 2.6.30 (`struct trace_entry`).
+/// The common fields: the same on all kernels since 2.6.30 (`struct trace_entry`).
 #[inline]
 fn common<E: ByteOrder>(record: &[u8]) -> Common {
     match record.first_chunk::<8>() {

@@ -1,11 +1,12 @@
-//! Integers and bytes out of a record: what an argument's expression was compiled to, and its evaluation.
+//! Integers and bytes in a record: what an argument's expression is compiled to, and its evaluation.
 //!
-//! Types are settled when the plan is compiled ([`Int`]); at run time a value is 64 bits, sign- or zero-extended from
-//! its type. Arithmetic wraps. Every access to the record is checked; a value that cannot be computed is a [`Fault`].
+//! Types are resolved when the plan is compiled ([`Int`]); at run time a value has 64 bits, sign- or zero-extended
+//! from its type. Arithmetic wraps. Every access to the record is checked; a value that cannot be computed is a
+//! [`Fault`].
 
 use crate::names::Symbols;
 
-/// An integer type of the traced kernel's C.
+/// An integer type of the traced kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Int {
     pub(super) bits: u8,
@@ -24,8 +25,8 @@ impl Int {
         if self.bits < 32 { Int::I32 } else { self }
     }
 
-    /// The usual arithmetic conversions (C11 6.3.1.8). Types of one width but different names (`long`, `long long`) are
-    /// one type here, as their values are.
+    /// The usual arithmetic conversions (C11 6.3.1.8). Types of the same width (`long`, `long long`) are the same
+    /// type here.
     pub(super) fn common(self, other: Int) -> Int {
         let (a, b) = (self.promoted(), other.promoted());
         match a.bits.cmp(&b.bits) {
@@ -35,7 +36,7 @@ impl Int {
         }
     }
 
-    /// `value` reduced to this type, extended to 64 bits again.
+    /// Truncates `value` to this type and extends it to 64 bits again.
     #[inline(always)]
     pub(super) fn wrap(self, value: u64) -> u64 {
         let unused = 64 - u32::from(self.bits.clamp(1, 64));
@@ -43,42 +44,42 @@ impl Int {
     }
 }
 
-/// Why a value cannot be computed from this record. One word, so that a result travels in two registers.
+/// Why a value cannot be computed from this record. One word, so that a result fits in two registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Fault(u64);
 
 impl Fault {
     /// The record ends before the value.
     pub(super) const SHORT: Fault = Fault(0);
-    /// A division by zero, which the kernel itself would not have survived.
+    /// A division by zero, which would crash the kernel itself.
     pub(super) const DIVISION: Fault = Fault(1);
 
-    /// Only the kernel knows: its name is the plan's label of that number.
+    /// Known to the kernel only; the label has its name.
     pub(super) fn unknown(label: Label) -> Fault {
         Fault(u64::from(label.0) + 2)
     }
 
-    /// The label's number, for a fault that has one.
+    /// The label of a fault that has one.
     pub(super) fn label(self) -> Option<Label> {
         self.0.checked_sub(2).and_then(|n| u32::try_from(n).ok()).map(Label)
     }
 }
 
-/// The number of a name in a plan's list of what only the kernel knows.
+/// An index into a plan's list of names that are known to the kernel only.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Label(pub(super) u32);
 
-/// Bytes in the plan's pool.
+/// A range of the plan's pool.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Span {
     pub(super) start: u32,
     pub(super) len: u32,
 }
 
-/// What an evaluation reads.
+/// What an evaluation needs.
 pub(super) struct Context<'a> {
     pub(super) record: &'a [u8],
-    /// The texts of the plan.
+    /// The plan's texts.
     pub(super) pool: &'a [u8],
     /// Whether the traced kernel is big-endian.
     pub(super) big: bool,
@@ -119,19 +120,19 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Where a location word (`__data_loc`, `__rel_loc`) stands and what its offset counts from.
+/// The place of a location word (`__data_loc`, `__rel_loc`), and what its offset counts from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Location {
     /// Offset of the word.
     pub(super) word: u32,
-    /// What the offset in it counts from: 0, or the end of the word.
+    /// What its offset counts from: 0, or the end of the word.
     pub(super) base: u32,
     /// A two-byte word that has no length.
     pub(super) short: bool,
 }
 
 impl Location {
-    /// The offset and length the word gives.
+    /// The offset and length in the word.
     #[inline]
     fn resolve(self, context: &Context) -> Result<(usize, usize), Fault> {
         if self.short {
@@ -150,18 +151,18 @@ pub(super) enum Bytes {
     At { offset: u32, len: u32 },
     /// From a fixed place to the end of the record.
     Tail { offset: u32 },
-    /// Where a location word says.
+    /// At the place given by a location word.
     Located(Location),
-    /// `base + index`, elements being `size` bytes.
+    /// `base + index`, with elements of `size` bytes.
     Offset { base: Box<Bytes>, index: Box<Num>, size: u32 },
-    /// One of two.
+    /// One of two, by a condition.
     Choose(Box<(Num, Bytes, Bytes)>),
     /// A string literal; a NUL follows it in the pool.
     Literal(Span),
 }
 
-/// Bytes found: all that follow in the record, and how many are the value's own. The kernel's helpers do not know where an array
-/// ends, so that a text without NUL runs on into what follows; here at most to the record's end.
+/// The bytes of a value: all that follow it in the record, and how many are its own. The kernel's helpers do not know
+/// where an array ends, so a text without NUL runs on into what follows; here at most to the end of the record.
 pub(super) struct View<'a> {
     pub(super) rest: &'a [u8],
     len: usize,
@@ -202,7 +203,7 @@ impl Bytes {
     }
 }
 
-/// Arithmetic that two values are put to.
+/// A binary arithmetic operator.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Arithmetic {
     Multiply,
@@ -217,7 +218,7 @@ pub(super) enum Arithmetic {
     BitOr,
 }
 
-/// A comparison; `>` and `>=` are these with their operands exchanged.
+/// A comparison; `>` and `>=` are these with operands exchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Comparison {
     Less,
@@ -226,7 +227,7 @@ pub(super) enum Comparison {
     NotEqual,
 }
 
-/// An integer expression. Operands are of their operator's type already.
+/// An integer expression. Operands already have their operator's type.
 #[derive(Debug, Clone)]
 pub(super) enum Num {
     Const(u64),
@@ -242,7 +243,7 @@ pub(super) enum Num {
         size: u8,
         int: Int,
     },
-    /// The length a location word gives.
+    /// The length in a location word.
     Len(Location),
     Convert(Int, Box<Num>),
     Not(Box<Num>),
@@ -261,7 +262,7 @@ pub(super) enum Num {
     Or(Box<(Num, Num)>),
     Choose(Box<(Num, Num, Num)>),
     OrElse(Box<(Num, Num)>),
-    /// Only the kernel knows.
+    /// Known to the kernel only.
     Unknown(Label),
 }
 
@@ -318,8 +319,8 @@ impl Num {
 }
 
 impl Arithmetic {
-    /// `a op b` in type `int`. A shift by more than the width shifts by the remainder, as x86 and C's undefined behaviour
-    /// allow.
+    /// `a op b` in type `int`. A shift by more than the width shifts by the remainder, as x86 does; C leaves it
+    /// undefined.
     pub(super) fn apply(self, int: Int, a: u64, b: u64) -> Result<u64, Fault> {
         let shift = (b as u32) & (u32::from(int.bits) - 1);
         let value = match self {

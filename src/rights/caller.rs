@@ -1,37 +1,37 @@
-//! Who called: the user behind sudo, a user by name, `nobody`.
+//! Finds users: the one behind sudo, one by name, and `nobody`.
 
 use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStringExt;
 
 use libc::{gid_t, uid_t};
 
-/// A user, with what belongs to it.
+/// A user and its properties.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
     /// The user.
     pub uid: uid_t,
     /// The group of the login.
     pub gid: gid_t,
-    /// All groups, the login's among them.
+    /// All groups, including the login's.
     pub groups: Vec<gid_t>,
-    /// The name, where there is an entry for it.
+    /// The name, if there is an entry.
     pub name: Option<OsString>,
-    /// The home folder, where there is an entry for it.
+    /// The home folder, if there is an entry.
     pub home: Option<OsString>,
 }
 
-/// Why there is no such user.
+/// Why a user was not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum CallerError {
-    /// No entry in the user database.
+    /// There is no entry in the user database.
     #[error("there is no user {0:?}: `getent passwd` lists those there are")]
     NoSuchUser(String),
     /// It is root.
-    #[error("--user {0}: this is root; --stay-root is the way to stay it")]
+    #[error("--user {0}: this is root; use --stay-root to stay root")]
     Root(String),
 }
 
-/// The user and group of nobody where no entry says otherwise.
+/// The user and group of nobody, unless an entry says otherwise.
 const NOBODY: (uid_t, gid_t) = (65534, 65534);
 
 /// An entry of the user database.
@@ -43,14 +43,14 @@ struct Entry {
 }
 
 impl Caller {
-    /// The user that called sudo; `None` where nobody did, or root.
+    /// The user that called sudo; `None` if there was none, or it was root.
     pub fn behind_sudo() -> Option<Caller> {
         let number = |name| std::env::var(name).ok()?.parse().ok();
         let (uid, gid): (uid_t, gid_t) = (number("SUDO_UID")?, number("SUDO_GID")?);
         (uid != 0).then(|| Caller::new(uid, gid, entry_of(Query::Uid(uid))))
     }
 
-    /// The user of that name, or number.
+    /// The user with this name, or number.
     ///
     /// # Errors
     /// There is none, or it is root.
@@ -64,13 +64,13 @@ impl Caller {
         Ok(Caller::new(entry.uid, entry.gid, Some(entry)))
     }
 
-    /// The user that this process is.
+    /// The user of this process.
     pub fn ourselves() -> Caller {
         let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
         Caller::new(uid, gid, entry_of(Query::Uid(uid)))
     }
 
-    /// The user that has nothing.
+    /// The user without any rights.
     pub fn nobody() -> Caller {
         let entry = entry_of(Query::Name(c"nobody")).filter(|entry| entry.uid != 0);
         let (uid, gid) = entry.as_ref().map_or(NOBODY, |entry| (entry.uid, entry.gid));
@@ -83,7 +83,7 @@ impl Caller {
         Caller { uid, gid, groups, name, home }
     }
 
-    /// The name, or the number, for people.
+    /// The name or number, for messages.
     pub fn to_words(&self) -> String {
         self.name.as_ref().map_or_else(|| format!("uid {}", self.uid), |name| name.to_string_lossy().into_owned())
     }
@@ -94,15 +94,15 @@ enum Query<'a> {
     Name(&'a CStr),
 }
 
-/// Asks the user database, as the machine is set up to (files, LDAP …).
+/// Queries the user database as configured on the machine (files, LDAP …).
 fn entry_of(query: Query<'_>) -> Option<Entry> {
     let mut buffer = vec![0; 1 << 10];
     loop {
-        // SAFETY: `passwd` is a C structure of integers and pointers, for which all zeros is a value.
+        // SAFETY: `passwd` is a C structure of integers and pointers, for which all zeros is a valid value.
         let mut passwd: libc::passwd = unsafe { std::mem::zeroed() };
         let mut found = std::ptr::null_mut();
-        // SAFETY: the structure, the buffer (with its length) and the place of the result are live and ours; the name ends
-        // in NUL. getpwuid_r(3) and getpwnam_r(3) write nothing but these.
+        // SAFETY: the structure, the buffer (with its length) and the result pointer are live and ours; the name ends
+        // in NUL. getpwuid_r(3) and getpwnam_r(3) write only these.
         let error = unsafe {
             let (buffer, length) = (buffer.as_mut_ptr(), buffer.len());
             match query {
@@ -118,7 +118,8 @@ fn entry_of(query: Query<'_>) -> Option<Entry> {
             return None;
         }
         let text = |pointer: *const libc::c_char| {
-            // SAFETY: the call succeeded, so each pointer is NULL or leads to a string in `buffer`, which lives on.
+            // SAFETY: the call succeeded, so each pointer is NULL or points to a string in `buffer`, which is still
+            // alive.
             let bytes = if pointer.is_null() { &[][..] } else { unsafe { CStr::from_ptr(pointer) }.to_bytes() };
             OsString::from_vec(bytes.to_vec())
         };
@@ -133,7 +134,7 @@ fn groups_of(name: &OsString, gid: gid_t) -> Option<Vec<gid_t>> {
     let mut groups: Vec<gid_t> = vec![0; 64];
     loop {
         let mut count = groups.len() as libc::c_int;
-        // SAFETY: the name ends in NUL; `groups` has room for `count` numbers, and getgrouplist(3) writes no more than that
+        // SAFETY: the name ends in NUL; `groups` has room for `count` numbers, and getgrouplist(3) writes only those
         // and the count.
         let found = unsafe { libc::getgrouplist(name.as_ptr(), gid, groups.as_mut_ptr(), &mut count) };
         if found >= 0 {
@@ -153,7 +154,7 @@ mod tests {
 
     #[test]
     fn users_are_found_by_name_and_by_number_and_root_is_none() {
-        // Every machine has these two, and the text of /etc/passwd tells the same.
+        // Every machine has these two, and /etc/passwd has the same entries.
         let passwd = std::fs::read_to_string("/etc/passwd").unwrap();
         let Some(line) = passwd.lines().find(|line| line.starts_with("daemon:")) else {
             eprintln!("SKIPPED: no user daemon");

@@ -1,4 +1,4 @@
-//! Giving rights up, for ever.
+//! Gives up rights permanently.
 
 use std::io;
 use std::path::Path;
@@ -13,43 +13,43 @@ use super::{Caller, landlock};
 /// Why rights could not be given up.
 #[derive(Debug, thiserror::Error)]
 pub enum GiveUpError {
-    /// The kernel refuses a step.
-    #[error("cannot become {who} ({step}: {source}); --user NAME names another user, --stay-root stays root")]
+    /// The kernel refused a step.
+    #[error("cannot become {who} ({step}: {source}); use --user NAME for another user, or --stay-root")]
     Refused {
-        /// Who was to be become.
+        /// The target user.
         who: String,
-        /// Which step.
+        /// The step.
         step: &'static str,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// Landlock is there and refuses.
-    #[error("Landlock refuses to confine this process ({0}); --stay-root does without")]
+    /// The kernel has Landlock, but it failed.
+    #[error("Landlock refuses to confine this process ({0}); use --stay-root to do without")]
     Confine(io::Error),
-    /// It seemed to work and did not.
-    #[error("root was given up and is still there: this is a defect, or a very unusual kernel")]
+    /// It seemed to work, but did not.
+    #[error("root was given up but can be regained: this is a bug, or a very unusual kernel")]
     StillThere,
 }
 
-/// Whether this process has rights that are to be given up: it is root, or has a capability.
+/// Whether this process has rights to give up: it is root, or has a capability.
 pub fn is_privileged() -> bool {
     rustix::process::geteuid().is_root()
         || capabilities(None).is_ok_and(|sets| !(sets.permitted | sets.effective).is_empty())
 }
 
-/// Gives a file capability up, for what needs none: with `CAP_DAC_OVERRIDE` anybody would read and write everybody's files.
-/// Root stays root, whose files are root's.
+/// Gives up file capabilities, for work that needs none: with `CAP_DAC_OVERRIDE` anybody could read and write
+/// everybody's files. Root stays root, who owns its files.
 ///
 /// # Errors
-/// As [`give_up`].
+/// As for [`give_up`].
 pub fn give_up_capabilities() -> Result<(), GiveUpError> {
     let only_capabilities = !rustix::process::geteuid().is_root() && is_privileged();
     if only_capabilities { give_up(&Caller::ourselves()) } else { Ok(()) }
 }
 
-/// Does `what` with no more rights than the caller has: where this process is root behind sudo, as who called it; without any
-/// capability in every case. In a thread of its own, whose rights are nobody else's; the files are for whoever wrote the
-/// command line, who may not be allowed what we are.
+/// Runs `what` with no more rights than the caller has: as the user behind sudo if this process is root, and without
+/// any capability in any case. It runs in its own thread, since rights are per thread here; the files are named by
+/// whoever wrote the command line, who may have fewer rights than we do.
 pub fn as_caller<T: Send>(what: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
     use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
     if !is_privileged() {
@@ -58,7 +58,7 @@ pub fn as_caller<T: Send>(what: impl FnOnce() -> io::Result<T> + Send) -> io::Re
     let root = rustix::process::geteuid().is_root();
     let caller = if root { Caller::behind_sudo() } else { None };
     if root && caller.is_none() {
-        // Root itself calls.
+        // Root itself is the caller.
         return what();
     }
     let lower = || {
@@ -76,31 +76,31 @@ pub fn as_caller<T: Send>(what: impl FnOnce() -> io::Result<T> + Send) -> io::Re
     };
     std::thread::scope(|scope| {
         let done = scope.spawn(|| lower().and_then(|()| what())).join();
-        done.unwrap_or_else(|_| Err(io::Error::other("the thread that does it panicked")))
+        done.unwrap_or_else(|_| Err(io::Error::other("its thread panicked")))
     })
 }
 
-/// Becomes `caller` (where it is root now), without any other group, without a capability, and without a way back.
+/// Becomes `caller` (if it is root now), without other groups or capabilities, irrevocably.
 ///
-/// To be called while this process has no thread that reads what others wrote: capabilities are each thread's
-/// own, and threads that are started later inherit them.
+/// To be called before this process has threads that read untrusted data: capabilities are per thread, and threads
+/// started later inherit them.
 ///
 /// # Errors
-/// Whatever could not be done; the process should then end.
+/// The step that failed; the process should then exit.
 pub fn give_up(caller: &Caller) -> Result<(), GiveUpError> {
     let refused =
         |step: &'static str| move |source: io::Error| GiveUpError::Refused { who: caller.to_words(), step, source };
     let root = rustix::process::geteuid().is_root();
-    // What is executed could otherwise have them again. Those that this kernel does not know are no loss, and without
-    // CAP_SETPCAP no_new_privs below does the same.
+    // Otherwise a program that is executed could have them again. Capabilities unknown to this kernel do not matter,
+    // and without CAP_SETPCAP no_new_privs below has the same effect.
     for capability in CapabilitySet::all().iter() {
         let _ = remove_capability_from_bounding_set(capability);
     }
     let _ = clear_ambient_capability_set();
     if root {
         let done = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
-        // SAFETY: setgroups(2) with a length of 0 reads nothing; setresgid(2) and setresuid(2) take numbers. The C library's
-        // functions, and not the system calls: they change all threads of the process.
+        // SAFETY: setgroups(2) with length 0 reads nothing; setresgid(2) and setresuid(2) take numbers. The C
+        // library's functions, not the system calls: they change all threads of the process.
         unsafe {
             done(libc::setgroups(0, std::ptr::null())).map_err(refused("setgroups"))?;
             done(libc::setresgid(caller.gid, caller.gid, caller.gid)).map_err(refused("setresgid"))?;
@@ -114,19 +114,19 @@ pub fn give_up(caller: &Caller) -> Result<(), GiveUpError> {
     };
     set_capabilities(None, none).map_err(|e| refused("capset")(e.into()))?;
     set_no_new_privs(true).map_err(|e| refused("no_new_privs")(e.into()))?;
-    // Each promise is looked at, not trusted.
-    // SAFETY: setresuid(2) takes numbers.
+    // The result is verified. SAFETY: setresuid(2) takes numbers.
     if is_privileged() || unsafe { libc::setresuid(0, 0, 0) } == 0 {
         return Err(GiveUpError::StillThere);
     }
     Ok(())
 }
 
-/// Where the kernel has Landlock: from now on this thread, and those that it starts, can read what tracing needs, write below
-/// `writable`, and execute nothing. Returns whether it has. After [`give_up`], which sets no_new_privs.
+/// If the kernel has Landlock: from now on this thread, and those that it starts, can read what tracing needs, write
+/// below `writable`, and execute nothing. Returns whether the kernel has it. To be called after [`give_up`], which
+/// sets no_new_privs.
 ///
 /// # Errors
-/// The kernel has it, and refuses.
+/// The kernel has it, but refuses.
 pub fn confine(writable: Option<&Path>) -> Result<bool, GiveUpError> {
     landlock::restrict(writable).map_err(GiveUpError::Confine)
 }

@@ -1,9 +1,9 @@
-//! Whose rights a process has: root for as short as possible.
+//! The rights of a process: root for as short as possible.
 //!
-//! A program that traces is started as root (or with `CAP_DAC_OVERRIDE`), needs that for a handful of control files, and then
-//! reads bytes that others have a hand in, opens sockets and writes files that a user named. So before it reads the first of
-//! those bytes it becomes the [`Caller`] for ever ([`give_up`]), and before it traces, shuts
-//! itself out of the file system ([`confine`]). What needs root later, a [keeper](crate::keeper) does.
+//! A program that traces is started as root (or with `CAP_DAC_OVERRIDE`), needs that for a handful of control files,
+//! and then reads untrusted bytes, opens sockets and writes files named by a user. So before it reads the first of
+//! those bytes it becomes the [`Caller`] permanently ([`give_up`]), and before it traces, restricts its access to the
+//! file system ([`confine`]). What needs root later is done by a [keeper](crate::keeper).
 
 mod caller;
 mod give_up;

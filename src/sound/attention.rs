@@ -1,17 +1,17 @@
-//! Attention follows change: what goes on as before sinks into the background; what is new, or changes, comes forward.
+//! Attention follows change: an event that continues as before becomes softer; a new or changing one becomes louder.
 
 use super::density::Rate;
 
-/// Seconds after which an event is new again.
+/// Time after which an event counts as new again, ns.
 const FORGOTTEN_NS: u64 = 30_000_000_000;
 /// How fast one gets used to a rate, s.
 const GETTING_USED: f32 = 10.0;
-/// What is left of the amplitude of what one is used to: −20 dB.
+/// The amplitude of an event that one is used to: −20 dB.
 const FLOOR: f32 = 0.1;
-/// What comes out of silence: +6 dB.
+/// The amplitude of an event after silence: +6 dB.
 const NEW: f32 = 2.0;
 
-/// How much of an event is heard.
+/// How loud an event is, depending on how it changes.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Attention {
     /// 1: new; 0: one is used to it.
@@ -23,7 +23,7 @@ pub struct Attention {
 }
 
 impl Attention {
-    /// An event. Whether it is new: never heard, or not for half a minute.
+    /// Processes an event. Returns whether it is new: never heard, or not for half a minute.
     pub fn event(&mut self, rate: &Rate<1>, now_ns: u64) -> bool {
         let silence = now_ns.saturating_sub(self.last_ns);
         let new = !self.any || silence > FORGOTTEN_NS;
@@ -33,7 +33,7 @@ impl Attention {
         self.last_ns = self.last_ns.max(now_ns);
         self.attention *= fades;
         self.usual = rate + (self.usual - rate) * fades;
-        // By chance, a rate that is measured over a second strays by its own root.
+        // A rate measured over a second varies by about its own root.
         if new || rate > 2.0 * self.usual + 3.0 * (self.usual / 2.0).sqrt() {
             self.attention = 1.0;
             self.usual = rate;
@@ -41,12 +41,12 @@ impl Attention {
         new
     }
 
-    /// The factor of the amplitude, from −20 dB for what one is used to, to +6 dB for what is `new`.
+    /// The factor for the amplitude, from −20 dB for what one is used to, to +6 dB for what is `new`.
     pub fn factor(&self, new: bool) -> f32 {
         if new { NEW } else { FLOOR + (1.0 - FLOOR) * self.attention }
     }
 
-    /// How much attention is paid, 0 to 1.
+    /// The attention, 0 to 1.
     pub fn level(&self) -> f32 {
         self.attention
     }
@@ -56,7 +56,7 @@ impl Attention {
 mod tests {
     use super::*;
 
-    /// Events of `rate` from `from` to `until` seconds; the factor after each second.
+    /// Plays events of `rate` from `from` to `until` seconds; returns the factor after each second.
     fn play(attention: &mut Attention, measured: &mut Rate<1>, rate: f64, from: f64, until: f64) -> Vec<f32> {
         let mut factors = vec![];
         let count = ((until - from) * rate) as u64;
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_steady_rate_sinks_by_some_20_db_and_a_change_comes_forward() {
+    fn a_steady_rate_fades_by_some_20_db_and_a_change_is_loud() {
         let (mut attention, mut rate) = (Attention::default(), Rate::default());
         let steady = play(&mut attention, &mut rate, 200.0, 0.0, 60.0);
         assert!(db(steady[0]) > -1.0, "{} dB in its first second", db(steady[0]));
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_heard_for_half_a_minute_is_new() {
+    fn an_event_after_half_a_minute_of_silence_is_new() {
         let (mut attention, rate) = (Attention::default(), Rate::default());
         assert!(attention.event(&rate, 1));
         assert!(!attention.event(&rate, 20_000_000_000));

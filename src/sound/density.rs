@@ -1,25 +1,25 @@
-//! How often an event comes, which form follows from that, and how many sounds may begin in a second.
+//! How often an event occurs, the form that follows from that, and the limit of sounds per second.
 
 use super::Form;
 
-/// Sounds that begin in any one second, at most, over all events: beyond some forty the ear hears one texture.
+/// The most sounds that begin in any one second, over all events: above some forty the ear hears one texture.
 pub const MAX_ONSETS: u32 = 40;
-/// Of these, how many may begin at once.
+/// How many of them may begin at once.
 const AT_ONCE: f32 = 8.0;
-/// The rest of them, each second.
+/// The rest, per second.
 const PER_SECOND: f32 = MAX_ONSETS as f32 - AT_ONCE;
-/// What is left to single notes when grains take the rest, and to errors when notes do.
+/// Onsets reserved for single notes when grains use the rest, and for errors when notes do.
 const KEPT_FOR_NOTES: f32 = 3.0;
 const KEPT_FOR_ERRORS: f32 = 2.0;
 
 /// Notes up to this rate, 1/s, at medium detail.
 const NOTES: f32 = 12.0;
-/// Grains up to this one.
+/// Grains up to this rate.
 const GRAINS: f32 = 60.0;
-/// A form is left downwards at this part of the rate at which it is entered upwards.
+/// A form is left downwards at this fraction of the rate at which it is entered upwards.
 const BACK: f32 = 0.75;
 
-/// A rate, 1/s: the mean over about `SECONDS`, the recent past weighing more.
+/// A rate, 1/s: the mean over about `SECONDS`, weighted towards the recent past.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rate<const SECONDS: u32> {
     rate: f32,
@@ -28,11 +28,11 @@ pub struct Rate<const SECONDS: u32> {
 }
 
 impl<const SECONDS: u32> Rate<SECONDS> {
-    /// An event.
+    /// Counts an event.
     pub fn event(&mut self, now_ns: u64) {
         let seconds = now_ns.saturating_sub(self.last_ns) as f32 * 1e-9;
         if self.any {
-            // For events at equal intervals this is exactly 1/interval, and for many at once 1/SECONDS each.
+            // For events at equal intervals this is exactly 1/interval, and for simultaneous ones 1/SECONDS each.
             let weight = -(-seconds / SECONDS as f32).exp_m1();
             let latest = if seconds > 1e-6 { weight / seconds } else { 1.0 / SECONDS as f32 };
             self.rate += latest - weight * self.rate;
@@ -41,7 +41,7 @@ impl<const SECONDS: u32> Rate<SECONDS> {
         self.last_ns = self.last_ns.max(now_ns);
     }
 
-    /// The rate at `now_ns`: without events it falls.
+    /// The rate at `now_ns`: it falls without events.
     pub fn at(&self, now_ns: u64) -> f32 {
         let seconds = now_ns.saturating_sub(self.last_ns) as f32 * 1e-9;
         self.rate * (-seconds / SECONDS as f32).exp()
@@ -62,7 +62,7 @@ impl Thresholds {
         Thresholds { notes: NOTES * factor, grains: GRAINS * factor }
     }
 
-    /// The form that follows `form` at this rate.
+    /// The form after `form` at this rate.
     pub fn next(&self, form: Form, rate: f32) -> Form {
         let is_above = |threshold: f32, was_above: bool| rate > threshold * if was_above { BACK } else { 1.0 };
         if is_above(self.grains, form == Form::Texture) {
@@ -75,12 +75,12 @@ impl Thresholds {
     }
 }
 
-/// Why a sound is to begin: what matters more is given more of what is left.
+/// Why a sound begins: more important ones may use more of what is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// One of many grains.
     Grain,
-    /// A note of its own.
+    /// A single note.
     Note,
     /// An error: two notes.
     Error,
@@ -99,7 +99,7 @@ impl Onsets {
         Onsets { left: AT_ONCE, last_ns: 0 }
     }
 
-    /// Whether there is room for a sound of this cause, which is then taken.
+    /// Takes an onset for this cause; returns false if there is none left.
     pub fn take(&mut self, cause: Cause, now_ns: u64) -> bool {
         let seconds = now_ns.saturating_sub(self.last_ns) as f32 * 1e-9;
         self.left = (self.left + seconds * PER_SECOND).min(AT_ONCE);
@@ -156,10 +156,10 @@ mod tests {
     }
 
     #[test]
-    fn no_second_has_more_onsets_than_forty() {
+    fn no_second_has_more_than_forty_onsets() {
         for cause in [Cause::Grain, Cause::Note, Cause::Error] {
             let mut onsets = Onsets::new();
-            // 10 000 tries a second.
+            // 10 000 attempts a second.
             let cost = if cause == Cause::Error { 2 } else { 1 };
             let taken: Vec<u64> =
                 (0..50_000).map(|k| 5_000_000_000 + k * 100_000).filter(|&now| onsets.take(cause, now)).collect();

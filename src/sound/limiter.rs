@@ -1,32 +1,32 @@
-//! Keeps every sample below a ceiling, without a click: the gain begins to fall before the sample that is too loud.
+//! Keeps every sample below a ceiling, without clicks: the gain begins to fall before the sample that is too loud.
 //!
-//! What a sample allows at most is looked for over the time of looking ahead, and its mean over the same time is the gain:
-//! it has reached the least by when the sample comes out, and moves in a straight line. Both channels have the same gain.
+//! The gain is the mean over the look-ahead time of the minimum over that time of the gains that samples allow: it
+//! reaches the minimum when the sample is output, and changes linearly. Both channels have the same gain.
 
 use std::collections::VecDeque;
 
-/// How far it looks ahead, samples: 5 ms.
+/// The look-ahead, samples: 5 ms.
 pub const AHEAD: usize = 240;
-/// How fast the gain comes back: to 63 % in 100 ms.
+/// How fast the gain recovers: to 63 % in 100 ms.
 const RELEASE: f32 = 1.0 / 4800.0;
 
 /// A limiter for two channels.
 pub struct Limiter {
     ceiling: f32,
-    /// The samples that have not come out yet.
+    /// The samples that were not output yet.
     delayed: [[f32; 2]; AHEAD],
-    /// What the gain was let to be at the last samples, and their sum.
+    /// The allowed gains of the last samples, and their sum.
     allowed: [f32; AHEAD],
     sum: f64,
     at: usize,
-    /// Candidates for the least of the last `AHEAD` gains: number of the sample, gain; rising.
+    /// Candidates for the minimum of the last `AHEAD` gains: number of the sample, gain; ascending.
     least: VecDeque<(u64, f32)>,
     count: u64,
     released: f32,
 }
 
 impl Limiter {
-    /// No sample will be larger than `ceiling`.
+    /// A limiter with this ceiling.
     pub fn new(ceiling: f32) -> Limiter {
         Limiter {
             ceiling,
@@ -40,7 +40,7 @@ impl Limiter {
         }
     }
 
-    /// Puts a frame in; out comes the one of `AHEAD` - 1 frames ago.
+    /// Takes a frame; returns the one of `AHEAD` - 1 frames ago.
     pub fn next(&mut self, frame: [f32; 2]) -> [f32; 2] {
         let peak = frame[0].abs().max(frame[1].abs());
         let gain = if peak > self.ceiling { self.ceiling / peak } else { 1.0 };
@@ -59,7 +59,7 @@ impl Limiter {
         self.delayed[self.at] = frame;
         self.at = (self.at + 1) % AHEAD;
         let gain = (self.sum / AHEAD as f64) as f32;
-        // The mean's rounding must not lift the very sample that it was made for.
+        // Rounding of the mean must not let the very sample exceed the ceiling.
         self.delayed[self.at].map(|sample| (sample * gain).clamp(-self.ceiling, self.ceiling))
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         let wave = |k: usize| (k as f32 * 0.05).sin() * if k.is_multiple_of(5000) || k / 4800 == 3 { 8.0 } else { 0.3 };
         let out = limited((0..48_000).map(wave));
         assert!(out.iter().all(|sample| sample.abs() <= 0.5));
-        // The gain from one sample to the next, where it can be told.
+        // The gain of each sample, where it can be computed.
         let gains: Vec<f32> =
             (AHEAD..48_000).filter(|k| wave(k + 1 - AHEAD).abs() > 0.1).map(|k| out[k] / wave(k + 1 - AHEAD)).collect();
         let jump = gains.windows(2).map(|two| (two[1] - two[0]).abs()).fold(0.0, f32::max);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_below_the_ceiling_is_left_alone() {
+    fn samples_below_the_ceiling_are_unchanged() {
         let out = limited((0..2000).map(|k| (k as f32 * 0.1).sin() * 0.49));
         for (k, sample) in out.iter().enumerate().skip(AHEAD - 1) {
             assert!((sample - ((k + 1 - AHEAD) as f32 * 0.1).sin() * 0.49).abs() < 1e-6);

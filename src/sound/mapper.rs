@@ -1,4 +1,4 @@
-//! Events → hits. The rules are told in `docs/SOUND.md`; here they are applied, one event at a time, nothing allocated.
+//! Events → hits. `docs/SOUND.md` explains the rules; they are applied here, one event at a time, without allocation.
 
 use byteorder::ByteOrder;
 
@@ -10,39 +10,39 @@ use super::telling::{Part, Telling};
 use super::{Form, Hit, Timbre, When};
 use crate::format::{EventFormat, EventId};
 
-/// The time from one hit of a texture to the next, ns.
+/// The interval between hits of a texture, ns.
 pub const TEXTURE_NS: u64 = 100_000_000;
-/// Textures at once, at most: the rest of the 64 voices is for what begins.
+/// The most textures at once: the rest of the 64 voices is for new sounds.
 const MAX_TEXTURES: usize = 24;
-/// Windows without an event after which a texture ends: it fades in a second.
+/// Windows without events after which a texture ends: it fades within a second.
 const FADES: u32 = 10;
-/// Windows that are made up for when time has jumped: by then all textures have ended.
+/// Windows that are processed late after time has jumped: by then all textures have ended.
 const MAX_CATCH_UP: u64 = FADES as u64 + 2;
-/// Errors of one event that are heard, at most: one in this time, ns.
+/// Errors of one event are heard at least this far apart, ns.
 const ERRORS_APART_NS: u64 = 200_000_000;
-/// A grain of one event follows the last after this time, ns, at the earliest, if it is the only event with grains.
+/// The shortest interval between grains of one event, ns, if it is the only event with grains.
 const GRAINS_APART_NS: u64 = 40_000_000;
 /// The longest grain, ms, however slow the replay.
 const LONGEST_GRAIN: f32 = 200.0;
-/// Where the outermost CPUs stand: both ears hear everything.
+/// The position of the outermost CPUs: both ears hear everything.
 const WIDTH: f32 = 0.8;
-/// How far a note is out of tune, semitones, so that none is a drone.
+/// How far a note is detuned, semitones, so that none becomes a drone.
 const JITTER: f32 = 0.06;
-/// The amplitude of a note of medium size that is attended to, of a grain, and of a texture of 60 events a second.
+/// The amplitude of a note of medium size with full attention, of a grain, and of a texture of 60 events a second.
 const NOTE_LEVEL: f32 = 0.4;
 const GRAIN_LEVEL: f32 = 0.25;
 const TEXTURE_LEVEL: f32 = 0.12;
 
-/// What can be chosen of the mapping.
+/// Options of the mapping.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct MapperOptions {
-    /// CPUs there are, which are spread from left to right.
+    /// The number of CPUs, which are spread from left to right.
     pub cpus: u32,
-    /// From 0, calm, to 1: the more of it, the longer an event is heard as single notes.
+    /// From 0, calm, to 1: the higher, the longer an event is heard as single notes.
     pub detail: f32,
-    /// How many times faster than in the kernel the events are played: slower, grains are longer.
+    /// The speed of playback relative to the kernel's time: slower playback makes grains longer.
     pub speed: f64,
-    /// From where chance begins.
+    /// The seed of random numbers.
     pub seed: u64,
 }
 
@@ -52,7 +52,7 @@ impl Default for MapperOptions {
     }
 }
 
-/// Decides what is heard.
+/// Decides which events are heard, and how.
 pub struct Mapper {
     options: MapperOptions,
     thresholds: Thresholds,
@@ -64,22 +64,22 @@ pub struct Mapper {
     /// The end of the current window of textures; none before the first event or tick.
     window_end: Option<u64>,
     textures: usize,
-    /// Events that were heard as grains in the last window, and in this.
+    /// Events heard as grains in the last window, and in this one.
     graining: (u32, u32),
     hits: Vec<Hit>,
 }
 
-/// One event, as it is heard.
+/// How one event is heard.
 struct Sound {
     name: String,
     timbre: Timbre,
-    /// The middle of its notes, in steps of the scale.
+    /// The centre of its notes, in steps of the scale.
     home: f32,
     size: Size,
     rate: Rate<1>,
     attention: Attention,
     form: Form,
-    /// Events since its last hit that were not heard by themselves.
+    /// Events since its last hit that were not heard separately.
     unheard: u32,
     next_grain_ns: u64,
     next_error_ns: u64,
@@ -87,10 +87,10 @@ struct Sound {
     texture: Texture,
 }
 
-/// What a texture knows of its event.
+/// The state of an event's texture.
 #[derive(Debug, Clone, Copy, Default)]
 struct Texture {
-    /// Events in this window, and the sums of their ranks and places.
+    /// Events in this window, and the sums of their ranks and positions.
     count: u32,
     ranks: f32,
     pans: f32,
@@ -98,9 +98,9 @@ struct Texture {
     rate: f32,
     rank: f32,
     pan: f32,
-    /// The step that it sounds at.
+    /// The step of the scale that it sounds at.
     step: f32,
-    /// Windows without an event.
+    /// Windows without events.
     empty: u32,
 }
 
@@ -122,23 +122,23 @@ impl Mapper {
         }
     }
 
-    /// How many CPUs there are.
+    /// Sets the number of CPUs.
     pub fn set_cpus(&mut self, cpus: u32) {
         self.options.cpus = cpus;
     }
 
-    /// How many times faster than in the kernel the events are played.
+    /// Sets the speed of playback relative to the kernel's time.
     pub fn set_speed(&mut self, speed: f64) {
         self.options.speed = speed;
     }
 
-    /// Takes up an event, or another one of the same id.
+    /// Adds an event, replacing one with the same id.
     pub fn add(&mut self, format: &EventFormat) {
         let index = format.id.index();
         if self.by_id.len() <= index {
             self.by_id.resize(index + 1, None);
         }
-        // An id is 16 bits wide, so there are no more events than that, but for those that take another's place.
+        // An id has 16 bits, so there are no more events than that, except for replaced ones.
         self.by_id[index] = u16::try_from(self.sounds.len()).ok();
         self.sounds.push(Sound::of(format));
     }
@@ -148,7 +148,7 @@ impl Mapper {
         self.sounds.get(usize::from(event)).map_or("", |sound| &sound.name)
     }
 
-    /// One event. What it makes heard is [taken](Mapper::take) afterwards.
+    /// Processes an event. Its hits are [taken](Mapper::take) afterwards.
     pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], when: When) {
         self.tick(when.play_ns);
         let Some(event) = self.by_id.get(id.index()).copied().flatten() else { return };
@@ -168,7 +168,7 @@ impl Mapper {
                 sound.texture = Texture { rank, pan, step: sound.step(rank), rate, ..Texture::default() };
             }
         }
-        // A texture ends between windows, where it says so.
+        // A texture ends at the end of a window.
         if sound.form != Form::Texture {
             sound.form = form;
         }
@@ -204,7 +204,7 @@ impl Mapper {
         self.hits.push(hit);
     }
 
-    /// The kernel lost events on a CPU: an error of the event at hand, whichever it is.
+    /// The kernel lost events on a CPU: reported as an error of the current event, whichever it is.
     pub fn lost(&mut self, id: EventId, when: When) {
         let Some(event) = self.by_id.get(id.index()).copied().flatten() else { return };
         let pan = self.pan(when.cpu);
@@ -218,17 +218,17 @@ impl Mapper {
         }
     }
 
-    /// When there is something to hear though no event comes, ns since 1970.
+    /// When there is next a sound without an event, ns since 1970.
     pub fn due(&self) -> Option<u64> {
         if self.textures > 0 { self.window_end } else { None }
     }
 
-    /// The end of the window that is open, ns since 1970; `None` before the first event.
+    /// The end of the current window, ns since 1970; `None` before the first event.
     pub fn now(&self) -> Option<u64> {
         self.window_end
     }
 
-    /// Closes the windows that are over at `now_ns`: textures say how they sound.
+    /// Closes the windows that are over at `now_ns`: textures report their state.
     pub fn tick(&mut self, now_ns: u64) {
         let Some(mut end) = self.window_end else {
             self.window_end = Some(now_ns + TEXTURE_NS);
@@ -248,7 +248,7 @@ impl Mapper {
 
     fn close_window(&mut self, end: u64) {
         self.graining = (self.graining.1, 0);
-        // While no event is dense, there is nothing in windows that anybody reads.
+        // Without frequent events, nothing in windows is used.
         for (event, sound) in self.sounds.iter_mut().enumerate() {
             sound.grained = false;
             let texture = &mut sound.texture;
@@ -268,7 +268,7 @@ impl Mapper {
         }
     }
 
-    /// What is to be heard since the last call, each with its event's name.
+    /// Takes the hits since the last call, each with its event's name.
     pub fn take(&mut self, mut each: impl FnMut(&Hit, &str)) {
         for hit in &self.hits {
             each(hit, self.sounds.get(usize::from(hit.event)).map_or("", |sound| &sound.name));
@@ -276,13 +276,13 @@ impl Mapper {
         self.hits.clear();
     }
 
-    /// Whether there is something to take.
+    /// Whether there are no hits to take.
     #[inline]
     pub fn is_silent(&self) -> bool {
         self.hits.is_empty()
     }
 
-    /// Ends what goes on.
+    /// Ends sounds that are still on.
     pub fn stop(&mut self, now_ns: u64) {
         for (event, sound) in self.sounds.iter_mut().enumerate() {
             if sound.form == Form::Texture {
@@ -294,7 +294,7 @@ impl Mapper {
         self.textures = 0;
     }
 
-    /// CPUs from left to right.
+    /// The position of a CPU from left to right.
     fn pan(&self, cpu: u32) -> f32 {
         let last = self.options.cpus.saturating_sub(1);
         if last == 0 { 0.0 } else { WIDTH * (2.0 * cpu.min(last) as f32 / last as f32 - 1.0) }
@@ -305,7 +305,7 @@ impl Sound {
     fn of(format: &EventFormat) -> Sound {
         let name = format.full_name();
         let telling = Telling::of(format);
-        // What begins and what ends it have one home, and lie an octave apart.
+        // A begin and its end have the same home, an octave apart.
         let home = match telling.part {
             Part::Whole => scale::home(&name),
             Part::Begin(_) => scale::home(stem(&name)),
@@ -332,14 +332,14 @@ impl Sound {
         self.home + MAGNITUDE_STEPS * (0.5 - rank)
     }
 
-    /// What was not heard by itself makes the next hit louder: 3 dB for each tenfold.
+    /// Events that were not heard separately make the next hit louder: 3 dB per factor of ten.
     fn louder(&self) -> f32 {
         (1.0 + self.unheard as f32).powf(0.15)
     }
 
     fn note(&self, event: u16, now: u64, rank: f32, new: bool, pan: f32, random: &mut Random) -> Hit {
         let attention = self.attention.factor(new).max(0.2);
-        // From 120 ms to 1 s; and not so long that a fast event covers itself.
+        // From 120 ms to 1 s; but not so long that a frequent event overlaps itself.
         let length = (120.0 * 8f32.powf(rank)).min(4000.0 / self.rate.at(now).max(1.0));
         Hit {
             time_ns: now,
@@ -371,12 +371,12 @@ impl Sound {
 
     fn texture(&mut self, event: u16, now: u64, ends: bool) -> Hit {
         let Texture { rate, rank, pan, empty, .. } = self.texture;
-        // It goes to another note only when it is nearer to that one by far: a bed that trills is no bed.
+        // It changes to another note only if that is much nearer: a texture must not trill.
         let step = self.step(rank);
         if (step - self.texture.step).abs() > 0.8 {
             self.texture.step = step.round();
         }
-        // 3 dB for each tenfold above 60/s, and a second to fade.
+        // 3 dB per factor of ten above 60/s, and a second to fade.
         let decades = (rate / 60.0).max(0.1).log10();
         let fade = 1.0 - empty as f32 / FADES as f32;
         let level = TEXTURE_LEVEL * 10f32.powf(0.15 * decades) * self.attention.factor(false) * fade;
@@ -401,7 +401,7 @@ impl Texture {
         self.pans += pan;
     }
 
-    /// The end of a window.
+    /// Ends a window.
     fn close(&mut self) {
         let count = self.count as f32;
         if self.count == 0 {
@@ -410,14 +410,14 @@ impl Texture {
             self.empty = 0;
             self.rank += 0.25 * (self.ranks / count - self.rank);
             self.pan += 0.25 * (self.pans / count - self.pan);
-            // What was counted since the texture began may be a part of a window only; the next one mends it.
+            // The first count of a texture may be for a part of a window only; the next one corrects it.
             self.rate += 0.5 * (count * (1e9 / TEXTURE_NS as f32) - self.rate);
         }
         (self.count, self.ranks, self.pans) = (0, 0.0, 0.0);
     }
 }
 
-/// `system:event` without the word that says whether it is a beginning or an end.
+/// `system:event` without the word that marks a begin or an end.
 fn stem(name: &str) -> &str {
     // `sys_enter_read` and `sys_exit_read` share what comes after.
     if let Some(at) = name.find(":sys_enter").or_else(|| name.find(":sys_exit")) {

@@ -1,23 +1,23 @@
-//! What an event sounds like: event → [`Hit`], by eight rules that stand in `docs/SOUND.md`; and hits → samples.
+//! How events sound: event → [`Hit`], by the eight rules in `docs/SOUND.md`; and hits → samples.
 //!
-//! This is the only mapping there is. [`Mapper`] decides which events are heard, and as what; every maker of sound plays its
-//! hits: `render` off-line, the patches and any other receiver from `/ftrace/hit`. The room knows neither OSC
-//! nor a browser nor where events come from.
+//! This is the only mapping. [`Mapper`] decides which events are heard, and how; its hits are played by `render`, by
+//! the patches, and by any other receiver of `/ftrace/hit`. This module does not depend on OSC, a browser, or the
+//! source of events.
 //!
 //! | file | what it decides |
 //! |---|---|
-//! | `timbre` | which family an event's group belongs to |
-//! | `telling` | which number of an event is heard, what begins and ends, what is an error |
+//! | `timbre` | the family of an event's group |
+//! | `telling` | which field of an event is heard, what begins and ends, what is an error |
 //! | `range` | how large a number is among those of the last minute |
 //! | `size` | how large an event is: by its duration, its number, or the time since the last one |
-//! | `density` | how often an event comes, the form that follows from it, how many sounds begin in a second |
-//! | `attention` | how much of an event is left once one is used to it |
+//! | `density` | how often an event occurs, the form that follows, how many sounds begin in a second |
+//! | `attention` | how loud an event is once one is used to it |
 //! | `scale` | the notes |
 //! | `mapper` | the hit |
-//! | `signal` | an event as three numbers from 0 to 1, tick by tick, for what has knobs |
-//! | `recipe` | how each timbre is made |
-//! | `voice` | what a hit sounds like |
-//! | `limiter` | that nothing is too loud |
+//! | `signal` | an event as three numbers from 0 to 1, every tick, for parameters |
+//! | `recipe` | how each timbre is synthesized |
+//! | `voice` | the sound of a hit |
+//! | `limiter` | the ceiling of loudness |
 //! | `score` | the samples of a whole piece |
 
 mod attention;
@@ -42,12 +42,12 @@ pub use signal::{Signal, Signals};
 pub use timbre::Timbre;
 pub use voice::SAMPLE_RATE;
 
-/// When and where an event happened.
+/// When and where an event occurred.
 #[derive(Debug, Clone, Copy)]
 pub struct When {
-    /// In the kernel, ns: what lasted how long.
+    /// In the kernel's time, ns: for durations.
     pub event_ns: u64,
-    /// When it is heard, ns since 1970.
+    /// When it is played, ns since 1970.
     pub play_ns: u64,
     /// The CPU.
     pub cpu: u32,
@@ -55,14 +55,14 @@ pub struct When {
     pub pid: i32,
 }
 
-/// What an event becomes where it is heard.
+/// The sound of an event.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
-    /// When it sounds: ns since 1970, on the clock that events are played by.
+    /// When it begins: ns since 1970, on the clock by which events are played.
     pub time_ns: u64,
-    /// Which event it is: for [`Mapper::name`], and the key of its texture.
+    /// The index of the event: for [`Mapper::name`], and the key of its texture.
     pub event: u16,
-    /// A single sound, or the state of one that goes on.
+    /// A single sound, or the state of a continuous one.
     pub form: Form,
     /// The family of its sound.
     pub timbre: Timbre,
@@ -72,25 +72,25 @@ pub struct Hit {
     pub level: f32,
     /// Length, ms.
     pub length_ms: f32,
-    /// Place: −1 left, 0 middle, 1 right.
+    /// Position: −1 left, 0 middle, 1 right.
     pub pan: f32,
-    /// How bright, 0 to 1.
+    /// Brightness, 0 to 1.
     pub brightness: f32,
 }
 
-/// How an event is heard: decided by how often it comes.
+/// How an event is heard, depending on how often it occurs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
-    /// A note for each.
+    /// A note for each event.
     Note,
-    /// A short grain for some of them.
+    /// A short grain for some of the events.
     Grain,
-    /// One voice for all of them, which follows their rate: a hit every 100 ms while it lasts.
+    /// One continuous voice for all events, which follows their rate: a hit every 100 ms.
     Texture,
 }
 
 impl Form {
-    /// The number it has in `/ftrace/hit`.
+    /// Its number in `/ftrace/hit`.
     pub const fn number(self) -> i32 {
         match self {
             Form::Note => 0,

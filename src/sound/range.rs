@@ -1,26 +1,26 @@
-//! How large a number is among those of the last minute: its place between the 5 % that are smallest and the 5 % that are
-//! largest, on a logarithmic scale.
+//! How large a number is among those of the last minute: its position between the 5 % and the 95 % quantile, on a
+//! logarithmic scale.
 
 /// Slots that make up the minute.
 const SLOTS: usize = 6;
-/// The length of one, ns.
+/// The length of a slot, ns.
 const SLOT_NS: u64 = 10_000_000_000;
-/// Classes of numbers to a doubling.
+/// Classes of numbers per doubling.
 const PER_OCTAVE: f32 = 4.0;
 /// Classes: log2 of any 64-bit number is below 64.
 const CLASSES: usize = 64 * PER_OCTAVE as usize;
-/// How many numbers come before the limits are looked for anew.
+/// How many numbers are added before the limits are computed again.
 const EVERY: u32 = 16;
-/// The smallest range that is spread over all notes, in doublings: less than that is one and the same.
+/// The smallest range that is spread over all notes, in doublings: below it all numbers count as equal.
 const LEAST: f32 = 1.0;
 
-/// The numbers of one event in the last minute, and the range they lie in.
+/// The numbers of one event in the last minute, and their range.
 pub struct Range {
-    /// How many of each class, by slot. 16 bits, saturating: a class that is full is as good as all.
+    /// The count of each class, by slot. 16 bits, saturating: a full class is precise enough.
     slots: Box<[[u16; CLASSES]; SLOTS]>,
-    /// The slot in use, and the number of 10 s since the beginning of time that it stands for.
+    /// The slot in use, and its number of 10 s since the beginning of time.
     current: u64,
-    /// The 5 % and 95 % points, log2.
+    /// The 5 % and 95 % quantiles, log2.
     low: f32,
     high: f32,
     seen: u32,
@@ -32,7 +32,7 @@ impl Range {
         Range { slots: Box::new([[0; CLASSES]; SLOTS]), current: 0, low: 0.0, high: 0.0, seen: 0 }
     }
 
-    /// Takes a number in and says where it lies: 0 the smallest of the last minute, 1 the largest.
+    /// Adds a number and returns its position: 0 the smallest of the last minute, 1 the largest.
     pub fn rank(&mut self, number: f64, now_ns: u64) -> f32 {
         let log = (1.0 + number.abs()).log2() as f32;
         self.go_to(now_ns / SLOT_NS);
@@ -50,7 +50,7 @@ impl Range {
         (0.5 + (log - middle) / width).clamp(0.0, 1.0)
     }
 
-    /// Forgets what is older than a minute.
+    /// Removes numbers older than a minute.
     fn go_to(&mut self, slot: u64) {
         if slot <= self.current {
             return;
@@ -71,7 +71,7 @@ impl Range {
                 continue;
             }
             below += here;
-            // At least one number is below the limit: of few, the smallest and the largest are the limits.
+            // At least one number is below the limit: with few numbers, the limits are the smallest and the largest.
             if low.is_none() && below * 20 >= total {
                 low = Some(class);
             }
@@ -83,7 +83,7 @@ impl Range {
     }
 }
 
-/// The middle of a class, log2.
+/// The centre of a class, log2.
 fn middle_of(class: usize) -> f32 {
     (class as f32 + 0.5) / PER_OCTAVE
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rare_outlier_does_not_push_the_others_together() {
+    fn a_rare_outlier_does_not_compress_the_others() {
         let mut range = Range::new();
         for k in 0..1000 {
             range.rank(if k % 100 == 0 { 1e15 } else { f64::from(64 << (k % 5)) }, k * S / 100);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_older_than_a_minute_is_forgotten() {
+    fn numbers_older_than_a_minute_are_forgotten() {
         let mut range = Range::new();
         for k in 0..100 {
             range.rank(1e9, k * S / 10);
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn one_and_the_same_number_lies_in_the_middle() {
+    fn equal_numbers_are_in_the_middle() {
         let mut range = Range::new();
         let ranks: Vec<f32> = (0..100).map(|k| range.rank(4096.0, k * S / 10)).collect();
         assert!(ranks.iter().all(|rank| *rank == 0.5), "{ranks:?}");

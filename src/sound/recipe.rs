@@ -1,33 +1,33 @@
-//! How each timbre is made, in words that every synthesizer has: for our own voices and for the patches.
+//! How each timbre is synthesized, in terms that every synthesizer has: for our own voices and for the patches.
 
 use super::Timbre;
 
-/// The parts of a timbre: a sine whose phase another one bends, and noise in a band around the note.
+/// The parts of a timbre: a sine with phase modulation by another one, and noise in a band around the note.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub struct Recipe {
     /// Amplitude of the tone.
     pub tone: f32,
     /// Amplitude of the noise; 1 is as loud as a tone of 0.7.
     pub noise: f32,
-    /// How narrow the noise's band is: Q.
+    /// The narrowness of the noise's band: Q.
     pub narrow: f32,
-    /// The frequency of the sine that bends, in those of the note.
+    /// The frequency of the modulating sine relative to the note's.
     pub ratio: f32,
-    /// How far it bends the other's phase, periods, at middle brightness.
+    /// The depth of the phase modulation, periods, at middle brightness.
     pub bend: f32,
-    /// How much sooner than the sound itself the bend is over: 1 is not.
+    /// How much sooner than the sound itself the modulation decays: 1 is at the same time.
     pub dulls: f32,
-    /// How far above the note the sound begins, in parts of its frequency: a drum's skin.
+    /// How far above the note the sound begins, relative to its frequency: like a drum's skin.
     pub drop: f32,
     /// Attack, s.
     pub attack: f32,
 }
 
-/// The shortest attack, s: what rises faster clicks.
+/// The shortest attack, s: a faster one clicks.
 const ATTACK: f32 = 0.002;
 
 impl Timbre {
-    /// How it is made.
+    /// Its recipe.
     pub const fn recipe(self) -> Recipe {
         let plain = Recipe {
             tone: 0.9,

@@ -1,4 +1,4 @@
-//! The notes: a minor pentatonic scale on A, in which no two notes clash, and the place of each event in it.
+//! The notes: a minor pentatonic scale on A, in which no two notes clash, and the position of each event in it.
 //!
 //! Notes are counted in steps of the scale above A2 (110 Hz, MIDI 45); five steps are an octave.
 
@@ -10,11 +10,11 @@ pub const MAGNITUDE_STEPS: f32 = 15.0;
 const ROOT: f32 = 45.0;
 /// A, C, D, E, G: semitones above the root.
 const SEMITONES: [f32; 5] = [0.0, 3.0, 5.0, 7.0, 10.0];
-/// Lower than this, small loudspeakers say nothing; higher, it is piercing. C2 and C7.
+/// Lower notes are inaudible on small loudspeakers, higher ones piercing. C2 and C7.
 const LOWEST: f32 = 36.0;
 const HIGHEST: f32 = 96.0;
 
-/// The MIDI note of the nearest step, brought by octaves to where it can be heard.
+/// The MIDI note of the nearest step, transposed by octaves into the audible range.
 pub fn note(step: f32) -> f32 {
     let step = step.round() as i32;
     let note = ROOT + 12.0 * step.div_euclid(5) as f32 + SEMITONES[step.rem_euclid(5) as usize];
@@ -27,12 +27,12 @@ pub fn note(step: f32) -> f32 {
     }
 }
 
-/// FNV-1a: the same on every machine and in every version of Rust, which the standard library's hashes are not.
+/// FNV-1a: the same on every machine and in every version of Rust, unlike the standard library's hashes.
 pub fn hash(text: &str) -> u32 {
     text.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
-/// Where the middle of an event's notes lies, in steps: the middle octave of three, moved by its name.
+/// The centre of an event's notes, in steps: the middle octave of three, moved by a hash of its name.
 pub fn home(name: &str) -> f32 {
     // The low bits of FNV are weak.
     let hash = hash(name);
@@ -44,9 +44,9 @@ pub fn home(name: &str) -> f32 {
 pub struct Random(u32);
 
 impl Random {
-    /// Numbers that follow from `seed`.
+    /// Random numbers with this seed.
     pub fn new(seed: u64) -> Random {
-        // Zero is the one state that has no next; a multiplication spreads seeds that lie close together.
+        // Zero is the only invalid state; the multiplication spreads similar seeds.
         Random(((seed ^ seed >> 32) as u32).wrapping_mul(0x9e37_79b9) | 1)
     }
 

@@ -1,4 +1,4 @@
-//! Hits → samples: all hits of a piece, played off-line.
+//! Hits → samples: renders all hits of a piece off-line.
 
 use ebur128::{EbuR128, Mode};
 
@@ -6,25 +6,25 @@ use super::limiter::{AHEAD, Limiter};
 use super::voice::{SAMPLE_RATE, Sine, Voice};
 use super::{Form, Hit};
 
-/// Voices at once, at most: 40 that begin in a second and are over within it, and 24 textures.
+/// The most voices at once: 40 that begin in a second and end within it, and 24 textures.
 pub const MAX_VOICES: usize = 64;
-/// The fade-in: one second, from −20 dB, so that what begins at once is soft and not silent.
+/// The fade-in: one second, from −20 dB, so that a sound at the beginning is soft but audible.
 const FADE_IN: f32 = SAMPLE_RATE as f32;
 const FADE_FROM: f32 = 0.1;
-/// No sample is larger: −2 dBFS, so that between samples nothing exceeds −1 dBFS.
+/// The largest sample: −2 dBFS, so that the signal between samples does not exceed −1 dBFS.
 const CEILING: f32 = 0.794;
-/// What is heard after the last event, ns: the longest note and the fade of a texture.
+/// Time after the last event, ns: the longest note and the fade of a texture.
 const TAIL_NS: u64 = 1_200_000_000;
-/// The mix without further gain: of some ten voices.
+/// The gain of the mix, for some ten voices.
 const MIX: f32 = 0.35;
-/// The loudness of every piece, LUFS: that of EBU R 128.
+/// The loudness of every piece, LUFS: as in EBU R 128.
 const LOUDNESS: f64 = -23.0;
-/// How far it is brought to that at most, dB.
+/// The largest gain to reach that loudness, dB.
 const MOST_GAIN: f64 = 30.0;
-/// Frames that are handed on at once.
+/// Frames that are passed on at once.
 const BLOCK: usize = 4096;
 
-/// The hits of a piece, and how long it is.
+/// The hits of a piece, and its length.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Score {
     hits: Vec<Hit>,
@@ -36,18 +36,18 @@ pub struct Score {
 impl Score {
     /// A piece that begins at `began_ns` and whose last event is at `ended_ns`.
     pub fn new(mut hits: Vec<Hit>, began_ns: u64, ended_ns: u64) -> Score {
-        // Stable: hits of one moment keep their order.
+        // Stable: simultaneous hits keep their order.
         hits.sort_by_key(|hit| hit.time_ns);
         let last = hits.last().map_or(began_ns, |hit| hit.time_ns);
         Score { hits, began_ns, ended_ns: ended_ns.max(last) }
     }
 
-    /// Its hits, in the order of time.
+    /// Its hits in order of time.
     pub fn hits(&self) -> &[Hit] {
         &self.hits
     }
 
-    /// Its length with what rings on, in frames.
+    /// Its length with the end of the last sounds, in frames.
     pub fn frames(&self) -> u64 {
         self.frame_of(self.ended_ns.saturating_add(TAIL_NS))
     }
@@ -56,10 +56,10 @@ impl Score {
         (u128::from(time_ns.saturating_sub(self.began_ns)) * u128::from(SAMPLE_RATE) / 1_000_000_000) as u64
     }
 
-    /// The gain that brings it to −23 LUFS, measured as EBU R 128 does: silence is left out.
+    /// The gain for −23 LUFS, measured as in EBU R 128, which ignores silence.
     ///
     /// # Errors
-    /// Those of the meter; there are none for two channels of 48 kHz.
+    /// Those of the meter; it has none for two channels of 48 kHz.
     pub fn gain(&self, seed: u64) -> Result<f32, ebur128::Error> {
         let mut meter = EbuR128::new(2, SAMPLE_RATE, Mode::I)?;
         self.play(1.0, false, seed, |frames| meter.add_frames_f32(frames.as_flattened()))?;
@@ -68,11 +68,11 @@ impl Score {
         Ok(10f64.powf(gain / 20.0) as f32)
     }
 
-    /// Plays it with this gain; with a limit, no sample is louder than −2 dBFS. Each block of frames, left and right, goes to
-    /// `each`. The same `seed` gives the same samples.
+    /// Renders it with this gain; with a limit, no sample is louder than −2 dBFS. Each block of frames, left and
+    /// right, is passed to `each`. The same `seed` gives the same samples.
     ///
     /// # Errors
-    /// Those of `each`, which end it.
+    /// Those of `each`, which end rendering.
     pub fn play<E>(
         &self,
         gain: f32,
@@ -83,7 +83,7 @@ impl Score {
         let frames = self.frames();
         let (sine, mut voices) = (Sine::new(), Vec::<Voice>::with_capacity(MAX_VOICES));
         let mut limiter = limit.then(|| Limiter::new(CEILING));
-        // The limiter is late: as many frames of its beginning are left out, and of silence put in at the end.
+        // The limiter delays: skip that many frames at the beginning, and add silence at the end.
         let late = if limit { AHEAD as u64 - 1 } else { 0 };
         let mut hits = self.hits.iter().peekable();
         let mut block = [[0f32; 2]; BLOCK];
@@ -121,7 +121,7 @@ impl Score {
     }
 }
 
-/// Lets a hit sound: a texture that goes on changes, everything else begins.
+/// Plays a hit: updates the texture of its event if there is one, otherwise starts a voice.
 fn sound(voices: &mut Vec<Voice>, hit: &Hit, seed: u32) {
     if hit.form == Form::Texture {
         if let Some(voice) = voices.iter_mut().find(|voice| voice.is_texture_of(hit.event)) {

@@ -1,13 +1,14 @@
-//! An event as three numbers from 0 to 1, tick by tick: how often it comes, how densely, and how large it is. For what has
-//! knobs instead of voices.
+//! An event as three numbers from 0 to 1, every tick: how often it occurs, how densely, and how large it is. For
+//! receivers that have parameters rather than voices.
 //!
-//! | number | what it is |
+//! | number | meaning |
 //! |---|---|
-//! | rate | events a second, a mean over about the last quarter of a second, on a logarithmic scale whose 1 is the greatest such mean of the last minute |
-//! | density | the share of the ticks in which it came, over about the same time |
-//! | number | the mean size of the events of the tick; where none came, it falls like the others |
+//! | rate | events a second, averaged over about the last quarter of a second, on a logarithmic scale on which 1 is the maximum of that average in the last minute |
+//! | density | the share of the ticks in which it occurred, averaged over about the same time |
+//! | number | the mean size of the events of the tick; without events, it falls like the others |
 //!
-//! An event that stays away falls to 0, says so once, and is silent until it comes again.
+//! The numbers of an event that does not occur any more fall to 0, are sent once as 0, and then not until it occurs
+//! again.
 
 use byteorder::ByteOrder;
 
@@ -16,20 +17,20 @@ use super::size::{Begun, Size};
 use super::telling::Telling;
 use crate::format::{EventFormat, EventId};
 
-/// The time over which means go, ns: what is older weighs less than 1/e.
+/// The time constant of the averages, ns.
 pub const MEAN_NS: u64 = 250_000_000;
 /// Below it, a number is 0.
 const FLOOR: f64 = 0.005;
-/// Slots that make up the minute of the greatest rate, and the length of one, ns.
+/// Slots that make up the minute for the maximum rate, and the length of one, ns.
 const SLOTS: usize = 6;
 const SLOT_NS: u64 = 10_000_000_000;
-/// Ticks that are made up for when time has jumped; by then all but the fastest events have fallen to 0.
+/// Ticks that are processed late after time has jumped; by then all but the most frequent events have fallen to 0.
 const MAX_CATCH_UP: u32 = 256;
 
-/// What an event says at the end of a tick, each from 0 to 1.
+/// The numbers of an event at the end of a tick, each from 0 to 1.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Signal {
-    /// How often it comes.
+    /// How often it occurs.
     pub rate: f32,
     /// How densely.
     pub density: f32,
@@ -49,22 +50,22 @@ struct Source {
     rate: f64,
     density: f64,
     number: f64,
-    /// Whether it has something to say.
+    /// Whether it has numbers to send.
     active: bool,
 }
 
-/// The greatest rate of the last minute.
+/// The maximum rate of the last minute.
 #[derive(Default)]
 struct Peak {
     slots: [f64; SLOTS],
-    /// The number of 10 s since the beginning of time that the slot in use stands for.
+    /// The number of 10 s since the beginning of time for the slot in use.
     current: u64,
 }
 
 /// The signals of all events of a stream.
 pub struct Signals {
     tick_ns: u64,
-    /// What of a mean is new after a tick.
+    /// The weight of a new tick in an average.
     weight: f64,
     by_id: Vec<Option<u16>>,
     sources: Vec<Source>,
@@ -75,14 +76,14 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// No events yet; they say their numbers each `tick_ns`.
+    /// No events yet; their numbers are sent every `tick_ns`.
     pub fn new(tick_ns: u64) -> Signals {
         let tick_ns = tick_ns.max(1);
         let weight = -(-(tick_ns as f64) / MEAN_NS as f64).exp_m1();
         Signals { tick_ns, weight, by_id: vec![], sources: vec![], begun: Begun::new(), end: None, active: 0 }
     }
 
-    /// Takes up an event. Returns its number, which [`tick`](Signals::tick) names it by, if it is a new one: they are counted
+    /// Adds an event. Returns its number, as passed by [`tick`](Signals::tick), if it is a new one: they are counted
     /// from 0.
     pub fn add(&mut self, format: &EventFormat) -> Option<u16> {
         let (index, name) = (format.id.index(), format.full_name());
@@ -109,7 +110,7 @@ impl Signals {
         Some(number)
     }
 
-    /// One event. The ticks before it must have been [closed](Signals::tick).
+    /// Processes an event. The ticks before it must have been [closed](Signals::tick).
     pub fn event<E: ByteOrder>(&mut self, id: EventId, record: &[u8], when: When) {
         let Some(number) = self.by_id.get(id.index()).copied().flatten() else { return };
         let Some(source) = self.sources.get_mut(usize::from(number)) else { return };
@@ -118,13 +119,13 @@ impl Signals {
         self.active += usize::from(!std::mem::replace(&mut source.active, true));
     }
 
-    /// When there is something to say though no event comes, ns since 1970.
+    /// When there is next something to send without an event, ns since 1970.
     pub fn due(&self) -> Option<u64> {
         self.end.filter(|_| self.active > 0)
     }
 
-    /// Closes the ticks that are over at `now_ns`. `each` is given the number of each event that has something to say, the end
-    /// of the tick, and what it says.
+    /// Closes the ticks that are over at `now_ns`. `each` is called with the number of each event to be sent, the end
+    /// of the tick, and its signal.
     pub fn tick(&mut self, now_ns: u64, mut each: impl FnMut(u16, u64, Signal)) {
         let mut end = *self.end.get_or_insert(now_ns.saturating_add(self.tick_ns));
         let mut left = MAX_CATCH_UP;
@@ -139,7 +140,7 @@ impl Signals {
         self.end = Some(end);
     }
 
-    /// Ends what goes on: each says 0.
+    /// Ends signals that are still on: each is sent as 0.
     pub fn stop(&mut self, each: &mut impl FnMut(u16, u64, Signal)) {
         if let Some(end) = self.end {
             self.close(end, true, each);
@@ -171,7 +172,7 @@ impl Source {
     }
 
     fn says(&self) -> Signal {
-        // Nothing divided by nothing is no number.
+        // 0 / 0 is not a number.
         let rate = if self.rate > 0.0 { self.rate.ln_1p() / self.peak.greatest().ln_1p() } else { 0.0 };
         let [rate, density, number] = [rate, self.density, self.number].map(|number| number.clamp(0.0, 1.0) as f32);
         Signal { rate, density, number }
@@ -226,7 +227,7 @@ mod tests {
         signals
     }
 
-    /// What is said up to a time.
+    /// The signals up to a time.
     fn until(signals: &mut Signals, ms: u64) -> Vec<(u16, u64, Signal)> {
         let mut said = vec![];
         signals.tick(ms * MS, |number, end, signal| said.push((number, end / MS, signal)));
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_on_steadily_falls_to_zero_says_so_once_and_is_silent() {
+    fn signals_are_sent_every_tick_fall_to_zero_and_stop() {
         let mut signals = signals();
         until(&mut signals, 0);
         let mut said = vec![];
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_rate_is_held_against_the_greatest_of_the_last_minute() {
+    fn a_rate_is_relative_to_the_maximum_of_the_last_minute() {
         let mut signals = signals();
         until(&mut signals, 0);
         let mut rate_at_end_of = |from: u64, to: u64, count: usize| {
@@ -305,7 +306,7 @@ mod tests {
             f64::from(last.rate)
         };
         assert!((rate_at_end_of(0, 5000, 20) - 1.0).abs() < 1e-6, "1000 a second, and never more");
-        // ln 51 / ln 1001, with the greatest still in mind; and then it is forgotten.
+        // ln 51 / ln 1001 while the maximum is remembered; later it is forgotten.
         assert!((rate_at_end_of(5000, 50_000, 1) - 3.93183 / 6.90875).abs() < 1e-3);
         assert!(rate_at_end_of(50_000, 72_000, 1) > 0.99);
     }
@@ -327,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_of_time_does_not_flood_and_the_end_is_zero() {
+    fn a_jump_of_time_does_not_cause_a_flood_and_the_end_is_zero() {
         let mut signals = Signals::new(MS);
         let text =
             "name: e\nID: 3\nformat:\n\tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";

@@ -1,5 +1,5 @@
-//! How large an event is among its like, from 0 to 1: by how long it lasted, by its most telling number, or by the time since
-//! the last one.
+//! How large an event is relative to earlier ones, from 0 to 1: by its duration, by its most informative field, or by
+//! the time since the last one.
 
 use byteorder::ByteOrder;
 
@@ -8,14 +8,14 @@ use super::range::Range;
 use super::scale::{MAGNITUDE_STEPS, OCTAVE};
 use super::telling::{Part, Telling};
 
-/// Things that go on at once, at most; beyond it, an older one's beginning is forgotten.
+/// The most operations tracked at once; beyond it, an older begin is forgotten.
 const SLOTS: usize = 1024;
 
-/// When what goes on began, by a hash of what it is. All events have one: what one begins, another ends.
+/// When operations began, by a hash of their key. It is shared by all events: what one begins, another ends.
 pub struct Begun(Box<[(u64, u64)]>);
 
 impl Begun {
-    /// Nothing has begun.
+    /// No operation has begun.
     pub fn new() -> Begun {
         Begun(vec![(0, 0); SLOTS].into())
     }
@@ -27,7 +27,7 @@ impl Begun {
     }
 }
 
-/// What is known of the sizes of one event.
+/// The sizes of one event so far.
 pub struct Size {
     telling: Telling,
     range: Range,
@@ -40,12 +40,12 @@ impl Size {
         Size { telling, range: Range::new(), last_event_ns: None }
     }
 
-    /// How its records are listened to.
+    /// How its records are interpreted.
     pub fn telling(&self) -> &Telling {
         &self.telling
     }
 
-    /// Takes an event in and says how large it is among those of the last minute.
+    /// Adds an event and returns how large it is among those of the last minute.
     pub fn rank<E: ByteOrder>(&mut self, record: &[u8], when: &When, begun: &mut Begun) -> f32 {
         let since = when.event_ns.saturating_sub(self.last_event_ns.unwrap_or(when.event_ns));
         let first = self.last_event_ns.is_none();
@@ -65,7 +65,7 @@ impl Size {
                     slot.1 = 0;
                     return self.range.rank(lasted as f64, now);
                 }
-                // Its beginning was not seen: of medium length.
+                // Its begin was not seen: assume medium length.
                 return 0.5;
             }
             Part::Whole => {}
@@ -73,7 +73,7 @@ impl Size {
         match self.telling.number::<E>(record) {
             Some(number) => self.range.rank(number, now),
             None if first => 0.5,
-            // Nothing but when it came: within an octave, so that it keeps its own note.
+            // Only its time is known: stay within an octave, so that it keeps its own note.
             None => 0.5 + (self.range.rank(since as f64, now) - 0.5) / (MAGNITUDE_STEPS / OCTAVE),
         }
     }

@@ -1,5 +1,6 @@
-//! What an event's record tells the ear: a number, what it begins or ends, and whether something went wrong. By the names of
-//! the event and of its fields, once for each event; the kernel has no other sign of it.
+//! What can be heard from an event's record: a number, what it begins or ends, and whether something failed. This is
+//! deduced from the names of the event and of its fields, once for each event; the kernel has no other information
+//! about it.
 
 use byteorder::ByteOrder;
 
@@ -7,33 +8,33 @@ use super::scale::hash;
 use crate::decode::{Element, FieldPlan, Plan, Read, Value};
 use crate::format::EventFormat;
 
-/// How to listen to the records of one event.
+/// How to interpret the records of one event.
 #[derive(Debug, Clone)]
 pub struct Telling {
-    /// The most telling number.
+    /// The most informative field.
     number: Option<FieldPlan>,
-    /// A number that is below zero when something failed.
+    /// A field that is negative if something failed.
     result: Option<FieldPlan>,
-    /// Whether the event itself is bad news.
+    /// Whether the event itself is a failure.
     pub bad: bool,
     /// What it begins or ends.
     pub part: Part,
-    /// The fields that say which of several that go on at once it is: else it is that of the running task.
+    /// The fields that identify one of several concurrent operations; without them, it is the running task's.
     key: [Option<FieldPlan>; 2],
 }
 
-/// Whether an event is one of two that begin and end something.
+/// Whether an event is the begin or the end of an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Neither.
     Whole,
-    /// It begins what the event of the same number ends.
+    /// It begins an operation that the event with the same number ends.
     Begin(u32),
     /// It ends it.
     End(u32),
 }
 
-/// The last words of names that begin and end something.
+/// The last words of names of begins and ends.
 const PAIRS: &[(&str, &str)] = &[
     ("entry", "exit"),
     ("enter", "exit"),
@@ -55,7 +56,7 @@ const PAIRS: &[(&str, &str)] = &[
     ("begin", "done"),
 ];
 
-/// Events of which every one is bad news.
+/// Words in names of events that are failures.
 const BAD: &[&str] = &[
     "error",
     "fail",
@@ -76,15 +77,15 @@ const BAD: &[&str] = &[
     "aer_event",
     "bad_csum",
 ];
-/// Words that only look like one of them.
+/// Names that contain such a word but are not failures.
 const NOT_BAD: &[&str] = &["exceptions", "page_fault", "error_report_end", "backdrop", "oom_score"];
 
-/// Results below zero that are no failure: the call is begun anew (`ERESTARTSYS` and its kin, include/linux/errno.h), was
-/// interrupted, or has nothing yet.
+/// Negative results that are not failures: the call is restarted (`ERESTARTSYS` and the like, include/linux/errno.h),
+/// was interrupted, or has nothing yet.
 const NO_FAILURES: [i64; 7] = [-4, -11, -512, -513, -514, -516, -517];
 
 impl Telling {
-    /// Works out what there is to hear in the records that `format` describes.
+    /// Deduces how to interpret the records of `format`.
     pub fn of(format: &EventFormat) -> Telling {
         let plan = Plan::compile(format);
         let numeric =
@@ -95,7 +96,7 @@ impl Telling {
             .filter(|field| numeric(field))
             .filter_map(|field| Some((format.fields.get(field.index)?.name.as_str(), *field)))
             .collect();
-        // The first of the best: `max_by_key` would take the last.
+        // The first of the best: `max_by_key` would return the last.
         let best = fields.iter().map(|(name, field)| (liking(name), *field)).filter(|(liking, _)| *liking > 0);
         let best = best.reduce(|best, next| if next.0 > best.0 { next } else { best });
         let named = |names: &[&str]| names.iter().find_map(|name| fields.iter().find(|(field, _)| field == name));
@@ -120,24 +121,24 @@ impl Telling {
         }
     }
 
-    /// The most telling number of a record.
+    /// The most informative number of a record.
     #[inline]
     pub fn number<E: ByteOrder>(&self, record: &[u8]) -> Option<f64> {
         Some(number::<E>(self.number.as_ref()?, record)? as f64)
     }
 
-    /// Whether the record says that something failed.
+    /// Whether the record reports a failure.
     #[inline]
     pub fn is_error<E: ByteOrder>(&self, record: &[u8]) -> bool {
         self.bad
             || self.result.as_ref().and_then(|field| number::<E>(field, record)).is_some_and(|result| {
-                // `MAX_ERRNO`: what lies below is an address or a count.
+                // `MAX_ERRNO`: a smaller value is an address or a count.
                 (-4095..0).contains(&result) && !NO_FAILURES.contains(&i64::try_from(result).unwrap_or(0))
             })
     }
 
-    /// Which of several that go on at once the record is about: those of one task follow each other; of the idle tasks,
-    /// which all have the number 0, those of one CPU.
+    /// The key of the operation that the record belongs to: without fields, that of the running task; for the idle
+    /// tasks, which all have pid 0, that of the CPU.
     #[inline]
     pub fn key<E: ByteOrder>(&self, record: &[u8], pid: i32, cpu: u32) -> u64 {
         match &self.key {
@@ -153,19 +154,19 @@ impl Telling {
 
 impl Part {
     fn of(system: &str, name: &str) -> Part {
-        // `sys_enter_read`, and `sys_enter` alone: the words that tell stand in the middle.
+        // `sys_enter_read`, and `sys_enter` alone: the word is in the middle.
         for (word, part) in [("sys_enter", Part::Begin as fn(u32) -> Part), ("sys_exit", Part::End as fn(u32) -> Part)]
         {
             if let Some(rest) = name.strip_prefix(word).filter(|rest| rest.is_empty() || rest.starts_with('_')) {
                 return part(hash(&format!("{system}:sys{rest}")));
             }
         }
-        // The end of a task, whose beginning has another name.
+        // The end of a task, whose begin has another name.
         if name == "sched_process_exit" {
             return Part::Whole;
         }
         for (begin, end) in PAIRS {
-            // By what stands before the word: of `x_start`, `x_end` and `x_done`, a system has two.
+            // Paired by the part before the word: of `x_start`, `x_end` and `x_done`, a system has two.
             let stem = |word: &str| name.strip_suffix(word).filter(|stem| stem.is_empty() || stem.ends_with('_'));
             if let Some(stem) = stem(begin) {
                 return Part::Begin(hash(&format!("{system}:{stem}")));
@@ -188,7 +189,7 @@ fn number<E: ByteOrder>(field: &FieldPlan, record: &[u8]) -> Option<i128> {
     }
 }
 
-/// How telling a number of this name is; 0: not at all. Addresses, tasks and what is always the same are not.
+/// How informative a field with this name is; 0: not at all. Addresses, tasks and constants are not.
 fn liking(name: &str) -> u32 {
     let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
     let is = |words: &[&str]| words.contains(&name);
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_number_is_the_most_telling_one_and_neither_an_address_nor_a_task() {
+    fn the_number_is_the_most_informative_field_but_not_an_address_or_a_task() {
         assert_eq!(told("irq_handler_entry", &["irq", "name"]), Some(0));
         assert_eq!(told("sys_enter_read", &["__syscall_nr", "fd", "count"]), Some(2));
         assert_eq!(told("kmalloc", &["call_site_ip", "bytes_req", "bytes_alloc", "gfp_flags"]), Some(1));
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_begins_and_ends_something_is_found_by_its_name() {
+    fn begins_and_ends_are_recognized_by_name() {
         let of = |system: &str, name: &str| Telling::of(&event(system, name, &[])).part;
         for (system, begin, end) in [
             ("irq", "irq_handler_entry", "irq_handler_exit"),
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_a_result_below_zero_or_bad_news() {
+    fn an_error_is_a_negative_result_or_a_failure_event() {
         let exit = Telling::of(&event("raw_syscalls", "sys_exit", &["id", "ret"]));
         let heard =
             [0, 3, -2, -13, -4095, -4096, -512, -11].map(|ret| exit.is_error::<LittleEndian>(&record(&[0, ret])));
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_are_told_apart_by_device_and_sector_and_the_rest_by_the_running_task() {
+    fn requests_are_distinguished_by_device_and_sector_and_others_by_the_running_task() {
         let issue = Telling::of(&event("block", "block_rq_issue", &["dev", "sector"]));
         let complete = Telling::of(&event("block", "block_rq_complete", &["dev", "sector"]));
         let key = |of: &Telling, sector, pid| of.key::<LittleEndian>(&record(&[8, sector]), pid, 0);

@@ -21,7 +21,7 @@ pub enum Timbre {
     Other,
 }
 
-/// Systems by the beginning of their names; the first that fits counts.
+/// Systems by the beginning of their names.
 const TABLE: &[(Timbre, &[&str])] = &[
     (Timbre::Syscalls, &["syscalls", "raw_syscalls"]),
     (Timbre::Irq, &["irq", "msi", "gic", "ipi", "nmi"]),
@@ -143,7 +143,7 @@ impl Timbre {
         Timbre::Other,
     ];
 
-    /// The family of a system's events. Of several beginnings that fit, the longest counts: `netfs` is no network.
+    /// The family of a system's events. The longest matching beginning wins: `netfs` is not the network.
     pub fn of(system: &str) -> Timbre {
         let fits = |(timbre, beginnings): &(Timbre, &[&str])| {
             let longest = beginnings.iter().filter(|b| system.starts_with(**b)).map(|b| b.len()).max();
@@ -152,7 +152,7 @@ impl Timbre {
         TABLE.iter().filter_map(fits).max_by_key(|(len, _)| *len).map_or(Timbre::Other, |(_, timbre)| timbre)
     }
 
-    /// The number it has in `/ftrace/hit`, 0 to 7.
+    /// Its number in `/ftrace/hit`, 0 to 7.
     pub const fn number(self) -> i32 {
         self as i32
     }

@@ -1,7 +1,7 @@
-//! One voice: two sine oscillators, of which the second bends the first's phase, and noise in a band around the note.
+//! One voice: a sine oscillator with phase modulation by a second one, and noise in a band around the note.
 //!
-//! A timbre is a choice of these parts. `fundsp` would do as well, but a graph of its nodes is built anew for each sound;
-//! here a voice is a few numbers that are set.
+//! A timbre is a combination of these parts. `fundsp` would work too, but it builds a graph of nodes for each sound;
+//! here a voice is a few numbers.
 
 use super::recipe::Recipe;
 use super::{Form, Hit};
@@ -11,12 +11,12 @@ pub const SAMPLE_RATE: u32 = 48_000;
 const RATE: f32 = SAMPLE_RATE as f32;
 /// The shortest sound, samples: four times the shortest attack.
 const SHORTEST: f32 = 0.008 * RATE;
-/// How long a texture takes to a new value.
+/// How long a texture takes to reach a new value.
 const GLIDE: f32 = 0.1 * RATE;
-/// A texture of which nothing was heard for this time ends, samples.
+/// A texture without hits for this time ends, samples.
 const ABANDONED: u32 = SAMPLE_RATE / 2;
 
-/// One period of a sine, with its first sample once more at the end.
+/// One period of a sine, with its first sample repeated at the end.
 pub struct Sine(Box<[f32; Sine::LEN + 1]>);
 
 impl Sine {
@@ -31,7 +31,7 @@ impl Sine {
         Sine(table)
     }
 
-    /// The sine of a phase in periods.
+    /// The sine of a phase, which is in periods.
     #[inline(always)]
     fn at(&self, phase: f32) -> f32 {
         let place = (phase - phase.floor()) * Sine::LEN as f32;
@@ -45,24 +45,24 @@ impl Sine {
 #[derive(Debug, Clone)]
 pub struct Voice {
     recipe: Recipe,
-    /// The event of a texture; a note or grain has none.
+    /// The event of a texture; none for a note or grain.
     texture: Option<u16>,
     phase: f32,
     bender: f32,
-    /// Periods a sample, and where a texture's is going.
+    /// Periods per sample, and the target of a texture.
     frequency: f32,
     aim: f32,
-    /// Amplitude, and what is added to it each sample of a texture's glide.
+    /// Amplitude, and its change per sample while a texture glides.
     level: f32,
     slope: f32,
     gliding: f32,
     left: f32,
     right: f32,
     brightness: f32,
-    /// Samples since it began, and of its length.
+    /// Samples since it began, and its length.
     age: f32,
     length: f32,
-    /// Falls by this factor each sample.
+    /// The decay per sample.
     fall: f32,
     falling: f32,
     bend_fall: f32,
@@ -70,7 +70,7 @@ pub struct Voice {
     /// State of the band-pass filter: Andrew Simper's form, which is stable at any frequency.
     band: [f32; 2],
     coefficients: [f32; 3],
-    /// Slow noise that keeps a texture alive.
+    /// Slow noise that makes a texture lively.
     shimmer: f32,
     shimmer_aim: f32,
     shimmer_left: u32,
@@ -126,7 +126,7 @@ impl Voice {
         self.texture == Some(event)
     }
 
-    /// A texture's new state.
+    /// Sets the new state of a texture.
     pub fn change(&mut self, hit: &Hit) {
         self.aim = frequency(hit.note);
         self.slope = (hit.level - self.level) / GLIDE;
@@ -141,18 +141,18 @@ impl Voice {
     }
 
     fn tune(&mut self) {
-        // A texture that is bright has a wide band.
+        // A bright texture has a wide band.
         let narrow = match self.texture {
             Some(_) => self.recipe.narrow * (1.3 - self.brightness),
             None => self.recipe.narrow,
         };
-        // tan(x) for the frequencies there are: notes end at 2.1 kHz.
+        // tan(x) for the possible frequencies: notes end at 2.1 kHz.
         let x = std::f32::consts::PI * self.frequency.min(0.2);
         let g = x * (1.0 + x * x / 3.0);
         let k = 1.0 / narrow;
         let a1 = 1.0 / (1.0 + g * (g + k));
-        // White noise between -1 and 1 has a power of 1/3 over half the sampling rate; what a band of this width leaves of
-        // it (pi/2 of f/Q, as far as a resonance lets through) is brought to that of a sine of amplitude 0.7.
+        // White noise between -1 and 1 has a power of 1/3 over half the sampling rate; what a band of this width
+        // passes of it (pi/2 of f/Q, for a resonance) is scaled to that of a sine of amplitude 0.7.
         let power = std::f32::consts::PI / 3.0 * self.frequency / narrow;
         self.coefficients = [a1, g * a1, k * 0.5 / power.sqrt()];
     }
@@ -175,7 +175,7 @@ impl Voice {
         v1 * gain
     }
 
-    /// Adds its sound to `out`. Whether it goes on.
+    /// Adds its sound to `out`. Returns whether it continues.
     pub fn play(&mut self, sine: &Sine, out: &mut [[f32; 2]]) -> bool {
         if self.texture.is_some() { self.play_texture(sine, out) } else { self.play_note(sine, out) }
     }
@@ -211,12 +211,12 @@ impl Voice {
 
     fn play_texture(&mut self, sine: &Sine, out: &mut [[f32; 2]]) -> bool {
         let Recipe { tone, noise, ratio, bend, .. } = self.recipe;
-        // Textures are noise first, whatever their timbre: a bed of tones would be an organ.
+        // Textures are mostly noise, whatever their timbre: many tones together would sound like an organ.
         let (tone, noise) = (0.55 * tone, 0.6 + 0.2 * noise);
         let bend = bend * (0.2 + 0.8 * self.brightness);
         let aim = self.aim;
         if (self.frequency - aim).abs() > 1e-6 || self.age == 0.0 {
-            // As smooth as the ear needs: in blocks of a millisecond or so.
+            // In blocks of about a millisecond, which is smooth enough for the ear.
             self.frequency += (aim - self.frequency) * (out.len() as f32 / (0.03 * RATE)).min(1.0);
         }
         self.tune();
@@ -264,7 +264,7 @@ fn frequency(note: f32) -> f32 {
     440.0 * ((note.clamp(0.0, 127.0) - 69.0) / 12.0).exp2() / RATE
 }
 
-/// Amplitudes left and right whose powers add up to one.
+/// Amplitudes of left and right whose powers add up to one.
 fn equal_power(pan: f32) -> (f32, f32) {
     let angle = (pan.clamp(-1.0, 1.0) + 1.0) * std::f32::consts::FRAC_PI_4;
     (angle.cos(), angle.sin())
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_texture_ends_by_itself_when_nothing_comes_of_it() {
+    fn a_texture_without_hits_ends_by_itself() {
         let mut voice = Voice::new(&hit(Timbre::Mm, Form::Texture, 60.0), 3);
         let out = played(&mut voice, 48_000);
         assert!(rms(&out[5_000..20_000]) > 0.01);

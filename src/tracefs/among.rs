@@ -1,16 +1,16 @@
-//! What messages about a selection say: whose events it was held against, and what was written.
+//! Wording of messages about a selection: the kernel or capture it was applied to, and quoted arguments.
 
 use std::fmt;
 
-/// The longest word that is said whole, characters.
+/// The longest word that is quoted in full, characters.
 const LONGEST_QUOTE: usize = 60;
 
 /// Whose events a selection is applied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Among {
-    /// Those of the running kernel.
+    /// The running kernel's.
     Kernel,
-    /// Those that a capture describes.
+    /// Those of a capture.
     Capture,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Display for Among {
     }
 }
 
-/// A word of the command line, cut where it is longer than a message should be.
+/// A quoted word of the command line, cut if it is too long for a message.
 pub(super) fn quoted(word: &str) -> String {
     match word.char_indices().nth(LONGEST_QUOTE) {
         None => format!("{word:?}"),

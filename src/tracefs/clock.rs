@@ -1,8 +1,8 @@
-//! Trace clocks: their names, and the pairing of one with the time of day.
+//! Trace clocks: their names, and their relation to the time of day.
 //!
-//! The kernel's `mono`, `mono_raw`, `boot` and `tai` clocks are the very ones that clock_gettime(2) reads
-//! (`trace_clocks` in kernel/trace/trace.c), so a trace time becomes a time of day by one addition. `local` and `global`
-//! (the scheduler's clock) and the counters have no such twin.
+//! The kernel's clocks `mono`, `mono_raw`, `boot` and `tai` are the ones that clock_gettime(2) reads (`trace_clocks`
+//! in kernel/trace/trace.c), so a trace time becomes a time of day by one addition. `local` and `global` (the
+//! scheduler's clock) and the counters cannot be read that way.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME,
 /// A trace clock of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TraceClock {
-    /// CLOCK_MONOTONIC: what we use unless told otherwise.
+    /// CLOCK_MONOTONIC: our default.
     Mono,
     /// CLOCK_MONOTONIC_RAW.
     MonoRaw,
-    /// CLOCK_BOOTTIME: as `mono`, and counts on through a suspend.
+    /// CLOCK_BOOTTIME: like `mono`, but includes suspends.
     Boot,
     /// CLOCK_TAI.
     Tai,
@@ -25,7 +25,7 @@ pub enum TraceClock {
 }
 
 impl TraceClock {
-    /// The clock of that name.
+    /// The clock with this name.
     pub fn from_name(name: &str) -> TraceClock {
         match name {
             "mono" => TraceClock::Mono,
@@ -36,7 +36,7 @@ impl TraceClock {
         }
     }
 
-    /// The clock in use, by the text of a `trace_clock` file: see [`TraceClocks::parse`].
+    /// The clock in use, from the text of a `trace_clock` file: see [`TraceClocks::parse`].
     pub fn in_use(text: &str) -> Option<TraceClock> {
         TraceClocks::parse(text).map(|clocks| clocks.current)
     }
@@ -79,7 +79,7 @@ impl fmt::Display for TraceClock {
     }
 }
 
-/// What a `trace_clock` file says: `local global [mono] …`.
+/// The contents of a `trace_clock` file: `local global [mono] …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TraceClocks {
     /// The one in brackets.
@@ -89,8 +89,8 @@ pub struct TraceClocks {
 }
 
 impl TraceClocks {
-    /// Reads the text of a `trace_clock` file, or what a capture has kept of one. `None` where it does not tell the one in
-    /// use: where none of several names is in brackets.
+    /// Parses the text of a `trace_clock` file, or what a capture has stored of one. `None` if the clock in use is
+    /// not known: several names and none in brackets.
     ///
     /// ```
     /// use ftrace_live::tracefs::{TraceClock, TraceClocks};
@@ -111,7 +111,7 @@ impl TraceClocks {
             }
             available.push(clock);
         }
-        // A name alone needs no brackets.
+        // A single name needs no brackets.
         let current = current.or_else(|| available.first().filter(|_| available.len() == 1).cloned())?;
         Some(TraceClocks { current, available })
     }
@@ -128,7 +128,8 @@ pub struct ClockPair {
     pub uncertainty_ns: u64,
 }
 
-/// Readings of which the tightest is kept: an interrupt between two of them is rare, in all of them it does not happen.
+/// How many readings are taken; the tightest is kept. An interrupt within one is rare, within all of them very
+/// unlikely.
 const READINGS: usize = 8;
 
 impl ClockPair {
@@ -164,7 +165,7 @@ impl ClockPair {
         best
     }
 
-    /// The time of day of a moment on the trace clock, ns since 1970. `None` where it lies before 1970.
+    /// The time of day of a moment on the trace clock, ns since 1970. `None` if it is before 1970.
     pub fn realtime_of(&self, trace_ns: u64) -> Option<u64> {
         let realtime = i128::from(self.realtime_ns) + i128::from(trace_ns) - i128::from(self.trace_ns);
         u64::try_from(realtime).ok()
@@ -173,8 +174,8 @@ impl ClockPair {
 
 fn nanoseconds(clock: clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: clock_gettime(2) writes one timespec to the address given, which is that of a live one. A clock that the
-    // kernel does not know makes it fail and write nothing; the time is then 0.
+    // SAFETY: clock_gettime(2) writes one timespec to the given address, which is valid. For a clock that the kernel
+    // does not know it fails and writes nothing; the time is then 0.
     unsafe { libc::clock_gettime(clock, &mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
     seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn clocks_with_a_twin_pair_and_the_others_do_not() {
+    fn only_clocks_of_clock_gettime_can_be_paired() {
         for clock in [TraceClock::Mono, TraceClock::MonoRaw, TraceClock::Boot, TraceClock::Tai] {
             let earlier = nanoseconds(clock.twin().unwrap());
             let pair = ClockPair::take(&clock).unwrap();

@@ -1,10 +1,10 @@
-//! `-- COMMAND ARG…`: a command that is started stopped, so that its very first events are in the trace.
+//! `-- COMMAND ARG…`: starts a command stopped, so that its very first events are traced.
 //!
-//! The child is forked and waits before its execve(2) until it is released; meanwhile its pid goes into the instance's
-//! filter. It runs as the user that called us, also under sudo: see [`StoppedCommand::spawn_as`].
+//! The child is forked and waits before its execve(2) until it is released; meanwhile its pid is added to the
+//! instance's filter. It runs as the user that called us, even under sudo: see [`StoppedCommand::spawn_as`].
 //!
-//! Start it *before* our own threads are kept out of the instance with `event-fork` on: the kernel would hand our place
-//! on the list of the unwanted down to it (`event_filter_pid_sched_process_fork`).
+//! Start it *before* our own threads are excluded from the instance with `event-fork` on: the child would inherit the
+//! exclusion (`event_filter_pid_sched_process_fork`).
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,12 +19,12 @@ use std::thread::JoinHandle;
 use super::TracefsError;
 use crate::rights::Caller;
 
-/// What the waiting child is told. The end of the pipe, when we are killed, means the same as `GIVE_UP`.
+/// The byte that releases the child. The end of the pipe, as when we are killed, means the same as `GIVE_UP`.
 const GO: u8 = 1;
 const GIVE_UP: u8 = 0;
 
-/// A child process that waits before its execve. Dropped without [`release`](StoppedCommand::release) it ends, without
-/// having run anything.
+/// A child process that waits before its execve. Dropped without [`release`](StoppedCommand::release) it exits
+/// without running anything.
 #[derive(Debug)]
 pub struct StoppedCommand {
     program: String,
@@ -34,22 +34,22 @@ pub struct StoppedCommand {
 }
 
 impl StoppedCommand {
-    /// Forks a child that will become `arguments[0]` with all the arguments.
+    /// Forks a child that will become `arguments[0]` with these arguments.
     ///
     /// # Errors
-    /// [`TracefsError::NoSuchCommand`] where there is no such program, [`TracefsError::Command`] where forking fails.
+    /// [`TracefsError::NoSuchCommand`] if there is no such program, [`TracefsError::Command`] if forking fails.
     pub fn spawn(arguments: &[OsString]) -> Result<StoppedCommand, TracefsError> {
         StoppedCommand::spawn_as(arguments, None)
     }
 
-    /// The same, as `user` with all its groups and its `HOME`, `USER` and `LOGNAME`; as we are where there is none.
+    /// The same, as `user` with all its groups and its `HOME`, `USER` and `LOGNAME`; without a user, as we are.
     ///
     /// # Errors
     /// As [`spawn`](StoppedCommand::spawn).
     pub fn spawn_as(arguments: &[OsString], user: Option<&Caller>) -> Result<StoppedCommand, TracefsError> {
         let name = arguments.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        // Found here rather than by execvp(3) in the child: a wrong name is said before anything is touched, and the
-        // trace does not begin with an execve for each folder of PATH.
+        // Searched here rather than by execvp(3) in the child: a wrong name is reported before anything is changed,
+        // and the trace does not begin with an execve for each folder of PATH.
         let program = arguments.first().and_then(|name| find_program(Path::new(name)));
         let program = program.ok_or_else(|| TracefsError::NoSuchCommand(name.clone()))?;
         let failed = |source: io::Error| TracefsError::Command { command: name.clone(), source };
@@ -71,21 +71,21 @@ impl StoppedCommand {
             if let Some(user) = &user {
                 become_user(user)?;
             }
-            // The child's own copy of the writing end would keep it from seeing that we are gone.
-            // SAFETY: close(2) on a descriptor number of the child's own table; its owner is in the parent, and the
-            // child forgets everything at execve or exit.
+            // With its own copy of the writing end the child would not notice that we are gone. SAFETY: close(2) on a
+            // descriptor number of the child's own table; its owner is in the parent, and the child drops everything
+            // at execve or exit.
             unsafe { libc::close(release_fd) };
             pid_writer.write_all(&std::process::id().to_ne_bytes())?;
             let mut word = [GIVE_UP];
             release_reader.read_exact(&mut word)?;
             if word == [GO] { Ok(()) } else { Err(io::ErrorKind::Interrupted.into()) }
         };
-        // SAFETY: between fork and execve only setgroups, setresgid, setresuid, close,
-        // write, read and getpid are called, all async-signal-safe; the
-        // closure allocates nothing (its errors are plain error numbers and constants).
+        // SAFETY: between fork and execve only setgroups, setresgid, setresuid, close, write, read and getpid are
+        // called, all async-signal-safe; the closure does not allocate (its errors are plain error numbers and
+        // constants).
         unsafe { command.pre_exec(wait) };
 
-        // Command::spawn returns only after the execve, so it needs a thread to wait in.
+        // Command::spawn returns only after the execve, so it needs its own thread.
         let spawn =
             std::thread::Builder::new().name("command".to_string()).spawn(move || command.spawn()).map_err(failed)?;
         let mut pid = [0; 4];
@@ -103,10 +103,10 @@ impl StoppedCommand {
         self.pid
     }
 
-    /// Lets it go on to its execve.
+    /// Lets it continue to its execve.
     ///
     /// # Errors
-    /// [`TracefsError::Command`] where the execve fails.
+    /// [`TracefsError::Command`] if the execve fails.
     pub fn release(mut self) -> Result<Child, TracefsError> {
         let failed = |source: io::Error| TracefsError::Command { command: self.program.clone(), source };
         if let Some(mut release) = self.release.take() {
@@ -121,7 +121,7 @@ impl StoppedCommand {
 
 impl Drop for StoppedCommand {
     fn drop(&mut self) {
-        // Told, and not only left with the end of the pipe: another child that waits may hold a copy of its writing end.
+        // Written, not just signalled by closing the pipe: another waiting child may have a copy of its writing end.
         if let Some(mut release) = self.release.take() {
             let _ = release.write_all(&[GIVE_UP]);
         }
@@ -135,11 +135,11 @@ fn join(spawn: JoinHandle<io::Result<Child>>) -> io::Result<Child> {
     spawn.join().unwrap_or_else(|_| Err(io::Error::other("the thread that starts it panicked")))
 }
 
-/// Makes a child that was just forked another user's.
+/// Changes the user of a child that was just forked.
 fn become_user(user: &Caller) -> io::Result<()> {
     let done = |result: libc::c_int| if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) };
-    // SAFETY: setgroups(2) reads as many numbers as its length says, from a live vector; setresgid(2) and setresuid(2) take
-    // numbers. In a forked child they are what std itself calls there for `CommandExt::uid`.
+    // SAFETY: setgroups(2) reads as many numbers as its length says, from a live vector; setresgid(2) and
+    // setresuid(2) take numbers. In a forked child std itself calls them for `CommandExt::uid`.
     unsafe {
         done(libc::setgroups(user.groups.len(), user.groups.as_ptr()))?;
         done(libc::setresgid(user.gid, user.gid, user.gid))?;
@@ -147,12 +147,12 @@ fn become_user(user: &Caller) -> io::Result<()> {
     }
 }
 
-/// The exit code to pass on: the command's own, or 128 + n where signal n ended it, as a shell does.
+/// The exit code to pass on: the command's own, or 128 + n if signal n ended it, as in a shell.
 pub fn exit_code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
 }
 
-/// The file that `name` stands for: itself where it has a slash, else the first executable of that name in PATH.
+/// The file that `name` means: itself if it has a slash, otherwise the first executable with that name in PATH.
 fn find_program(name: &Path) -> Option<PathBuf> {
     let executable =
         |path: &Path| fs::metadata(path).is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0);
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_waits_until_it_is_released_and_gives_its_own_exit_code() {
+    fn a_command_waits_until_it_is_released_and_returns_its_exit_code() {
         let dir = tempfile::tempdir().unwrap();
         let sign = dir.path().join("it ran");
         let script = format!("echo > '{}'; exit 7", sign.display());
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_becomes_128_and_its_number() {
+    fn a_signal_becomes_128_plus_its_number() {
         let mut child = StoppedCommand::spawn(&arguments(&["sh", "-c", "kill -9 $$"])).unwrap().release().unwrap();
         assert_eq!(exit_code(child.wait().unwrap()), 137);
     }
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_is_not_there_is_said_at_once_and_one_that_cannot_run_at_its_release() {
+    fn a_missing_command_fails_at_once_and_one_that_cannot_run_at_its_release() {
         let error = StoppedCommand::spawn(&arguments(&["no-such-command-anywhere"])).unwrap_err();
         assert!(matches!(error, TracefsError::NoSuchCommand(_)), "{error}");
         let error = StoppedCommand::spawn(&arguments(&["/proc/version"])).unwrap().release().unwrap_err();

@@ -1,4 +1,4 @@
-//! What can go wrong with the control files, each kind with the one sentence that says what to do about it.
+//! Errors of the control files, each with a sentence that says what to do.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,60 +16,60 @@ pub enum TracefsError {
         "this kernel has no tracefs (/proc/filesystems does not list it): it needs a kernel built with CONFIG_FTRACE and CONFIG_TRACING"
     )]
     NoTracefs,
-    /// Not mounted, and we may not mount it.
+    /// It is not mounted, and we may not mount it.
     #[error("tracefs is not mounted, and only root can mount it: run this again with sudo")]
     NotMounted,
-    /// mount(2) refused root.
+    /// mount(2) failed for root.
     #[error("cannot mount tracefs on {}: {source}; try by hand: mount -t tracefs nodev {}", .at.display(), .at.display())]
     Mount {
-        /// Where it should have been mounted.
+        /// The mount point.
         at: PathBuf,
-        /// What mount(2) said.
+        /// The error of mount(2).
         source: io::Error,
     },
-    /// The same, of all of it: nothing is lent to us either.
+    /// All of it is closed to us, and no instance is lent to us.
     #[error(
         "only root may read {}: run this again with sudo, or have an instance lent to you once: sudo ftrace-live setup --user NAME", .0.display()
     )]
     Closed(PathBuf),
-    /// The instance that root lends to us is taken.
-    #[error("{} is in use by another run: root lends one instance to a user, so end that run first", .0.display())]
+    /// The instance lent to us is in use.
+    #[error("{} is in use by another run: there is one lent instance per user, so end that run first", .0.display())]
     LentInUse(PathBuf),
-    /// The usual refusal: we are not root.
+    /// Only root has the permission.
     #[error("only root may {action} {}: run this again with sudo", .path.display())]
     NotRoot {
-        /// What was to be done, as a verb: `read`, `write`, `create`.
+        /// The operation, as a verb: `read`, `write`, `create`.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
     },
-    /// We are root and are still refused.
+    /// We are root and the kernel still refuses.
     #[error("even root may not {action} {} ({source}): the kernel is locked down, or this container may not trace", .path.display())]
     Denied {
-        /// What was to be done, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
-    /// The folder given as tracefs is none.
+    /// The given folder is not a tracefs.
     #[error("{} is neither a tracefs nor a capture folder: it has no readable events/ in it", .0.display())]
     NotTracefs(PathBuf),
-    /// Live tracing was asked of a capture folder.
+    /// Live tracing was requested on a capture folder.
     #[error("{} is a capture folder: it can be listed and replayed, but not traced live", .0.display())]
     ReadOnly(PathBuf),
-    /// No event is left of a selection. Nothing has been touched yet.
+    /// A selection matches no event. Nothing has been changed yet.
     #[error("no event is selected: {}; `ftrace-live list{}` shows what there is", .reasons.join("; "), if *.among == Among::Capture { " CAPTURE" } else { "" })]
     NothingSelected {
-        /// Why, by expression.
+        /// The reasons, by expression.
         reasons: Vec<String>,
         /// Whose events it was applied to.
         among: Among,
     },
-    /// An expression of a selection is no pattern.
+    /// An expression of a selection is not a pattern.
     #[error(
-        "{} is no event expression ({reason}): write a group, an event, GROUP:EVENT, or one of these with * and ?",
+        "{} is not an event expression ({reason}): write a group, an event, GROUP:EVENT, or one of these with * and ?",
         quoted(.expression)
     )]
     BadExpression {
@@ -78,71 +78,71 @@ pub enum TracefsError {
         /// What is wrong with it.
         reason: String,
     },
-    /// A list of CPUs is malformed, or names a CPU that this machine does not have.
+    /// A list of CPUs is malformed, or contains a CPU that this machine does not have.
     #[error(transparent)]
     BadCpus(CpuListError),
-    /// A filter is not of the form `GROUP:EVENT=CONDITION`.
-    #[error("{0:?} is no filter: write GROUP:EVENT=CONDITION, for example 'irq:irq_handler_entry=irq>3'")]
+    /// A filter does not have the form `GROUP:EVENT=CONDITION`.
+    #[error("{0:?} is not a filter: write GROUP:EVENT=CONDITION, for example 'irq:irq_handler_entry=irq>3'")]
     BadFilter(String),
-    /// A filter names an event that is not selected.
-    #[error("the filter {0:?} names no event that is selected: name one of the events given with -e")]
+    /// A filter is for an event that is not selected.
+    #[error("the filter {0:?} is for no selected event: use one of the events given with -e")]
     FilterUnmatched(String),
-    /// The kernel refused a filter; its own words, with its caret, are in `kernel`.
+    /// The kernel refused a filter; its message, with its caret, is in `kernel`.
     #[error(
-        "the kernel refuses the filter for {event}:\n{kernel}\nmend the condition (fields are named by `ftrace-live describe {event}`)"
+        "the kernel refuses the filter for {event}:\n{kernel}\ncorrect the condition (`ftrace-live describe {event}` lists the fields)"
     )]
     FilterRefused {
-        /// For which event.
+        /// The event.
         event: EventName,
-        /// The kernel's own text: the condition, a caret under the place, the reason.
+        /// The kernel's text: the condition, a caret under the error, the reason.
         kernel: String,
     },
-    /// A trace clock that gives no times.
-    #[error("the trace clock {clock} gives no times ({reason}): take mono, boot, tai or local with --clock")]
+    /// A trace clock that does not count time.
+    #[error("the trace clock {clock} gives no times ({reason}): use --clock mono, boot, tai or local")]
     NoTime {
         /// The clock.
         clock: String,
-        /// Why not.
+        /// The reason.
         reason: &'static str,
     },
-    /// A process is to be traced from a pid namespace that does not show what the kernel calls it.
+    /// A process cannot be traced because its pid in the first pid namespace is not known.
     #[error(
         "{0} cannot be traced from here: the kernel takes pids of the first pid namespace, and /proc shows those of this container alone; start this outside, or share the host's pids (docker run --pid=host), or trace all processes"
     )]
     PidNamespace(String),
-    /// None of the selected events could be enabled.
+    /// The kernel refused all selected events.
     #[error("none of the selected events can be enabled: {}", .0.join("; "))]
     NothingEnabled(Vec<String>),
-    /// The ring is too large for the memory there is.
-    #[error("the kernel has no memory for {kib} KiB of buffer on each of {cpus} CPUs: ask for less with -b")]
+    /// There is not enough memory for the ring.
+    #[error("the kernel has no memory for {kib} KiB of buffer on each of {cpus} CPUs: use a smaller -b")]
     BufferTooLarge {
-        /// KiB per CPU that were asked for.
+        /// The requested size per CPU, KiB.
         kib: u64,
-        /// CPUs there are.
+        /// The number of CPUs.
         cpus: usize,
     },
-    /// A ring without room for a single event.
+    /// A ring too small for a single event.
     #[error(
-        "-b {0} cannot be: a CPU's buffer has 1 KiB or more, as far as there is memory (8192 unless told otherwise); the kernel rounds it up to whole sub-buffers, of which it needs two"
+        "-b {0} is not possible: a CPU's buffer has 1 KiB or more, as far as there is memory (the default is 8192); the kernel rounds it up to whole sub-buffers, of which it needs two"
     )]
     BufferSize(u64),
-    /// A size of sub-buffers that the kernel does not make.
-    #[error("--sub-buffer {kib} cannot be: the kernel makes sub-buffers of {} KiB", .sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
+    /// A sub-buffer size that the kernel does not support.
+    #[error("--sub-buffer {kib} is not possible: the kernel supports sub-buffers of {} KiB", .sizes.iter().map(u32::to_string).collect::<Vec<_>>().join(", "))]
     SubBufferSize {
-        /// The size that was asked for, KiB.
+        /// The requested size, KiB.
         kib: u32,
-        /// The sizes there are, KiB.
+        /// The supported sizes, KiB.
         sizes: Vec<u32>,
     },
-    /// A kernel whose sub-buffers are all one page.
+    /// A kernel on which sub-buffers always have one page.
     #[error("this kernel has sub-buffers of one page only: leave out --sub-buffer, which needs Linux 6.8 or later")]
     NoSubBufferSizes,
     /// A clock that this kernel does not have.
     #[error("this kernel has no trace clock {clock:?}: it has {available}")]
     NoClock {
-        /// The clock that was asked for.
+        /// The requested clock.
         clock: String,
-        /// The names of those there are.
+        /// The names of the available clocks.
         available: String,
     },
     /// The kernel refused a tracer or its function filter.
@@ -150,15 +150,15 @@ pub enum TracefsError {
     TracerRefused {
         /// The tracer.
         tracer: String,
-        /// The kernel's own text.
+        /// The kernel's text.
         reason: String,
-        /// What `available_tracers` holds.
+        /// The contents of `available_tracers`.
         available: String,
     },
     /// A process to be traced does not exist.
-    #[error("there is no process {0}: see `ps` for those there are")]
+    #[error("there is no process {0}: `ps` lists the existing ones")]
     NoSuchProcess(u32),
-    /// The command to be traced is not there.
+    /// The command to be traced does not exist.
     #[error("there is no command {0:?}: check its spelling, or give its path")]
     NoSuchCommand(String),
     /// The command to be traced could not be started.
@@ -166,31 +166,31 @@ pub enum TracefsError {
     Command {
         /// The command.
         command: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// The keeper process could not be started.
-    #[error("cannot start the keeper process, which owns the trace instance and removes it at whatever end: {0}")]
+    #[error("cannot start the keeper process, which owns the trace instance and removes it however we end: {0}")]
     Keeper(String),
-    /// The keeper process has ended, and with it what we can do.
+    /// The keeper process has exited, so nothing can be set any more.
     #[error(
-        "the keeper process has ended, so nothing can be set or removed any more: start again, which removes what is left"
+        "the keeper process has ended, so nothing can be set or removed any more: start again, which removes leftovers"
     )]
     KeeperGone,
-    /// Anything else that a control file said.
+    /// Another error of a control file.
     #[error("cannot {action} {}: {source}", .path.display())]
     Io {
-        /// What was to be done, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// To which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl TracefsError {
-    /// The error for `source`, met when `action` was tried on `path`.
+    /// The error for `source`, which occurred when `action` was tried on `path`.
     pub(crate) fn io(action: &'static str, path: &Path, source: io::Error) -> TracefsError {
         let path = path.to_path_buf();
         if source.kind() == io::ErrorKind::BrokenPipe {
@@ -205,7 +205,7 @@ impl TracefsError {
         }
     }
 
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is at fault rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         matches!(
             self,

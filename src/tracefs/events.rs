@@ -1,4 +1,4 @@
-//! Which events there are, and their `format` files; of a live tracefs and of a capture folder alike.
+//! The available events and their `format` files, of a live tracefs and of a capture folder alike.
 
 use std::io;
 use std::path::Path;
@@ -8,16 +8,15 @@ use super::name::FTRACE;
 use super::{EventName, Kind, Tracefs, TracefsError};
 
 impl Tracefs {
-    /// All events that can be enabled, in the kernel's order; of a lent instance and of a capture folder those
-    /// whose formats it holds, sorted.
-    /// The tracer's own records (`ftrace:*`) are not among them: see [`tracer_records`](Tracefs::tracer_records).
+    /// All events that can be enabled, in the kernel's order; for a lent instance and a capture folder, those with a
+    /// format, sorted. The tracers' own records (`ftrace:*`) are not included: see
+    /// [`tracer_records`](Tracefs::tracer_records).
     ///
     /// # Errors
     /// `available_events` or `events/` cannot be read.
     pub fn events(&self) -> Result<Vec<EventName>, TracefsError> {
-        // A capture may share its boot's tree of formats and still hold no available_events, or hold a list without
-        // the formats: the formats count.
-        // A lent instance has no such list.
+        // A capture may share its boot's formats and have no available_events, or have a list without the formats:
+        // the formats decide. A lent instance has no such list.
         if self.kind() == Kind::Live && !self.is_lent() {
             let text = self.read("available_events")?;
             return Ok(text.lines().filter_map(|line| line.trim().parse().ok()).collect());
@@ -32,10 +31,10 @@ impl Tracefs {
         Ok(events)
     }
 
-    /// The records that the tracer itself writes: `ftrace:print`, `ftrace:kernel_stack`, …, sorted.
+    /// The records written by tracers themselves: `ftrace:print`, `ftrace:kernel_stack`, …, sorted.
     ///
     /// # Errors
-    /// `events/ftrace` cannot be read. Where it is missing there are none.
+    /// `events/ftrace` cannot be read. If it is missing there are none.
     pub fn tracer_records(&self) -> Result<Vec<EventName>, TracefsError> {
         let mut events = match self.events_of(FTRACE) {
             Err(TracefsError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -47,7 +46,7 @@ impl Tracefs {
 
     fn events_of(&self, system: &str) -> Result<Vec<EventName>, TracefsError> {
         let dir = Path::new("events").join(system);
-        // Of a running kernel, every folder of a group is an event.
+        // In a running kernel, every folder of a group is an event.
         let is_event =
             |name: &String| self.kind() == Kind::Live || self.root().join(&dir).join(name).join("format").is_file();
         let names = self.folders_in(&dir)?.into_iter().filter(is_event);
@@ -58,7 +57,7 @@ impl Tracefs {
         self.folders(dir).map_err(|e| TracefsError::io("read", &self.root().join(dir), e))
     }
 
-    /// The text of an event's `format` file. It is the same for the top level and for each instance.
+    /// The text of an event's `format` file, which is the same for the top level and for each instance.
     ///
     /// # Errors
     /// There is no such event, or the file cannot be read.
@@ -66,7 +65,7 @@ impl Tracefs {
         self.read(event.folder().join("format"))
     }
 
-    /// The text of `available_tracers`, as names.
+    /// The names in `available_tracers`.
     ///
     /// # Errors
     /// The file cannot be read (a capture has none).

@@ -1,4 +1,4 @@
-//! Files by their path below a folder: tracefs, an instance, or a capture that looks like one.
+//! Files by their path below a folder: tracefs, an instance, or a capture that mirrors one.
 
 use std::fs;
 #[cfg(feature = "tracefs")]
@@ -18,7 +18,7 @@ pub(crate) trait Files {
     /// The bytes of a file.
     fn bytes(&self, file: &Path) -> io::Result<Vec<u8>>;
 
-    /// The names of the folders in a folder, in no order; names that are no UTF-8 do not count.
+    /// The names of the subfolders, in no order; names that are not UTF-8 are skipped.
     fn folders(&self, folder: &Path) -> io::Result<Vec<String>>;
 }
 
@@ -27,7 +27,7 @@ impl Files for Path {
         read_control(&self.join(file))
     }
 
-    // Links to folders count: a capture may share its formats with others.
+    // Links to folders are included: a capture may share its formats with others.
     fn folders(&self, folder: &Path) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(self.join(folder))? {
@@ -42,17 +42,17 @@ impl Files for Path {
     }
 }
 
-/// The same of a file that a keeper opened.
+/// The same for a file that a keeper opened.
 #[cfg(feature = "tracefs")]
 pub(super) fn bytes_of(mut file: File) -> io::Result<Vec<u8>> {
     read_open(&mut file)
 }
 
-/// The same of a folder that a keeper opened: its files are closed to us, its entries tell what they are.
+/// The same for a folder that a keeper opened: we cannot open its files, but its entries have their types.
 #[cfg(feature = "tracefs")]
 pub(super) fn folders_of(folder: File) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    // Not `Dir::read_from`, which opens it again.
+    // Not `Dir::read_from`, which would open it again.
     for entry in Dir::new(folder)? {
         let entry = entry?;
         if let Ok(name) = entry.file_name().to_str()

@@ -1,10 +1,10 @@
-//! A filter of the kernel's own, for events.
+//! A kernel filter for events.
 
 use std::str::FromStr;
 
 use super::{Selection, TracefsError};
 
-/// A filter of the kernel's own, read from `irq:irq_handler_entry=irq>3`.
+/// A kernel filter, parsed from `irq:irq_handler_entry=irq>3`.
 #[derive(Debug, Clone)]
 pub struct EventFilter {
     text: String,
@@ -15,7 +15,7 @@ pub struct EventFilter {
 impl FromStr for EventFilter {
     type Err = TracefsError;
 
-    /// What stands before the first `=` names events as `-e` does; the rest is for the kernel.
+    /// The part before the first `=` selects events like `-e`; the rest is passed to the kernel.
     fn from_str(text: &str) -> Result<EventFilter, TracefsError> {
         let bad = || TracefsError::BadFilter(text.to_string());
         let (events, condition) = text.split_once('=').ok_or_else(bad)?;
@@ -34,12 +34,12 @@ impl EventFilter {
         &self.text
     }
 
-    /// What stands before the first `=`: the events it is for.
+    /// The part before the first `=`: the events it is for.
     pub fn events(&self) -> &Selection {
         &self.events
     }
 
-    /// What stands behind it, in the kernel's language of filters.
+    /// The part after it, in the kernel's filter syntax.
     pub fn condition(&self) -> &str {
         &self.condition
     }
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_names_events_before_its_first_equals_sign() {
+    fn the_events_are_before_the_first_equals_sign() {
         let filter: EventFilter = "irq:irq_handler_entry=irq == 3 && name != \"x\"".parse().unwrap();
         assert_eq!(filter.condition, "irq == 3 && name != \"x\"");
         for text in ["", "irq>3", "=irq>3", "irq:irq_handler_entry=", "a=b\nc", "a[=3"] {

@@ -1,8 +1,8 @@
-//! A private instance: a set of rings and switches of our own, which nobody else's tracing sees or disturbs.
+//! A private instance: rings and settings of our own, independent of other tracing.
 //!
-//! Made with tracing off, so that nothing is recorded before all is set; removed by [`Instance::close`], by `Drop` (on a
-//! panic too), and where neither runs, by the [`Keeper`]. Here are its making, its removal and the ways to its files; what
-//! can be set is in the modules below.
+//! It is created with tracing off, so that nothing is recorded before everything is set; it is removed by
+//! [`Instance::close`], by `Drop` (also on a panic), and if neither runs, by the [`Keeper`]. This file creates and removes
+//! it and opens its files; the modules below change its settings.
 
 use std::fs::File;
 use std::io;
@@ -23,8 +23,8 @@ pub use events::{EnableFailure, Enabled};
 
 /// A private instance, removed when it is dropped.
 ///
-/// Its [`RawBuffer`](super::RawBuffer)s belong to the caller of [`Instance::open_raw`] and must be dropped first: while one is open the kernel refuses to
-/// remove the instance.
+/// Its [`RawBuffer`](super::RawBuffer)s belong to the caller of [`Instance::open_raw`] and must be dropped first: while
+/// one is open the kernel refuses to remove the instance.
 #[derive(Debug)]
 pub struct Instance {
     tracefs: Tracefs,
@@ -33,17 +33,17 @@ pub struct Instance {
     cpus: Vec<u32>,
     pids: PidView,
     access: Access,
-    /// What was set through us, to tell it from what others set.
+    /// The settings that we made, to detect changes by others.
     ours: Mutex<Settings>,
     removed: bool,
 }
 
 impl Instance {
-    /// Makes an instance `ftrace-live-<pid>` with tracing off; the keeper makes it and owns it, where there is one. Where
-    /// `tracefs` is an instance that root [lends](super::Lent) to us, takes that one.
+    /// Creates an instance `ftrace-live-<pid>` with tracing off; with a keeper, the keeper creates and owns it. If
+    /// `tracefs` is an instance [lent](super::Lent) to us by root, uses that one.
     ///
     /// # Errors
-    /// [`TracefsError::NotRoot`] and its like; [`TracefsError::ReadOnly`] for a capture folder.
+    /// [`TracefsError::NotRoot`] and the like; [`TracefsError::ReadOnly`] for a capture folder.
     pub fn create(tracefs: &Tracefs, keeper: Option<&Arc<Keeper>>) -> Result<Instance, TracefsError> {
         if tracefs.kind() != Kind::Live {
             return Err(TracefsError::ReadOnly(tracefs.root().to_path_buf()));
@@ -59,19 +59,19 @@ impl Instance {
         let made = access.ask(&Request::Make).map_err(failed)?;
         let name = made.words.into_iter().next().unwrap_or_default();
         let path = if lent { tracefs.root().to_path_buf() } else { tracefs.root().join("instances").join(&name) };
-        // From here on `Drop` cleans up, whichever step fails.
+        // From here on `Drop` cleans up if a step fails.
         let (tracefs, pids, ours) = (tracefs.clone(), PidView::ours(), Mutex::default());
         let mut instance = Instance { tracefs, name, path, cpus: Vec::new(), pids, access, ours, removed: false };
         instance.cpus = instance.list_cpus()?;
         Ok(instance)
     }
 
-    /// Whether root lends it to us: there is no other one then.
+    /// Whether it is lent to us by root: there is no other one then.
     pub(super) fn is_lent(&self) -> bool {
         self.tracefs.is_lent()
     }
 
-    /// Makes another one as this one was made.
+    /// Creates another one in the same way.
     pub(super) fn another(&self) -> Result<Instance, TracefsError> {
         let keeper = if let Access::Kept(keeper) = &self.access { Some(keeper) } else { None };
         Instance::create(&self.tracefs, keeper)
@@ -95,12 +95,13 @@ impl Instance {
         &self.path
     }
 
-    /// The CPUs that have a ring, ascending: those that could ever be online.
+    /// The CPUs that have a ring, ascending: all possible CPUs.
     pub fn cpus(&self) -> &[u32] {
         &self.cpus
     }
 
-    /// The text of a file of the instance, as `events/header_page` or `trace`. Bytes that are no UTF-8 become U+FFFD.
+    /// The text of a file of the instance, such as `events/header_page` or `trace`. Bytes that are not UTF-8 become
+    /// U+FFFD.
     ///
     /// # Errors
     /// The file is missing or cannot be read.
@@ -119,7 +120,7 @@ impl Instance {
     /// Opens a file of the instance for reading.
     ///
     /// # Errors
-    /// The file is missing, or not one of those that may be read.
+    /// The file is missing, or may not be read.
     pub fn open(&self, file: impl AsRef<Path>) -> Result<File, TracefsError> {
         self.open_file(file.as_ref()).map_err(|e| TracefsError::io("open", &self.path.join(file), e))
     }
@@ -129,7 +130,7 @@ impl Instance {
         answer.file.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Changes a setting, through the keeper where there is one.
+    /// Changes a setting, through the keeper if there is one.
     fn change(&self, setting: Setting) -> io::Result<()> {
         let request = Request::Set(self.name.clone(), setting);
         self.access.ask(&request)?;
@@ -143,8 +144,8 @@ impl Instance {
         self.ours.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What others have changed since the last time, each as a sentence: root can write to the instance as well. What is
-    /// found counts as ours from now on, so that each change is told once.
+    /// The changes that others made since the last call, as sentences: root can write to the instance as well. They
+    /// count as ours from now on, so each change is reported once.
     ///
     /// # Errors
     /// The instance, or its keeper, is gone.
@@ -173,8 +174,8 @@ impl Instance {
         log.get(start..).unwrap_or_default().trim_end().to_string()
     }
 
-    /// Stops and removes the instance, and says if that failed. Then the keeper keeps it in mind and tries again after
-    /// our end.
+    /// Stops and removes the instance, and returns an error if that failed. The keeper then tries again after our
+    /// end.
     ///
     /// # Errors
     /// Somebody holds it open (EBUSY), or the kernel refuses.
@@ -202,7 +203,7 @@ impl Files for Instance {
     }
 }
 
-/// Who does what an instance needs: a keeper, or we ourselves.
+/// How settings are made: through a keeper, or directly.
 #[derive(Debug)]
 enum Access {
     Own(Mutex<Hands>),
@@ -227,7 +228,7 @@ impl Access {
 
 impl Drop for Instance {
     fn drop(&mut self) {
-        // Nobody is left to tell; the keeper tries again.
+        // There is nobody to report an error to; the keeper tries again.
         let _ = self.remove();
     }
 }

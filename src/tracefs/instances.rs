@@ -1,4 +1,4 @@
-//! All instances of a tracefs, ours or not, and their state, read without changing anything.
+//! All instances of a tracefs and their state, read without changing anything.
 
 use std::path::Path;
 
@@ -11,12 +11,12 @@ pub struct InstanceState {
     pub name: String,
     /// Whether it records.
     pub recording: bool,
-    /// Whose its events are, where its ring is kept over reboots.
+    /// Whose its events are, if its ring is kept over reboots.
     pub kept: Option<LastBoot>,
 }
 
 impl Tracefs {
-    /// The instances there are, by name.
+    /// The existing instances, by name.
     pub fn instances(&self) -> Vec<InstanceState> {
         let folder = Path::new("instances");
         let mut names = self.folders(folder).unwrap_or_default();

@@ -1,53 +1,53 @@
-//! `last_boot_info` of an instance whose ring is kept over reboots (`trace_instance=NAME@…` on the kernel's command line): where
-//! the kernel that wrote the ring lay in memory, so that its addresses get names.
+//! `last_boot_info` of an instance whose ring is kept over reboots (`trace_instance=NAME@…` on the kernel's command
+//! line): the address of the kernel that wrote the ring, from which its addresses get names.
 //!
-//! What the file says has changed (`show_last_boot_header` in kernel/trace/trace.c):
+//! The format of the file has changed (`show_last_boot_header` in kernel/trace/trace.c):
 //!
 //! | Linux | text |
 //! |---|---|
-//! | 6.12 | `text delta:` and `data delta:`, this boot's addresses less the last one's |
-//! | 6.14.6 | `39000000 [kernel]`: by how much KASLR had moved the kernel |
+//! | 6.12 | `text delta:` and `data delta:`, this boot's addresses minus the last one's |
+//! | 6.14.6 | `39000000 [kernel]`: the offset by which KASLR had moved the kernel |
 //! | 6.15 | `ffffffff9a000000 [kernel]`: the address of `_text`; then a line for each module; later kernels put `trace_clock:` first |
 //!
-//! `# Current` instead of all that says that this boot has recorded in the ring meanwhile.
+//! `# Current` in place of all this means that this boot has recorded in the ring meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// What `last_boot_info` says.
+/// The contents of `last_boot_info`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LastBoot {
-    /// What the ring has is of this boot.
+    /// The ring has events of this boot.
     Current,
-    /// It is of the last boot.
+    /// The ring has events of the last boot.
     Last {
-        /// Where the kernel was.
+        /// The address of the kernel.
         kernel: KernelThen,
-        /// Where the code of each module was.
+        /// The address of each module's code.
         modules: BTreeMap<String, u64>,
-        /// The trace clock, where it says so.
+        /// The trace clock, if stated.
         clock: Option<String>,
     },
 }
 
-/// Where the kernel was when the ring was written.
+/// The address of the kernel that wrote the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KernelThen {
-    /// This boot's addresses are greater by so much.
+    /// This boot's addresses are greater by this.
     Delta(i64),
-    /// KASLR had moved it by so much.
+    /// KASLR had moved it by this.
     Offset(u64),
-    /// `_text` was there.
+    /// The address of `_text`.
     Text(u64),
 }
 
-/// `_text` of an x86-64 kernel that is not moved (`__START_KERNEL` in arch/x86/include/asm/page_types.h).
+/// `_text` of an x86-64 kernel that was not moved (`__START_KERNEL` in arch/x86/include/asm/page_types.h).
 const X86_TEXT: u64 = 0xffff_ffff_8100_0000;
-/// No kernel is moved by more, and none lies below.
+/// No kernel is moved by more, and none is below.
 const MOST_OFFSET: u64 = 1 << 40;
 
 impl LastBoot {
-    /// Reads the text of the file; `None` where it is of a form that is not known.
+    /// Parses the file; `None` if its format is not known.
     pub fn parse(text: &str) -> Option<LastBoot> {
         let (mut kernel, mut modules, mut clock) = (None, BTreeMap::new(), None);
         for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -74,9 +74,9 @@ impl LastBoot {
         Some(LastBoot::Last { kernel: kernel?, modules, clock })
     }
 
-    /// The symbols of the kernel that wrote the ring: those of this boot, which is the same kernel, moved to where they were.
-    /// `kallsyms` and `modules` are the texts of `/proc/kallsyms` and `/proc/modules`; the code of a module that is not loaded now has no
-    /// names. `None`: where the kernel was cannot be known.
+    /// The symbols of the kernel that wrote the ring: those of this boot, which runs the same kernel, moved to their
+    /// addresses then. `kallsyms` and `modules` are the texts of `/proc/kallsyms` and `/proc/modules`; a module that
+    /// is not loaded now has no names. `None` if the kernel's address then is not known.
     pub fn symbols_then(&self, kallsyms: &str, modules: &str) -> Option<Moved> {
         let LastBoot::Last { kernel, modules: then, .. } = self else { return None };
         let symbols = || kallsyms.lines().filter_map(Symbol::parse);
@@ -95,17 +95,17 @@ impl LastBoot {
             let mut words = line.split_whitespace();
             let name = words.next()?;
             let address = u64::from_str_radix(words.nth(4)?.strip_prefix("0x")?, 16).ok()?;
-            // By how much its code was elsewhere.
+            // The offset by which its code was moved.
             Some((name.to_owned(), then.get(name)?.wrapping_sub(address)))
         };
         let moved: BTreeMap<String, u64> = modules.lines().filter_map(base).collect();
         let mut out = String::with_capacity(kallsyms.len());
         for symbol in symbols() {
             let address = match symbol.module {
-                // Of no place in memory: offsets into what each CPU has of its own.
+                // Not an address in memory, but an offset in per-CPU data.
                 None if matches!(symbol.kind, "A" | "a") => symbol.address,
                 None => symbol.address.wrapping_sub(delta.cast_unsigned()),
-                // The rest of a module may have moved otherwise: the kernel knows no more of it either.
+                // Other parts of a module may have moved differently, and the kernel does not know more either.
                 Some(module) if matches!(symbol.kind, "t" | "T" | "w" | "W") => match moved.get(module) {
                     Some(by) => symbol.address.wrapping_add(*by),
                     None => continue,
@@ -122,14 +122,14 @@ impl LastBoot {
     }
 }
 
-/// Symbols that were moved to where they were.
+/// Symbols moved to their addresses in the last boot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Moved {
-    /// As the text of `kallsyms`.
+    /// In the format of `kallsyms`.
     pub kallsyms: String,
-    /// How much greater this boot's addresses are.
+    /// This boot's addresses minus those.
     pub delta: i64,
-    /// Where the kernel is now.
+    /// The current address range of the kernel.
     kernel: std::ops::Range<u64>,
 }
 
@@ -156,7 +156,7 @@ struct Symbol<'t> {
 }
 
 impl<'t> Symbol<'t> {
-    /// `address type name`, and `[module]` behind those of modules.
+    /// `address type name`, followed by `[module]` for those of modules.
     fn parse(line: &'t str) -> Option<Symbol<'t>> {
         let mut words = line.split_whitespace();
         let (address, kind, name) = (words.next()?, words.next()?, words.next()?);
@@ -173,7 +173,7 @@ mod tests {
         LastBoot::Last { kernel, modules: BTreeMap::new(), clock: None }
     }
 
-    // The texts are those that the commits of the kernel which made the file show; no kernel here has such an instance.
+    // The texts are from the commits that created the file; no kernel here has such an instance.
     #[test]
     fn each_form_of_the_file() {
         let parse = LastBoot::parse;
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn symbols_go_where_they_were() {
+    fn symbols_are_moved_to_their_former_addresses() {
         let now = "0000000000001000 A cpu_hot\nffffffff81000000 T _text\nffffffff81000040 t run\nffffffff82000000 B _end\n\
                    ffffffffc0001010 t mod_go\t[usbserial]\nffffffffc0009000 d mod_data\t[usbserial]\nffffffffc0100000 t new\t[other]\n";
         let modules =

@@ -1,8 +1,8 @@
-//! An instance that root lends to a user, who then traces without any right of root's: made once (`setup`), used by one run
-//! after another, removed by `teardown`.
+//! An instance that root lends to a user, who then traces without root's rights: created once (`setup`), used by one
+//! run after another, removed by `teardown`.
 //!
-//! The instance is a folder below `instances/` like all others, but tracefs lets nobody but root go there. So it is mounted
-//! (`mount --bind`) at `/run/ftrace-live/UID`, and those of its files that a run needs are its user's.
+//! The instance is a folder below `instances/` like all others, but only root can enter that folder. So it is mounted
+//! (`mount --bind`) at `/run/ftrace-live/UID`, and the files that a run needs are owned by the user.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
@@ -16,9 +16,9 @@ use super::{Kind, Tracefs, is_tracefs};
 use crate::keeper::{instance_path, lent, remove_instance};
 use crate::rights::Caller;
 
-/// Where lent instances are mounted, each below its user's number.
+/// Lent instances are mounted here, each below its user's id.
 const MOUNTS: &str = "/run/ftrace-live";
-/// How long an instance that is held open is tried to be removed.
+/// How long removing an instance that is in use is retried.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A lent instance.
@@ -29,26 +29,26 @@ pub struct Lent {
     at: PathBuf,
 }
 
-/// Why nothing could be lent, or taken back.
+/// Why an instance could not be lent, or taken back.
 #[derive(Debug, thiserror::Error)]
 pub enum LendError {
-    /// Only root has what is lent.
+    /// Only root can lend an instance.
     #[error("only root can lend a trace instance, and take it back: run this again with sudo")]
     NotRoot,
-    /// A capture, or an instance that is lent itself.
-    #[error("{} is not the top of the kernel's tracefs, in which instances are made: leave out --tracefs", .0.display())]
+    /// The folder is a capture, or itself a lent instance.
+    #[error("{} is not the top folder of the kernel's tracefs, where instances are created: leave out --tracefs", .0.display())]
     NotTop(PathBuf),
-    /// A run of its user's goes on.
-    #[error("{} is in use by a run of its user's: end that run first", .0.display())]
+    /// Its user is using it.
+    #[error("{} is in use by its user: end that run first", .0.display())]
     InUse(PathBuf),
-    /// The kernel refuses.
+    /// The kernel refused an operation.
     #[error("cannot {action} {}: {source}", .path.display())]
     Refused {
-        /// What was to be done, as a verb.
+        /// The operation, as a verb.
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What the kernel said.
+        /// The kernel's error.
         source: io::Error,
     },
 }
@@ -58,17 +58,17 @@ fn refused(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> LendE
 }
 
 impl Lent {
-    /// Where the instance lent to this process's user is mounted, if there is one.
+    /// The mount point of the instance lent to this process's user, if there is one.
     pub fn to_us() -> Option<PathBuf> {
         let at = Path::new(MOUNTS).join(rustix::process::geteuid().as_raw().to_string());
         (is_tracefs(&at) && lent::is_instance(&at)).then_some(at)
     }
 
-    /// Lends an instance of `tracefs` to `user`: makes it, gives its files away and mounts it, each where it was not done
-    /// before. One that is not in use is quiet afterwards.
+    /// Lends an instance of `tracefs` to `user`: creates it, changes the owner of its files and mounts it, as far as
+    /// that is not done yet. If it is not in use, it is reset as well.
     ///
     /// # Errors
-    /// We are not root; the kernel refuses a step.
+    /// We are not root, or the kernel refuses a step.
     pub fn set_up(tracefs: &Tracefs, user: &Caller) -> Result<Lent, LendError> {
         let lent = Lent::of(checked(tracefs)?, user.uid);
         match fs::create_dir(&lent.instance) {
@@ -77,8 +77,8 @@ impl Lent {
             }
             _ => {}
         }
-        // One in use is only mended: events of a module that was loaded since are root's still. A run that was just killed may
-        // be about to end.
+        // If it is in use, only owners are updated: events of a module loaded since then still belong to root. A run
+        // that was just killed may be about to end.
         if let Ok(_lock) = lent::lock(&lent.instance, PATIENCE) {
             lent::leave_quiet(&lent.instance).map_err(refused("quieten", &lent.instance))?;
         }
@@ -87,7 +87,7 @@ impl Lent {
         Ok(lent)
     }
 
-    /// All instances of `tracefs` that are lent.
+    /// All lent instances of `tracefs`.
     ///
     /// # Errors
     /// We are not root; `instances/` cannot be read.
@@ -100,21 +100,21 @@ impl Lent {
         Ok(users.map(|user| Lent::of(root, user)).collect())
     }
 
-    /// Quietens it, unmounts it and removes it. One that is not there is fine.
+    /// Stops, unmounts and removes it. It is not an error if it does not exist.
     ///
     /// # Errors
-    /// It is in use; the kernel refuses.
+    /// It is in use, or the kernel refuses.
     pub fn take_back(&self) -> Result<(), LendError> {
         let busy = || LendError::InUse(self.at.clone());
         let exists = self.instance.is_dir();
         // Held to the end, so that no run begins meanwhile.
         let _lock = exists.then(|| lent::lock(&self.instance, PATIENCE)).transpose().map_err(|_| busy())?;
         while is_tracefs(&self.at) {
-            // A shell may stand in it.
+            // The working directory of a shell may be in it.
             unmount(&self.at, UnmountFlags::DETACH).map_err(|e| refused("unmount", &self.at)(e.into()))?;
         }
         for folder in [&self.at, Path::new(MOUNTS)] {
-            // The last one takes the folder of all with it.
+            // The common folder is removed with the last one.
             let _ = fs::remove_dir(folder);
         }
         remove_instance(&self.instance, PATIENCE).map_err(|error| match error.raw_os_error() {
@@ -123,26 +123,26 @@ impl Lent {
         })
     }
 
-    /// Where it is mounted.
+    /// Its mount point.
     pub fn at(&self) -> &Path {
         &self.at
     }
 
-    /// Whose it is.
+    /// Its user.
     pub fn user(&self) -> u32 {
         self.user
     }
 
-    /// The one of this user, whether it is there or not.
+    /// The instance of this user, whether it exists or not.
     fn of(root: &Path, user: u32) -> Lent {
         let instance = instance_path(root, &format!("{}{user}", lent::LENT));
         Lent { user, instance, at: Path::new(MOUNTS).join(user.to_string()) }
     }
 
-    /// Makes the files its user's that a run needs, and the folders they are in.
+    /// Gives the files that a run needs, and their folders, to the user.
     fn give_to(&self, group: u32) -> Result<(), LendError> {
         let give = |path: PathBuf| match lchown(&path, Some(self.user), Some(group)) {
-            // Kernels differ in what they have.
+            // Kernels differ in the files they have.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done.map_err(refused("give away", &path)),
         };
@@ -165,7 +165,7 @@ impl Lent {
             give(system.join("enable"))?;
             give(system)?;
         }
-        // The last one: before it nobody can go in.
+        // The top folder last: before, the user cannot enter it.
         give(root.clone())
     }
 
@@ -180,7 +180,7 @@ impl Lent {
                 }
                 _ => {}
             }
-            // Whatever the umask is.
+            // Regardless of the umask.
             fs::set_permissions(folder, Permissions::from_mode(0o755)).map_err(refused("open", folder))?;
         }
         let inode = |path: &Path| fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()));
@@ -188,7 +188,7 @@ impl Lent {
             if inode(&self.at).ok() == inode(&self.instance).ok() {
                 return Ok(());
             }
-            // Of an instance that is gone.
+            // A mount left from an instance that was removed.
             unmount(&self.at, UnmountFlags::DETACH).map_err(|e| refused("unmount", &self.at)(e.into()))?;
         }
         mount_bind(&self.instance, &self.at).map_err(|e| refused("mount", &self.at)(e.into()))?;
@@ -197,7 +197,7 @@ impl Lent {
     }
 }
 
-/// The top of the kernel's tracefs, for root.
+/// The top folder of the kernel's tracefs, if we are root.
 fn checked(tracefs: &Tracefs) -> Result<&Path, LendError> {
     if !rustix::process::geteuid().is_root() {
         return Err(LendError::NotRoot);

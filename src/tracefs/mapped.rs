@@ -1,8 +1,8 @@
-//! One CPU's ring of an instance that somebody else reads: looked at without taking anything out of it.
+//! One CPU's ring of an instance that somebody else reads, mapped to read it without consuming it.
 //!
-//! A read of `trace_pipe_raw` takes what it gives. Since Linux 6.10 the file can be mapped instead (Documentation/trace/
-//! ring-buffer-map.rst): all sub-buffers lie in memory as the kernel has them, and nobody notices that they are looked at.
-//! They are written to meanwhile, so each is copied between two looks at its head.
+//! A read of `trace_pipe_raw` consumes what it returns. Since Linux 6.10 the file can be mapped instead
+//! (Documentation/trace/ring-buffer-map.rst): all sub-buffers are visible in memory, and reading them has no effect
+//! on others. They are written meanwhile, so each is copied between two reads of its header.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -23,15 +23,15 @@ const READER_ID: usize = 24;
 const READER_READ: usize = 28;
 const META: usize = 64;
 
-/// How often a sub-buffer is copied that is written anew at the same time, before it is left out.
+/// How often copying a sub-buffer is tried while it is being overwritten, before it is skipped.
 const TRIES: usize = 16;
-/// More than any ring has.
+/// A limit above the size of any ring.
 const MOST: usize = 1 << 40;
 
 /// One CPU's ring, mapped.
 #[derive(Debug)]
 pub struct MappedRing {
-    // The mapping needs it no more; what is open keeps the instance.
+    // The mapping does not need it any more, but the open file keeps the instance.
     _file: File,
     memory: *mut libc::c_void,
     length: usize,
@@ -44,7 +44,8 @@ impl MappedRing {
     /// Maps the `trace_pipe_raw` at `path`.
     ///
     /// # Errors
-    /// What open(2) and mmap(2) say: ENODEV or EINVAL where the kernel cannot, EBUSY where a tracer keeps a second ring.
+    /// The errors of open(2) and mmap(2): ENODEV or EINVAL if the kernel does not support it, EBUSY if a tracer uses
+    /// a second ring.
     pub fn open(path: &Path) -> io::Result<MappedRing> {
         let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
         let head = MappedRing::map(file.try_clone()?, rustix::param::page_size())?;
@@ -59,8 +60,8 @@ impl MappedRing {
     }
 
     fn map(file: File, length: usize) -> io::Result<MappedRing> {
-        // SAFETY: mmap(2) of a file of ours at an address that the kernel chooses; what it returns is `length` bytes that
-        // may be read until they are unmapped, or MAP_FAILED.
+        // SAFETY: mmap(2) of a file of ours at an address that the kernel chooses; it returns `length` bytes that may
+        // be read until they are unmapped, or MAP_FAILED.
         let memory =
             unsafe { libc::mmap(ptr::null_mut(), length, libc::PROT_READ, libc::MAP_SHARED, file.as_raw_fd(), 0) };
         match memory == libc::MAP_FAILED {
@@ -69,13 +70,13 @@ impl MappedRing {
         }
     }
 
-    /// Eight bytes as they are now; 0 beyond the end.
+    /// The current value of eight bytes; 0 past the end.
     fn long(&self, offset: usize) -> u64 {
         if !offset.is_multiple_of(8) || offset.saturating_add(8) > self.length {
             return 0;
         }
-        // SAFETY: aligned and within the mapping, which lives as long as `self`. The kernel writes there at the same time,
-        // so it is read as such.
+        // SAFETY: aligned and within the mapping, which lives as long as `self`. The kernel writes there
+        // concurrently, so the read is volatile.
         unsafe { self.memory.cast::<u8>().add(offset).cast::<u64>().read_volatile() }
     }
 
@@ -86,15 +87,16 @@ impl MappedRing {
         half.try_into().map_or(0, u32::from_ne_bytes)
     }
 
-    /// The length of a sub-buffer, bytes.
+    /// The size of a sub-buffer, bytes.
     pub fn sub_buffer_size(&self) -> usize {
         self.sub_buffer
     }
 
-    /// A copy of every sub-buffer that has something, the oldest first. `header` is their layout.
+    /// A copy of every non-empty sub-buffer, the oldest first. `header` is their layout.
     pub fn sub_buffers(&self, header: &HeaderPage) -> Vec<Vec<u8>> {
         let (reader, read) = (self.word(READER_ID) as usize, self.word(READER_READ) as usize);
-        // What was read stays in memory until it is written over (`rb_get_reader_page`): all that is older than the reader's.
+        // Sub-buffers that were read stay in memory until they are overwritten (`rb_get_reader_page`): all that are
+        // older than the reader's.
         let oldest = if reader < self.count { self.long(self.first + reader * self.sub_buffer) } else { 0 };
         let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
         for id in 0..self.count {
@@ -109,7 +111,8 @@ impl MappedRing {
         found.into_iter().map(|(_, page)| page).collect()
     }
 
-    /// The sub-buffer at `offset`, with its time, as it was at some moment; `None` if it is empty, or never stands still.
+    /// The sub-buffer at `offset`, with its time, in a consistent state; `None` if it is empty, or changes all the
+    /// time.
     fn copy(&self, offset: usize) -> Option<(u64, Vec<u8>)> {
         let head = || (self.long(offset), self.commit(offset));
         for _ in 0..TRIES {
@@ -123,7 +126,7 @@ impl MappedRing {
             words.for_each(|at| page.extend_from_slice(&self.long(at).to_ne_bytes()));
             page.truncate(end);
             page.resize(self.sub_buffer, 0);
-            // A writer that begins it anew sets its commit to nothing first (`rb_tail_page_update`).
+            // A writer that reuses it resets its commit first (`rb_tail_page_update`).
             let (still, now) = head();
             if still == time && now >= commit {
                 set_head(&mut page, time, commit);
@@ -146,7 +149,7 @@ impl Drop for MappedRing {
     }
 }
 
-/// Where data begin: behind the time stamp and the commit word, a `long`.
+/// The offset of the data: after the time stamp and the commit word, a `long`.
 const DATA: usize = 8 + size_of::<usize>();
 
 fn set_head(page: &mut [u8], time: u64, commit: u64) {
@@ -154,7 +157,7 @@ fn set_head(page: &mut [u8], time: u64, commit: u64) {
     page.iter_mut().zip(head).for_each(|(byte, new)| *byte = new);
 }
 
-/// What a reader has not read of the sub-buffer that it is in: it has read so many bytes.
+/// The part of the current sub-buffer after the `read` bytes that the reader has already read.
 fn behind(header: &HeaderPage, page: Vec<u8>, read: usize) -> Option<(u64, Vec<u8>)> {
     let (mut walk, _) = Walk::open::<byteorder::NativeEndian>(header, &page).ok()?;
     let (mut last, mut commit) = (None, 0);

@@ -1,20 +1,21 @@
-//! The kernel's tracing control files: find or mount tracefs, a private instance, enabling, filters, tear down.
+//! The kernel's tracing control files: find or mount tracefs, create a private instance, enable events, set filters,
+//! clean up.
 //!
-//! Everything that is written is written inside an [`Instance`] of our own, which goes away with us; the top level is
-//! only read. Nothing here knows what a record looks like: sub-buffers and descriptions leave this room as bytes and
-//! text.
+//! Settings are only changed inside an [`Instance`] of our own, which is removed at the end; the top level is only
+//! read. Nothing here knows the form of a record: sub-buffers and descriptions are returned as bytes and text.
 //!
-//! The usual order, each step of which can stand alone:
+//! The usual order; each step can also be used alone:
 //!
 //! 1. [`Tracefs::find`] (or [`Tracefs::at`]) and [`Tracefs::events`];
-//! 2. [`Selection::parse`] and [`Selection::resolve`]: which events, before anything is touched;
-//! 3. [`Keeper::start`](crate::keeper::Keeper::start): the small process which owns the instance, and removes it at whatever end;
-//! 4. [`remove_stale`]: instances whose owner was killed together with its guard;
+//! 2. [`Selection::parse`] and [`Selection::resolve`]: select events, before anything is changed;
+//! 3. [`Keeper::start`](crate::keeper::Keeper::start): the small process that owns the instance, and removes it in
+//!    any case;
+//! 4. [`remove_stale`]: removes instances whose owner was killed together with its keeper;
 //! 5. [`Instance::create`], its `set_…` functions, [`Instance::enable`], [`Instance::open_raw`],
 //!    [`Instance::start`];
 //! 6. [`Instance::close`], or its `Drop`.
 
-// What captures have as well as the running kernel.
+// Available for captures and for the running kernel.
 mod among;
 mod clock;
 mod control;
@@ -34,7 +35,7 @@ pub use name::EventName;
 pub use select::{Selected, Selection, Unmatched};
 pub use stats::CpuStats;
 
-// What only the running kernel has.
+// Available for the running kernel only.
 #[cfg(feature = "tracefs")]
 mod command;
 #[cfg(feature = "tracefs")]

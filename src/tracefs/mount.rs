@@ -1,4 +1,4 @@
-//! Where tracefs is: found, mounted, or given (`--tracefs DIR`).
+//! Finds tracefs: mounted, mounted by us, or given (`--tracefs DIR`).
 
 use std::fs::{self, File};
 use std::io;
@@ -9,10 +9,10 @@ use super::files::{Files, bytes_of, folders_of};
 use super::{Lent, TracefsError};
 use crate::keeper::{Answer, Base, Hands, Keeper, Request, lent};
 
-/// Where the kernel wants tracefs, and where it was before 4.1 (there debugfs mounts it by itself on first use).
+/// The mount point of tracefs, and its place before 4.1 (where debugfs mounts it on first use).
 const USUAL: [&str; 2] = ["/sys/kernel/tracing", "/sys/kernel/debug/tracing"];
 
-/// `TRACEFS_MAGIC` of include/uapi/linux/magic.h: what statfs(2) says of a mounted tracefs.
+/// `TRACEFS_MAGIC` of include/uapi/linux/magic.h, the type that statfs(2) reports for tracefs.
 const TRACEFS_MAGIC: i64 = 0x7472_6163;
 
 /// What a [`Tracefs`] can be used for.
@@ -20,7 +20,7 @@ const TRACEFS_MAGIC: i64 = 0x7472_6163;
 pub enum Kind {
     /// The running kernel's.
     Live,
-    /// A folder of files that mirrors one, as `capture` makes it: read only.
+    /// A folder of files that mirrors one, as written by `capture`: read only.
     Capture,
 }
 
@@ -31,17 +31,17 @@ pub struct Tracefs {
     kind: Kind,
     mounted_by_us: bool,
     lent: bool,
-    /// Who opens its files, where that is not ourselves.
+    /// The keeper that opens its files, if we cannot.
     keeper: Option<Arc<Keeper>>,
 }
 
 impl Tracefs {
-    /// The running kernel's tracefs; mounts it where it is not mounted and we are root (see
-    /// [`mounted_by_us`](Tracefs::mounted_by_us)). Without any right of root's, the instance that root [lends](Lent) to us.
+    /// The running kernel's tracefs; mounts it if it is not mounted and we are root (see
+    /// [`mounted_by_us`](Tracefs::mounted_by_us)). Without root's rights, the instance that root [lends](Lent) to us.
     ///
     /// # Errors
     /// [`TracefsError::NoTracefs`], [`NotMounted`](TracefsError::NotMounted), [`Mount`](TracefsError::Mount), or
-    /// [`Closed`](TracefsError::Closed) where it is mounted but closed to us.
+    /// [`Closed`](TracefsError::Closed) if it is mounted but not accessible.
     pub fn find() -> Result<Tracefs, TracefsError> {
         if let Some(lent) = Tracefs::lent_to_us() {
             return lent;
@@ -67,15 +67,15 @@ impl Tracefs {
         Tracefs { root, kind: Kind::Live, mounted_by_us: true, lent: false, keeper: None }.checked()
     }
 
-    /// To be looked for before the mount points: what is mounted may be closed to us, this is not.
+    /// Checked before the mount points: those may be inaccessible, this is not.
     fn lent_to_us() -> Option<Result<Tracefs, TracefsError>> {
         if crate::rights::is_privileged() { None } else { Lent::to_us().map(Tracefs::at) }
     }
 
-    /// The running kernel's tracefs, if it is mounted; nothing is changed.
+    /// The running kernel's tracefs if it is mounted, without changing anything.
     ///
     /// # Errors
-    /// As [`find`](Tracefs::find), where it is closed to us.
+    /// As for [`find`](Tracefs::find), if it is not accessible.
     pub fn mounted() -> Option<Result<Tracefs, TracefsError>> {
         if let Some(lent) = Tracefs::lent_to_us() {
             return Some(lent);
@@ -86,7 +86,7 @@ impl Tracefs {
     /// The tracefs at `dir`: another mount of it, or a capture folder.
     ///
     /// # Errors
-    /// [`TracefsError::NotTracefs`] where `dir` has no `events/`.
+    /// [`TracefsError::NotTracefs`] if `dir` has no `events/`.
     pub fn at(dir: impl Into<PathBuf>) -> Result<Tracefs, TracefsError> {
         let root = dir.into();
         let kind = if is_tracefs(&root) { Kind::Live } else { Kind::Capture };
@@ -94,7 +94,7 @@ impl Tracefs {
         Tracefs { root, kind, mounted_by_us: false, lent, keeper: None }.checked()
     }
 
-    /// Opens `events/` once, so that a refusal is said before anything else is done.
+    /// Opens `events/` once, so that a refusal is reported before anything else is done.
     fn checked(self) -> Result<Tracefs, TracefsError> {
         let events = self.root.join("events");
         match fs::read_dir(&events) {
@@ -111,7 +111,7 @@ impl Tracefs {
         &self.root
     }
 
-    /// Whether this is the running kernel's or a folder of files.
+    /// Whether it is the running kernel's or a folder of files.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -121,18 +121,18 @@ impl Tracefs {
         self.lent
     }
 
-    /// Whether [`find`](Tracefs::find) had to mount it, which the user should be told.
+    /// Whether [`find`](Tracefs::find) mounted it, which the user should know.
     pub fn mounted_by_us(&self) -> bool {
         self.mounted_by_us
     }
 
-    /// The same, its files opened and its instances made by `keeper`: for a process that has given up its rights.
+    /// The same, with files opened and instances created by `keeper`: for a process that has given up its rights.
     pub fn through(mut self, keeper: &Arc<Keeper>) -> Tracefs {
         self.keeper = Some(keeper.clone());
         self
     }
 
-    /// Asks for something that concerns no instance of ours.
+    /// Sends a request that concerns no instance of ours.
     pub(super) fn ask(&self, request: &Request) -> io::Result<Answer> {
         match &self.keeper {
             Some(keeper) => keeper.ask(request),
@@ -140,19 +140,19 @@ impl Tracefs {
         }
     }
 
-    /// Opens a file or folder below the top one. `None`: we open it ourselves.
+    /// Opens a file or folder below the top one through the keeper. `None`: there is no keeper, we open it ourselves.
     fn open_kept(&self, base: Base, path: &Path) -> Option<io::Result<File>> {
         let answer = self.keeper.as_ref()?.ask(&Request::Open(base, path.to_owned()));
         Some(answer.and_then(|answer| answer.file.ok_or_else(|| io::ErrorKind::NotFound.into())))
     }
 
-    /// The bytes of a file of `/proc` that only root sees as it is: `kallsyms`.
+    /// The bytes of a file of `/proc` that is complete only for root: `kallsyms`.
     pub(crate) fn read_proc(&self, file: &str) -> io::Result<Vec<u8>> {
         let bytes = match self.open_kept(Base::Proc, Path::new(file)) {
             Some(file) => bytes_of(file?)?,
             None => fs::read(Path::new("/proc").join(file))?,
         };
-        // Those whom the kernel does not trust (`kptr_restrict`) see an address of 0 everywhere.
+        // Unprivileged readers see zero addresses (`kptr_restrict`).
         let zero = |line: &[u8]| line.iter().take(16).all(|digit| *digit == b'0');
         if file == "kallsyms" && bytes.split(|byte| *byte == b'\n').all(zero) {
             return Err(io::ErrorKind::PermissionDenied.into());
@@ -160,11 +160,11 @@ impl Tracefs {
         Ok(bytes)
     }
 
-    /// The text of a file below the top folder, as `printk_formats`. Bytes that are no UTF-8 (a task's name may hold
-    /// any) become U+FFFD.
+    /// The text of a file below the top folder, such as `printk_formats`. Bytes that are not UTF-8 (a task's name may
+    /// contain any) become U+FFFD.
     ///
     /// # Errors
-    /// The file is missing or closed to us.
+    /// The file is missing or not accessible.
     pub fn read(&self, file: impl AsRef<Path>) -> Result<String, TracefsError> {
         self.read_bytes(file).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
     }
@@ -172,7 +172,7 @@ impl Tracefs {
     /// The bytes of a file below the top folder.
     ///
     /// # Errors
-    /// The file is missing or closed to us.
+    /// The file is missing or not accessible.
     pub fn read_bytes(&self, file: impl AsRef<Path>) -> Result<Vec<u8>, TracefsError> {
         let path = self.root.join(&file);
         self.bytes(file.as_ref()).map_err(|e| TracefsError::io("read", &path, e))
@@ -195,13 +195,13 @@ pub(crate) fn is_tracefs(dir: &Path) -> bool {
     rustix::fs::statfs(dir).is_ok_and(|stat| stat.f_type as i64 == TRACEFS_MAGIC)
 }
 
-/// Where tracefs is mounted now: the usual places, else whatever /proc/mounts says.
+/// The mount point of tracefs: one of the usual places, otherwise from /proc/mounts.
 fn mounted() -> Option<PathBuf> {
     if let Some(usual) = USUAL.iter().map(Path::new).find(|dir| is_tracefs(dir)) {
         return Some(usual.to_path_buf());
     }
     let mounts = fs::read_to_string("/proc/mounts").ok()?;
-    // An instance that is lent to somebody is none.
+    // The mount of a lent instance does not count.
     mount_points(&mounts).find(|dir| is_tracefs(dir) && !lent::is_instance(dir))
 }
 
@@ -214,7 +214,7 @@ fn mount_points(mounts: &str) -> impl Iterator<Item = PathBuf> {
     })
 }
 
-/// /proc/mounts writes blank, tab, newline and backslash as three octal digits (`mangle` in fs/proc_namespace.c).
+/// /proc/mounts escapes space, tab, newline and backslash as three octal digits (`mangle` in fs/proc_namespace.c).
 fn unescape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_events_is_no_tracefs_and_says_so() {
+    fn a_folder_without_events_is_not_a_tracefs() {
         let dir = tempfile::tempdir().unwrap();
         let error = Tracefs::at(dir.path()).unwrap_err();
         assert!(matches!(error, TracefsError::NotTracefs(_)), "{error}");

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The system of the records that the tracer itself writes (`print`, `kernel_stack`, `function`). They have format
-/// files, but no switch: they come with a marker write, a stack trace option or a tracer.
+/// The system of records that tracers themselves write (`print`, `kernel_stack`, `function`). They have format files,
+/// but no switch: they are written by a marker, a stack trace option or a tracer.
 pub(super) const FTRACE: &str = "ftrace";
 
-/// The full name of an event, as `sched:sched_switch`.
+/// The full name of an event, such as `sched:sched_switch`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EventName {
     /// The group: the folder below `events/`.

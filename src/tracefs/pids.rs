@@ -1,10 +1,10 @@
-//! Whose numbers pids are.
+//! Translation of pids between pid namespaces.
 //!
-//! `set_event_pid`, `common_pid` and every pid in a record are of the first pid namespace, whichever process writes or reads them
-//! (`trace_pid_write` and `trace_event_buffer_reserve` know no other). In a container our own numbers are others, and a
-//! number of ours written to the kernel traces some other task. So each is translated where /proc shows the first
-//! namespace (`unshare --pid` without `--mount-proc`, `docker run --pid=host`), and refused where it does not: nothing else
-//! in the kernel tells what a task is called outside.
+//! `set_event_pid`, `common_pid` and every pid in a record are pids of the first pid namespace, whichever process
+//! writes or reads them (`trace_pid_write` and `trace_event_buffer_reserve` use no other). In a container our own
+//! pids differ, and one written to the kernel would select some other task. So pids are translated if /proc shows the
+//! first namespace (`unshare --pid` without `--mount-proc`, `docker run --pid=host`), and refused if it does not:
+//! there is no other way to learn a task's outer pid.
 
 use std::fs;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -17,36 +17,36 @@ const FIRST: &str = "pid:[4026531836]";
 /// `PF_KTHREAD`, include/linux/sched.h.
 const KERNEL_THREAD: u64 = 0x0020_0000;
 
-/// Where this process stands, and what its /proc shows.
+/// The pid namespace of this process, and the one that its /proc shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PidView {
-    /// In the first namespace: pids are the kernel's.
+    /// The first namespace: pids are the kernel's.
     First,
-    /// In another one, with a /proc of the first one: pids can be translated.
+    /// Another one, with a /proc of the first one: pids can be translated.
     Seen,
-    /// In another one, with a /proc of its own: what tasks are called outside cannot be known.
+    /// Another one, with its own /proc: the kernel's pids are not known.
     Hidden,
 }
 
 impl PidView {
-    /// That of this process.
+    /// The view of this process.
     pub fn ours() -> PidView {
         let namespace = fs::read_link("/proc/self/ns/pid").ok();
         let namespace = namespace.as_deref().and_then(Path::to_str);
-        // Without a /proc nothing is known, and nothing can be traced by pid either.
+        // Without /proc nothing is known, and nothing can be traced by pid either.
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         let second = fs::read_to_string("/proc/2/stat").ok();
         PidView::of(namespace, &status, second.as_deref())
     }
 
-    /// That of a process by its `ns/pid` and its `status`, and by the `stat` of pid 2.
+    /// The view of a process from its `ns/pid` and `status`, and from the `stat` of pid 2.
     fn of(namespace: Option<&str>, status: &str, second: Option<&str>) -> PidView {
         if namespace.is_none_or(|namespace| namespace == FIRST) {
             return PidView::First;
         }
-        // One number for each namespace from that of /proc down to the process's own.
+        // One number for each namespace from that of /proc to the process's own.
         let numbers = field(status, "NSpid:").map_or(0, |numbers| numbers.split_whitespace().count());
-        // kthreadd is pid 2 of the first namespace, and there are kernel threads in no other.
+        // kthreadd is pid 2 of the first namespace, and no other namespace has kernel threads.
         let kernel_thread = second.is_some_and(|stat| {
             let flags = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(6)?.parse::<u64>().ok());
             flags.is_some_and(|flags| flags & KERNEL_THREAD != 0)
@@ -54,7 +54,7 @@ impl PidView {
         if numbers > 1 && kernel_thread { PidView::Seen } else { PidView::Hidden }
     }
 
-    /// What people should know who see pids here.
+    /// A note for users who see pids here.
     pub fn note(self) -> Option<&'static str> {
         match self {
             PidView::First => None,
@@ -62,17 +62,17 @@ impl PidView {
                 "this is not the first pid namespace: pids in events are those of the first one, -i takes those of this one",
             ),
             PidView::Hidden => Some(
-                "this is not the first pid namespace, and /proc shows this one alone: pids in events are those of the first \
-                 one, tasks are named by what the kernel itself notes, and neither this program nor a receiver beside it is \
+                "this is not the first pid namespace, and /proc shows only this one: pids in events are those of the first \
+                 one, task names are those that the kernel itself saved, and neither this program nor a receiver beside it is \
                  kept out of the trace",
             ),
         }
     }
 
-    /// What the kernel calls the process or thread that we call `pid`.
+    /// The kernel's pid of the process or thread that is `pid` for us.
     ///
     /// # Errors
-    /// [`TracefsError::NoSuchProcess`], or [`TracefsError::PidNamespace`] where it cannot be known.
+    /// [`TracefsError::NoSuchProcess`], or [`TracefsError::PidNamespace`] if it is not known.
     pub fn kernel_pid(self, pid: u32) -> Result<u32, TracefsError> {
         match self {
             PidView::First => Ok(pid),
@@ -81,7 +81,7 @@ impl PidView {
         }
     }
 
-    /// What the kernel calls the threads that the process has now which we call `pid`.
+    /// The kernel's pids of the current threads of the process that is `pid` for us.
     ///
     /// # Errors
     /// As [`kernel_pid`](PidView::kernel_pid).
@@ -89,13 +89,13 @@ impl PidView {
         tasks_of(self.kernel_pid(pid)?).ok_or(TracefsError::NoSuchProcess(pid))
     }
 
-    /// What the kernel calls the threads that this process has now; none where that cannot be known.
+    /// The kernel's pids of the current threads of this process; none if they are not known.
     pub fn our_tasks(self) -> Vec<u32> {
         if self == PidView::Hidden { Vec::new() } else { tasks("/proc/self/task").unwrap_or_default() }
     }
 }
 
-/// The threads that a process has now, by its pid in /proc; `None` if there is no such process.
+/// The current threads of a process, by its pid in /proc; `None` if there is no such process.
 pub fn tasks_of(pid: u32) -> Option<Vec<u32>> {
     tasks(&format!("/proc/{pid}/task"))
 }
@@ -110,19 +110,19 @@ fn field<'t>(text: &'t str, name: &str) -> Option<&'t str> {
     text.lines().find_map(|line| line.strip_prefix(name)).map(str::trim)
 }
 
-/// The pid in /proc of what we call `pid`: a pidfd's `fdinfo` has it, in the numbers of the /proc it is read in
+/// The pid in /proc of our `pid`: the `fdinfo` of a pidfd has it, in the namespace of that /proc
 /// (`pidfd_show_fdinfo`).
 fn translated(pid: u32) -> Option<u32> {
-    // A thread that leads no process needs PIDFD_THREAD, which is O_EXCL, since 6.9.
+    // A thread that is not a process leader needs PIDFD_THREAD, which is O_EXCL, since 6.9.
     let pidfd = [0, libc::O_EXCL].into_iter().find_map(|flags| open_pidfd(pid, flags))?;
     let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd())).ok()?;
-    // -1 for one that has ended, 0 for one that is outside.
+    // -1 if it has exited, 0 if it is outside.
     field(&info, "Pid:")?.parse().ok().filter(|&pid| pid > 0)
 }
 
 fn open_pidfd(pid: u32, flags: libc::c_int) -> Option<OwnedFd> {
     let pid = libc::pid_t::try_from(pid).ok().filter(|&pid| pid > 0)?;
-    // SAFETY: pidfd_open(2) takes two numbers; what it returns is a descriptor of our own, or an error.
+    // SAFETY: pidfd_open(2) takes two numbers, and returns a new descriptor or an error.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, flags) };
     let fd = libc::c_int::try_from(fd).ok().filter(|&fd| fd >= 0)?;
     // SAFETY: a descriptor that was just opened for us and that nobody else has.
@@ -137,16 +137,16 @@ mod tests {
     const SHELL: &str = "2 (a) 0 0 kthreadd) S 1 2 2 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 1 0 0 0 0";
 
     #[test]
-    fn a_process_stands_in_the_first_namespace_or_sees_it_or_does_not() {
+    fn a_process_is_in_the_first_namespace_or_sees_it_or_does_not() {
         let inner = Some("pid:[4026532345]");
         let of = |namespace, numbers: &str, second| PidView::of(namespace, &format!("Name:\tx\n{numbers}\n"), second);
         assert_eq!(of(Some(FIRST), "NSpid:\t77", Some(KTHREADD)), PidView::First);
         assert_eq!(of(None, "", None), PidView::First);
         assert_eq!(of(inner, "NSpid:\t77\t3", Some(KTHREADD)), PidView::Seen);
-        // Its own /proc.
+        // With its own /proc.
         assert_eq!(of(inner, "NSpid:\t3", Some(SHELL)), PidView::Hidden);
         assert_eq!(of(inner, "NSpid:\t3", None), PidView::Hidden);
-        // The /proc of a namespace between.
+        // With the /proc of an intermediate namespace.
         assert_eq!(of(inner, "NSpid:\t9\t3", Some(SHELL)), PidView::Hidden);
     }
 
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn where_the_first_namespace_is_hidden_no_number_is_passed_on() {
+    fn without_a_view_of_the_first_namespace_no_pid_is_passed_on() {
         assert!(PidView::Hidden.our_tasks().is_empty());
         assert!(matches!(PidView::Hidden.kernel_tasks(1), Err(TracefsError::PidNamespace(_))));
         assert_eq!(PidView::First.kernel_pid(7).unwrap(), 7);

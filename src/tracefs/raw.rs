@@ -13,17 +13,16 @@ pub struct RawBuffer {
     file: File,
 }
 
-/// What a read of `trace_pipe_raw` brought.
+/// The result of reading `trace_pipe_raw`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawRead {
-    /// One sub-buffer: that many bytes from the start of the buffer given.
+    /// One sub-buffer: this many bytes from the start of the given buffer.
     SubBuffer(usize),
-    /// Nothing is there now (EAGAIN).
+    /// There is nothing now (EAGAIN).
     Empty,
-    /// The kernel gave no bytes though it did not say EAGAIN: a writer raced with us. Try again, now or on the next
-    /// tick.
+    /// The kernel returned no bytes, but not EAGAIN: a race with a writer. Try again, now or on the next tick.
     Nothing,
-    /// The CPU's ring is gone (ENODEV).
+    /// The CPU's ring has been removed (ENODEV).
     Gone,
 }
 
@@ -32,7 +31,7 @@ impl RawBuffer {
         RawBuffer { cpu, file }
     }
 
-    /// Opens the file at `path`, of this CPU.
+    /// Opens the file at `path` for this CPU.
     ///
     /// # Errors
     /// It cannot be opened.
@@ -41,23 +40,23 @@ impl RawBuffer {
         Ok(RawBuffer { cpu, file })
     }
 
-    /// Whose ring it is.
+    /// The ring's CPU.
     pub fn cpu(&self) -> u32 {
         self.cpu
     }
 
-    /// Reads one sub-buffer. `buffer` must be exactly one sub-buffer long (`header_page` of the instance says how
-    /// much): a shorter read makes the kernel split the sub-buffer and give its rest without a header
+    /// Reads one sub-buffer. `buffer` must be exactly one sub-buffer long (see the instance's `header_page`): a
+    /// shorter read makes the kernel split the sub-buffer and return its rest without a header
     /// (`tracing_buffers_read`).
     ///
     /// # Errors
-    /// What read(2) says other than EINTR (tried again), EAGAIN and ENODEV.
+    /// Errors of read(2) other than EINTR (retried), EAGAIN and ENODEV.
     pub fn read(&self, buffer: &mut [u8]) -> io::Result<RawRead> {
         outcome(|| (&self.file).read(buffer))
     }
 }
 
-/// Tells the outcomes of a read apart; apart from the file, so that each errno can be tried.
+/// Classifies the result of a read; without the file, so that each errno can be tested.
 fn outcome(mut read: impl FnMut() -> io::Result<usize>) -> io::Result<RawRead> {
     loop {
         return match read() {
@@ -88,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_outcome_of_a_read_is_told_apart() {
+    fn each_result_of_a_read_is_classified() {
         assert_eq!(outcome(|| Ok(4096)).unwrap(), RawRead::SubBuffer(4096));
         assert_eq!(outcome(|| Ok(0)).unwrap(), RawRead::Nothing);
         for (errno, outcome_of) in [(libc::EAGAIN, RawRead::Empty), (libc::ENODEV, RawRead::Gone)] {

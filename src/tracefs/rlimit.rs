@@ -2,10 +2,10 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Raises the limit of open files where `more` would go beyond it: the soft one as far as the hard one allows, and that one too
-/// where we have the right to. What needs more than that says so when it is opened.
+/// Raises the limit of open files by `more` if necessary: the soft limit up to the hard one, and that one too if we
+/// may. If that is not enough, opening fails with its own error.
 pub(crate) fn make_room_for_files(more: usize) {
-    /// Sockets, pipes, control files, the output.
+    /// Sockets, pipes, control files, output.
     const OTHERS: u64 = 64;
     let limit = getrlimit(Resource::Nofile);
     let needed = more as u64 + OTHERS;

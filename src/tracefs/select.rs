@@ -1,14 +1,14 @@
-//! The expressions of `-e`: which of the events that exist are meant, and what is said of those that do not.
+//! The expressions of `-e`: which events they select, and messages about those that select nothing.
 //!
-//! | expression | means |
+//! | expression | selects |
 //! |---|---|
-//! | `irq` | the group; as the kernel's own `set_event`, a bare word also means every event of that name |
-//! | `sched_switch` | the event, in whichever group |
+//! | `irq` | the group; as in the kernel's `set_event`, a bare word also selects every event with that name |
+//! | `sched_switch` | the event, in any group |
 //! | `sched:sched_switch`, `sched/sched_switch` | that one event |
 //! | `ext4_*`, `syscalls:sys_enter_*`, `uprobes:*`, `*:*` | globs: `*`, `?`, `[abc]` |
-//! | `!PATTERN` | none of these, wherever it stands |
+//! | `!PATTERN` | excludes these, wherever it occurs |
 //!
-//! Several stand as several arguments or between commas.
+//! Several expressions are separate arguments, or separated by commas.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -20,17 +20,17 @@ use super::TracefsError;
 use super::among::{Among, quoted};
 use super::name::{EventName, FTRACE};
 
-/// The longest expression, bytes: two names of the kernel's as globs of sets.
+/// The longest expression, bytes: two kernel names as globs with sets.
 const LONGEST_EXPRESSION: usize = 500;
-/// The longest word that is compared with the names there are, bytes: the kernel's own are below 64.
+/// The longest word that is compared with existing names, bytes: the kernel's own are below 64.
 const LONGEST_NAME: usize = 100;
-/// How many near names a warning gives.
+/// How many similar names a warning lists.
 const NEAREST: usize = 3;
 
 impl FromStr for EventName {
     type Err = TracefsError;
 
-    /// Reads `sched:sched_switch`.
+    /// Parses `sched:sched_switch`.
     fn from_str(text: &str) -> Result<EventName, TracefsError> {
         match text.split_once(':') {
             Some((system, name)) if !system.is_empty() && !name.is_empty() && !text.contains('/') => {
@@ -59,25 +59,25 @@ pub struct Selection {
     expressions: Vec<Expression>,
 }
 
-/// The events that a selection means on one kernel.
+/// The events that a selection selects on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Selected {
     /// The events, each once, in the order of the kernel's list.
     pub events: Vec<EventName>,
-    /// The expressions that mean nothing here, to be told to the user.
+    /// The expressions that select nothing here, for the user.
     pub unmatched: Vec<Unmatched>,
 }
 
-/// An expression that means no event on this kernel. Its `Display` is the warning.
+/// An expression that selects no event on this kernel. Its `Display` is the warning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unmatched {
     /// The expression as given.
     pub expression: String,
-    /// The nearest names that exist, the nearest first.
+    /// The most similar existing names, the best first.
     pub nearest: Vec<String>,
-    /// It names the tracer's own records, which exist but have no switch.
+    /// It matches records of tracers, which exist but have no switch.
     pub tracer_records: bool,
-    /// Whose events it was held against.
+    /// Whose events it was applied to.
     pub among: Among,
 }
 
@@ -86,7 +86,7 @@ impl fmt::Display for Unmatched {
         if self.tracer_records {
             return write!(
                 f,
-                "{} means records that the tracer writes by itself: they need no enabling and cannot be enabled",
+                "{} selects records that tracers write themselves: they need not and cannot be enabled",
                 quoted(&self.expression)
             );
         }
@@ -99,10 +99,10 @@ impl fmt::Display for Unmatched {
 }
 
 impl Selection {
-    /// Reads the expressions, each of which may hold several between commas.
+    /// Parses the expressions, each of which may contain several separated by commas.
     ///
     /// # Errors
-    /// [`TracefsError::BadExpression`] for one that is empty or no glob.
+    /// [`TracefsError::BadExpression`] for one that is empty or not a glob.
     pub fn parse<S: AsRef<str>>(arguments: &[S]) -> Result<Selection, TracefsError> {
         let words = arguments.iter().flat_map(|argument| argument.as_ref().split(','));
         let expressions = words.map(|word| Expression::parse(word.trim())).collect::<Result<Vec<_>, _>>()?;
@@ -112,15 +112,15 @@ impl Selection {
     /// Applies the selection to the events of the running kernel: see [`resolve_among`](Selection::resolve_among).
     ///
     /// # Errors
-    /// [`TracefsError::NothingSelected`] where no event is left.
+    /// [`TracefsError::NothingSelected`] if no event is left.
     pub fn resolve(&self, available: &[EventName]) -> Result<Selected, TracefsError> {
         self.resolve_among(available, Among::Kernel)
     }
 
-    /// Applies the selection to the events there are. If every expression excludes, they exclude from all events.
+    /// Applies the selection to the available events. If every expression excludes, they exclude from all events.
     ///
     /// # Errors
-    /// [`TracefsError::NothingSelected`] where no event is left.
+    /// [`TracefsError::NothingSelected`] if no event is left.
     pub fn resolve_among(&self, available: &[EventName], among: Among) -> Result<Selected, TracefsError> {
         let mut unmatched = Vec::new();
         for expression in &self.expressions {
@@ -146,7 +146,7 @@ impl Selection {
         }
         let mut reasons: Vec<String> = unmatched.iter().map(Unmatched::to_string).collect();
         if self.expressions.is_empty() {
-            reasons.push("name at least one with -e".to_string());
+            reasons.push("select at least one with -e".to_string());
         } else if reasons.is_empty() {
             reasons.push("the exclusions leave nothing".to_string());
         }
@@ -169,7 +169,7 @@ impl Expression {
         }
         let compile = |glob: &str| Pattern::new(glob).map_err(|e| bad(e.to_string()));
         let (system, name) = match pattern.split_once([':', '/']) {
-            // `sched:` means the whole group, as it does to the kernel.
+            // `sched:` selects the whole group, as in the kernel.
             Some((system, "")) => (Some(compile(system)?), compile("*")?),
             Some((system, name)) => (Some(compile(system)?), compile(name)?),
             None => (None, compile(pattern)?),
@@ -194,7 +194,7 @@ impl Expression {
     }
 }
 
-/// Words that name no group of this kernel, or of any, and the groups that people mean by them.
+/// Words that are not a group of this kernel, or of any, and the groups that users mean by them.
 const ELSEWHERE: &[(&str, &[&str])] = &[
     ("fs", &["ext4", "writeback", "filemap", "xfs", "btrfs"]),
     ("file", &["filemap", "writeback", "ext4"]),
@@ -214,7 +214,7 @@ const ELSEWHERE: &[(&str, &[&str])] = &[
     ("sound", &["snd_pcm", "asoc"]),
 ];
 
-/// The names (groups and events, or full names where `expression` is one) most like `expression`.
+/// The names (groups and events, or full names if `expression` is one) most similar to `expression`.
 fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
     let wanted: String = expression.chars().filter(|c| !matches!(c, '*' | '?' | '!' | '[' | ']')).collect();
     if wanted.len() > LONGEST_NAME {
@@ -243,10 +243,10 @@ fn nearest(expression: &str, available: &[EventName]) -> Vec<String> {
     scored.into_iter().take(NEAREST).map(|(_, name)| name).collect()
 }
 
-/// 1 for equal, 0 for nothing in common: the edit distance over the longer length; a name that holds the other one
-/// whole is at least half alike.
+/// 1 for equal, 0 for nothing in common: the edit distance relative to the longer length; a name that contains the
+/// other one is at least half similar.
 fn likeness(wanted: &str, name: &str) -> f64 {
-    // The kernel's names are in small letters; who writes IRQ means irq.
+    // The kernel's names are lower case; IRQ means irq.
     let wanted = &wanted.to_lowercase();
     let name = &name.to_lowercase();
     let edit = strsim::normalized_damerau_levenshtein(wanted, name);
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_mean_what_the_table_says() {
+    fn expressions_select_as_in_the_table() {
         let table: &[(&[&str], &[&str])] = &[
             (&["irq"], &["irq:irq_handler_entry", "irq:irq_handler_exit", "irq:softirq_entry"]),
             (&["sched_switch"], &["sched:sched_switch"]),
@@ -305,11 +305,11 @@ mod tests {
             (&["uprobes:*"], &["uprobes:p_sh_0x1"]),
             (&["uprobes:"], &["uprobes:p_sh_0x1"]),
             (&["*:timer*"], &["timer:timer_start", "vmscan:timer"]),
-            // A bare word means the group and every event of that name.
+            // A bare word selects the group and every event with that name.
             (&["timer"], &["timer:timer_start", "vmscan:timer"]),
             (&["sched_wak?*"], &["sched:sched_waking", "sched:sched_wakeup"]),
             (&["sched_wak[ei]*"], &["sched:sched_waking", "sched:sched_wakeup"]),
-            // In the kernel's order, each once, however often and in whichever order it is named.
+            // In the kernel's order, each once, however often and in whichever order they are given.
             (
                 &["tcp,sched_switch", " sched_switch", "sched:*"],
                 &["sched:sched_switch", "sched:sched_waking", "sched:sched_wakeup", "tcp:tcp_probe"],
@@ -326,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_exist_is_named_with_the_nearest_that_do_and_the_rest_goes_on() {
+    fn unknown_names_cause_a_warning_with_similar_ones_and_the_rest_is_selected() {
         let selection = Selection::parse(&["tcp", "shced_switch", "Irq", "jbd3", "syscalls:sys_enter_open"]).unwrap();
         let selected = selection.resolve(&kernel()).unwrap();
         assert_eq!(selected.events, ["tcp:tcp_probe".parse().unwrap()]);
@@ -347,13 +347,13 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_of_nothing_is_an_error_of_usage() {
+    fn selecting_nothing_is_a_usage_error() {
         for (expressions, words) in [
             (vec!["random"], "matches \"random\"; nearest: "),
             (vec!["sched", "!sched"], "the exclusions leave nothing"),
-            (vec![], "name at least one with -e"),
-            (vec!["ftrace:print"], "records that the tracer writes by itself"),
-            (vec!["ftrace"], "records that the tracer writes by itself"),
+            (vec![], "select at least one with -e"),
+            (vec!["ftrace:print"], "records that tracers write themselves"),
+            (vec!["ftrace"], "records that tracers write themselves"),
         ] {
             let error = Selection::parse(&expressions).unwrap().resolve(&kernel()).unwrap_err();
             assert!(matches!(error, TracefsError::NothingSelected { .. }), "{expressions:?}");
@@ -372,14 +372,14 @@ mod tests {
     }
 
     #[test]
-    fn of_a_capture_its_own_list_is_named() {
+    fn for_a_capture_its_own_list_is_mentioned() {
         let error = Selection::parse(&["random"]).unwrap().resolve_among(&kernel(), Among::Capture).unwrap_err();
         let said = error.to_string();
         assert!(said.contains("of this capture matches") && said.contains("`ftrace-live list CAPTURE`"), "{said}");
     }
 
     #[test]
-    fn what_is_no_expression_is_refused() {
+    fn an_invalid_expression_is_refused() {
         for expression in ["", "sched,", "!", "a[", "irq,,tcp", "***"] {
             let error = Selection::parse(&[expression]).unwrap_err();
             assert!(matches!(error, TracefsError::BadExpression { .. }), "{expression:?}: {error}");

@@ -1,4 +1,4 @@
-//! The settings of an instance that others may change under us: as we made them, and what is different.
+//! The settings of an instance that others may change: as we made them, and what differs.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +10,16 @@ use crate::keeper::Setting;
 pub(super) struct Settings {
     pub(super) on: Option<bool>,
     pub(super) clock: Option<TraceClock>,
-    /// KiB of each ring, as the kernel rounds it: not known before it was read.
+    /// KiB of each ring, as rounded by the kernel: not known before it was read.
     pub(super) kib: Option<u64>,
     pub(super) events: BTreeSet<EventName>,
 }
 
-/// Events that are named in a sentence.
+/// How many events are named in a sentence.
 const NAMED: usize = 3;
 
 impl Settings {
-    /// A setting was made.
+    /// Records a setting that we made.
     pub(super) fn note(&mut self, setting: &Setting) {
         match setting {
             Setting::Record(on) => self.on = Some(*on),
@@ -29,18 +29,19 @@ impl Settings {
             Setting::Event(event, true) => drop(self.events.insert(event.clone())),
             Setting::Event(event, false) => drop(self.events.remove(event)),
             Setting::Group(group, false) => self.events.retain(|event| event.system != *group),
-            // Whoever switches a group on knows its events.
+            // Whoever enables a group knows its events.
             _ => {}
         }
     }
 
-    /// What `found` has that is not so here, as sentences.
+    /// The differences between `found` and this, as sentences.
     pub(super) fn changes(&self, found: &Settings) -> Vec<String> {
         let mut changes = Vec::new();
         match (self.on, found.on) {
             (Some(true), Some(false)) => {
-                changes
-                    .push("somebody else stopped tracing (tracing_on): nothing comes until it is 1 again".to_owned());
+                changes.push(
+                    "somebody else stopped tracing (tracing_on): no events arrive until it is 1 again".to_owned(),
+                );
             }
             (Some(false), Some(true)) => changes.push("somebody else started tracing again (tracing_on)".to_owned()),
             _ => {}
@@ -48,7 +49,7 @@ impl Settings {
         if let (Some(ours), Some(now)) = (&self.clock, &found.clock)
             && ours != now
         {
-            let said = "so times jump, and what was in the ring is lost";
+            let said = "so times jump, and the contents of the ring are lost";
             changes.push(format!(
                 "somebody else changed the trace clock from {} to {}, {said}",
                 ours.name(),
@@ -61,7 +62,7 @@ impl Settings {
             changes.push(format!("somebody else changed the ring's size from {ours} to {now} KiB for each CPU"));
         }
         let differing = [
-            (&self.events - &found.events, "off: they do not come any more"),
+            (&self.events - &found.events, "off: they do not arrive any more"),
             (&found.events - &self.events, "on: they count as events without a format"),
         ];
         for (events, how) in differing.iter().filter(|(events, _)| !events.is_empty()) {
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_we_did_is_no_change_and_what_others_did_is_told() {
+    fn changes_by_others_are_reported_and_our_own_are_not() {
         let mut ours = Settings::default();
         for setting in [
             Setting::Clock("mono".to_owned()),

@@ -1,29 +1,29 @@
-//! All settings of an instance in one place, and the one order in which they may be made.
+//! All settings of an instance, and the only order in which they can be made.
 
 use super::{Enabled, EventFilter, EventName, Instance, TraceClock, TracefsError};
 use crate::ring::CpuList;
 
-/// What to trace and how. [`apply`](Setup::apply) brings an instance there, ready for
-/// [`open_raw`](Instance::open_raw) and [`start`](Instance::start).
+/// What to trace and how. [`apply`](Setup::apply) prepares an instance for [`open_raw`](Instance::open_raw) and
+/// [`start`](Instance::start).
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The clock; `mono` by default.
     pub clock: TraceClock,
-    /// KiB of ring per CPU; the kernel's default (about 1.4 MiB) where `None`.
+    /// KiB of ring per CPU; `None` is the kernel's default (about 1.4 MiB).
     pub buffer_kib: Option<u64>,
-    /// KiB per sub-buffer; one page where `None`.
+    /// KiB per sub-buffer; `None` is one page.
     pub sub_buffer_kib: Option<u32>,
     /// Options of `trace_options`, switched on or off.
     pub options: Vec<(String, bool)>,
     /// A tracer (`function`, …).
     pub tracer: Option<String>,
-    /// The functions it is kept to, as globs; all where empty.
+    /// The functions to trace, as globs; if empty, all.
     pub functions: Vec<String>,
-    /// The CPUs to record on; all where `None`.
+    /// The CPUs to record on; `None`: all.
     pub cpus: Option<CpuList>,
-    /// The processes to record, with what they start; all where empty.
+    /// The processes to record, with their children; if empty, all.
     pub processes: Vec<u32>,
-    /// Tasks to keep out besides ourselves and the keeper, by thread id.
+    /// Tasks to exclude besides ourselves and the keeper, by thread id.
     pub excluded: Vec<u32>,
     /// Filters on the events.
     pub filters: Vec<EventFilter>,
@@ -49,14 +49,14 @@ impl Default for Setup {
     }
 }
 
-/// The pages that a sub-buffer may have (`buffer_subbuf_size_write`, kernel/trace/trace.c): powers of two.
+/// The possible sizes of a sub-buffer in pages (`buffer_subbuf_size_write`, kernel/trace/trace.c): powers of two.
 const SUB_BUFFER_PAGES: [u32; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
 
 impl Setup {
-    /// Whether the sizes asked for are sizes that a kernel makes. Nothing is touched.
+    /// Checks whether the requested sizes are supported by kernels. Nothing is changed.
     ///
     /// # Errors
-    /// [`TracefsError::BufferSize`], or [`TracefsError::SubBufferSize`] with those there are.
+    /// [`TracefsError::BufferSize`], or [`TracefsError::SubBufferSize`] with the supported ones.
     pub fn check(&self) -> Result<(), TracefsError> {
         if let Some(kib @ 0) = self.buffer_kib {
             return Err(TracefsError::BufferSize(kib));
@@ -69,9 +69,9 @@ impl Setup {
         }
     }
 
-    /// Sets everything, in the order that the kernel needs: what empties or rebuilds the ring first, then who and what is
-    /// let in, the events last. Threads that we start afterwards are kept out as well where
-    /// [`processes`](Setup::processes) is not empty, and must be told of ([`Instance::exclude_ourselves`]) where it is.
+    /// Makes all settings in the order that the kernel needs: first those that empty or rebuild the ring, then
+    /// restrictions, and the events last. Threads that we start afterwards are excluded as well if
+    /// [`processes`](Setup::processes) is not empty, and must be [excluded](Instance::exclude_ourselves) if it is.
     ///
     /// # Errors
     /// The first setting that is refused. Refusals of single events are in the result.
@@ -100,7 +100,7 @@ impl Setup {
         if let Some(tracer) = &self.tracer {
             instance.set_tracer(tracer, &self.functions)?;
         }
-        // Before the events: not one of them escapes its filter.
+        // Before the events, so that no event escapes its filter.
         for filter in &self.filters {
             instance.set_filter(filter, &self.events)?;
         }
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_size_that_no_kernel_makes_is_refused_with_those_it_makes() {
+    fn an_unsupported_size_is_refused_with_the_supported_ones() {
         let page = u32::try_from(rustix::param::page_size() / 1024).unwrap();
         let sub_buffers =
             |kib| Setup { sub_buffer_kib: Some(kib), ..Setup::default() }.check().map_err(|e| e.to_string());

@@ -1,15 +1,15 @@
-//! Instances that an earlier `ftrace-live` left behind, because it was killed together with its keeper.
+//! Removes instances that an earlier `ftrace-live` left behind because it was killed together with its keeper.
 //!
-//! An owner holds a flock(2) on its instance's folder, which the kernel lets go when the owner dies, however it dies. So
-//! an instance of our name without a lock has no owner. That holds across pid namespaces and re-used pids, where the
-//! pid in the name says nothing.
+//! An owner holds a flock(2) on its instance's folder, which the kernel releases when the owner exits, however it
+//! does. So an instance with our name prefix and without a lock has no owner. This works across pid namespaces and
+//! reused pids, where the pid in the name is meaningless.
 
 use std::io;
 
 use super::{Tracefs, TracefsError};
 use crate::keeper::Request;
 
-/// A stale instance that was found.
+/// A stale instance.
 #[derive(Debug)]
 pub struct Stale {
     /// Its name.
@@ -18,7 +18,7 @@ pub struct Stale {
     pub removed: Result<(), TracefsError>,
 }
 
-/// Removes the instances of ours whose owner is gone, and says which.
+/// Removes our instances whose owner has exited, and returns them.
 ///
 /// # Errors
 /// `instances/` cannot be read.

@@ -1,6 +1,6 @@
 //! The counts of one CPU's ring: `per_cpu/cpuN/stats`.
 
-/// The counts in `per_cpu/cpuN/stats`. A kernel that lacks one of them leaves it 0.
+/// The counts in `per_cpu/cpuN/stats`. Those that the kernel lacks are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct CpuStats {
     /// Events in the ring now.
@@ -18,7 +18,7 @@ pub struct CpuStats {
 }
 
 impl CpuStats {
-    /// Reads the text of `stats`.
+    /// Parses the text of `stats`.
     ///
     /// ```
     /// use ftrace_live::tracefs::CpuStats;
@@ -43,7 +43,7 @@ impl CpuStats {
         stats
     }
 
-    /// All events that the kernel lost: overwritten, dropped, or commit overrun.
+    /// All events lost by the kernel: overwritten, dropped, or commit overrun.
     pub fn lost(&self) -> u64 {
         self.overrun.saturating_add(self.commit_overrun).saturating_add(self.dropped)
     }

@@ -1,9 +1,9 @@
-//! Trace clocks that no process can read, held against CLOCK_MONOTONIC.
+//! Relates trace clocks that no process can read to CLOCK_MONOTONIC.
 //!
-//! `local`, `global` and `perf` are the scheduler's clock, `x86-tsc` and its like count ticks, `uptime` counts jiffies. What
-//! they say now only the kernel can write down: so a line goes to the `trace_marker` of a second instance of ours, which
-//! has that clock, between two looks at CLOCK_MONOTONIC, and the time of its record is read. How long a tick is comes from
-//! two such moments; for `uptime` it is known (`trace_clock_jiffies` gives USER_HZ a second).
+//! `local`, `global` and `perf` are the scheduler's clock, `x86-tsc` and the like count ticks, `uptime` counts
+//! jiffies. Only the kernel can read them: so a line is written to the `trace_marker` of a second instance of ours
+//! with that clock, between two readings of CLOCK_MONOTONIC, and the time of its record is read. The length of a tick
+//! follows from two such moments; for `uptime` it is known (`trace_clock_jiffies` counts USER_HZ a second).
 
 use std::io;
 use std::thread::sleep;
@@ -13,14 +13,14 @@ use super::{ClockPair, Instance, RawBuffer, RawRead, TraceClock, TracefsError};
 use crate::format::HeaderPage;
 use crate::ring::{Scale, Walk};
 
-/// Readings of which the tightest is kept.
+/// How many readings are taken; the tightest is kept.
 const READINGS: usize = 8;
-/// How long the first measurement of a tick takes. Later ones have all the time since.
+/// The duration of the first measurement of a tick. Later ones use all the time since.
 const MEASURE: Duration = Duration::from_millis(100);
-/// The least that the kernel makes a ring of.
+/// The smallest ring that the kernel makes.
 const RING_KIB: u64 = 8;
 
-/// A trace clock, as CLOCK_MONOTONIC has it.
+/// The relation of a trace clock to CLOCK_MONOTONIC.
 #[derive(Debug)]
 pub struct Timeline {
     // Closed before their instance is removed.
@@ -34,16 +34,16 @@ pub struct Timeline {
     uncertainty_ns: u64,
 }
 
-/// What a recording notes of such a clock: see [`Timeline::noted`].
+/// What a recording stores about such a clock: see [`Timeline::noted`].
 pub type Noted = (Option<Scale>, Option<ClockPair>);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Unit {
     /// Nanoseconds.
     Nanosecond,
-    /// Ticks of this many nanoseconds.
+    /// Ticks of this many ns.
     Known(u64),
-    /// Ticks of a length that is measured.
+    /// Ticks whose length is measured.
     Measured,
 }
 
@@ -56,7 +56,7 @@ struct Reading {
 }
 
 impl Unit {
-    /// That of a clock; `None` where its ticks do not go with time.
+    /// The unit of a clock; `None` if its ticks do not follow time.
     fn of(clock: &TraceClock) -> Option<Unit> {
         match clock.name() {
             "counter" => None,
@@ -66,42 +66,42 @@ impl Unit {
         }
     }
 
-    /// How far a time may be from what it stands for.
+    /// The resolution of its times.
     fn coarseness(self) -> u64 {
         if let Unit::Known(ns) = self { ns } else { 0 }
     }
 }
 
 impl Timeline {
-    /// Whether a clock needs one: no process can read it.
+    /// Whether a clock needs a timeline: no process can read it.
     pub fn is_needed_for(clock: &TraceClock) -> bool {
         clock.now().is_none()
     }
 
-    /// That of `clock`, by a second instance beside `instance`.
+    /// Measures `clock` with a second instance beside `instance`.
     ///
     /// # Errors
-    /// [`TracefsError::NoTime`] for a clock that gives no time, and what the control files say.
+    /// [`TracefsError::NoTime`] for a clock that does not count time, and errors of the control files.
     pub fn start(instance: &Instance, clock: &TraceClock) -> Result<Timeline, TracefsError> {
         let no_time = |reason| TracefsError::NoTime { clock: clock.name().to_owned(), reason };
         let unit = Unit::of(clock).ok_or_else(|| no_time("it counts events"))?;
         if instance.is_lent() {
             return Err(no_time(
-                "no process can read it, and what root lends is one instance, where it takes a second one",
+                "no process can read it, and measuring it needs a second instance, but only one is lent",
             ));
         }
         let instance = instance.another()?;
         instance.set_clock(clock)?;
         // A larger one would do as well.
         let _ = instance.set_buffer_kib(RING_KIB);
-        let header =
-            HeaderPage::parse(&instance.header_page()?).map_err(|_| no_time("this kernel's header_page is new"))?;
+        let header = HeaderPage::parse(&instance.header_page()?)
+            .map_err(|_| no_time("this kernel's header_page cannot be parsed"))?;
         instance.start()?;
         let rings = instance.open_raw()?;
         let page = vec![0; header.sub_buffer_size()];
         let (first, scale) = (Reading { ticks: 0, mono_ns: 0, uncertainty_ns: 0 }, Scale::moved(0));
         let mut timeline = Timeline { rings, instance, header, page, unit, first, scale, uncertainty_ns: 0 };
-        let silent = |_| no_time("the kernel writes no marks");
+        let silent = |_| no_time("the kernel does not record markers");
         timeline.first = timeline.read().map_err(silent)?;
         if unit == Unit::Measured {
             sleep(MEASURE);
@@ -113,13 +113,13 @@ impl Timeline {
         Ok(timeline)
     }
 
-    /// How its times become those of CLOCK_MONOTONIC.
+    /// How its times are converted to CLOCK_MONOTONIC.
     pub fn scale(&self) -> Scale {
         self.scale
     }
 
-    /// What is to be noted of it where its times stay as they are: the length of a tick, unless it is a nanosecond; and one
-    /// moment on it, in ns, and in the time of day.
+    /// What to store about it if its times are not converted: the length of a tick, unless it is a ns; and one moment
+    /// on it, in ns, and in the time of day.
     pub fn noted(&self) -> Noted {
         let scale = (self.unit != Unit::Nanosecond).then_some(Scale { offset: 0, ..self.scale });
         let pair = ClockPair::take(&TraceClock::Mono).map(|pair| ClockPair {
@@ -130,10 +130,10 @@ impl Timeline {
         (scale, pair)
     }
 
-    /// Reads it again: CLOCK_MONOTONIC follows NTP, the others do not. To be done about once a second.
+    /// Reads it again, since CLOCK_MONOTONIC follows NTP and the others do not. To be called about once a second.
     ///
     /// # Errors
-    /// It could not be read; the scale stays.
+    /// It could not be read; the scale is kept.
     pub fn refresh(&mut self) -> io::Result<()> {
         let reading = self.read()?;
         self.take(reading);
@@ -155,7 +155,7 @@ impl Timeline {
         };
         let offset = mono_ns.wrapping_sub(tick.ns(ticks)).cast_signed();
         let uncertainty_ns = uncertainty_ns + self.unit.coarseness();
-        // Within what it cannot tell apart, a step would only be noise.
+        // A change below the resolution would only be noise.
         let steps = self.unit == Unit::Measured || offset.abs_diff(self.scale.offset) > uncertainty_ns;
         if steps {
             (self.scale, self.uncertainty_ns) = (Scale { offset, ..tick }, uncertainty_ns);
@@ -179,7 +179,7 @@ impl Timeline {
         best.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    /// Empties the rings: the time of the last record.
+    /// Empties the rings; returns the time of the last record.
     fn last_time(&mut self) -> io::Result<Option<u64>> {
         let mut last = None;
         for ring in &self.rings {

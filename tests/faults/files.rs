@@ -80,7 +80,7 @@ fn a_target_that_is_a_fifo_a_link_a_device_or_somebody_elses_file_is_refused_and
         for arguments in runs {
             let ended = run_command(&tracefs, Command::new(PROGRAM).args(&arguments));
             assert!(matches!(ended.status.code(), Some(1 | 2)), "{arguments:?}: {}", ended.said);
-            let why = ["is there already", "File exists", "not empty", "is a folder"];
+            let why = ["exists: give another", "File exists", "not empty", "is a folder"];
             assert!(why.iter().any(|why| ended.said.contains(why)), "{arguments:?}: {}", ended.said);
         }
     }

@@ -173,7 +173,7 @@ fn a_file_of_that_name_is_left_alone() {
     fs::write(&file, "precious").unwrap();
     let ended = run(&live.tracefs, &["--raw", "-e", "irq", "--seconds", "0.1", "--record", file.to_str().unwrap()]);
     assert_eq!(ended.status.code(), Some(2), "{}", ended.said);
-    assert!(ended.said.contains("is there already"), "{}", ended.said);
+    assert!(ended.said.contains("exists: give another"), "{}", ended.said);
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 }
 

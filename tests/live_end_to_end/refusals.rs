@@ -54,7 +54,7 @@ fn a_filter_that_the_kernel_refuses_is_shown_with_the_kernels_own_words() {
         &["colour==3", "^", "parse_error: Field not found", "ftrace-live describe irq:irq_handler_entry"],
     );
     refused(&["--raw", "-e", "irq", "--filter", "irq"], 2, &["GROUP:EVENT=CONDITION"]);
-    refused(&["--raw", "-e", "irq", "--filter", "sched_switch=prev_pid>0"], 2, &["names no event that is selected"]);
+    refused(&["--raw", "-e", "irq", "--filter", "sched_switch=prev_pid>0"], 2, &["is for no selected event"]);
 }
 
 #[test]
@@ -90,8 +90,8 @@ fn aggregates_that_cannot_be() {
     refused(&["--aggregate", "0ms", "--print"], &["write 50ms"]);
     let field = |field| ["--aggregate", "50ms", "--aggregate-field", field];
     refused(&field("sig"), &["write EVENT=FIELD"]);
-    refused(&field("irq:softirq_entry=vec"), &["irq:softirq_entry is not among", "-e"]);
-    refused(&field("signal_generate=colour"), &["has no number \"colour\"", "sig, errno, code"]);
+    refused(&field("irq:softirq_entry=vec"), &["irq:softirq_entry is not traced", "-e"]);
+    refused(&field("signal_generate=colour"), &["has no numeric field \"colour\"", "sig, errno, code"]);
     refused(&["--events", "too"], &["--aggregate 50ms"]);
     refused(&["--events-too"], &["--aggregate"]);
 }

@@ -98,7 +98,7 @@ fn a_page_that_does_not_read_does_not_hold_up_the_reader() {
     // More than a ring holds: it was read while it was written.
     assert!(part(" events read") >= 100_000, "{summary}");
     // Sockets and buffers hold a few MB of the hundred that these are.
-    program.wait_for("datagrams a page had no room for");
+    program.wait_for("datagrams for which a page had no room");
 }
 
 #[test]

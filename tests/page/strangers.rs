@@ -50,5 +50,5 @@ fn another_name_that_leads_here_is_refused() {
     tab.open(&url.replace("127.0.0.1", "localhost"));
     tab.until("localhost is we", "ftraceLive.totals.frames > 0");
     tab.call("Page.navigate", serde_json::json!({ "url": url.replace("127.0.0.1", "evil.example") }));
-    tab.until("it is told", "document.body?.textContent.includes('not the host')");
+    tab.until("it is told", "document.body?.textContent.includes('wrong host')");
 }

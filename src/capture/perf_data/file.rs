@@ -1,4 +1,4 @@
-//! The parts of a perf.data: its attributes, its features, where its records lie, and the kernel's descriptions.
+//! The parts of a perf.data: attributes, features, the place of the records, and the kernel's descriptions.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -11,13 +11,13 @@ use crate::format::{Endian, LongSize};
 
 /// `PERF_TYPE_TRACEPOINT`.
 const TRACEPOINT: u32 = 2;
-/// Events of one recording; all events of a kernel on thousands of CPUs have one attribute each.
+/// Attributes of one recording; all events of a kernel on thousands of CPUs have one each.
 const MAX_ATTRIBUTES: u64 = 1 << 16;
-/// Ids of one recording: one for each event and CPU.
+/// Ids of one recording: one per event and CPU.
 const MAX_IDS: u64 = 1 << 24;
-/// `PERF_ATTR_SIZE_VER0`, the shortest attribute, and more than any later version has.
+/// `PERF_ATTR_SIZE_VER0`, the shortest attribute, up to more than any later version has.
 const ATTRIBUTE: Range<u64> = 64..4096;
-/// A feature that is text.
+/// The longest feature that is a text.
 const MAX_STRING: u64 = 4096;
 
 /// `HEADER_*` of tools/perf/util/header.h.
@@ -39,16 +39,16 @@ mod record {
     pub const HEADER_FEATURE: u32 = 80;
 }
 
-/// The beginning of one record: its type, and where its body lies.
+/// The header of a record: its type, and the place of its body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct RecordHeader {
     /// `PERF_RECORD_*`.
     pub(super) kind: u32,
-    /// Bytes behind the header.
+    /// Bytes after the header.
     pub(super) body: u64,
 }
 
-/// Bytes of a record's header.
+/// Size of a record's header.
 pub(super) const RECORD_HEADER: u64 = 8;
 
 impl RecordHeader {
@@ -60,8 +60,8 @@ impl RecordHeader {
         Ok(RecordHeader { kind, body })
     }
 
-    /// Bytes that follow the record and are not counted in its size: the descriptions in pipe mode, and hardware traces.
-    /// The cursor stands behind the header.
+    /// Bytes after the record that its size does not include: the descriptions in pipe mode, and hardware traces. The
+    /// cursor is after the header.
     pub(super) fn appended(&self, cursor: &mut Cursor) -> Result<u64, DatError> {
         match self.kind {
             record::TRACING_DATA if self.body >= 4 => {
@@ -79,7 +79,7 @@ impl RecordHeader {
     }
 }
 
-/// What one `perf_event_attr` says of the records of its event.
+/// What a `perf_event_attr` says about the records of its event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Attribute {
     /// Whether it is a tracepoint.
@@ -88,7 +88,7 @@ pub(super) struct Attribute {
     pub(super) sample_type: u64,
     /// `read_format`.
     pub(super) read_format: u64,
-    /// `sample_id_all`: other records end with some of these fields.
+    /// `sample_id_all`: other records end with some of these fields too.
     pub(super) sample_id_all: bool,
     /// `clockid`, if `use_clockid` is set.
     clock: Option<i32>,
@@ -101,7 +101,7 @@ impl Attribute {
         let kind = attribute.u32()?;
         let (_size, _config, _period) = (attribute.u32()?, attribute.u64()?, attribute.u64()?);
         let (sample_type, read_format, flags) = (attribute.u64()?, attribute.u64()?, attribute.u64()?);
-        // Bit fields are laid out from the other end on big-endian machines.
+        // On big-endian machines bit fields are laid out from the other end.
         let flag = |bit: u32| flags >> if endian == Endian::Big { 63 - bit } else { bit } & 1 != 0;
         // From wakeup_events to sample_stack_user: bytes 48 to 92.
         attribute.skip(44.min(attribute.left()))?;
@@ -116,23 +116,23 @@ impl Attribute {
     }
 }
 
-/// A perf.data with its records still in the file.
+/// A perf.data whose records are still in the file.
 pub(super) struct PerfFile {
     /// The byte order of the traced machine.
     pub(super) endian: Endian,
     /// `long` of its user space.
     pub(super) user_long_size: LongSize,
-    /// Where the records lie.
+    /// The place of the records.
     pub(super) records: Range<u64>,
     /// The attributes.
     pub(super) attributes: Vec<Attribute>,
-    /// Which attribute a sample of an id has.
+    /// The attribute for each sample id.
     pub(super) ids: HashMap<u64, usize>,
     /// The kernel's description files.
     pub(super) metadata: Metadata,
-    /// `kallsyms`, as far as perf keeps it (it writes an empty one).
+    /// `kallsyms`, as far as perf stores it (it writes an empty one).
     pub(super) kallsyms: Vec<u8>,
-    /// The clock of the times, by the name that tracefs has for it.
+    /// The clock of the times, by its name in tracefs.
     pub(super) clock: &'static str,
     /// One moment on that clock and in the time of day, ns.
     pub(super) clock_pair: Option<(u64, u64)>,
@@ -143,7 +143,7 @@ pub(super) struct PerfFile {
     texts: HashMap<u64, String>,
 }
 
-/// What is found on the way through the file.
+/// What was found so far.
 #[derive(Default)]
 struct Parts {
     attributes: Vec<Attribute>,
@@ -162,9 +162,10 @@ struct ClockData {
 }
 
 impl PerfFile {
-    /// Reads everything but the records.
+    /// Reads everything except the records.
     ///
-    /// A pipe-mode file that is damaged is read up to there when salvaging: the records' own walk comes to the same place.
+    /// When salvaging, a damaged pipe-mode file is read up to the damage: the walk over the records ends at the same
+    /// place.
     pub(super) fn read(source: &Arc<Source>, salvage: bool) -> Result<PerfFile, DatError> {
         let open = |endian| Cursor::over_file(source.clone(), endian, Part::FileHeader, 0, source.len());
         let mut cursor = open(Endian::Little);
@@ -175,7 +176,7 @@ impl PerfFile {
         };
         cursor.set_endian(endian);
         let mut parts = Parts::default();
-        // The size of the header tells the modes apart: `perf_pipe_file_header` has 16 bytes.
+        // The size of the header distinguishes the modes: `perf_pipe_file_header` has 16 bytes.
         let records = match cursor.u64()? {
             16 => {
                 let read = parts.pipe(source, endian);
@@ -213,7 +214,7 @@ impl PerfFile {
         })
     }
 
-    /// The machine as uname(1) tells it, as far as the file does.
+    /// The machine in the form of uname(1), as far as stored.
     pub(super) fn uname(&self) -> Option<String> {
         let text = |feature| self.texts.get(&feature).map_or("", String::as_str);
         let release = self.texts.get(&feature::OSRELEASE)?;
@@ -221,7 +222,7 @@ impl PerfFile {
     }
 }
 
-/// The name that tracefs has for a clock of clock_gettime(2); perf's own clock without one (`perf_clock`).
+/// The tracefs name of a clock of clock_gettime(2); without one, perf's own clock (`perf_clock`).
 fn clock_name(id: Option<i32>) -> &'static str {
     match id {
         None => "perf",
@@ -234,7 +235,7 @@ fn clock_name(id: Option<i32>) -> &'static str {
 }
 
 impl Parts {
-    /// File mode: sections, found through the header. Where the records lie.
+    /// File mode: reads the sections found through the header. Returns the place of the records.
     fn file(&mut self, mut header: Cursor, source: &Arc<Source>, endian: Endian) -> Result<Range<u64>, DatError> {
         let attribute_size = header.u64()?;
         let attributes = section(&mut header)?;
@@ -254,7 +255,7 @@ impl Parts {
             self.attribute(attribute, &mut cursor(Part::Attributes, &ids))?;
         }
 
-        // The sections of the features follow the records, one for each bit that is set.
+        // The sections of the features follow the records, one for each bit set.
         let mut sections = cursor(Part::Features, &(data.end..source.len()));
         for bit in (0..256).filter(|bit| features[(bit / 64) as usize] >> (bit % 64) & 1 != 0) {
             let range = section(&mut sections)?;
@@ -275,7 +276,7 @@ impl Parts {
             match header.kind {
                 record::HEADER_ATTR => {
                     let mut body = cursor.part_of(header.body, 1 << 16)?;
-                    // The second word of an attribute is its size; ids follow it.
+                    // The second word of an attribute is its size; its ids follow it.
                     let size = {
                         let mut peek = body.clone();
                         peek.skip(4)?;
@@ -308,7 +309,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Takes up an attribute, whose ids are what is left of `ids`.
+    /// Adds an attribute, whose ids are the rest of `ids`.
     fn attribute(&mut self, attribute: Attribute, ids: &mut Cursor) -> Result<(), DatError> {
         if self.attributes.len() as u64 >= MAX_ATTRIBUTES {
             return Err(ids.error(Problem::TooLarge { size: MAX_ATTRIBUTES + 1, limit: MAX_ATTRIBUTES }));
@@ -323,7 +324,7 @@ impl Parts {
         Ok(())
     }
 
-    /// Takes up what is of use among the features.
+    /// Reads the features that are used.
     fn feature(&mut self, number: u64, body: &mut Cursor) -> Result<(), DatError> {
         match number {
             feature::HOSTNAME | feature::OSRELEASE | feature::VERSION | feature::ARCH => {
@@ -332,7 +333,7 @@ impl Parts {
                 let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
                 self.texts.insert(number, String::from_utf8_lossy(text).into_owned());
             }
-            // The CPUs there are, then those on line.
+            // The number of CPUs, then of those online.
             feature::NRCPUS => self.cpus = Some(body.u32()?),
             feature::CLOCK_DATA => {
                 let (_version, id) = (body.u32()?, body.u32()? as i32);
@@ -351,7 +352,7 @@ fn section(cursor: &mut Cursor) -> Result<Range<u64>, DatError> {
     end.map(|end| offset..end).ok_or_else(|| cursor.error(Problem::Value { what: "the end of a section", value: size }))
 }
 
-/// The descriptions: a trace.dat up to its `saved_cmdlines`, of version 0.5 or 0.6 (tools/perf/util/trace-event-info.c).
+/// The descriptions: a trace.dat up to its `saved_cmdlines`, version 0.5 or 0.6 (tools/perf/util/trace-event-info.c).
 fn read_tracing_data(mut cursor: Cursor) -> Result<(LongSize, Metadata, Vec<u8>), DatError> {
     const MAGIC: [u8; 10] = *b"\x17\x08\x44tracing";
     if cursor.bytes(10, 10)? != MAGIC {

@@ -1,17 +1,17 @@
-//! `perf.data`: what `perf record -e 'sched:*'` and its like write, in file mode and in pipe mode.
+//! `perf.data`, as written by `perf record -e 'sched:*'` in file mode and in pipe mode.
 //!
-//! A sample of a tracepoint carries the bytes that the ring buffer would have held (`PERF_SAMPLE_RAW`: from `common_type`
-//! on), and the section TRACING_DATA holds the kernel's description files in the layout of a `trace.dat`. So the file is
-//! imported: its samples are put into sub-buffers by CPU and time, and with the descriptions they become a `trace.dat` of
-//! version 6 in an unnamed temporary file. From there on there is one way for all captures.
+//! A sample of a tracepoint contains the bytes that the ring buffer would have held (`PERF_SAMPLE_RAW`: from
+//! `common_type` on), and the section TRACING_DATA has the kernel's description files in the layout of a `trace.dat`.
+//! So the file is imported: its samples are put into sub-buffers by CPU and time, and with the descriptions they
+//! become a `trace.dat` of version 6 in an unnamed temporary file. From there on all captures are handled alike.
 //!
 //! * `file` finds the parts of the file: attributes, features, records, descriptions.
 //! * `samples` lists the tracepoint samples, the losses and the task names.
 //! * `sub_buffers` writes the samples of one CPU as the ring buffer would have.
 //!
-//! The layout is that of tools/perf/Documentation/perf.data-file-format.txt and of include/uapi/linux/perf_event.h. It is read
-//! here rather than with the crate `linux-perf-data`, which allocates what the file's lengths say before it looks whether the
-//! file has as much, and does not pass over the descriptions that follow a TRACING_DATA record in pipe mode.
+//! The layout is that of tools/perf/Documentation/perf.data-file-format.txt and of include/uapi/linux/perf_event.h.
+//! The crate `linux-perf-data` is not used since it allocates what lengths in the file say before it checks them
+//! against the file, and does not skip the descriptions that follow a TRACING_DATA record in pipe mode.
 
 mod file;
 mod samples;
@@ -32,14 +32,14 @@ use file::PerfFile;
 use samples::Samples;
 use sub_buffers::SubBufferWriter;
 
-/// Bytes of the sub-buffers written: the longest record that a tracepoint can give to perf (`PERF_MAX_TRACE_SIZE`, 8 KiB)
-/// fits into one.
+/// Size of the sub-buffers written: the longest record that a tracepoint can pass to perf (`PERF_MAX_TRACE_SIZE`, 8
+/// KiB) fits into one.
 const SUB_BUFFER: usize = 16 << 10;
 
 /// `PERFILE2` in the byte order of the machine that wrote the file.
 const MAGIC: [&[u8; 8]; 2] = [b"PERFILE2", b"2ELIFREP"];
 
-/// Whether the file at `path` begins as a perf.data does.
+/// Whether the file at `path` begins like a perf.data.
 pub fn is_perf_data(path: &Path) -> io::Result<bool> {
     let mut magic = [0; 8];
     match File::open(path)?.read_exact_at(&mut magic, 0) {
@@ -52,8 +52,8 @@ pub fn is_perf_data(path: &Path) -> io::Result<bool> {
 /// Imports the perf.data at `path`.
 ///
 /// # Errors
-/// If the file is damaged (with [`Open::salvage`] what is wrong is collected in [`TraceDat::problems`]), or holds no
-/// tracepoint: then there are no descriptions to decode anything by.
+/// If the file is damaged (with [`Open::salvage`] errors are collected in [`TraceDat::problems`]), or has no
+/// tracepoints: then it has no descriptions to decode anything with.
 pub fn open(path: &Path, how: Open) -> Result<TraceDat, DatError> {
     import(File::open(path).map_err(at_start)?, how)
 }

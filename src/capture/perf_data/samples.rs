@@ -1,7 +1,7 @@
 //! The tracepoint samples of a perf.data, the losses and the task names.
 //!
-//! perf writes the records of each CPU's buffer in turn, so that neighbours in the file are not neighbours in time. The file
-//! is gone through once and each sample noted with its CPU, its time and its place (32 bytes); sorted, they are written to
+//! perf writes the records of each CPU's buffer in turn, so neighbours in the file are not neighbours in time. The
+//! file is read once and each sample recorded with its CPU, time and place (32 bytes); sorted, they are written to
 //! sub-buffers.
 
 use std::collections::BTreeMap;
@@ -52,9 +52,9 @@ mod format {
     pub const LOST: u64 = 16;
 }
 
-/// CPUs beyond this are taken for damage; a Linux kernel can be built for 8192.
+/// Higher CPU numbers are treated as damage; a Linux kernel can be built for 8192.
 const MAX_CPU: u32 = (1 << 14) - 1;
-/// How many times longer than its compressed form a stream of records may be.
+/// The largest ratio between decompressed and compressed records.
 const MAX_EXPANSION: u64 = 256;
 
 /// A sample, or events lost.
@@ -69,24 +69,24 @@ struct Entry {
 enum What {
     /// Events were lost before this time.
     Lost(u64),
-    /// A record of `len` bytes at `offset` of the file.
+    /// A record of `len` bytes at `offset` in the file.
     Sample { offset: u64, len: u32 },
-    /// A record of `len` bytes at `offset` of what was unpacked.
+    /// A record of `len` bytes at `offset` in the decompressed data.
     Unpacked { offset: u64, len: u32 },
 }
 
-/// All samples in order, by CPU.
+/// All samples, by CPU and time.
 pub(super) struct Samples {
     entries: Vec<Entry>,
     source: Arc<Source>,
-    /// What the compressed records hold, if there are any.
+    /// The decompressed records, if any are compressed.
     unpacked: Option<Arc<Source>>,
     endian: Endian,
     comms: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Samples {
-    /// Notes the samples of a file. Damage ends it, unless `faults` salvages.
+    /// Collects the samples of a file. Damage ends it, unless `faults` salvages.
     pub(super) fn read(source: &Arc<Source>, perf: &PerfFile, faults: &mut Faults) -> Result<Samples, DatError> {
         let (entries, comms) = (vec![], BTreeMap::new());
         let mut samples = Samples { entries, source: source.clone(), unpacked: None, endian: perf.endian, comms };
@@ -99,12 +99,12 @@ impl Samples {
             walk.records(&unpacked, 0..unpacked.len())?;
             samples.unpacked = Some(unpacked);
         }
-        // Losses first: they came before the record that says so was written.
+        // Losses first: they occurred before the record that reports them.
         samples.entries.sort_by_key(|entry| (entry.cpu, entry.time, !matches!(entry.what, What::Lost(_))));
         Ok(samples)
     }
 
-    /// How many CPUs have samples: the highest and one.
+    /// The number of CPUs with samples: the highest plus one.
     pub(super) fn cpus(&self) -> usize {
         self.entries.last().map_or(1, |entry| entry.cpu as usize + 1)
     }
@@ -126,7 +126,7 @@ impl Samples {
                 What::Unpacked { offset, len } => (&mut unpacked, offset, len),
             };
             if len as usize > out.longest() {
-                // The kernel writes no such record (`PERF_MAX_TRACE_SIZE`).
+                // The kernel does not write such a record (`PERF_MAX_TRACE_SIZE`).
                 out.lost(1);
                 continue;
             }
@@ -137,7 +137,7 @@ impl Samples {
         Ok(())
     }
 
-    /// The task names, as `saved_cmdlines` has them.
+    /// The task names in the form of `saved_cmdlines`.
     pub(super) fn saved_cmdlines(&self) -> Vec<u8> {
         let mut text = Vec::new();
         for (tid, comm) in &self.comms {
@@ -150,8 +150,8 @@ impl Samples {
     }
 }
 
-/// Unpacks what `perf record -z` compressed: the compressed records hold one zstd stream, in which records lie one after
-/// another without regard to where a compressed one ends.
+/// Decompresses the output of `perf record -z`: the compressed records contain one zstd stream, in which records
+/// follow each other regardless of where a compressed record ends.
 fn unpack(source: &Arc<Source>, packed: Vec<Range<u64>>) -> Result<Source, DatError> {
     let offset = packed.first().map_or(0, |range| range.start);
     let failed = |problem| DatError { offset, part: Part::Records, problem };
@@ -161,7 +161,7 @@ fn unpack(source: &Arc<Source>, packed: Vec<Range<u64>>) -> Result<Source, DatEr
     let mut out = tempfile::tempfile().map_err(|error| failed(Problem::Io(error)))?;
     let mut written = 0;
     let mut buffer = vec![0; 64 << 10];
-    // The stream is one frame, or several where perf began anew.
+    // The stream is one frame, or several if perf restarted it.
     while !pieces.is_empty() {
         let corrupt = |error: String| failed(Problem::Corrupt(error));
         let mut decoder = StreamingDecoder::new(&mut pieces).map_err(|error| corrupt(error.to_string()))?;
@@ -194,8 +194,8 @@ struct Pieces {
     end: &'static [u8],
 }
 
-/// An empty last block: perf flushes its frame and does not end it, and a decoder keeps a window's worth of bytes until the
-/// frame has ended.
+/// An empty last block: perf flushes its frame but does not end it, and a decoder holds back a window's worth of
+/// bytes until the end of the frame.
 const END: [u8; 3] = [1, 0, 0];
 
 impl Pieces {
@@ -224,9 +224,9 @@ struct Walk<'a> {
     samples: &'a mut Samples,
     faults: &'a mut Faults,
     body: Vec<u8>,
-    /// Where the compressed records' bytes lie.
+    /// The place of the compressed records' bytes.
     packed: Vec<Range<u64>>,
-    /// Whether the walk is over what was in compressed records.
+    /// Whether this walk is over decompressed records.
     inside: bool,
 }
 
@@ -263,7 +263,7 @@ impl Walk<'_> {
                 taken
             }
             record::COMPRESSED | record::COMPRESSED2 if !self.inside => {
-                // The later form says how many of its bytes are data; the rest fills up a word.
+                // The later form states how many of its bytes are data; the rest pads it to a word.
                 let len =
                     if header.kind == record::COMPRESSED2 && header.body >= 8 { cursor.u64()? } else { header.body };
                 let room = header.body - if header.kind == record::COMPRESSED2 { 8.min(header.body) } else { 0 };
@@ -278,7 +278,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Takes up one record whose body begins at `at`; `None` if the body is too short for what it should hold.
+    /// Processes one record whose body begins at `at`; `None` if the body is too short.
     fn take(&mut self, kind: u32, at: u64, mut fields: Fields<'_>) -> Option<()> {
         match kind {
             record::SAMPLE => return self.sample(at, fields),
@@ -297,7 +297,7 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// The CPU and time of a record that is no sample: they stand at its end.
+    /// The CPU and time of a record other than a sample: they are at its end.
     fn trailer(&self, fields: &Fields<'_>) -> Option<(u32, u64)> {
         let attribute = self.perf.attributes.iter().find(|attribute| attribute.sample_id_all);
         let Some(attribute) = attribute else { return Some((0, 0)) };
@@ -319,7 +319,7 @@ impl Walk<'_> {
         (cpu <= MAX_CPU).then_some((cpu, time))
     }
 
-    /// One sample: its fields stand in the order of `perf_output_sample` (kernel/events/core.c).
+    /// A sample: its fields are in the order of `perf_output_sample` (kernel/events/core.c).
     fn sample(&mut self, at: u64, fields: Fields<'_>) -> Option<()> {
         let Some(attribute) = self.attribute(fields) else { return Some(()) };
         if !attribute.tracepoint {
@@ -338,7 +338,7 @@ impl Walk<'_> {
         Some(())
     }
 
-    /// The attribute of a sample: by its id, which stands in the same place for all attributes.
+    /// The attribute of a sample, by its id, which is at the same place for all attributes.
     fn attribute(&self, fields: Fields<'_>) -> Option<Attribute> {
         let attributes = &self.perf.attributes;
         let first = *attributes.first()?;
@@ -360,18 +360,18 @@ impl Walk<'_> {
 }
 
 impl Attribute {
-    /// Whether its samples are read in the same way.
+    /// Whether its samples are parsed in the same way.
     fn same_samples(&self, other: &Attribute) -> bool {
         (self.tracepoint, self.sample_type, self.read_format)
             == (other.tracepoint, other.sample_type, other.read_format)
     }
 }
 
-/// What is of use in a sample.
+/// The parts of a sample that are used.
 struct Found {
     cpu: u32,
     time: u64,
-    /// Offset in the body, and length, of the tracepoint's record.
+    /// Offset in the body and length of the tracepoint's record.
     raw: Option<(usize, u32)>,
 }
 
@@ -414,7 +414,7 @@ fn find(attribute: &Attribute, fields: &mut Fields<'_>) -> Option<Found> {
     Some(found)
 }
 
-/// `read_format` says what a group of counters or a single one looks like.
+/// `read_format` determines the form of a group of counters or of a single one.
 fn skip_read(read_format: u64, fields: &mut Fields<'_>) -> Option<()> {
     let count = |bits: &[u64]| bits.iter().filter(|&&bit| read_format & bit != 0).count();
     let times = count(&[format::TOTAL_TIME_ENABLED, format::TOTAL_TIME_RUNNING]);
@@ -428,7 +428,7 @@ fn skip_read(read_format: u64, fields: &mut Fields<'_>) -> Option<()> {
     fields.skip(words.checked_mul(8)?)
 }
 
-/// The numbers of one record, one after another.
+/// The numbers of one record, in order.
 #[derive(Clone, Copy)]
 struct Fields<'a> {
     bytes: &'a [u8],

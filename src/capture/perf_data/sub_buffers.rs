@@ -1,4 +1,4 @@
-//! Records into sub-buffers, as the kernel's ring buffer writes them (kernel/trace/ring_buffer.c).
+//! Writes records into sub-buffers as the kernel's ring buffer does (kernel/trace/ring_buffer.c).
 
 use std::io::{self, Write};
 
@@ -6,7 +6,7 @@ use crate::format::{Endian, HeaderPage, LongSize};
 
 /// `RINGBUF_TYPE_TIME_EXTEND`.
 const TIME_EXTEND: u32 = 30;
-/// The longest payload whose length stands in the type: `RINGBUF_TYPE_DATA_TYPE_LEN_MAX` words.
+/// The longest payload whose length fits into the type: `RINGBUF_TYPE_DATA_TYPE_LEN_MAX` words.
 const SHORT: usize = 28 * 4;
 /// `TS_MASK`: a time delta has 27 bits.
 const DELTA_BITS: u32 = 27;
@@ -20,7 +20,7 @@ pub(super) struct SubBufferWriter<W> {
     endian: Endian,
     out: W,
     page: Vec<u8>,
-    /// The time of the sub-buffer, and of the record written last.
+    /// The time of the sub-buffer, and of the last record.
     begin: u64,
     time: u64,
     /// Events lost before this sub-buffer.
@@ -36,18 +36,19 @@ impl<W: Write> SubBufferWriter<W> {
         SubBufferWriter { layout, endian, out, page, begin: 0, time: 0, lost: 0, lost_next: 0, written: 0 }
     }
 
-    /// The longest payload that fits into a sub-buffer: its header word, a time extension and a length word take the rest,
-    /// and a kernel long the count of what was lost.
+    /// The longest payload that fits into a sub-buffer, besides its header word, a time extension, a length word, and
+    /// a kernel long for the count of lost events.
     pub(super) fn longest(&self) -> usize {
         self.layout.data_size().saturating_sub(4 + 8 + 4 + 8)
     }
 
-    /// Notes that `events` were lost after the last record.
+    /// `events` were lost after the last record.
     pub(super) fn lost(&mut self, events: u64) {
         self.lost_next = self.lost_next.saturating_add(events);
     }
 
-    /// One record. `payload` is at most [`longest`](SubBufferWriter::longest) bytes, and is filled up to whole words.
+    /// Writes a record. `payload` has at most [`longest`](SubBufferWriter::longest) bytes, and is padded to whole
+    /// words.
     pub(super) fn record(&mut self, time: u64, payload: &[u8]) -> io::Result<()> {
         let len = payload.len().next_multiple_of(4).max(4);
         let room = self.layout.data_size().saturating_sub(self.page.len() + 8);
@@ -76,11 +77,11 @@ impl<W: Write> SubBufferWriter<W> {
         Ok(())
     }
 
-    /// Writes what is left; the bytes of all sub-buffers.
+    /// Writes what is left; returns the bytes of all sub-buffers.
     pub(super) fn finish(mut self) -> io::Result<u64> {
         self.flush()?;
         if self.lost_next > 0 {
-            // Lost after the last record: a sub-buffer without one says so.
+            // Losses after the last record are stored in a sub-buffer without records.
             (self.begin, self.lost) = (self.time, std::mem::take(&mut self.lost_next));
             self.write_page()?;
         }
@@ -127,7 +128,7 @@ impl<W: Write> SubBufferWriter<W> {
         if self.endian == Endian::Big { value.to_be_bytes() } else { value.to_le_bytes() }
     }
 
-    /// A kernel long.
+    /// A kernel `long`.
     fn long(&self, value: u64) -> Vec<u8> {
         let short = value.min(u64::from(u32::MAX)) as u32;
         match (self.layout.long_size(), self.endian) {
@@ -138,7 +139,7 @@ impl<W: Write> SubBufferWriter<W> {
     }
 }
 
-/// Puts `bytes` at `offset`, as far as there is room: the layout comes from the file.
+/// Writes `bytes` at `offset`, as far as there is room: the layout comes from the file.
 fn put(out: &mut [u8], offset: usize, bytes: &[u8]) {
     if let Some(place) = out.get_mut(offset..).and_then(|rest| rest.get_mut(..bytes.len())) {
         place.copy_from_slice(bytes);

@@ -1,9 +1,8 @@
-//! Chunks unpacked ahead of their reader, in threads of their own.
+//! Decompresses chunks ahead of their readers in separate threads.
 //!
-//! A reader that has taken a chunk of compressed data says which one comes next, and finds it unpacked when it gets there;
-//! what comes out, and what is wrong with it, is what it would have found itself, in its place. What is unpacked ahead has room
-//! of its own ([`AHEAD`]), so that a reader is refused nothing for its sake. A chunk that no thread has begun with is unpacked by
-//! the reader.
+//! A reader that has taken a chunk announces the next ones, and finds them decompressed when it gets there; results
+//! and errors are the same as if it had done so itself. Memory for this has a limit of its own ([`AHEAD`]), so a
+//! reader is never refused memory because of it. A chunk that no thread has begun is decompressed by the reader.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,25 +13,26 @@ use super::compression::Decompressor;
 use super::source::Source;
 use super::{Compression, DatError, Part};
 
-/// Threads that unpack for the readers of a file.
+/// Threads that decompress for the readers of a file.
 const MOST_THREADS: usize = 4;
-/// Bytes that all chunks unpacked ahead may be, beside those that the readers hold. trace-cmd's chunks are ten pages.
+/// The most bytes of all chunks decompressed ahead, besides those that the readers hold. trace-cmd's chunks have ten
+/// pages.
 const AHEAD: u64 = 32 << 20;
 
-/// A chunk, as its head describes it.
+/// A chunk, as described by its header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chunk {
-    /// Where its compressed bytes begin in the file.
+    /// The file offset of its compressed bytes.
     pub(super) offset: u64,
-    /// How many they are.
+    /// Its compressed size.
     pub(super) stored: u64,
-    /// Its size, unpacked.
+    /// Its decompressed size.
     pub(super) size: u64,
     /// For errors.
     pub(super) part: Part,
 }
 
-/// A chunk that is unpacked ahead.
+/// A chunk that is decompressed ahead.
 #[derive(Debug)]
 pub(super) struct Job {
     chunk: Chunk,
@@ -43,22 +43,22 @@ pub(super) struct Job {
 
 #[derive(Debug)]
 enum State {
-    /// Nobody has begun.
+    /// No thread has begun.
     Waiting,
-    /// A thread is at it.
+    /// A thread works on it.
     Begun,
     Done(Result<Vec<u8>, DatError>),
-    /// The reader has it, or has passed it by.
+    /// The reader has taken it, or skipped it.
     Taken,
 }
 
-/// The threads of one file, and what waits for them.
+/// The threads of one file, and their queue.
 #[derive(Debug)]
 pub(super) struct Ahead {
-    /// What waits, in the order in which it was asked for.
+    /// The waiting jobs, in the order in which they were requested.
     queue: Arc<Queue>,
     held: Arc<AtomicU64>,
-    /// Begun with the first chunk; whether there is a thread.
+    /// Set with the first chunk: whether a thread could be started.
     begun: OnceLock<bool>,
     algorithm: Compression,
     source: Arc<Source>,
@@ -70,7 +70,7 @@ struct Queue {
     changed: Condvar,
 }
 
-/// Bytes that are counted as long as this is there.
+/// Bytes that are counted until this is dropped.
 #[derive(Debug)]
 struct Held(Arc<AtomicU64>, u64);
 
@@ -98,7 +98,7 @@ impl Ahead {
         Ahead { queue: Arc::default(), held: Arc::default(), begun: OnceLock::new(), algorithm, source }
     }
 
-    /// Has `chunk` unpacked. `None` where there is no thread for it, or no room: then its reader does it.
+    /// Requests `chunk`. `None` if there is no thread or no memory for it: then its reader decompresses it.
     pub(super) fn unpack(&self, chunk: Chunk) -> Option<Arc<Job>> {
         if !self.begun.get_or_init(|| self.begin()) {
             return None;
@@ -110,8 +110,9 @@ impl Ahead {
         Some(job)
     }
 
-    /// What `chunk` is unpacked; `None` where the job is not that chunk, or nobody has begun with it. While a thread is still at
-    /// it, others that wait are unpacked here, with `own`: so the reader's processor does its part of the work.
+    /// The decompressed `chunk`; `None` if the job is for another chunk, or no thread has begun it. While a thread
+    /// works on it, other waiting jobs are done here, with `own`, so that the reader's processor takes its share of
+    /// the work.
     pub(super) fn take(&self, job: &Job, chunk: &Chunk, own: &Decompressor) -> Option<Result<Vec<u8>, DatError>> {
         if job.chunk != *chunk {
             return None;
@@ -133,7 +134,7 @@ impl Ahead {
         }
     }
 
-    /// Begins the threads, as many as there are processors beside the reader's.
+    /// Starts the threads: one for each processor besides the reader's.
     fn begin(&self) -> bool {
         let threads = thread::available_parallelism().map_or(0, |all| all.get() - 1).min(MOST_THREADS);
         let begin = || {
@@ -156,12 +157,12 @@ impl Drop for Ahead {
 impl Queue {
     fn work(&self, source: &Source, decompressor: &Decompressor) {
         while let Some(job) = self.next() {
-            // A reader that has gone on elsewhere has dropped its job.
+            // A reader that continued elsewhere has dropped its job.
             job.upgrade().iter().for_each(|job| job.work(source, decompressor));
         }
     }
 
-    /// The next job; `None` when nobody reads the file any more.
+    /// The next job; `None` when the file has no readers any more.
     fn next(&self) -> Option<Weak<Job>> {
         let mut jobs = lock(&self.jobs);
         loop {
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_is_found_unpacked_or_left_to_the_reader_and_no_other_is_taken_for_it() {
+    fn a_chunk_is_decompressed_or_left_to_the_reader_and_never_confused() {
         let ahead = ahead(b"some bytes");
         let part = Part::Data { cpu: 0 };
         let own = Decompressor::new(Compression::None);
@@ -230,9 +231,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unpacked_ahead_is_bounded() {
+    fn memory_for_decompression_ahead_is_bounded() {
         let ahead = ahead(&[]);
-        // As if there were threads that do nothing.
+        // Pretend that there are threads, which do nothing.
         ahead.begun.set(true).unwrap();
         let chunk = Chunk { offset: 0, stored: 0, size: AHEAD / 2, part: Part::Data { cpu: 0 } };
         let first = ahead.unpack(chunk).unwrap();

@@ -1,4 +1,4 @@
-//! A `trace.dat` as a [`Capture`]: the same thing that a capture folder is read as.
+//! A `trace.dat` as a [`Capture`], like a capture folder.
 
 use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
@@ -7,15 +7,15 @@ use crate::{
     names::{Comms, Enums, Kallsyms, Names, NamesError, PrintkFormats, hz},
 };
 
-/// The clock of a recording that states none: what the kernel starts with.
+/// The clock of a recording that does not state one: the kernel's default.
 const DEFAULT_CLOCK: &str = "local";
 
 impl TraceDat {
-    /// The capture that this file holds: one buffer by its name (`""` is the top-level one), or all buffers as one.
+    /// The capture in this file: one buffer by name (`""` is the top-level one), or all buffers as one.
     ///
-    /// Buffers can differ in sub-buffer size and clock. The layout is that of the largest sub-buffers, which reads the
-    /// smaller ones as well; buffers whose clock differs from the first one's are left out, for their times mean nothing
-    /// beside the others.
+    /// Buffers can differ in sub-buffer size and clock. The layout is that of the largest sub-buffers, which fits
+    /// smaller ones as well; buffers whose clock differs from the first one's are left out, since their times cannot
+    /// be compared.
     pub fn capture(&self, name: Option<&str>) -> Result<Capture, DatError> {
         let failed = |part, problem| DatError { offset: 0, part, problem };
         let layout = HeaderPage::parse(&self.metadata.header_page);
@@ -36,7 +36,7 @@ impl TraceDat {
         }
         let (events, broken) = self.events(&header);
         let times = self.options.times();
-        // What counts ticks has no time of day.
+        // A clock that counts ticks has no time of day.
         let clock_pair = self.options.wall_clock().filter(|_| !counts_ticks(&clock, &times));
         let names = Box::new(self.load_names());
         let endian = self.endian;
@@ -51,8 +51,8 @@ impl TraceDat {
         Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, origin, problems, rings, names })
     }
 
-    /// Reads the names that the file holds, when it is called: kallsyms is long. There are no enum constants
-    /// in it but the one that its formats tell.
+    /// Loads the names in the file when called, since kallsyms is long. The file has no enum constants except the one
+    /// that its formats state.
     fn load_names(&self) -> impl Fn() -> (Names, Vec<NamesError>) + Send + use<> {
         let (printk_formats, comms) = (self.metadata.printk_formats.clone(), self.metadata.saved_cmdlines.clone());
         let kallsyms = self.kallsyms_reader();
@@ -75,7 +75,7 @@ impl TraceDat {
         }
     }
 
-    /// The buffers that a capture of `name` has, of one clock.
+    /// The buffers for a capture of `name`, all with one clock.
     fn chosen(&self, name: Option<&str>) -> Result<Vec<&Buffer>, DatError> {
         let failed = |problem| DatError { offset: 0, part: Part::Buffer, problem };
         let named = |buffer: &&Buffer| name.is_none_or(|name| buffer.name == name);
@@ -94,7 +94,7 @@ impl TraceDat {
         Ok(chosen)
     }
 
-    /// The formats, sorted by id, and those that could not be read.
+    /// The formats by id, and those that could not be parsed.
     fn events(&self, header: &HeaderPage) -> (Vec<EventFormat>, Vec<(String, crate::format::FormatError)>) {
         let (mut events, mut broken) = (Vec::new(), Vec::new());
         for format in &self.metadata.formats {

@@ -1,4 +1,4 @@
-//! zlib and zstd, as trace-cmd uses them for version 7: whole pieces of known size, each within a limit.
+//! zlib and zstd, as trace-cmd uses them in version 7: separate pieces of known, limited size.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 use super::{DatError, Part, Problem, source::Source};
 
-/// The compression a version 7 file names in its header.
+/// The compression named in the header of a version 7 file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// Sections and data are stored as they are.
@@ -21,14 +21,14 @@ pub enum Compression {
     Zstd,
 }
 
-/// What a Zstandard frame begins with. libzstd can leave it off ("magicless" frames); both are read.
+/// The beginning of a Zstandard frame. libzstd can omit it ("magicless" frames); both are accepted.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// The largest window that a zstd frame may ask for. The default level uses 2 MiB, the highest ordinary one 8 MiB.
+/// The largest window accepted for a zstd frame. The default level uses 2 MiB, the highest ordinary one 8 MiB.
 const MAX_ZSTD_WINDOW: u64 = 16 << 20;
 
 impl Compression {
-    /// From the algorithm's name in the file's header.
+    /// The algorithm with this name in the file's header.
     pub(super) fn by_name(name: &str) -> Result<Compression, Problem> {
         match name {
             "none" => Ok(Compression::None),
@@ -54,7 +54,7 @@ pub(super) struct Decompressor {
     state: Mutex<State>,
 }
 
-/// What is kept from piece to piece.
+/// State that is kept from piece to piece.
 struct State {
     zstd: FrameDecoder,
     /// The compressed piece.
@@ -69,8 +69,8 @@ impl Decompressor {
         Decompressor { algorithm, state: Mutex::new(State { zstd, piece: Vec::new() }) }
     }
 
-    /// Decompresses the `stored` bytes at `offset` into `out`, whose length is the announced size. The caller has checked
-    /// both sizes. More or fewer bytes than announced are an error.
+    /// Decompresses the `stored` bytes at `offset` into `out`, whose length is the announced size. The caller has
+    /// checked both sizes. More or fewer bytes than announced are an error.
     pub(super) fn read(
         &self,
         source: &Source,
@@ -79,13 +79,13 @@ impl Decompressor {
         out: &mut [u8],
         part: Part,
     ) -> Result<(), DatError> {
-        // No algorithm makes bytes that cannot be compressed much longer.
+        // No algorithm makes incompressible bytes much longer.
         let limit = out.len() as u64 + out.len() as u64 / 8 + 1024;
         let failed = |problem| DatError { offset, part, problem };
         if stored > limit {
             return Err(failed(Problem::TooLarge { size: stored, limit }));
         }
-        // A decoder that an earlier piece left in the middle starts anew with each frame.
+        // A decoder left in the middle by an earlier piece restarts with each frame.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { zstd, piece } = &mut *state;
         piece.resize(stored as usize, 0);
@@ -117,7 +117,7 @@ impl fmt::Debug for Decompressor {
     }
 }
 
-/// Reads until `out` is full and makes sure that nothing follows.
+/// Reads until `out` is full, and checks that nothing follows.
 fn exactly(mut decoder: impl Read, out: &mut [u8]) -> Result<(), Problem> {
     decoder.read_exact(out).map_err(corrupt)?;
     match decoder.read(&mut [0]).map_err(corrupt)? {

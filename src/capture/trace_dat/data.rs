@@ -1,7 +1,7 @@
 //! The ring data: one CPU's sub-buffers, read through a window and decompressed piece by piece.
 //!
-//! Nothing is mapped and nothing is read ahead beyond one window or one compressed chunk per CPU, so a file of any size
-//! replays in the same memory. What all CPUs together hold decompressed is bounded too: a chunk states its own size,
+//! Nothing is mapped, and at most one window or compressed chunk per CPU is read ahead, so memory does not depend on
+//! the file's size. The decompressed bytes of all CPUs together are limited too, since a chunk states its own size
 //! and a hostile one states a large one.
 
 use std::{io, sync::Arc};
@@ -17,7 +17,7 @@ mod shared;
 
 pub(super) use shared::Shared;
 
-/// Where one CPU's data lie in the file.
+/// The place of one CPU's data in the file.
 #[derive(Debug, Clone)]
 pub struct CpuData {
     /// The CPU.
@@ -30,17 +30,17 @@ pub struct CpuData {
 }
 
 impl CpuData {
-    /// The end in the file. trace-cmd leaves the four bytes of the chunk count out of the size of compressed data
-    /// (bug 217367 of the kernel's bug tracker), so they are allowed for.
+    /// The end in the file. trace-cmd omits the four bytes of the chunk count from the size of compressed data (bug
+    /// 217367 of the kernel's bug tracker), so they are allowed.
     pub(super) fn end(&self, file_len: u64) -> u64 {
         let slack = if self.compressed { 4 } else { 0 };
         self.offset.saturating_add(self.size).saturating_add(slack).min(file_len)
     }
 }
 
-/// One CPU's sub-buffers, one after the other.
+/// One CPU's sub-buffers in order.
 ///
-/// A last piece that is shorter than a sub-buffer is given as it is: the walk over it tells what is missing.
+/// A last piece shorter than a sub-buffer is returned as it is: the walk over it reports what is missing.
 #[derive(Debug)]
 pub struct SubBuffers {
     bytes: Bytes,
@@ -101,7 +101,7 @@ impl Feed for SubBuffers {
     }
 }
 
-/// The text of a latency tracer's file, as a [`Read`](io::Read).
+/// The text in a latency tracer's file, as a [`Read`](io::Read).
 #[derive(Debug)]
 pub struct TextData {
     bytes: Bytes,

@@ -1,4 +1,5 @@
-//! What a file to be written says of the traced kernel: taken from a capture folder, from tracefs, or from another file.
+//! The description of the traced kernel for a new file: taken from a capture folder, from tracefs, or from another
+//! file.
 
 use std::{
     io,
@@ -12,7 +13,7 @@ use crate::{
     tracefs::{ClockPair, Files, TraceClock},
 };
 
-/// What a file to be written says of the traced kernel and of the recording.
+/// The description of the traced kernel and the recording, for a new file.
 #[derive(Debug, Clone)]
 pub struct Description {
     /// Byte order of the traced machine.
@@ -35,12 +36,12 @@ pub struct Description {
 pub struct DescriptionError {
     /// The file.
     pub path: PathBuf,
-    /// Why not.
+    /// The reason.
     pub source: io::Error,
 }
 
 impl Description {
-    /// The description in a folder that mirrors tracefs: a capture folder.
+    /// Reads the description from a folder that mirrors tracefs: a capture folder.
     pub fn of_folder(folder: &Path, endian: Endian) -> Result<Description, DescriptionError> {
         let mut description = Description::of_files(folder, endian)?;
         if let Some(noted) = ClockFile::load(folder) {
@@ -50,9 +51,9 @@ impl Description {
         Ok(description)
     }
 
-    /// The same of an instance, or of anything else that has such files.
+    /// The same for an instance, or anything else with such files.
     ///
-    /// Of an instance, `kallsyms` and `printk_formats` lie elsewhere: complete them with
+    /// For an instance, `kallsyms` and `printk_formats` are elsewhere: add them with
     /// [`Description::add_kernel_files`].
     pub(in crate::capture) fn of_files(
         folder: &(impl Files + ?Sized),
@@ -78,7 +79,7 @@ impl Description {
         let stats = stats(folder);
         let options = Options {
             trace_clock: optional_text("trace_clock"),
-            // The first line alone: `uname` of some captures also holds /proc/version.
+            // The first line only: `uname` of some captures also contains /proc/version.
             uname: optional_text("uname").and_then(|text| text.lines().next().map(str::to_owned)),
             cpu_count: stats.last().map(|(cpu, _)| cpu + 1),
             cpustat: stats.into_iter().map(|(cpu, text)| format!("CPU: {cpu}\n{text}")).collect(),
@@ -95,8 +96,8 @@ impl Description {
         })
     }
 
-    /// Adds what the running kernel keeps outside of an instance's folder: the symbols, the constant strings, the names
-    /// of tasks. What cannot be read stays unknown.
+    /// Adds the files of the running kernel outside of an instance's folder: symbols, constant strings, names of
+    /// tasks. Those that cannot be read are left out.
     #[cfg(feature = "tracefs")]
     pub(in crate::capture) fn add_kernel_files(&mut self, tracefs: &crate::tracefs::Tracefs) {
         let read = |file: &str| tracefs.read_bytes(file).unwrap_or_default();
@@ -109,7 +110,7 @@ impl Description {
 impl Options {
     /// Sets DATE from one moment on both clocks.
     pub fn set_wall_clock(&mut self, pair: &ClockPair) {
-        // DATE counts in microseconds; readers add it to every time, whose digits below a microsecond stay as they are.
+        // DATE is in microseconds; readers add it to every time, which leaves digits below a microsecond unchanged.
         let microseconds = (i128::from(pair.realtime_ns) - i128::from(pair.trace_ns)).div_euclid(1000);
         self.date = i64::try_from(microseconds).ok().map(|date| match date {
             0.. => format!("{date:#x}"),
@@ -120,13 +121,13 @@ impl Options {
     /// One moment on both clocks, from DATE: the zero of the trace clock.
     pub fn wall_clock(&self) -> Option<ClockPair> {
         let offset = self.date_ns()?;
-        // DATE is cut to a microsecond.
+        // DATE was truncated to a microsecond.
         Some(ClockPair { trace_ns: 0, realtime_ns: u64::try_from(offset).ok()?, uncertainty_ns: 1000 })
     }
 }
 
 impl TraceDat {
-    /// What this file says, for a file to be written.
+    /// The description in this file, for a new file.
     pub fn description(&self) -> Result<Description, DatError> {
         let size = self.buffers.iter().map(|buffer| buffer.sub_buffer_size).max();
         Ok(Description {
@@ -148,7 +149,7 @@ fn text(folder: &(impl Files + ?Sized), path: &Path) -> Result<String, Descripti
 /// Every `SYSTEM/EVENT/format` in `events`, sorted.
 fn formats(files: &(impl Files + ?Sized)) -> Result<Vec<EventText>, DescriptionError> {
     let events = Path::new("events");
-    // In tracefs files and folders of events lie side by side.
+    // In tracefs, files are beside the folders of events.
     let folders = |path: &Path| {
         let mut names = files.folders(path).map_err(|source| DescriptionError { path: path.to_owned(), source })?;
         names.sort_unstable();
@@ -181,7 +182,7 @@ fn stats(files: &(impl Files + ?Sized)) -> Vec<(u32, String)> {
     stats
 }
 
-/// The text of a `trace_clock` file for a clock whose name alone is known.
+/// The text of a `trace_clock` file for a clock of which only the name is known.
 pub(in crate::capture) fn trace_clock_text(options: &Options, clock: Option<&str>) -> String {
     match (&options.trace_clock, clock) {
         (Some(text), None) => text.clone(),

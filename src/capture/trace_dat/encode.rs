@@ -1,4 +1,4 @@
-//! The header of a version 6 file: everything before the ring data.
+//! Encodes the header of a version 6 file: everything before the ring data.
 
 use super::{Description, Guest, MAGIC, Metadata, Options, TimeShift, Tsc2Nsec, options::id};
 use crate::{format::Endian, tracefs::TraceClock};
@@ -6,9 +6,9 @@ use crate::{format::Endian, tracefs::TraceClock};
 /// A version 6 header as bytes.
 pub(in crate::capture) struct Header {
     pub(in crate::capture) bytes: Vec<u8>,
-    /// Where the (offset, size) pairs of the top-level buffer stand.
+    /// The offset of the (offset, size) pairs of the top-level buffer.
     pub(in crate::capture) table: u64,
-    /// Where the table offset of each instance stands.
+    /// The offset of each instance's table offset.
     pub(super) instances: Vec<u64>,
 }
 
@@ -41,13 +41,13 @@ impl Encoder {
         self.bytes.extend_from_slice(&bytes);
     }
 
-    /// A count; what does not fit into its four bytes cannot be written.
+    /// Appends a count; one that does not fit into its four bytes cannot be written.
     fn count(&mut self, count: usize) -> Result<(), TooLong> {
         self.u32(u32::try_from(count).map_err(|_| TooLong)?);
         Ok(())
     }
 
-    /// Eight bytes of length, then the text.
+    /// Appends eight bytes of length, then the text.
     fn long_text(&mut self, text: &[u8]) {
         self.u64(text.len() as u64);
         self.bytes.extend_from_slice(text);
@@ -60,16 +60,17 @@ impl Encoder {
         Ok(())
     }
 
-    /// An option that is text; a NUL ends it.
+    /// Appends an option that is a NUL-terminated text.
     fn text_option(&mut self, number: u16, text: &str) -> Result<(), TooLong> {
         let mut body = text.as_bytes().to_vec();
         body.push(0);
         self.option(number, &body)
     }
 
-    /// The table of a buffer's CPUs: (offset, size) of each, then the clock. The offset of the first pair.
+    /// Appends the table of a buffer's CPUs: (offset, size) of each, then the clock. Returns the offset of the first
+    /// pair.
     ///
-    /// The clock stands there whenever the options have TRACECLOCK, which is when readers look for it.
+    /// The clock is there if the options have TRACECLOCK, which is when readers expect it.
     pub(super) fn table(&mut self, cpus: &[(u64, u64)], clock: Option<&str>) -> u64 {
         self.bytes.extend_from_slice(FLYRECORD);
         let table = self.bytes.len() as u64;
@@ -84,13 +85,13 @@ impl Encoder {
     }
 }
 
-/// A text is longer than the format has room to say.
+/// A text is longer than the format can express.
 #[derive(Debug, thiserror::Error)]
 #[error("longer than a trace.dat can hold")]
 pub(in crate::capture) struct TooLong;
 
 impl Description {
-    /// The header of a file whose top-level buffer has data of `cpus`, and that has instances of the names `instances`.
+    /// The header of a file with these `cpus` in its top-level buffer and with these `instances`.
     pub(in crate::capture) fn encode(&self, cpus: &[(u64, u64)], instances: &[&str]) -> Result<Header, TooLong> {
         let mut out = Encoder::new(self.endian);
         out.bytes.extend_from_slice(&MAGIC);
@@ -141,8 +142,8 @@ impl Description {
         Ok(Header { bytes: out.bytes, table, instances: pointers })
     }
 
-    /// What the start of any CPU's data is a multiple of: the sub-buffer size, for readers look at whole ones only; and
-    /// where that divides 64 KiB, 64 KiB, so that a reader can map the data whatever its own page size is.
+    /// The alignment of each CPU's data: the sub-buffer size, since readers need whole ones; and 64 KiB if the size
+    /// divides that, so that a reader can map the data with any page size.
     pub(in crate::capture) fn alignment(&self) -> u64 {
         const LARGEST_PAGE: u64 = 64 << 10;
         let size = u64::from(self.sub_buffer_size).max(1);
@@ -151,7 +152,7 @@ impl Description {
 }
 
 impl Metadata {
-    /// The formats by system, in the order in which the systems appear.
+    /// The formats by system, in the order of the systems' first appearance.
     pub fn by_system(&self) -> Vec<(&str, Vec<&str>)> {
         let mut systems: Vec<(&str, Vec<&str>)> = Vec::new();
         let mut index = std::collections::HashMap::new();

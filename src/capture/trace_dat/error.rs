@@ -1,112 +1,112 @@
-//! What can be wrong with a `trace.dat` file: each error says where (the byte offset), in which part, and what.
+//! Errors of a `trace.dat` file: each has the byte offset, the part of the file, and the problem.
 
 use std::io;
 
 use super::Part;
 use crate::format::FormatError;
 
-/// One thing wrong with a `trace.dat` file.
+/// An error in a `trace.dat` file.
 #[derive(Debug, thiserror::Error)]
 #[error("{part} at byte {offset}: {problem}")]
 pub struct DatError {
-    /// Offset in the file, bytes. For the inside of a compressed section: the offset of that section.
+    /// Offset in the file, bytes. Inside a compressed section: the offset of that section.
     pub offset: u64,
     /// The part of the file that was being read.
     pub part: Part,
-    /// What is wrong there.
+    /// The problem.
     #[source]
     pub problem: Problem,
 }
 
-/// What is wrong, without the place.
+/// The problem, without its place.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Problem {
     /// The file does not begin with trace.dat's magic bytes.
-    #[error("this is no trace.dat file")]
+    #[error("this is not a trace.dat file")]
     NotTraceDat,
     /// A version other than 6 and 7.
     #[error("version {0:?} is not known (6 and 7 are)")]
     Version(String),
-    /// A byte that has few legal values has another.
+    /// A number with another value than the format allows.
     #[error("{what} cannot be {value}")]
     Value {
-        /// What the number stands for.
+        /// What the number means.
         what: &'static str,
         /// The number found.
         value: u64,
     },
-    /// The part should go on beyond the end of the file, or of the section that holds it.
+    /// The part ends too early, at the end of the file or of its section.
     #[error("{needed} more bytes expected, {left} left")]
     Truncated {
-        /// Bytes that should follow.
+        /// Bytes needed.
         needed: u64,
-        /// Bytes that do.
+        /// Bytes left.
         left: u64,
     },
-    /// A length that no real file has: not allocated, not read.
+    /// A length that no real file has; nothing of it is allocated or read.
     #[error("{size} bytes is more than the {limit} allowed here")]
     TooLarge {
         /// The length found.
         size: u64,
-        /// The largest one allowed.
+        /// The limit.
         limit: u64,
     },
-    /// A fixed word of the format is not there.
+    /// A fixed word of the format is missing.
     #[error("expected {expected:?}, found {found:?}")]
     Expected {
-        /// The word of the format.
+        /// The expected word.
         expected: &'static str,
-        /// What stands there.
+        /// The text found.
         found: String,
     },
-    /// A pointer leads to a section of another kind.
+    /// A reference leads to a section of another kind.
     #[error("expected section {expected}, found section {found}")]
     Section {
-        /// The section id that was pointed to.
+        /// The expected section id.
         expected: u16,
-        /// The id found there.
+        /// The section id found.
         found: u16,
     },
-    /// A chain of sections comes back to one that was read before.
+    /// A section refers back to one that was already read.
     #[error("the chain of option sections runs in a circle")]
     Loop,
-    /// Two CPUs' data share bytes of the file.
+    /// The data of two CPUs overlap in the file.
     #[error("overlaps the data of {other}")]
     Overlap {
         /// The other owner, as `CPU 3 of buffer "side"`.
         other: String,
     },
-    /// Neither zstd nor zlib.
+    /// The compression is neither zstd nor zlib.
     #[error("compression {0:?} is not known (none, zlib and zstd are)")]
     Compression(String),
-    /// Compressed bytes that do not decompress to what was announced.
+    /// Compressed bytes do not decompress to the announced size.
     #[error("does not decompress: {0}")]
     Corrupt(String),
-    /// A perf.data without tracepoints, which has no descriptions of events.
+    /// A perf.data has no tracepoints, and so no descriptions of events.
     #[error("there are none: record tracepoints, such as perf record -e 'sched:*'")]
     NoTracepoints,
-    /// A part that is too short for what it should hold.
+    /// A part is too short for its contents.
     #[error("a malformed {0}")]
     Malformed(&'static str),
-    /// A description of the kernel's is not what the kernel writes.
+    /// One of the kernel's descriptions could not be parsed.
     #[error(transparent)]
     Format(#[from] FormatError),
-    /// The file holds the text of a latency tracer, and no raw data that could be decoded.
+    /// The file has only the text of a latency tracer, no raw data to decode.
     #[error("only the kernel's text is recorded here (a latency tracer), no raw events")]
     TextOnly,
-    /// No buffer of that name.
-    #[error("there is no buffer {name:?}; there is {known}")]
+    /// There is no buffer with this name.
+    #[error("there is no buffer {name:?}; there are: {known}")]
     NoBuffer {
-        /// The name asked for.
+        /// The name given.
         name: String,
-        /// The names there are.
+        /// The names of the buffers.
         known: String,
     },
-    /// A part without which nothing can be read is absent.
+    /// A required part is missing.
     #[error("missing")]
     Missing,
-    /// The operating system refused a read or a write.
+    /// The operating system reported an error.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -114,12 +114,12 @@ pub enum Problem {
 /// The most problems collected.
 const MAX_PROBLEMS: usize = 1000;
 
-/// What is wrong with a file: the first ends the reading, unless what can be read is to be salvaged.
+/// Collects errors: the first one ends reading, unless salvaging.
 #[derive(Debug)]
 pub(in crate::capture) struct Faults {
-    /// Whether the reading goes on.
+    /// Whether reading continues after an error.
     pub(in crate::capture) salvage: bool,
-    /// What was wrong so far.
+    /// The errors so far.
     pub(in crate::capture) found: Vec<DatError>,
 }
 
@@ -128,7 +128,7 @@ impl Faults {
         Faults { salvage, found: Vec::new() }
     }
 
-    /// Ends the reading with an error, or notes it when salvaging.
+    /// Returns the error, or stores it when salvaging.
     pub(in crate::capture) fn note(&mut self, error: DatError) -> Result<(), DatError> {
         if !self.salvage {
             return Err(error);

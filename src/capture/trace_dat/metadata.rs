@@ -1,14 +1,14 @@
-//! The descriptive part of a `trace.dat`, which both versions store alike: the kernel's own description files.
+//! The description files of the kernel in a `trace.dat`, which both versions store alike.
 
 use super::{DatError, Part, Problem, source::Cursor};
 
-/// The longest single description file; the kernel's longest is some 16 KiB.
+/// The longest single description file; the kernel's longest has some 16 KiB.
 const MAX_FILE: u64 = 1 << 20;
-/// All event formats together; a kernel with every driver has some 4 MiB.
+/// The limit of all event formats together; a kernel with every driver has some 4 MiB.
 const MAX_FORMATS: u64 = 64 << 20;
-/// kallsyms, printk_formats or saved_cmdlines; kallsyms of a large kernel is 10 to 20 MiB.
+/// The limit of kallsyms, printk_formats and saved_cmdlines; kallsyms of a large kernel has 10 to 20 MiB.
 pub(in crate::capture) const MAX_TEXT: u64 = 128 << 20;
-/// A system's name: a folder name.
+/// The limit of a system's name, which is a folder name.
 const MAX_NAME: u64 = 255;
 
 /// One event's `format` file.
@@ -31,7 +31,7 @@ pub struct Metadata {
     pub formats: Vec<EventText>,
     /// `printk_formats`, byte for byte.
     pub printk_formats: Vec<u8>,
-    /// `saved_cmdlines`, byte for byte: a task's name can be any bytes.
+    /// `saved_cmdlines`, byte for byte: a task's name need not be UTF-8.
     pub saved_cmdlines: Vec<u8>,
 }
 
@@ -70,11 +70,11 @@ impl Metadata {
         self.formats.iter().map(|format| (format.text.len() + format.system.len() + 8) as u64).sum()
     }
 
-    /// A count, then as many files. The count is not trusted: reading stops where the bytes do.
+    /// Reads a count, then that many files. The count is not trusted: reading stops where the bytes end.
     fn read_system(&mut self, system: &str, cursor: &mut Cursor, total: &mut u64) -> Result<(), DatError> {
         for _ in 0..cursor.u32()? {
             let text = long_text(cursor, MAX_FILE)?;
-            // An empty text has cost its length word, so that a count cannot make many out of nothing.
+            // An empty text is counted with its length word, so that a count cannot create many for free.
             *total += (text.len() + system.len() + 8) as u64;
             if *total > MAX_FORMATS {
                 return Err(cursor.error(Problem::TooLarge { size: *total, limit: MAX_FORMATS }));
@@ -107,7 +107,7 @@ fn long_text(cursor: &mut Cursor, limit: u64) -> Result<String, DatError> {
     Ok(lossy(cursor.bytes(size, limit)?))
 }
 
-/// Text from outside: what is no UTF-8 becomes U+FFFD. (Names of tasks can be any bytes.)
+/// Text from outside: bytes that are not UTF-8 become U+FFFD. (Task names are kept as bytes.)
 pub(in crate::capture) fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }

@@ -1,14 +1,14 @@
-//! `trace.dat`: the file of trace-cmd, read in versions 6 and 7, written in version 6.
+//! `trace.dat`, the file format of trace-cmd: reads versions 6 and 7, writes version 6.
 //!
-//! Both versions hold the kernel's description files as text, a list of options, and per CPU the raw sub-buffers as the
-//! kernel gave them. Version 6 has everything in a fixed order; version 7 has sections, found through options, and may
-//! compress them. All numbers are in the byte order of the traced machine, which the file states.
+//! Both versions contain the kernel's description files as text, a list of options, and the raw sub-buffers of each
+//! CPU. Version 6 has everything in a fixed order; version 7 has sections, which are found through options and may be
+//! compressed. All numbers are in the byte order of the traced machine, which the file states.
 //!
-//! * [`TraceDat`] opens a file and holds what describes the recording; the ring data stay in the file.
-//! * [`SubBuffers`] reads one CPU's sub-buffers through a window, so that a file of any size costs little memory.
-//! * [`DatError`] says what is wrong, in which part, at which byte.
+//! * [`TraceDat`] opens a file and holds its descriptions; the ring data stay in the file.
+//! * [`SubBuffers`] reads one CPU's sub-buffers through a window, so memory does not depend on the file's size.
+//! * [`DatError`] has the problem, the part of the file, and the byte offset.
 //!
-//! The facts are those of the manual pages trace-cmd.dat.v6(5) and trace-cmd.dat.v7(5), and of files that trace-cmd wrote.
+//! Sources: the manual pages trace-cmd.dat.v6(5) and trace-cmd.dat.v7(5), and files written by trace-cmd.
 
 use std::fmt;
 
@@ -49,7 +49,7 @@ pub enum Version {
     V7,
 }
 
-/// A part of the file, as errors name it.
+/// A part of the file, as named in errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// Magic, version, byte order, long size, page size, compression.
@@ -70,7 +70,7 @@ pub enum Part {
     Cmdlines,
     /// The options.
     Options,
-    /// The description of a buffer: where each CPU's data lie.
+    /// The description of a buffer: the places of each CPU's data.
     Buffer,
     /// A CPU's sub-buffers.
     Data {
@@ -79,13 +79,13 @@ pub enum Part {
     },
     /// The text of a latency tracer.
     Text,
-    /// Of a perf.data: the attributes of its events.
+    /// In a perf.data: the attributes of its events.
     Attributes,
-    /// Of a perf.data: host, release, clock.
+    /// In a perf.data: host, release, clock.
     Features,
-    /// Of a perf.data: the kernel's description files.
+    /// In a perf.data: the kernel's description files.
     TracingData,
-    /// Of a perf.data: its records.
+    /// In a perf.data: its records.
     Records,
 }
 

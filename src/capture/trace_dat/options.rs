@@ -1,4 +1,4 @@
-//! The options of a `trace.dat`: small facts about the machine, its clock and the recording.
+//! The options of a `trace.dat`: facts about the machine, its clock and the recording.
 
 use super::{DatError, Problem, Version, source::Cursor};
 use crate::ring::{Scale, Shift, Times};
@@ -33,13 +33,13 @@ pub(super) mod id {
 
 /// The largest option: PROCMAPS can be long, all others are short.
 const MAX_OPTION: u64 = 16 << 20;
-/// Options of one kind that are kept; a file with more is not a recording.
+/// The most options of one kind that are kept.
 const MAX_REPEATED: usize = 1 << 16;
 
 /// `TRACECMD_TSYNC_FLAG_INTERPOLATE`.
 const INTERPOLATE: u32 = 1;
 
-/// How to turn time stamp counter ticks into nanoseconds: `(ticks * multiplier >> shift) + offset`.
+/// How to convert time stamp counter ticks to ns: `(ticks * multiplier >> shift) + offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tsc2Nsec {
     /// Multiplier.
@@ -55,7 +55,7 @@ pub struct Tsc2Nsec {
 pub struct ShiftSample {
     /// When it was measured, ns of the guest's clock.
     pub time: u64,
-    /// To be added from then on, ns.
+    /// Added from then on, ns.
     pub offset: i64,
     /// Scaling ratio, …
     pub scaling: u64,
@@ -68,7 +68,7 @@ pub struct ShiftSample {
 pub struct TimeShift {
     /// Trace id of the peer's file.
     pub peer: u64,
-    /// Flags of the synchronisation protocol: 1 if offsets are drawn out between two samples.
+    /// Flags of the synchronisation protocol: 1 if offsets are interpolated between two samples.
     pub flags: u32,
     /// The samples, by CPU.
     pub cpus: Vec<Vec<ShiftSample>>,
@@ -85,12 +85,12 @@ pub struct Guest {
     pub cpus: Vec<(u32, u32)>,
 }
 
-/// What the options of a file say.
+/// The options of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// DATE: microseconds from trace time to the time of day, as a number in text (`0x…`).
     pub date: Option<String>,
-    /// OFFSET: nanoseconds to be added to each time, as a number in text.
+    /// OFFSET: ns added to each time, as a number in text.
     pub offset: Option<String>,
     /// TRACECLOCK: the `trace_clock` file, the clock in use in brackets.
     pub trace_clock: Option<String>,
@@ -104,7 +104,7 @@ pub struct Options {
     pub trace_id: Option<u64>,
     /// TSC2NSEC.
     pub tsc2nsec: Option<Tsc2Nsec>,
-    /// CPUSTAT: the `per_cpu/cpuN/stats` texts. A text `Buffer: NAME` stands before those of a further buffer.
+    /// CPUSTAT: the `per_cpu/cpuN/stats` texts. A text `Buffer: NAME` precedes those of a further buffer.
     pub cpustat: Vec<String>,
     /// HOOK: pairs of events to connect.
     pub hooks: Vec<String>,
@@ -114,23 +114,23 @@ pub struct Options {
     pub time_shifts: Vec<TimeShift>,
     /// GUEST.
     pub guests: Vec<Guest>,
-    /// Options of other numbers: (number, bytes). They are passed over.
+    /// Options with other numbers: (number, bytes). They are skipped.
     pub unknown: Vec<(u16, u32)>,
 }
 
 impl Options {
-    /// Nanoseconds to add to a time to get the time of day: DATE, which is in microseconds.
+    /// The offset from trace time to the time of day, ns: DATE, which is in microseconds.
     pub fn date_ns(&self) -> Option<i128> {
         self.date.as_deref().and_then(number).map(|microseconds| microseconds * 1000)
     }
 
-    /// How times become ns: by the last correction against a peer, the length of a TSC's ticks, and OFFSET (`trace-cmd record
-    /// --ts-offset`), which is in ns and so goes with nothing that counts ticks.
+    /// How times are converted to ns: by the last correction against a peer, the length of a TSC's ticks, and OFFSET
+    /// (`trace-cmd record --ts-offset`), which is in ns and so does not apply to clocks that count ticks.
     pub(in crate::capture) fn times(&self) -> Times {
         let shift =
             |&ShiftSample { time, offset, scaling, fraction }: &ShiftSample| Shift { time, offset, scaling, fraction };
         let scale = self.tsc2nsec.filter(|tsc| tsc.multiplier != 0);
-        // trace-cmd notes an offset, and does not add it.
+        // trace-cmd stores an offset, but does not add it.
         let scale = scale.map(|Tsc2Nsec { multiplier, shift, .. }| Scale { multiplier, shift, offset: 0 });
         let shifts = self.time_shifts.last();
         let interpolate = shifts.is_some_and(|shifts| shifts.flags & INTERPOLATE != 0);
@@ -141,7 +141,7 @@ impl Options {
         Times::new(shifts.collect(), interpolate, scale).with_offset(offset)
     }
 
-    /// Notes what [`times`](Options::times) gives, beside what is noted of a peer already.
+    /// Sets the options from which [`times`](Options::times) gives `times`, besides those about a peer.
     pub(in crate::capture) fn set_times(&mut self, times: &Times) {
         if let Some(Scale { multiplier, shift, .. }) = times.scale() {
             self.tsc2nsec = Some(Tsc2Nsec { multiplier, shift, offset: 0 });
@@ -158,13 +158,13 @@ impl Options {
         }
     }
 
-    /// The clock in use: the bracketed word of `trace_clock`.
+    /// The clock in use: the word in brackets in `trace_clock`.
     pub fn clock(&self) -> Option<TraceClock> {
         TraceClock::in_use(self.trace_clock.as_deref()?)
     }
 }
 
-/// A number as `strtoll` with base 0 reads it; sums of two stay far inside an `i128`.
+/// A number in the syntax of `strtoll` with base 0; sums of two stay far within an `i128`.
 fn number(text: &str) -> Option<i128> {
     let text = text.trim();
     let (negative, digits) = match text.strip_prefix('-') {
@@ -184,7 +184,7 @@ pub(super) struct RawOption {
     pub(super) size: u32,
 }
 
-/// The next option: its head, and a cursor over its bytes.
+/// Reads the next option: its header, and a cursor over its bytes.
 pub(super) fn next_option(cursor: &mut Cursor, version: Version) -> Result<(RawOption, Cursor), DatError> {
     let number = cursor.u16()?;
     // Version 6 ends its options with a bare zero.
@@ -194,7 +194,7 @@ pub(super) fn next_option(cursor: &mut Cursor, version: Version) -> Result<(RawO
 }
 
 impl Options {
-    /// Takes in one option that is not a pointer to a section; `body` holds its bytes and nothing else.
+    /// Stores one option that is not a reference to a section; `body` has exactly its bytes.
     pub(super) fn take(&mut self, option: &RawOption, body: &mut Cursor) -> Result<(), DatError> {
         match option.number {
             id::DATE => self.date = Some(text(body)?),
@@ -213,7 +213,7 @@ impl Options {
                 let (multiplier, shift, offset) = (body.u32()?, body.u32()?, body.u64()?);
                 self.tsc2nsec = Some(Tsc2Nsec { multiplier, shift, offset });
             }
-            // The section names in a STRINGS section describe what the section numbers say already.
+            // The names in a STRINGS section say the same as the section numbers.
             id::STRINGS => {}
             other => push(&mut self.unknown, (other, option.size), body)?,
         }
@@ -229,14 +229,14 @@ fn push<T>(list: &mut Vec<T>, item: T, body: &Cursor) -> Result<(), DatError> {
     Ok(())
 }
 
-/// All that is left, as text without the NUL that ends it.
+/// The rest as text without its terminating NUL.
 fn text(body: &mut Cursor) -> Result<String, DatError> {
     let bytes = body.bytes(body.left(), MAX_OPTION)?;
     let end = memchr::memchr(0, &bytes).unwrap_or(bytes.len());
     Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
 }
 
-/// A count of items that each take at least `size` bytes of what is left.
+/// A count of items that each take at least `size` bytes of the rest.
 fn count(body: &mut Cursor, size: u64) -> Result<usize, DatError> {
     let count = u64::from(body.u32()?);
     let needed = count * size;
@@ -262,7 +262,7 @@ fn time_shift(body: &mut Cursor) -> Result<TimeShift, DatError> {
         };
         cpus.push(rows.map(sample).collect::<Vec<_>>());
     }
-    // Files from before trace-cmd 3.0 have no fractions.
+    // Files written before trace-cmd 3.0 have no fractions.
     if body.left() > 0 {
         for sample in cpus.iter_mut().flatten() {
             sample.fraction = body.u64()?;
@@ -287,7 +287,7 @@ mod tests {
     use crate::format::Endian;
 
     #[test]
-    fn corrections_have_fractions_where_the_file_is_of_a_program_that_writes_them() {
+    fn corrections_have_fractions_if_the_file_has_them() {
         let words = |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<_>>();
         // Peer, flags, one CPU, two samples: times, offsets, scalings.
         let mut body = [&words(&[7])[..], &1u32.to_le_bytes(), &1u32.to_le_bytes(), &2u32.to_le_bytes()].concat();
@@ -305,7 +305,7 @@ mod tests {
         assert_eq!(shift.cpus, [[sample(100, 10, 1), sample(200, -1, 2)]]);
         assert!(read(&body[..body.len() - 4]).is_err());
         let options = Options { time_shifts: vec![shift], ..Options::default() };
-        // 150 * 3 >> 1, and half of the way from 10 to -1: (50 * -11 + 50) / 100 = -5.
+        // 150 * 3 >> 1, and half way from 10 to -1: (50 * -11 + 50) / 100 = -5.
         assert_eq!(options.times().ns(0, 150), 230);
         let mut again = Options::default();
         again.set_times(&options.times());
@@ -323,7 +323,7 @@ mod tests {
         let mut again = Options::default();
         again.set_times(&options.times());
         assert_eq!(again.times(), options.times());
-        // Ticks of unknown length are no ns; those of a known length are scaled first.
+        // Ticks of unknown length are not ns; those of known length are scaled first.
         options.trace_clock = Some("local [x86-tsc]".into());
         assert_eq!(options.times().ns(0, 20), 20);
         options.tsc2nsec = Some(Tsc2Nsec { multiplier: 3, shift: 1, offset: 0 });

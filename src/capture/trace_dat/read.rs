@@ -1,4 +1,4 @@
-//! Opening a `trace.dat`: the header, the options, the description files, and where each CPU's data lie.
+//! Opens a `trace.dat`: header, options, description files, and the places of each CPU's data.
 
 use std::{fs::File, io, path::Path, sync::Arc};
 
@@ -18,8 +18,8 @@ use version_7::open_section;
 /// How to open a file.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Open {
-    /// Read whatever still can be read of a damaged file. What is wrong is collected in [`TraceDat::problems`] instead of
-    /// ending the reading.
+    /// Read as much as possible of a damaged file. Errors are collected in [`TraceDat::problems`] instead of ending
+    /// the reading.
     pub salvage: bool,
 }
 
@@ -32,11 +32,11 @@ pub struct Buffer {
     pub clock: Option<String>,
     /// Bytes of one sub-buffer.
     pub sub_buffer_size: usize,
-    /// What it holds.
+    /// Its contents.
     pub data: BufferData,
 }
 
-/// What a buffer holds.
+/// The contents of a buffer.
 #[derive(Debug, Clone)]
 pub enum BufferData {
     /// Raw sub-buffers by CPU ("flyrecord").
@@ -65,9 +65,9 @@ pub struct TraceDat {
     pub version: Version,
     /// Byte order of the traced machine.
     pub endian: Endian,
-    /// `long` of the traced machine's user space; the kernel's stands in `header_page`.
+    /// `long` of the traced machine's user space; the kernel's is in `header_page`.
     pub user_long_size: LongSize,
-    /// Page size the header states, bytes.
+    /// The page size in the header, bytes.
     pub page_size: u32,
     /// Compression of a version 7 file.
     pub compression: Compression,
@@ -77,16 +77,16 @@ pub struct TraceDat {
     pub options: Options,
     /// The buffers, the top-level one first.
     pub buffers: Vec<Buffer>,
-    /// What is wrong with the file; only when salvaging, else the first of them is an error.
+    /// Errors found when salvaging; otherwise the first one is returned instead.
     pub problems: Vec<DatError>,
     kallsyms: Option<TextAt>,
     shared: Arc<Shared>,
 }
 
-/// Where a text lies that is only read when asked for.
+/// The place of a text that is read on demand.
 #[derive(Debug, Clone, Copy)]
 enum TextAt {
-    /// The four bytes of its length lie at this offset of the file.
+    /// Its four length bytes are at this file offset.
     File(u64),
     /// In the section at this offset.
     Section(u64),
@@ -94,17 +94,17 @@ enum TextAt {
 
 /// The largest sub-buffer; the commit word has 27 bits for its length.
 const MAX_SUB_BUFFER: u32 = 1 << 27;
-/// The most CPUs a Linux kernel can be built for is 8192.
+/// The most CPUs; a Linux kernel can be built for 8192.
 const MAX_CPUS: u32 = 1 << 16;
-/// Instances; thousands would be remarkable.
+/// The most instances; thousands are unlikely.
 const MAX_BUFFERS: usize = 1 << 12;
-/// Sections of options in one chain. trace-cmd writes two or three.
+/// The most sections of options in one chain. trace-cmd writes two or three.
 const MAX_OPTION_SECTIONS: usize = 1 << 10;
-/// Sections of one kind of description.
+/// The most sections of one kind of description.
 const MAX_SECTIONS: usize = 64;
-/// Names in headers and buffer descriptions.
+/// The longest name in headers and buffer descriptions.
 const MAX_NAME: u64 = 4096;
-/// Where, at most, salvaging looks for the end of damaged descriptions in a version 6 file.
+/// How far salvaging searches for the end of damaged descriptions in a version 6 file.
 const MAX_SEARCH: u64 = 256 << 20;
 
 impl TraceDat {
@@ -138,7 +138,7 @@ impl TraceDat {
         reader.finish(header)
     }
 
-    /// Whether `file` begins as a trace.dat does, whatever follows.
+    /// Whether the file at `path` begins like a trace.dat.
     pub fn is_trace_dat(path: &Path) -> io::Result<bool> {
         use std::os::unix::fs::FileExt;
         let mut magic = [0; MAGIC.len()];
@@ -149,12 +149,12 @@ impl TraceDat {
         }
     }
 
-    /// The `kallsyms` text, read now; empty if the file has none.
+    /// Reads the `kallsyms` text; empty if the file has none.
     pub fn kallsyms(&self) -> Result<Vec<u8>, DatError> {
         self.kallsyms_reader()()
     }
 
-    /// Reads `kallsyms` when it is called.
+    /// Returns a function that reads `kallsyms`.
     pub(super) fn kallsyms_reader(&self) -> impl Fn() -> Result<Vec<u8>, DatError> + Send + use<> {
         let (at, endian, compression) = (self.kallsyms, self.endian, self.compression);
         let source = self.shared.source.clone();
@@ -180,7 +180,7 @@ impl TraceDat {
         cpus.iter().map(feed).collect()
     }
 
-    /// The text of `buffer`, if that is what it holds.
+    /// The text of `buffer`, if it contains a text.
     pub fn text(&self, buffer: &Buffer) -> Option<TextData> {
         match &buffer.data {
             BufferData::Text(data) => Some(TextData::new(self.shared.clone(), data)),
@@ -210,7 +210,7 @@ impl TraceDat {
         self.shared.source.len()
     }
 
-    /// Whether the file holds no byte of ring data.
+    /// Whether the file has no ring data.
     pub fn is_empty(&self) -> bool {
         self.buffers.iter().all(|buffer| match &buffer.data {
             BufferData::Cpus(cpus) => cpus.iter().all(|data| data.size == 0),
@@ -256,7 +256,7 @@ impl FileHeader {
             Version::V6 => Compression::None,
             Version::V7 => {
                 let compression = Compression::by_name(&cursor.cstr(MAX_NAME)?).map_err(|p| cursor.error(p))?;
-                // The library's version, of no interest: the formats are stable.
+                // The library's version, which does not matter: the formats are stable.
                 cursor.cstr(MAX_NAME)?;
                 compression
             }
@@ -272,7 +272,7 @@ fn check_sub_buffer(cursor: &Cursor, size: u32) -> Result<(), DatError> {
     }
 }
 
-/// Reading, with what was read so far.
+/// The state of reading.
 struct Reader {
     source: Arc<Source>,
     endian: Endian,
@@ -285,7 +285,7 @@ struct Reader {
     kallsyms: Option<TextAt>,
 }
 
-/// A description of a buffer that was found in the options and is read after them.
+/// A buffer found in the options, whose description is read after them.
 struct BufferOption {
     name: String,
     offset: u64,
@@ -310,12 +310,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Checks what was read as a whole.
+    /// Checks the file as a whole.
     fn finish(mut self, header: FileHeader) -> Result<TraceDat, DatError> {
         if self.metadata.header_page.is_empty() {
             self.faults.note(DatError { offset: 0, part: Part::HeaderPage, problem: Problem::Missing })?;
         }
-        // Where that fails, the length of before is as good as any.
+        // If that fails, the previous length is used.
         let _ = self.source.look_again();
         let faults = check_ranges(&mut self.buffers, self.source.len());
         for fault in faults {
@@ -342,7 +342,8 @@ impl Reader {
     }
 }
 
-/// Cuts data that reach beyond the end of the file and drops data that overlap other data; says so for each.
+/// Truncates data that extend past the end of the file and drops data that overlap other data; returns an error for
+/// each.
 fn check_ranges(buffers: &mut [Buffer], file_len: u64) -> Vec<DatError> {
     let mut faults = Vec::new();
     let mut ranges: Vec<(u64, u64, u32, usize)> = Vec::new();

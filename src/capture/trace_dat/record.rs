@@ -1,7 +1,7 @@
-//! Recording: raw sub-buffers as they come, into one version 6 file that is valid at all times.
+//! Recording: appends raw sub-buffers to a version 6 file that is valid at all times.
 //!
-//! Version 6 wants each CPU's data in one piece, but how much each CPU will have is not known before the end. So each CPU
-//! gets a region of the file as large as the disk, most of which is a hole and takes no space:
+//! Version 6 needs each CPU's data in one piece, but their sizes are not known before the end. So each CPU gets a
+//! region of the file as large as the disk, most of which is a hole and takes no space:
 //!
 //! ```text
 //! header, table │ CPU 0: ███████▒░ ─ ─ hole ─ ─ │ CPU 1: ███░ ─ ─ hole ─ ─ │ …
@@ -38,40 +38,40 @@ use crate::{
     ring::join,
 };
 
-/// Room that the header is left to grow into: names of tasks and statistics that are only known at the end.
+/// Room for the header to grow: names of tasks and statistics are only known at the end.
 const SLACK: u64 = 1 << 20;
-/// Bytes of data after which the table is written, at the latest.
+/// The table is written at the latest after this many bytes of data.
 const TABLE_EVERY: u64 = 256 << 10;
-/// The least that a region is made for.
+/// The smallest region of a CPU.
 const MIN_REGION: u64 = 16 << 20;
 
 /// A recording in progress.
 ///
-/// Dropped without [`Recorder::finish`], the file holds what was recorded up to the last [`Recorder::flush`]; where nothing
-/// was [appended](Recorder::append), it is removed.
+/// Dropped without [`Recorder::finish`], the file has what was recorded up to the last [`Recorder::flush`]; if
+/// nothing was [appended](Recorder::append), it is removed.
 #[derive(Debug)]
 pub struct Recorder {
     place: Place,
     path: PathBuf,
     file: File,
     description: Description,
-    /// The layout of a sub-buffer, if it is understood.
+    /// The layout of a sub-buffer, if it could be parsed.
     layout: Option<HeaderPage>,
-    /// Where the table stands.
+    /// The offset of the table.
     table: u64,
     cpus: Vec<Region>,
-    /// Size of a CPU's region.
+    /// Size of each CPU's region.
     region: u64,
-    /// Bytes written since the table was.
+    /// Bytes written since the last table.
     unlisted: u64,
-    /// Whether the file stays, whatever becomes of the recording.
+    /// Whether the file is kept in any case.
     keep: bool,
 }
 
 impl Drop for Recorder {
     fn drop(&mut self) {
         if !self.keep {
-            // Nothing was recorded; a file without events would only confuse, and stand in the way of the next try.
+            // Nothing was recorded: a file without events would only be confusing, and prevent the next try.
             let _ = self.place.remove();
         }
     }
@@ -85,14 +85,14 @@ struct Region {
     written: u64,
     /// Bytes of the sub-buffers before the last.
     before: u64,
-    /// The last sub-buffer, to which records of others may still be joined; empty before the first.
+    /// The last sub-buffer, to which more records may be joined; empty before the first.
     last: Vec<u8>,
-    /// Whether the last one has records that are not in the file.
+    /// Whether the last sub-buffer has records that are not in the file.
     unwritten: bool,
 }
 
 impl Region {
-    /// Brings the last sub-buffer into the file. Where that cannot be, what it has more than the file is given up.
+    /// Writes the last sub-buffer. If that fails, the records that are not in the file are dropped.
     fn write_last(&mut self, file: &File, path: &Path) -> Result<u64, WriteError> {
         let (length, offset) = (self.last.len() as u64, self.start + self.before);
         if !std::mem::take(&mut self.unwritten) {
@@ -111,12 +111,12 @@ impl Region {
 /// How a recording ended.
 #[derive(Debug)]
 pub struct Finished {
-    /// What the file holds.
+    /// What the file contains.
     pub written: Written,
-    /// Why it does not hold the last of what was appended, if so.
+    /// Why the last of what was appended is missing, if it is.
     pub unwritten: Option<WriteError>,
-    /// Why the file could not be made compact, if so. It is valid all the same; its holes take no space where it lies,
-    /// but may when it is copied.
+    /// Why the file could not be compacted, if so. It is valid nevertheless; its holes take no space here, but may
+    /// when it is copied.
     pub not_compact: Option<WriteError>,
 }
 
@@ -124,7 +124,7 @@ impl Recorder {
     /// Begins a recording of the CPUs up to `last_cpu` into the new file `path`.
     ///
     /// # Errors
-    /// If the file is there already or cannot be written, or the file system has no files with holes. The file is removed again.
+    /// If the file exists or cannot be written, or the file system does not support holes. The file is removed again.
     pub fn create(path: &Path, description: Description, last_cpu: u32) -> Result<Recorder, WriteError> {
         if last_cpu > MAX_CPU {
             return Err(WriteError::Cpu { path: path.to_owned(), cpu: last_cpu, limit: MAX_CPU });
@@ -149,7 +149,7 @@ impl Recorder {
         Ok(recorder)
     }
 
-    /// Writes the header and gives each CPU its region.
+    /// Writes the header and assigns each CPU its region.
     fn lay_out(&mut self) -> Result<(), WriteError> {
         let header = self.encode()?;
         let alignment = self.description.alignment();
@@ -160,7 +160,7 @@ impl Recorder {
         if let Some(limit) = limit.filter(|&limit| limit < start + regions * alignment) {
             return Err(out_of_limit(limit));
         }
-        // The slack is written, not left a hole: the header must fit at the end even if the disk is full by then.
+        // The slack is written, not left as a hole: at the end the header must fit even if the disk is full.
         self.put(&vec![0; start as usize], 0)?;
         self.put(&header, 0)?;
         self.check_holes(start)?;
@@ -169,12 +169,12 @@ impl Recorder {
         for (cpu, region) in self.cpus.iter_mut().enumerate() {
             region.start = start + size * cpu as u64;
         }
-        // Once more, now that the offsets are known.
+        // Again, with the offsets known.
         let header = self.encode()?;
         self.put(&header, 0)
     }
 
-    /// The header as things stand; sets the place of the table.
+    /// The current header; sets the offset of the table.
     fn encode(&mut self) -> Result<Vec<u8>, WriteError> {
         let header = self.description.encode(&self.places(), &[]);
         let header = header.map_err(|_| WriteError::TooLong { path: self.path.clone() })?;
@@ -191,7 +191,7 @@ impl Recorder {
         self.file.write_all_at(bytes, offset).map_err(WriteError::at(&self.path, "cannot be written", offset))
     }
 
-    /// Makes sure that lengthening a file takes no space on this file system.
+    /// Checks that extending a file takes no space on this file system.
     fn check_holes(&self, start: u64) -> Result<(), WriteError> {
         const PROBE: u64 = 1 << 20;
         let failed = || WriteError::at(&self.path, "cannot be lengthened", start);
@@ -201,14 +201,14 @@ impl Recorder {
         }
         let before = blocks()?;
         self.file.set_len(start + PROBE).map_err(failed())?;
-        // In units of 512 bytes, whatever the file system's own block size.
+        // In units of 512 bytes, regardless of the file system's block size.
         let taken = blocks()?.saturating_sub(before) * 512;
         self.file.set_len(start).map_err(failed())?;
         if taken >= PROBE { Err(WriteError::NoHoles { path: self.path.clone() }) } else { Ok(()) }
     }
 
-    /// How large a region can be: no CPU can need more than the disk has, and the whole file must be within the
-    /// limits of the process and of the file system.
+    /// The size of a region: no CPU can need more than the disk has, and the whole file must stay within the limits
+    /// of the process and the file system.
     fn region_size(&self, start: u64, limit: Option<u64>) -> Result<u64, WriteError> {
         let regions = self.cpus.len() as u64;
         if let Some(limit) = limit {
@@ -218,11 +218,11 @@ impl Recorder {
             }
         }
         let disk = rustix::fs::fstatvfs(&self.file).map(|fs| fs.f_blocks.saturating_mul(fs.f_frsize));
-        // A file system that does not tell its size says 0.
+        // A file system that does not report its size returns 0.
         let disk = disk.ok().filter(|&size| size > 0).unwrap_or(u64::MAX).max(MIN_REGION);
         let largest = limit.unwrap_or(u64::MAX).min(i64::MAX as u64) - start;
         let mut region = disk.min(largest / regions);
-        // What a file system's longest file is, only trying tells.
+        // The longest file of a file system can only be found by trying.
         loop {
             match self.file.set_len(start + region * regions) {
                 Ok(()) => break,
@@ -234,11 +234,11 @@ impl Recorder {
         Ok(region)
     }
 
-    /// Appends sub-buffers of `cpu`, as they were read: one or more whole ones.
+    /// Appends one or more whole sub-buffers of `cpu`, as they were read.
     ///
     /// # Errors
-    /// If there is no room ([`WriteError::is_full`]) or the disk fails. What was appended before stands; the recording
-    /// can still be finished.
+    /// If there is no room ([`WriteError::is_full`]) or the disk fails. What was appended before is kept; the
+    /// recording can still be finished.
     pub fn append(&mut self, cpu: u32, sub_buffers: &[u8]) -> Result<(), WriteError> {
         let size = self.description.sub_buffer_size as usize;
         if size == 0 || !sub_buffers.len().is_multiple_of(size) {
@@ -273,11 +273,11 @@ impl Recorder {
         if self.unlisted >= TABLE_EVERY { self.list() } else { Ok(()) }
     }
 
-    /// Brings all that was appended into the file and lists it: from now on it survives whatever happens to this process.
-    /// It costs a write for each CPU of which something was appended, and a small one; none if nothing was.
+    /// Writes all that was appended to the file and lists it in the table: from now on it survives the end of this
+    /// process. It costs a write for each CPU with new data, and a small one; none if there is nothing new.
     ///
     /// # Errors
-    /// If there is no room, or the disk fails. What of it could be written is listed all the same.
+    /// If there is no room, or the disk fails. What could be written is listed nevertheless.
     pub fn flush(&mut self) -> Result<(), WriteError> {
         let mut result = Ok(());
         for region in &mut self.cpus {
@@ -289,7 +289,7 @@ impl Recorder {
         result.and(self.list())
     }
 
-    /// Lists what is in the file.
+    /// Writes the table.
     fn list(&mut self) -> Result<(), WriteError> {
         if self.unlisted == 0 {
             return Ok(());
@@ -304,7 +304,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// What will be written at the end: names of tasks and options may be completed before [`Recorder::finish`].
+    /// The description that is written at the end: task names and options may be added before [`Recorder::finish`].
     pub fn description_mut(&mut self) -> &mut Description {
         &mut self.description
     }
@@ -314,7 +314,8 @@ impl Recorder {
         self.cpus.iter().map(|region| region.written).sum()
     }
 
-    /// Ends the recording: writes the file anew without holes, or if there is no room for that, completes its header.
+    /// Ends the recording: writes the file again without holes, or if there is no room for that, completes its
+    /// header.
     pub fn finish(mut self) -> Result<Finished, WriteError> {
         self.keep = true;
         let unwritten = self.flush().err();
@@ -333,7 +334,7 @@ impl Recorder {
         write_at(&self.place, &self.description, vec![buffer], &mut |_| {})
     }
 
-    /// The header, with what became known, in the place that was kept for it.
+    /// Writes the final header in the room kept for it.
     fn complete_in_place(&mut self) -> Result<Written, WriteError> {
         let room = self.cpus.first().map_or(0, |region| region.start);
         let header = self.encode()?;

@@ -1,7 +1,7 @@
-//! Bounded reading: positioned reads of the file, and a cursor for the numbers and texts in its metadata.
+//! Bounded reading: positioned reads of the file, and a cursor over the numbers and texts in its metadata.
 //!
-//! Every length comes from the file and is checked twice before it is used: against what is left of the section (or of
-//! the file), and against a limit for that kind of part. So nothing is allocated that the file does not hold.
+//! Every length comes from the file and is checked twice before it is used: against the rest of the section (or
+//! file), and against a limit for that kind of part. So no more is allocated than the file contains.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use crate::format::Endian;
 /// Bytes the cursor reads ahead.
 const READ_AHEAD: u64 = 64 << 10;
 
-/// An open file and its length when that was last looked at.
+/// An open file and its length when it was last checked.
 #[derive(Debug)]
 pub(in crate::capture) struct Source {
     pub(in crate::capture) file: File,
@@ -35,8 +35,8 @@ impl Source {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Looks at the length again: a file that is being recorded was lengthened before its table says so, so what the table
-    /// says is to be compared with a length that was looked at later.
+    /// Updates the length: a file being recorded is extended before its table is written, so the table must be
+    /// compared with a length that was read later.
     pub(in crate::capture) fn look_again(&self) -> io::Result<()> {
         self.len.store(self.file.metadata()?.len(), Ordering::Relaxed);
         Ok(())
@@ -56,26 +56,26 @@ impl Source {
     }
 }
 
-/// Reads numbers and texts one after another, from a range of the file or from a decompressed section.
+/// Reads numbers and texts in order, from a range of the file or from a decompressed section.
 #[derive(Debug, Clone)]
 pub(in crate::capture) struct Cursor {
     source: Arc<Source>,
     endian: Endian,
     part: Part,
-    /// The bytes at hand; in a decompressed section all there are.
+    /// The current bytes; in a decompressed section all of them.
     buffer: Vec<u8>,
-    /// Next byte of `buffer`.
+    /// The next byte of `buffer`.
     at: usize,
     /// File offset of the byte after `buffer`.
     after: u64,
-    /// File offset where the part must have ended.
+    /// The file offset of the end of the part.
     end: u64,
-    /// `Some` in a decompressed section: its offset in the file, which is what errors state.
+    /// In a decompressed section: its offset in the file, which errors refer to.
     section: Option<u64>,
 }
 
 impl Cursor {
-    /// A cursor over the file from `offset` to `end`, which is cut to the file's length.
+    /// A cursor over the file from `offset` to `end`, or to the end of the file.
     pub(in crate::capture) fn over_file(
         source: Arc<Source>,
         endian: Endian,
@@ -87,7 +87,7 @@ impl Cursor {
         Cursor { source, endian, part, buffer: Vec::new(), at: 0, after: offset, end, section: None }
     }
 
-    /// A cursor over a decompressed section that lies at `offset` in the file.
+    /// A cursor over a decompressed section at `offset` in the file.
     pub(in crate::capture) fn over_bytes(
         source: Arc<Source>,
         endian: Endian,
@@ -98,7 +98,7 @@ impl Cursor {
         Cursor { source, endian, part, buffer: bytes, at: 0, after: offset, end: offset, section: Some(offset) }
     }
 
-    /// Names the part that is read from here on, for errors.
+    /// Sets the part that is read from here on, for errors.
     pub(in crate::capture) fn enter(&mut self, part: Part) {
         self.part = part;
     }
@@ -108,22 +108,22 @@ impl Cursor {
         self.endian = endian;
     }
 
-    /// Where the next byte lies in the file (in a decompressed section: where that section lies).
+    /// The offset of the next byte in the file (in a decompressed section: that of the section).
     pub(in crate::capture) fn offset(&self) -> u64 {
         self.section.unwrap_or_else(|| self.after.saturating_sub((self.buffer.len() - self.at) as u64))
     }
 
-    /// Bytes left before the end of the part.
+    /// Bytes left in the part.
     pub(in crate::capture) fn left(&self) -> u64 {
         (self.buffer.len() - self.at) as u64 + self.end.saturating_sub(self.after)
     }
 
-    /// An error here.
+    /// An error at this place.
     pub(in crate::capture) fn error(&self, problem: Problem) -> DatError {
         DatError { offset: self.offset(), part: self.part, problem }
     }
 
-    /// Makes sure that `needed` bytes are in the buffer.
+    /// Ensures that `needed` bytes are in the buffer.
     fn fill(&mut self, needed: usize) -> Result<(), DatError> {
         let at_hand = self.buffer.len() - self.at;
         if at_hand >= needed {
@@ -189,7 +189,7 @@ impl Cursor {
         let mut out = Vec::with_capacity(size);
         out.extend_from_slice(&self.buffer[self.at..self.at + at_hand]);
         out.resize(size, 0);
-        // Long texts (kallsyms: megabytes) go straight to their place, not through the buffer.
+        // Long texts (kallsyms has megabytes) are read in place, not through the buffer.
         if at_hand < size {
             self.source.read(self.after, &mut out[at_hand..], self.part)?;
             self.after += (size - at_hand) as u64;
@@ -198,7 +198,8 @@ impl Cursor {
         Ok(out)
     }
 
-    /// Puts the next `size` bytes into `out`, whose capacity is kept from call to call. `size` is a record's: 64 KiB at most.
+    /// Reads the next `size` bytes into `out`, whose capacity is kept from call to call. `size` is that of a record:
+    /// at most 64 KiB.
     pub(in crate::capture) fn bytes_into(&mut self, out: &mut Vec<u8>, size: u64) -> Result<(), DatError> {
         let size = size as usize;
         self.fill(size)?;
@@ -208,7 +209,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Goes to `offset` of the file. What is in the buffer is kept where it serves.
+    /// Seeks to `offset` in the file. The buffer is kept if it contains that place.
     pub(in crate::capture) fn seek(&mut self, offset: u64) {
         let begin = self.after.saturating_sub(self.buffer.len() as u64);
         match offset.checked_sub(begin) {
@@ -220,14 +221,14 @@ impl Cursor {
         }
     }
 
-    /// A cursor over the next `size` bytes and nothing else.
+    /// A cursor over exactly the next `size` bytes.
     pub(in crate::capture) fn part_of(&mut self, size: u64, limit: u64) -> Result<Cursor, DatError> {
         let offset = self.offset();
         let bytes = self.bytes(size, limit)?;
         Ok(Cursor::over_bytes(self.source.clone(), self.endian, self.part, offset, bytes))
     }
 
-    /// Passes over `size` bytes.
+    /// Skips `size` bytes.
     pub(in crate::capture) fn skip(&mut self, size: u64) -> Result<(), DatError> {
         if size > self.left() {
             return Err(self.error(Problem::Truncated { needed: size, left: self.left() }));
@@ -238,7 +239,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// Text up to a NUL byte, which is consumed; at most `limit` bytes of it.
+    /// Text up to a NUL byte, which is consumed; of at most `limit` bytes.
     pub(in crate::capture) fn cstr(&mut self, limit: u64) -> Result<String, DatError> {
         let mut wanted = 32usize;
         loop {
@@ -260,7 +261,7 @@ impl Cursor {
         }
     }
 
-    /// A fixed word of the format; not consumed where something else stands.
+    /// Expects a fixed word of the format; consumes it only if it is there.
     pub(in crate::capture) fn expect(&mut self, expected: &'static str) -> Result<(), DatError> {
         let len = expected.len();
         self.fill(len)?;

@@ -1,7 +1,7 @@
 //! Writing a version 6 file in one go, from feeds of sub-buffers.
 //!
-//! The file is made beside its final name and renamed when it is whole, so that no reader ever sees half of it and a file
-//! of that name that was there before is lost only for a complete one.
+//! The file is created beside its final name and renamed when it is complete, so that no reader ever sees half of it,
+//! and an existing file is only replaced by a complete one.
 
 use std::{
     fs::File,
@@ -23,7 +23,7 @@ pub struct BufferOut<F> {
     pub name: String,
     /// Its clock.
     pub clock: Option<String>,
-    /// Its CPUs and their sub-buffers. A CPU may come more than once; its data are joined.
+    /// Its CPUs and their sub-buffers. A CPU may occur more than once; its data are joined.
     pub cpus: Vec<(u32, F)>,
 }
 
@@ -34,7 +34,7 @@ pub struct Written {
     pub sub_buffers: u64,
     /// Bytes of the file.
     pub bytes: u64,
-    /// Last pieces shorter than a sub-buffer, which the format has no place for.
+    /// Last pieces shorter than a sub-buffer, which the format cannot store.
     pub incomplete: u64,
 }
 
@@ -47,29 +47,29 @@ pub enum WriteError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What was to be done.
+        /// The operation.
         what: &'static str,
-        /// Where.
+        /// The file offset.
         offset: u64,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
     /// The data to be written could not be read.
     #[error("CPU {cpu}: {source}")]
     Read {
-        /// The CPU whose data it was.
+        /// The CPU.
         cpu: u32,
-        /// Why not.
+        /// The reason.
         source: io::Error,
     },
-    /// Some description is longer than the format can say.
+    /// A description is longer than the format can express.
     #[error("{path}: a description is longer than a trace.dat can hold (4 GiB)")]
     TooLong {
         /// The file.
         path: PathBuf,
     },
-    /// More CPUs than any kernel has.
-    #[error("{path}: CPU {cpu} is beyond the {limit} a trace.dat may have")]
+    /// There are more CPUs than any kernel has.
+    #[error("{path}: CPU {cpu} is above the limit of {limit} for a trace.dat")]
     Cpu {
         /// The file.
         path: PathBuf,
@@ -78,20 +78,20 @@ pub enum WriteError {
         /// The limit.
         limit: u32,
     },
-    /// Recording needs a file with holes, which this file system has none of.
+    /// Recording needs a file with holes, which this file system does not support.
     #[error("{path}: this file system cannot store files with holes; record into a folder and convert that")]
     NoHoles {
         /// The file.
         path: PathBuf,
     },
-    /// What a recording kept for one CPU is used up, though the disk may have room.
-    #[error("{path}: the {size} bytes that CPU {cpu} has in it are used up; a higher file-size limit gives it more")]
+    /// The region of one CPU is full, though the disk may have room.
+    #[error("{path}: the {size} bytes reserved for CPU {cpu} are full: raise the file-size limit (ulimit -f)")]
     RegionFull {
         /// The file.
         path: PathBuf,
         /// The CPU.
         cpu: u32,
-        /// What it had, bytes.
+        /// Its size, bytes.
         size: u64,
     },
     /// The limit on file sizes (`ulimit -f`) leaves no room.
@@ -103,7 +103,7 @@ pub enum WriteError {
         path: PathBuf,
         /// The limit, bytes.
         limit: u64,
-        /// What the descriptions take, bytes.
+        /// The size of the descriptions, bytes.
         header: u64,
     },
 }
@@ -127,11 +127,11 @@ impl WriteError {
     }
 }
 
-/// The largest CPU number written: one entry of the table stands for each CPU up to the last.
+/// The largest CPU number written: the table has an entry for each CPU up to the last.
 pub(super) const MAX_CPU: u32 = 1 << 14;
 
-/// Writes `buffers`, the first of which is the top-level one, as a trace.dat of version 6. `progress` is told how many
-/// bytes of sub-buffers are written.
+/// Writes `buffers`, the first of which is the top-level one, as a trace.dat of version 6. `progress` is called with
+/// the bytes of sub-buffers written so far.
 pub fn write<F: Feed>(
     path: &Path,
     description: &Description,
@@ -142,7 +142,7 @@ pub fn write<F: Feed>(
     write_at(&place, description, buffers, progress)
 }
 
-/// As [`write`], to a place that was opened before.
+/// Like [`write`], to a place that was opened before.
 pub(super) fn write_at<F: Feed>(
     place: &Place,
     description: &Description,
@@ -152,7 +152,7 @@ pub(super) fn write_at<F: Feed>(
     let part = place.beside(".part");
     let written = write_part(&part, place, description, buffers, progress);
     if written.is_err() {
-        // What is unfinished is worth nothing; if it cannot be removed, the error that follows says more.
+        // An incomplete file is useless; if it cannot be removed, the error that follows says more.
         let _ = part.remove();
     }
     written
@@ -166,7 +166,7 @@ fn write_part<F: Feed>(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Written, WriteError> {
     let path = place.path();
-    // One may be left of a run that was killed.
+    // One may be left from a run that was killed.
     let file = part.remove().and_then(|()| part.create());
     let file = file.map_err(WriteError::at(part.path(), "cannot be created", 0))?;
     let mut out = Output {
@@ -180,7 +180,7 @@ fn write_part<F: Feed>(
     };
     let counts = buffers.iter().map(|buffer| cpu_count(path, &buffer.cpus)).collect::<Result<Vec<_>, _>>()?;
     let names: Vec<&str> = buffers.iter().skip(1).map(|buffer| buffer.name.as_str()).collect();
-    // A reader takes every buffer for as wide as the top-level one.
+    // Readers assume that every buffer has as many CPUs as the top-level one.
     let cpus = counts.into_iter().max().unwrap_or(0);
     let empty = vec![(0, 0); cpus];
     let Header { bytes, table, instances } =
@@ -217,7 +217,7 @@ fn write_part<F: Feed>(
     Ok(Written { bytes, ..out.written })
 }
 
-/// One more than the largest CPU number.
+/// The largest CPU number plus one.
 pub(super) fn cpu_count<F>(path: &Path, cpus: &[(u32, F)]) -> Result<usize, WriteError> {
     let last = cpus.iter().map(|(cpu, _)| *cpu).max();
     match last {
@@ -245,14 +245,14 @@ impl Output<'_> {
         Ok(())
     }
 
-    /// Leaves a gap up to the next place where data may begin.
+    /// Leaves a gap up to the next aligned place.
     fn align(&mut self) -> Result<(), WriteError> {
         self.at = self.at.next_multiple_of(self.alignment);
         let seek = self.writer.seek(SeekFrom::Start(self.at));
         seek.map(drop).map_err(WriteError::at(self.path, "cannot be written", self.at))
     }
 
-    /// The data of one buffer; (offset, size) of each CPU.
+    /// Writes the data of one buffer; returns (offset, size) of each CPU.
     fn buffer<F: Feed>(&mut self, mut feeds: Vec<(u32, F)>, cpus: usize) -> Result<Vec<(u64, u64)>, WriteError> {
         let mut ranges = vec![(0, 0); cpus];
         feeds.sort_by_key(|(cpu, _)| *cpu);
@@ -279,7 +279,7 @@ impl Output<'_> {
         Ok(ranges)
     }
 
-    /// Fills in what was not known before: `patches` are the bytes for `places` (offset, length), one after another.
+    /// Fills in what was not known before: `patches` are the bytes for `places` (offset, length), in order.
     fn finish(&mut self, places: &[(u64, usize)], mut patches: &[u8]) -> Result<(), WriteError> {
         self.writer.flush().map_err(WriteError::at(self.path, "cannot be written", self.at))?;
         let file = self.writer.get_ref();
@@ -288,7 +288,7 @@ impl Output<'_> {
             file.write_all_at(bytes, offset).map_err(WriteError::at(self.path, "cannot be written", offset))?;
             patches = rest;
         }
-        // The last gap may not have been written to.
+        // The last gap may not have been written.
         file.set_len(self.at).map_err(WriteError::at(self.path, "cannot be lengthened", self.at))
     }
 }

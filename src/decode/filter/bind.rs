@@ -1,4 +1,4 @@
-//! Which field a predicate names, and whether its operator and value go with it: `parse_pred`
+//! Binds predicates to fields, and checks that operator and value suit the field, as `parse_pred` does
 //! (kernel/trace/trace_events_filter.c).
 
 use super::parse::{Expression, Literal, Operator, Predicate};
@@ -17,12 +17,12 @@ pub(super) fn node(expression: &Expression, format: &EventFormat, traced: &Trace
     })
 }
 
-/// What a field is to the kernel's filters (`filter_assign_type`).
+/// The type of a field in the kernel's filters (`filter_assign_type`).
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Text(Spot),
     Mask(Spot, usize, Stored),
-    /// `char *`: what it pointed to was not recorded.
+    /// `char *`: the text it points to was not recorded.
     TextElsewhere,
     Number(Stored),
     Cpu,
@@ -41,7 +41,7 @@ impl Kind {
             Place::DataLoc | Place::DataLocShort | Place::DataLocArray { .. } => Spot::Located(offset),
             Place::RelLoc => Spot::Relative(offset),
         };
-        // The kernel looks for these words in the type.
+        // The kernel searches the type for these words.
         match (spot, field.ctype.name.as_str()) {
             (_, name) if name.contains("char") => Kind::Text(spot),
             (Spot::Located(_) | Spot::Relative(_), name) if name.contains("cpumask_t") => {
@@ -53,15 +53,15 @@ impl Kind {
 
     fn name(self) -> &'static str {
         match self {
-            Kind::Text(_) | Kind::Comm(_) => "a text",
+            Kind::Text(_) | Kind::Comm(_) => "a string",
             Kind::Mask(..) => "a set of CPUs",
-            Kind::TextElsewhere => "the address of a text",
+            Kind::TextElsewhere => "the address of a string",
             Kind::Number(Stored { signed: true, .. }) | Kind::Cpu => "a signed number",
             Kind::Number(_) => "an unsigned number",
         }
     }
 
-    /// Whether a number behind the operator is read as signed.
+    /// Whether a number compared with the field is read as signed.
     fn is_signed(self) -> bool {
         match self {
             Kind::Number(stored) | Kind::Mask(_, _, stored) => stored.signed,
@@ -70,8 +70,8 @@ impl Kind {
     }
 }
 
-/// The field of that name, in the order of `trace_find_event_field`: the event's own, then those that every event is given,
-/// then the common ones.
+/// The field called `name`, searched in the order of `trace_find_event_field`: the event's own, the generic ones
+/// (`CPU`, `COMM`), the common ones.
 fn find(format: &EventFormat, name: &str) -> Option<Kind> {
     let among = |fields: &[Field]| fields.iter().find(|field| field.name == name).map(Kind::of);
     among(&format.fields)
@@ -97,10 +97,10 @@ fn test(predicate: &Predicate, format: &EventFormat, traced: &Traced<'_>) -> Res
     match value {
         Literal::Number(word) => {
             if matches!(kind, Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere) {
-                return Err(wrong("a text in quotes is wanted"));
+                return Err(wrong("a string in quotes is expected"));
             }
             if *operator == Operator::Like {
-                return Err(wrong("~ is for texts"));
+                return Err(wrong("~ applies to strings only"));
             }
             let number = if kind.is_signed() { signed(word) } else { unsigned(word) };
             let number = number.ok_or_else(|| {
@@ -118,20 +118,20 @@ fn test(predicate: &Predicate, format: &EventFormat, traced: &Traced<'_>) -> Res
             })
         }
         Literal::Function(word) => {
-            let Kind::Number(stored) = kind else { return Err(wrong(".function is for addresses")) };
+            let Kind::Number(stored) = kind else { return Err(wrong(".function applies to addresses only")) };
             let negated = match operator {
                 Operator::Equal => false,
                 Operator::NotEqual => true,
-                _ => return Err(wrong(".function goes with == and !=")),
+                _ => return Err(wrong(".function can be compared with == and != only")),
             };
             let Some(kallsyms) = traced.kallsyms.filter(|kallsyms| !kallsyms.is_empty()) else {
                 return Err(wrong(
-                    "the recording has no symbols (kallsyms), so .function can be a condition live only",
+                    "the recording has no symbols (kallsyms), so .function can be used in a live filter only",
                 ));
             };
             let long = if kallsyms.text_start().is_some_and(|start| start <= u32::MAX.into()) { 4 } else { 8 };
             if stored.size != long {
-                return Err(wrong(".function is for addresses"));
+                return Err(wrong(".function applies to addresses only"));
             }
             let address = match word.starts_with(|c: char| c.is_ascii_digit()) {
                 true => unsigned(word),
@@ -150,36 +150,38 @@ fn test(predicate: &Predicate, format: &EventFormat, traced: &Traced<'_>) -> Res
                 Operator::Like => Pattern::like(text),
                 Operator::Equal => (Pattern::whole(text), false),
                 Operator::NotEqual => (Pattern::whole(text), true),
-                _ => return Err(wrong("texts go with ==, != and ~")),
+                _ => return Err(wrong("strings can be compared with ==, != and ~")),
             };
             if text.len() >= MAX_TEXT {
-                return Err(wrong("a text has at most 255 bytes here"));
+                return Err(wrong("a string may have at most 255 bytes"));
             }
             match kind {
                 Kind::Text(spot) => Ok(Test::Text(spot, pattern, negated)),
                 Kind::Comm(pid) => Ok(Test::Comm(pid, pattern, negated)),
                 Kind::TextElsewhere => {
-                    Err(wrong("the text itself was not recorded, so it can be a condition live only"))
+                    Err(wrong("the string itself was not recorded, so it can be used in a live filter only"))
                 }
-                _ => Err(wrong("a number is wanted")),
+                _ => Err(wrong("a number is expected")),
             }
         }
         Literal::Cpus(list) => {
             let cpus = match kind {
-                Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere => return Err(wrong("CPUS{…} is for CPUs")),
+                Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere => {
+                    return Err(wrong("CPUS{…} applies to CPU numbers and masks only"));
+                }
                 Kind::Cpu => Cpus::Own,
                 Kind::Mask(spot, long, _) => Cpus::Mask(spot, long),
                 Kind::Number(stored) => Cpus::Number(stored),
             };
             if !matches!(operator, Operator::Bits | Operator::Equal | Operator::NotEqual) {
-                return Err(wrong("CPUS{…} goes with &, == and !="));
+                return Err(wrong("CPUS{…} can be compared with &, == and != only"));
             }
             let list = super::cpus::parse(list, traced.cpus);
-            let list = list.ok_or_else(|| wrong("CPUS{…} holds a list of CPUs that the kernel has, such as 0,2-3"))?;
+            let list = list.ok_or_else(|| wrong("CPUS{…} must contain a list of the kernel's CPUs, such as 0,2-3"))?;
             let only = list.iter().next().filter(|_| list.iter().nth(1).is_none());
             Ok(match (cpus, only) {
                 (Cpus::Number(stored), _) if !stored.is_comparable() => Test::Never,
-                // One CPU and a number are compared as numbers, of the field's width.
+                // A single CPU and a number field are compared as numbers of the field's width.
                 (Cpus::Number(stored), Some(cpu)) => {
                     let operator = if *operator == Operator::Bits { Operator::Equal } else { *operator };
                     Test::Number(stored, operator, cpu.into())
@@ -201,14 +203,14 @@ fn unsigned(word: &str) -> Option<u64> {
         (None, Some(octal)) if !octal.is_empty() => (octal, 8),
         _ => (word, 10),
     };
-    // `from_str_radix` takes a sign, too.
+    // `from_str_radix` would accept a sign.
     if !digits.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return None;
     }
     u64::from_str_radix(digits, radix).ok()
 }
 
-/// As `kstrtoll` with base 0; the bits of the number.
+/// As `kstrtoll` with base 0; returns the bits of the number.
 fn signed(word: &str) -> Option<u64> {
     let number = match word.strip_prefix('-') {
         Some(magnitude) => 0i64.checked_sub_unsigned(unsigned(magnitude)?)?,

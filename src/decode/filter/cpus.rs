@@ -1,4 +1,4 @@
-//! The list between the braces of `CPUS{…}`, as the kernel reads it: `bitmap_parselist` (lib/bitmap-str.c).
+//! Parses the list between the braces of `CPUS{…}` as the kernel does: `bitmap_parselist` (lib/bitmap-str.c).
 //!
 //! ```text
 //! list   = region { ( "," | blank ) region }
@@ -6,14 +6,14 @@
 //! bound  = number | "N"                                             N is the last CPU
 //! ```
 //!
-//! Of each group of CPUs, as many as are used are in the list: `0-7:1/2` is 0, 2, 4 and 6.
+//! `RANGE:USED/GROUP` selects the first USED CPUs of each GROUP: `0-7:1/2` is 0, 2, 4 and 6.
 
 use crate::ring::CpuList;
 
-/// The CPUs of a list, of a kernel that has `cpus` of them; `None` where the kernel would not take it, or where it speaks of
-/// the last one and their number is not known.
+/// The CPUs of a list, for a kernel with `cpus` CPUs. `None` if the kernel would refuse it, or if it refers to the
+/// last CPU and their number is not known.
 pub(super) fn parse(list: &str, cpus: Option<u32>) -> Option<CpuList> {
-    // "no mask": the kernel wants something between the braces.
+    // The kernel refuses an empty list ("no mask").
     if list.is_empty() {
         return None;
     }
@@ -40,7 +40,7 @@ fn region(text: &str, cpus: Option<u32>) -> Option<impl Iterator<Item = u32> + u
     let (first, last) = match bounds.split_once('-') {
         _ if bounds.eq_ignore_ascii_case("all") => (0, cpus?.checked_sub(1)?),
         Some((first, last)) => (bound(first)?, bound(last)?),
-        // A pattern goes with a range.
+        // A pattern needs a range.
         None if pattern.is_some() => return None,
         None => (bound(bounds)?, bound(bounds)?),
     };

@@ -1,11 +1,10 @@
-//! The kernel's glob (`glob_match`, lib/glob.c) on bytes: `*`, `?`, `[a-z]`, `[!a-z]`, and `\` before a character that is
-//! meant as it stands.
+//! The kernel's glob (`glob_match`, lib/glob.c) on bytes: `*`, `?`, `[a-z]`, `[!a-z]`, and `\` to escape a character.
 
 /// Whether all of `text` matches `pattern`.
 pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut at, mut from) = (0, 0);
-    // Where the last `*` stood and how much text it has taken: all that has to be remembered, for an earlier star never
-    // needs to take more once a later one was reached.
+    // The place of the last `*`, and how much text it has consumed. Nothing else needs to be remembered: once a later
+    // star is reached, an earlier one never has to consume more.
     let mut star = None;
     loop {
         let rest = pattern.get(at..).unwrap_or_default();
@@ -33,12 +32,12 @@ pub(super) fn matches(pattern: &[u8], text: &[u8]) -> bool {
     }
 }
 
-/// Matches one byte against the beginning of `pattern`; the length of what it matched.
+/// Matches one byte against the beginning of `pattern`; returns the length of the part that matched.
 fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     match pattern {
         [b'?', ..] => Some(1),
         [b'\\', escaped, ..] => (*escaped == byte).then_some(2),
-        // A bracket without an end is an ordinary character.
+        // An unterminated bracket is an ordinary character.
         [b'[', rest @ ..] => match class(rest, byte) {
             Some((matched, length)) => matched.then_some(length + 1),
             None => (byte == b'[').then_some(1),
@@ -48,14 +47,14 @@ fn one(pattern: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
-/// Whether `byte` is of the class that follows `[`, and the length of the class with its `]`. `None`: it never ends.
+/// Whether `byte` is in the class after `[`, and the length of the class with its `]`; `None` if it is unterminated.
 fn class(rest: &[u8], byte: u8) -> Option<(bool, usize)> {
     let negated = rest.first() == Some(&b'!');
     let start = usize::from(negated);
     let (mut at, mut found) = (start, false);
     loop {
         let first = *rest.get(at)?;
-        // A `]` that stands first is a member.
+        // A `]` in first place is a member.
         if first == b']' && at > start {
             return Some((found != negated, at + 1));
         }
@@ -136,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backslash_takes_its_meaning_from_what_follows() {
+    fn a_backslash_escapes_the_next_character() {
         assert!(matches(br"a\*", b"a*"));
         assert!(!matches(br"a\*", b"ab"));
         assert!(matches(b"[", b"["));

@@ -1,13 +1,14 @@
-//! The kernel's filter expressions, evaluated here: what a filter would have let through live, of a recording.
+//! The kernel's filter expressions, evaluated on recorded events as the kernel does on live ones.
 //!
-//! `irq > 3 && name ~ "eth*"`, as `events/<system>/<event>/filter` takes it. [`Filter::parse`] reads the text,
-//! [`Filter::compile`] binds it to one event's fields, [`Matcher::matches`] asks one record.
+//! `irq > 3 && name ~ "eth*"`, as `events/<system>/<event>/filter` takes it. [`Filter::parse`] parses the text,
+//! [`Filter::compile`] binds it to the fields of one event, [`Matcher::matches`] tests a record.
 //!
-//! The kernel looks at a field's size and sign as the format file states them, not at its C type: it cuts the number to that
-//! width before it compares. An `int dfd` of a system call is eight unsigned bytes to it. So it is here.
+//! The kernel goes by a field's size and sign in the format file, not by its C type, and truncates the number to that
+//! width before it compares. An `int dfd` of a system call is eight unsigned bytes to it. The same is done here.
 //!
-//! Not as live: a `char *` is refused with a text, which is not in the record. `.function` needs the kernel's symbols and
-//! the words `all` and `N` in `CPUS{…}` its number of CPUs ([`Traced`]); without them they are refused.
+//! Differences from a live filter: a `char *` cannot be compared with a string, which is not in the record.
+//! `.function` needs the kernel's symbols, and `all` and `N` in `CPUS{…}` its number of CPUs ([`Traced`]); without
+//! them they are refused.
 
 mod bind;
 mod cpus;
@@ -22,7 +23,7 @@ use crate::{format::EventFormat, names::Kallsyms, ring::CpuList};
 use parse::{Expression, Operator};
 use pattern::Pattern;
 
-/// A filter that was read but is not bound to an event.
+/// A parsed filter that is not bound to an event yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Filter {
     expression: Expression,
@@ -32,24 +33,24 @@ pub struct Filter {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FilterError {
-    /// It is not of the kernel's grammar.
-    #[error("filter: a field, an operator and a value expected at column {column}, found {found:?}")]
+    /// It does not follow the kernel's grammar.
+    #[error("filter: expected a field, an operator and a value at column {column}, found {found:?}")]
     Syntax {
-        /// Where, in characters from 1.
+        /// The column, in characters from 1.
         column: usize,
-        /// What stands there.
+        /// The text there.
         found: String,
     },
-    /// A text stands without quotes.
-    #[error("filter: a number or a text in quotes is expected at column {column}, found {found:?}")]
+    /// A string without quotes.
+    #[error("filter: expected a number or a string in quotes at column {column}, found {found:?}")]
     Value {
-        /// Where, in characters from 1.
+        /// The column, in characters from 1.
         column: usize,
-        /// What stands there.
+        /// The text there.
         found: String,
     },
-    /// It is longer than any filter.
-    #[error("filter: {len} bytes are more than {limit}")]
+    /// It is longer than the limit.
+    #[error("filter: it has {len} bytes, more than the limit of {limit}")]
     TooLong {
         /// Its length, bytes.
         len: usize,
@@ -69,24 +70,24 @@ pub enum FilterError {
         event: String,
         /// The name in the filter.
         field: String,
-        /// The names there are.
+        /// The names of its fields.
         known: String,
     },
-    /// The operator or the value does not go with the field.
+    /// The operator or the value does not suit the field.
     #[error("filter: {event}: {field} is {is}: {why}")]
     Type {
         /// The event.
         event: String,
         /// The field.
         field: String,
-        /// What the field is.
+        /// The type of the field.
         is: &'static str,
-        /// What is wrong with that.
+        /// What does not suit it.
         why: &'static str,
     },
 }
 
-/// What a filter may ask of the kernel whose event it is for.
+/// What is known of the traced kernel besides the event's format.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Traced<'a> {
     /// Its symbols, for `.function`.
@@ -95,7 +96,7 @@ pub struct Traced<'a> {
     pub cpus: Option<u32>,
 }
 
-/// What a filter is asked about, besides the record's own bytes.
+/// What a filter needs besides the record itself.
 pub trait Surroundings {
     /// The CPU that the record was written on.
     fn cpu(&self) -> u32;
@@ -103,20 +104,20 @@ pub trait Surroundings {
     /// The name of the task that was running, by its pid.
     fn comm(&self, pid: i32) -> &[u8];
 
-    /// How many CPUs the traced kernel has (`nr_cpu_ids`): a field with a number beyond them is in no set of CPUs.
+    /// The number of CPUs of the traced kernel (`nr_cpu_ids`). A field with a larger number is in no set of CPUs.
     fn cpus(&self) -> u32 {
         u32::MAX
     }
 }
 
 impl Filter {
-    /// Reads a filter.
+    /// Parses a filter.
     ///
     /// ```
     /// use ftrace_live::decode::Filter;
     /// assert!(Filter::parse("irq > 3 && name ~ \"eth*\"").is_ok());
     /// let error = Filter::parse("irq >").unwrap_err().to_string();
-    /// assert_eq!(error, "filter: a field, an operator and a value expected at column 6, found \"\"");
+    /// assert_eq!(error, "filter: expected a field, an operator and a value at column 6, found \"\"");
     /// ```
     pub fn parse(text: &str) -> Result<Filter, FilterError> {
         parse::parse(text).map(|expression| Filter { expression })
@@ -127,7 +128,7 @@ impl Filter {
         self.compile_for(format, &Traced::default())
     }
 
-    /// The same, for an event of a kernel of which more is known.
+    /// The same, for a kernel of which more is known.
     pub fn compile_for(&self, format: &EventFormat, traced: &Traced<'_>) -> Result<Matcher, FilterError> {
         Ok(Matcher { node: bind::node(&self.expression, format, traced)? })
     }
@@ -140,7 +141,8 @@ pub struct Matcher {
 }
 
 impl Matcher {
-    /// Whether the filter lets `record` through. A field that cannot be read matches nothing, and its negation all.
+    /// Whether the filter accepts `record`. A predicate on a field that cannot be read is false, and its negation
+    /// true.
     #[inline]
     pub fn matches<E: ByteOrder>(&self, record: &[u8], around: &impl Surroundings) -> bool {
         self.node.matches::<E>(record, around)
@@ -164,14 +166,14 @@ struct Stored {
     signed: bool,
 }
 
-/// Where a text or a mask of a record stands.
+/// The place of a text or a mask in a record.
 #[derive(Debug, Clone, Copy)]
 enum Spot {
-    /// In so many bytes from an offset on; with a length of 0, up to its NUL.
+    /// At an offset, with this length; with length 0, up to its NUL.
     Fixed(usize, usize),
-    /// Where the `__data_loc` word at this offset says.
+    /// At the place given by the `__data_loc` word at this offset.
     Located(usize),
-    /// Where the `__rel_loc` word at this offset says.
+    /// At the place given by the `__rel_loc` word at this offset.
     Relative(usize),
 }
 
@@ -180,25 +182,25 @@ enum Spot {
 enum Cpus {
     /// The CPU that the record was written on.
     Own,
-    /// The one whose number a field holds.
+    /// The CPU whose number a field holds.
     Number(Stored),
-    /// A mask in longs of so many bytes.
+    /// A mask of longs of this size.
     Mask(Spot, usize),
 }
 
 /// One predicate, bound to a field.
 #[derive(Debug, Clone)]
 enum Test {
-    /// A field that the kernel has no comparison for, because of its size: never true, not even of `!=`.
+    /// The kernel has no comparison for a field of this size: never true, not even with `!=`.
     Never,
     Number(Stored, Operator, u64),
-    /// An address in a function: from its first byte up to this one. The other way round if true.
+    /// An address within a function, from its first byte to this one; negated if true.
     Function(Stored, std::ops::Range<u64>, bool),
-    /// `CPU`: where the record was written.
+    /// `CPU`: the CPU that the record was written on.
     Cpu(Operator, i32),
-    /// Whether the text is like the pattern; the other way round if true.
+    /// Whether the text matches the pattern; negated if true.
     Text(Spot, Pattern, bool),
-    /// The same of `COMM`, the task that was running.
+    /// The same for `COMM`, the name of the running task.
     Comm(PidPlace, Pattern, bool),
     Cpus(Cpus, Operator, CpuList),
 }
@@ -215,7 +217,7 @@ impl Node {
 }
 
 impl Test {
-    /// `None` where the record ends before the field.
+    /// `None` if the record ends before the field.
     fn matches<E: ByteOrder>(&self, record: &[u8], around: &impl Surroundings) -> Option<bool> {
         Some(match self {
             Test::Never => false,
@@ -286,7 +288,7 @@ impl Stored {
 }
 
 impl Spot {
-    /// The bytes from there on, and how many of them the kernel looks at; those of a mask, and no more.
+    /// The bytes from the text or mask on, and how many of them the kernel compares. Of a mask no more than those.
     fn text<E: ByteOrder>(self, record: &[u8]) -> Option<(&[u8], usize)> {
         let (word, base) = match self {
             Spot::Fixed(offset, len) => return Some((record.get(offset..)?, len)),
@@ -298,7 +300,7 @@ impl Spot {
     }
 }
 
-/// As `filter_pred_cpu`, which knows no `&`.
+/// As `filter_pred_cpu`, which has no `&`.
 fn compare_cpu(operator: Operator, cpu: i32, wanted: i32) -> bool {
     match operator {
         Operator::Equal => cpu == wanted,
@@ -311,7 +313,7 @@ fn compare_cpu(operator: Operator, cpu: i32, wanted: i32) -> bool {
     }
 }
 
-/// As `do_filter_cpumask` and its kin: `&` any in common, `==` the same set, `!=` another one.
+/// As `do_filter_cpumask` and the like: `&` any in common, `==` the same set, `!=` another set.
 fn same_cpus(operator: Operator, cpus: impl Iterator<Item = u32>, wanted: &CpuList) -> bool {
     let (mut common, mut found) = (0, 0);
     for cpu in cpus {

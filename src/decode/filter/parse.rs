@@ -1,4 +1,4 @@
-//! The text of a filter → what it says, with nom: the grammar of the kernel's own `filter` files
+//! Parses the text of a filter with nom: the grammar of the kernel's `filter` files
 //! (kernel/trace/trace_events_filter.c).
 //!
 //! ```text
@@ -23,7 +23,7 @@ use nom::{
 
 use super::FilterError;
 
-/// A filter as it is written.
+/// A filter's syntax tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Expression {
     Or(Vec<Expression>),
@@ -56,23 +56,23 @@ pub(super) enum Operator {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Literal {
-    /// A number as it is written: how it is read depends on the field's sign.
+    /// A number as text: how it is read depends on the field's sign.
     Number(String),
     Text(String),
     /// The list between the braces of `CPUS{…}`.
     Cpus(String),
-    /// Behind `.function`: a function's name, or an address in it.
+    /// After `.function`: the name of a function, or an address in it.
     Function(String),
 }
 
-/// The kernel has room for numbers shorter than this (`num_buf` in `parse_pred`).
+/// The kernel's buffer for a number has this size (`num_buf` in `parse_pred`).
 const MAX_NUMBER: usize = 24;
-/// The longest filter that is read; the kernel takes one page.
+/// The longest filter that is parsed; the kernel's limit is one page.
 const MAX_LEN: usize = 64 << 10;
 /// The deepest nesting of parentheses and negations.
 const MAX_DEPTH: u32 = 100;
 
-/// Reads a whole filter.
+/// Parses a whole filter.
 pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > MAX_LEN {
         return Err(FilterError::TooLong { len: text.len(), limit: MAX_LEN });
@@ -95,8 +95,8 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
         Err(nom::Err::Incomplete(_)) => return Err(failed("")),
     };
     let rest = rest.trim_start();
-    // `predicate_parse` goes on behind these words, and ends where there is nothing more; but behind a `||` it finds no
-    // end for `&&`.
+    // `predicate_parse` continues after `&&` and `||`, and accepts the end of the text there; but after `||` it finds
+    // no end for `&&`.
     let joined = || {
         and(text, 0)
             .is_ok_and(|(rest, _)| rest.trim_start().strip_prefix("||").is_some_and(|behind| !behind.trim().is_empty()))
@@ -114,7 +114,7 @@ fn and(input: &str, depth: u32) -> IResult<&str, Expression> {
     joined(input, "&&", |input| not(input, depth), Expression::And)
 }
 
-/// `item { word item }`; a single item stands for itself.
+/// `item { word item }`; a single item stays as it is.
 fn joined<'a>(
     input: &'a str,
     word: &'static str,
@@ -125,7 +125,7 @@ fn joined<'a>(
     let mut items = vec![first];
     while let (rest, Some(_)) = opt(preceded(multispace0, tag::<_, _, Error<&str>>(word))).parse(input)? {
         if rest.trim_start().is_empty() {
-            // Whether something may be missing there is for the whole filter to say.
+            // Whether an operand may be missing is checked for the whole filter.
             break;
         }
         let (rest, next) = item(rest)?;
@@ -154,7 +154,8 @@ fn not(input: &str, depth: u32) -> IResult<&str, Expression> {
 
 fn predicate(input: &str) -> IResult<&str, Expression> {
     let (rest, field) = preceded(multispace0, take_while1(is_word)).parse(input)?;
-    // A text of a record is none in user space; the kernel, too, heeds this for a `char *` only.
+    // `.ustring` marks a string in user space. A string in the record is never there; the kernel too heeds it for a
+    // `char *` only.
     if let Some(rest) = rest.strip_prefix(".function") {
         let (rest, operator) = preceded(multispace0, operator).parse(rest)?;
         let (rest, literal) = preceded(multispace0, function).parse(rest)?;
@@ -179,14 +180,14 @@ fn operator(input: &str) -> IResult<&str, Operator> {
         value(Operator::GreaterEqual, tag(">=")),
         value(Operator::Less, tag("<")),
         value(Operator::Greater, tag(">")),
-        // Not the first half of `&&`.
+        // `&`, but not the first half of `&&`.
         value(Operator::Bits, (char('&'), nom::combinator::not(char('&')))),
         value(Operator::Like, tag("~")),
     ))
     .parse(input)
 }
 
-/// What stands where a value is wanted is none.
+/// The error kind if there is no valid value.
 const NO_VALUE: ErrorKind = ErrorKind::Digit;
 
 fn literal(input: &str) -> IResult<&str, Literal> {
@@ -204,7 +205,7 @@ fn literal(input: &str) -> IResult<&str, Literal> {
     })
 }
 
-/// An address, or all up to the next blank, a parenthesis included.
+/// A name or address: everything up to the next space, even a parenthesis.
 fn function(input: &str) -> IResult<&str, Literal> {
     let address = verify(take_while1(|c: char| c.is_ascii_alphanumeric()), |word: &str| {
         word.starts_with(|c: char| c.is_ascii_digit())
@@ -214,7 +215,7 @@ fn function(input: &str) -> IResult<&str, Literal> {
     Ok((rest, Literal::Function(word.to_owned())))
 }
 
-/// `-` and a digit, or a digit, and all letters and digits behind: whether that is a number depends on the field.
+/// An optional `-`, a digit, and all letters and digits after it. Whether that is a number depends on the field.
 fn number(input: &str) -> IResult<&str, Literal> {
     let word = (opt(char('-')), take_while1(|c: char| c.is_ascii_alphanumeric()));
     let (rest, word) = verify(recognize(word), |word: &str| {

@@ -1,8 +1,8 @@
-//! How the kernel compares texts: `filter_parse_regex` and the `regex_match_…` functions
+//! Compares strings as the kernel does: `filter_parse_regex` and the `regex_match_…` functions
 //! (kernel/trace/trace_events_filter.c).
 //!
-//! They do not always do what a glob seems to say. `*sh` on a `char[16]` is held against the last bytes of the array, NULs
-//! included; a pattern that begins with a digit has no wildcards; `!` before a pattern turns it round.
+//! They differ from a plain glob: `*sh` on a `char[16]` is compared with the last bytes of the array, NULs included;
+//! a pattern that begins with a digit has no wildcards; a leading `!` negates the pattern.
 
 use super::glob;
 use crate::decode::until_nul;
@@ -24,12 +24,12 @@ enum Kind {
 }
 
 impl Pattern {
-    /// Behind `==` and `!=`: the whole text.
+    /// For `==` and `!=`: the whole text.
     pub(super) fn whole(text: &str) -> Pattern {
         Pattern { kind: Kind::Full, text: text.as_bytes().into() }
     }
 
-    /// Behind `~`, and whether it is negated.
+    /// For `~`: the pattern, and whether it is negated.
     pub(super) fn like(text: &str) -> (Pattern, bool) {
         let (text, negated) = text.strip_prefix('!').map_or((text, false), |rest| (rest, true));
         let bytes = text.as_bytes();
@@ -47,7 +47,8 @@ impl Pattern {
         (Pattern { kind, text: text.into() }, negated)
     }
 
-    /// Whether the text at the beginning of `text` is like this. The kernel looks at `len` of its bytes; 0: up to its NUL.
+    /// Whether the text at the beginning of `text` matches. The kernel compares `len` bytes of it, or up to its NUL
+    /// if `len` is 0.
     pub(super) fn matches(&self, text: &[u8], len: usize) -> bool {
         let pattern = &*self.text;
         match self.kind {
@@ -68,7 +69,7 @@ impl Pattern {
     }
 }
 
-/// `strncmp(a, b, len) == 0`; behind its end each text has NULs.
+/// `strncmp(a, b, len) == 0`; each text is followed by NULs.
 fn begins_alike(a: &[u8], b: &[u8], len: usize) -> bool {
     for at in 0..len {
         match (a.get(at).copied().unwrap_or(0), b.get(at).copied().unwrap_or(0)) {
@@ -84,7 +85,7 @@ fn begins_alike(a: &[u8], b: &[u8], len: usize) -> bool {
 mod tests {
     use super::*;
 
-    /// Each row was tried on a kernel 6.18, on a `char[16]` and on a `__data_loc char[]`.
+    /// Each row was tried on a 6.18 kernel, on a `char[16]` and on a `__data_loc char[]`.
     #[test]
     fn patterns_match_as_the_kernel_s_do() {
         let fixed = |pattern: &str| {
@@ -106,10 +107,10 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_text_is_compared_as_far_as_its_place_reaches() {
+    fn a_whole_text_is_compared_up_to_the_size_of_the_array() {
         let whole = |pattern: &str, text: &[u8]| Pattern::whole(pattern).matches(text, text.len());
         assert!(whole("abc", b"abc\0") && !whole("ab", b"abc\0") && !whole("abcd", b"abc\0"));
-        // An array that is full has no NUL; what the pattern has beyond it is not looked at.
+        // A full array has no NUL; the pattern is not compared beyond its size.
         assert!(whole("abcd", b"abcd") && whole("abcde", b"abcd") && !whole("abc", b"abcd"));
         assert!(Pattern::whole("*").matches(b"*\0", 2) && !Pattern::whole("*").matches(b"a\0", 2));
         // A length of 0: up to the NUL.
@@ -130,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn what_follows_a_nul_is_searched_but_is_no_part_of_a_glob() {
+    fn bytes_after_a_nul_are_searched_but_not_matched_by_a_glob() {
         assert!(Pattern::like("*junk*").0.matches(b"a\0junk\0", 7));
         assert!(!Pattern::like("?*junk").0.matches(b"a\0junk\0", 7));
     }

@@ -1,4 +1,4 @@
-//! Filters against records written by hand. The live tests hold the same filters against the kernel's own.
+//! Filters on records written by hand. The live tests compare the same filters with the kernel's own.
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use proptest::prelude::*;
@@ -69,7 +69,7 @@ fn matches(filter: &str) -> bool {
 }
 
 #[test]
-fn numbers_compare_as_what_they_are() {
+fn numbers_are_compared_with_the_sign_and_width_of_the_field() {
     let yes = ["irq == 5", "irq!=4", "irq>4", "irq >= 5", "irq<6", "irq <= 5", "irq > -1", "irq == 0x5", "irq == 05"];
     let no = ["irq == 4", "irq != 5", "irq > 5", "irq < 5", "irq < -1", "irq == 0x15"];
     assert!(matches("flags == 0201") && matches("flags == 129") && !matches("flags == 201"), "octal");
@@ -80,7 +80,8 @@ fn numbers_compare_as_what_they_are() {
     assert!(matches("dfd == 0xffffff9c") && matches("dfd > 0x7fffffff") && !matches("dfd == 0x9c"));
 }
 
-/// The kernel cuts the number to the field's width, and compares by the field's sign: `DEFINE_COMPARISON_PRED`.
+/// The kernel truncates the number to the field's width, and compares with the field's sign:
+/// `DEFINE_COMPARISON_PRED`.
 #[test]
 fn numbers_are_cut_to_the_width_of_the_field() {
     assert!(matches("irq == 0x100000005") && matches("irq == 0xf00000005") && !matches("irq == 0x100000006"));
@@ -90,7 +91,7 @@ fn numbers_are_cut_to_the_width_of_the_field() {
     assert!(matches("common_pid != 0x200000000") && matches("common_type == 0x10003"));
 }
 
-/// Tried on a kernel 6.18: a field of six bytes is compared with nothing, and `CPU` has no bits.
+/// Tried on a 6.18 kernel: a field of six bytes matches nothing, and `CPU` has no `&`.
 #[test]
 fn what_the_kernel_cannot_compare_is_never_true() {
     for filter in ["mac == 5", "mac != 5", "mac > 0", "mac & CPUS{1}", "mac != CPUS{1}", "CPU & 3", "CPU < 4294967296"]
@@ -101,7 +102,7 @@ fn what_the_kernel_cannot_compare_is_never_true() {
 }
 
 #[test]
-fn texts_are_equal_or_like() {
+fn texts_are_equal_or_match_a_pattern() {
     let yes = [
         "who == \"worker\"",
         "who.ustring == \"worker\"",
@@ -152,7 +153,7 @@ fn sets_of_cpus_are_compared_with_masks_and_with_numbers() {
     assert!(matches("mask == CPUS{1,65}") && matches("mask != CPUS{1}") && !matches("mask == CPUS{0-65}"));
     assert!(matches("CPU & CPUS{2-3}") && matches("irq == CPUS{5}") && matches("irq != CPUS{5-6}"));
     assert!(matches("irq & CPUS{5-6}") && !matches("irq == CPUS{5-6}") && matches("irq & CPUS{5}"));
-    // A number that is no CPU's of this kernel is in no set, and so is not unlike one.
+    // A number above this kernel's CPUs is in no set, and `!=` is false for it too.
     assert!(!matches("flags != CPUS{5-6}") && matches("flags != CPUS{5}"));
 }
 
@@ -222,33 +223,33 @@ fn a_field_s_type_says_what_it_is_compared_with() {
 }
 
 #[test]
-fn what_does_not_fit_is_said() {
+fn errors_say_what_does_not_suit_the_field() {
     let error = |filter: &str| match Filter::parse(filter) {
         Ok(parsed) => parsed.compile(&format()).unwrap_err().to_string(),
         Err(error) => error.to_string(),
     };
     assert_eq!(error("irk == 5"), "filter: s:e has no field \"irk\"; it has irq, flags, who, name, mask, dfd, mac");
-    assert_eq!(error("irq ~ \"5*\""), "filter: s:e: irq is a signed number: a number is wanted");
-    assert_eq!(error("who == 5"), "filter: s:e: who is a text: a text in quotes is wanted");
+    assert_eq!(error("irq ~ \"5*\""), "filter: s:e: irq is a signed number: a number is expected");
+    assert_eq!(error("who == 5"), "filter: s:e: who is a string: a string in quotes is expected");
     assert_eq!(error("dfd == -100"), "filter: s:e: dfd is an unsigned number: it cannot be negative");
     let number = "a number is decimal, 0x… or, with a leading 0, octal, and has at most 64 bits";
     assert_eq!(error("irq == 08"), format!("filter: s:e: irq is a signed number: {number}"));
     assert_eq!(error("irq == -9223372036854775809"), format!("filter: s:e: irq is a signed number: {number}"));
     assert_eq!(error("flags == 08"), format!("filter: s:e: flags is an unsigned number: {number}"));
     assert_eq!(error("irq >"), "filter: a field, an operator and a value expected at column 6, found \"\"");
-    let quotes = "a number or a text in quotes is expected at column";
+    let quotes = "expected a number or a string in quotes at column";
     assert_eq!(error("who == worker"), format!("filter: {quotes} 8, found \"worker\""));
     assert_eq!(error("irq == +5 && irq > 1"), format!("filter: {quotes} 8, found \"+5 && irq > 1\""));
     assert_eq!(error("irq == CPUS {5}"), format!("filter: {quotes} 8, found \"CPUS {{5}}\""));
-    assert_eq!(error("irq ~ 5"), "filter: s:e: irq is a signed number: ~ is for texts");
+    assert_eq!(error("irq ~ 5"), "filter: s:e: irq is a signed number: ~ applies to strings only");
     assert_eq!(error("flags == -1"), "filter: s:e: flags is an unsigned number: it cannot be negative");
-    assert_eq!(error("who > 5"), "filter: s:e: who is a text: a text in quotes is wanted");
-    assert_eq!(error("who > \"x\""), "filter: s:e: who is a text: texts go with ==, != and ~");
-    assert!(error(&format!("who == \"{}\"", "x".repeat(256))).ends_with("at most 255 bytes here"));
+    assert_eq!(error("who > 5"), "filter: s:e: who is a string: a string in quotes is expected");
+    assert_eq!(error("who > \"x\""), "filter: s:e: who is a string: strings can be compared with ==, != and ~");
+    assert!(error(&format!("who == \"{}\"", "x".repeat(256))).ends_with("at most 255 bytes"));
     assert!(error("irq == 0x000000000000000000000001").starts_with("filter: a number or"));
     assert_eq!(
         error("mask & CPUS{x}"),
-        "filter: s:e: mask is a set of CPUs: CPUS{…} holds a list of CPUs that the kernel has, such as 0,2-3"
+        "filter: s:e: mask is a set of CPUs: CPUS{…} must contain a list of the kernel's CPUs, such as 0,2-3"
     );
     for (filter, column) in
         [("", 1), ("irq", 4), ("irq == 5 && &&", 13), ("irq == 5)", 9), ("(irq == 5", 10), ("irq = 5", 5)]
@@ -261,7 +262,7 @@ fn what_does_not_fit_is_said() {
 }
 
 #[test]
-fn the_last_cpu_and_functions_are_known_where_the_kernel_is() {
+fn the_last_cpu_and_functions_need_to_be_known() {
     let kallsyms =
         b"ffffffff81000000 T _stext\nffffffff81000010 T f\nffffffff81000030 T g\nffffffff81000080 T _etext\n";
     let kallsyms = Kallsyms::parse(kallsyms);

@@ -1,4 +1,4 @@
-//! A canvas of a Pure Data patch, in its file format.
+//! Writes a canvas of a Pure Data patch in its file format.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::{plain, plain_controls};
 /// A canvas being written, objects from top to bottom.
 #[derive(Default, Clone)]
 pub(super) struct Canvas {
-    /// Statements that put objects, each counted by `connect`.
+    /// Statements that put objects; `#X connect` counts them.
     objects: Vec<String>,
     connections: String,
     y: usize,
@@ -20,7 +20,7 @@ impl Canvas {
         self.objects.len() - 1
     }
 
-    /// Puts `[text]`; its number for [`Canvas::wire`].
+    /// Puts `[text]`; returns its number for [`Canvas::wire`].
     pub(super) fn object(&mut self, text: &str) -> usize {
         self.object_at(20, text)
     }
@@ -63,7 +63,7 @@ impl Canvas {
         let _ = writeln!(self.connections, "#X connect {from} {outlet} {to} {inlet};");
     }
 
-    /// Puts objects one behind the other, beginning at an outlet; the last one's number.
+    /// Puts objects in a chain that begins at an outlet; returns the number of the last one.
     pub(super) fn chain(&mut self, from: usize, outlet: usize, objects: &[&str]) -> usize {
         let (mut last, mut outlet) = (from, outlet);
         for text in objects {
@@ -79,8 +79,8 @@ impl Canvas {
     }
 }
 
-/// Text with Pd's own signs escaped: a semicolon ends a statement, a comma a message, a dollar sign is an argument. In a
-/// message box a comma only parts messages where it is a word of its own.
+/// Escapes Pd's special characters: a semicolon ends a statement, a comma a message, a dollar sign is an argument. In
+/// a message box a comma separates messages only if it is a word of its own.
 fn escaped(text: &str) -> String {
     let mut out = String::new();
     for c in plain_controls(text) {

@@ -1,4 +1,4 @@
-//! A patch in ChucK: one `OscIn`, each hit a voice of a pool.
+//! A patch in ChucK: one `OscIn`; each hit is played by a voice of a pool.
 
 use super::{
     Language, Listen, Schema, argument_comments, hit,

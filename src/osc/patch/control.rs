@@ -1,9 +1,9 @@
-//! What a patch has to control the stream with (`patch --control`): docs/CONTROL.md in the receiver's own language.
+//! The part of a patch that controls the stream (`patch --control`): docs/CONTROL.md in the receiver's own language.
 
 use super::canvas::{Canvas, word};
 use super::{Listen, quoted};
 
-/// The lines for sclang, within its block; nothing where nothing is controlled.
+/// The lines for sclang, within its block; empty without control.
 pub(super) fn sc(listen: Listen<'_>) -> String {
     let Some(control) = listen.control else { return String::new() };
     let address = |name: &str| quoted(&format!("{}/control/{name}", listen.prefix), '\'');
@@ -93,7 +93,7 @@ for part in (told, answers, typed):
     )
 }
 
-/// The buttons for Pd, in a canvas of their own: each sends to `ftrace-control`, as anything else may.
+/// The buttons for Pd, in a canvas of their own: each sends to `ftrace-control`, as other objects may.
 pub(super) fn pd(listen: Listen<'_>) -> Option<Canvas> {
     let control = listen.control?;
     let mut c = Canvas::default();
@@ -118,7 +118,7 @@ pub(super) fn pd(listen: Listen<'_>) -> Option<Canvas> {
     }
     c.gap();
     let receive = c.object("r ftrace-control");
-    // The word becomes a part of the address, before what follows it becomes the arguments.
+    // The word becomes a part of the address; what follows it becomes the arguments.
     let list = c.chain(receive, 0, &["list", "t l l"]);
     let first = c.object("list split 1");
     c.wire(list, 1, first, 0);
@@ -136,7 +136,7 @@ pub(super) fn pd(listen: Listen<'_>) -> Option<Canvas> {
     let connect = c.message(&format!("connect {} {}", word(control.host), control.port));
     c.wire(load, 0, connect, 0);
     c.wire(connect, 0, net, 0);
-    c.comment(20, "each half minute: the state is told on a lease of a minute");
+    c.comment(20, "every half minute: subscribes to the state for a minute");
     let later = c.chain(load, 0, &["delay 100", "t b"]);
     let every = c.object("metro 30000");
     c.wire(later, 0, every, 0);

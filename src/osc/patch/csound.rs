@@ -1,4 +1,4 @@
-//! A patch for Csound: one instrument listens for hits, with the exact type string, which `OSClisten` insists on.
+//! A patch for Csound: one instrument listens for hits, with the exact type string that `OSClisten` requires.
 
 use super::{
     Language, Listen, Schema, argument_comments, hit,
@@ -197,7 +197,7 @@ endin
     );
     out += "i \"Stream\" 0 z\ni \"Hits\" 0 z\n";
     for slot in 0..TEXTURES {
-        // A fraction makes each a voice of its own.
+        // A fractional number makes each texture an instance of its own.
         out += &format!("i \"Texture\" 0 z {slot}\n");
     }
     out += "i \"Output\" 0 z\n</CsScore>\n</CsoundSynthesizer>\n";

@@ -1,10 +1,11 @@
-//! What all patches know of hits: the address, and how each timbre is made. What is heard, and as what, is decided by
-//! [`sound`](crate::sound) alone.
+//! What all patches know about hits: the address, and the recipe of each timbre. Which event makes which sound is
+//! decided in [`sound`](crate::sound).
 
 use super::{Language, Listen};
 use crate::sound::{Recipe, Timbre};
 
-/// The gain of the mix in each language: with it, a mixed load has about −23 LUFS. They differ as envelopes do.
+/// The gain of the mix in each language; with it a mixed load has about −23 LUFS. The gains differ as the languages'
+/// envelopes do.
 pub const fn mix(language: Language) -> f32 {
     match language {
         Language::SuperCollider => 0.35,
@@ -14,9 +15,9 @@ pub const fn mix(language: Language) -> f32 {
     }
 }
 
-/// The largest sample, which limiters keep: −2 dBFS.
+/// The largest sample, enforced by limiters: −2 dBFS.
 pub const CEILING: f32 = 0.794;
-/// How many notes and grains there are at once, and how many textures.
+/// How many notes and grains may sound at once, and how many textures.
 pub const NOTES: usize = 40;
 /// See [`NOTES`].
 pub const TEXTURES: usize = 24;
@@ -26,7 +27,7 @@ pub fn address(listen: Listen<'_>) -> String {
     format!("{}/hit", listen.prefix)
 }
 
-/// A number of each timbre's recipe, by the timbre's number, separated by `separator`.
+/// A number of each timbre's recipe, in order of the timbres' numbers, separated by `separator`.
 pub fn table(number: impl Fn(&Recipe) -> f32, separator: &str) -> String {
     let numbers = Timbre::ALL.iter().map(|timbre| format!("{:.3}", number(&timbre.recipe())));
     numbers.collect::<Vec<_>>().join(separator)

@@ -1,8 +1,8 @@
-//! Ready-made patches: a complete program in a receiver's own language for any events and their real signatures.
+//! Ready-made patches: a complete program in a receiver's own language, for given events and their real signatures.
 //!
-//! A patch runs as it is printed. It listens on the preset's port, plays the hits that come with `--hits` (Python prints them),
-//! says when the stream starts, stops and loses something, and carries comments which name every argument of the events
-//! themselves, so that it can be taken apart. What sounds like what is decided by [`sound`](crate::sound) alone.
+//! A patch runs as it is printed. It listens on the preset's port, plays the hits sent by `--hits` (Python prints
+//! them), reports when the stream starts, stops and loses events, and has comments that name every argument of the
+//! events, as a starting point for changes. Which event makes which sound is decided in [`sound`](crate::sound).
 
 mod canvas;
 mod chuck;
@@ -33,20 +33,20 @@ pub enum Language {
     Python,
 }
 
-/// Where the patch listens and below which address.
+/// Where the patch listens, and the prefix of addresses.
 #[derive(Debug, Clone, Copy)]
 pub struct Listen<'a> {
     /// The UDP port.
     pub port: u16,
-    /// The address, where one was asked for.
+    /// The address, if one was given.
     pub bind: Option<IpAddr>,
-    /// What all addresses begin with: `/ftrace`.
+    /// The beginning of all addresses: `/ftrace`.
     pub prefix: &'a str,
-    /// Where the stream takes commands, if the patch is to give some: `--control`.
+    /// Where the stream accepts commands, if the patch should send some: `--control`.
     pub control: Option<Control<'a>>,
 }
 
-/// Where a stream takes commands.
+/// Where a stream accepts commands.
 #[derive(Debug, Clone, Copy)]
 pub struct Control<'a> {
     /// The machine.
@@ -62,16 +62,14 @@ pub enum PatchError {
     /// No patch is written for this receiver.
     #[error("there is no patch for {0:?}: use --for sc, pd, chuck, csound or python")]
     Language(String),
-    /// The receiver's patch gives no commands.
-    #[error(
-        "the patch for {0} has nothing to control with: use --for sc, pd or python, or send by hand (docs/CONTROL.md)"
-    )]
+    /// The receiver's patch cannot send commands.
+    #[error("the patch for {0} cannot send commands: use --for sc, pd or python, or send by hand (docs/CONTROL.md)")]
     Control(&'static str),
-    /// The receiver listens at every address of its machine and cannot be told otherwise.
-    #[error("{0} listens at every address of its machine: leave out --bind (a firewall can keep others out)")]
+    /// The receiver listens on every address of its machine and has no option for that.
+    #[error("{0} listens on every address of its machine: leave out --bind (a firewall can keep others out)")]
     Bind(&'static str),
     /// Nothing to listen to.
-    #[error("a patch needs at least one event: name it as SYSTEM:EVENT")]
+    #[error("a patch needs at least one event: give it as SYSTEM:EVENT")]
     NoEvents,
     /// The receiver misreads a type this signature has.
     #[error("{receiver} cannot take the type '{tag}' of {address} (,{tags}): use --types {types}")]
@@ -94,7 +92,7 @@ impl Language {
     pub const ALL: [Language; 5] =
         [Language::SuperCollider, Language::PureData, Language::Chuck, Language::Csound, Language::Python];
 
-    /// The language behind `--for name`.
+    /// The language for `--for name`.
     pub fn named(name: &str) -> Result<Language, PatchError> {
         Language::ALL.into_iter().find(|l| l.name() == name).ok_or_else(|| PatchError::Language(name.to_owned()))
     }
@@ -126,7 +124,7 @@ impl Language {
         }
     }
 
-    /// The type tags that the receiver decodes without harm to the arguments behind them.
+    /// The type tags that the receiver decodes without corrupting later arguments.
     const fn takes(self) -> &'static str {
         match self {
             Language::SuperCollider => "ifsbtd",
@@ -169,7 +167,7 @@ pub fn patch(language: Language, schemas: &[Schema], listen: Listen<'_>) -> Resu
     })
 }
 
-/// The lines every patch begins with, without comment signs: what it is, how to run it, how to send to it.
+/// The lines at the beginning of every patch, without comment signs: what it is, how to run it, how to send to it.
 fn introduction(language: Language, schemas: &[Schema], listen: Listen<'_>, run: &str) -> Vec<String> {
     let preset = language.preset();
     let mut send = format!("ftrace-live --raw --hits --for {}", preset.name);
@@ -205,7 +203,7 @@ fn argument_comments(schemas: &[Schema], sign: &str, index: impl Fn(&Schema, usi
     out
 }
 
-/// One line per argument: where it stands (counted from `first`), name, type tag, kernel type; and what is left out.
+/// One line per argument: its index (counted from `first`), name, type tag, kernel type; and the omitted fields.
 fn argument_lines(schema: &Schema, index: impl Fn(usize) -> String) -> Vec<String> {
     let width = schema.arguments.iter().map(|a| a.name.len()).max().unwrap_or(0);
     let mut lines: Vec<String> = schema
@@ -221,8 +219,8 @@ fn argument_lines(schema: &Schema, index: impl Fn(usize) -> String) -> Vec<Strin
     lines
 }
 
-/// `text` as it may stand in a comment of any of the languages: one line, nothing that could end the comment, go on in the next
-/// line, or be a tag of Csound's.
+/// `text` in a form that is safe in a comment of all languages: one line, without anything that could end or continue
+/// the comment or be a tag of Csound's.
 fn plain(text: &str) -> String {
     let harmless = |c| match c {
         '<' => '(',
@@ -233,7 +231,7 @@ fn plain(text: &str) -> String {
     plain_controls(text).map(harmless).collect::<String>().replace("*/", "* /").replace("/*", "/ *")
 }
 
-/// `text` as one word of a command for a shell: somebody will copy it out of the comment.
+/// `text` as one word of a shell command, since it will be copied from the comment.
 fn shell_word(text: &str) -> String {
     let text = plain(text);
     if !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "_-.:,/@%+=".contains(c)) {
@@ -242,7 +240,7 @@ fn shell_word(text: &str) -> String {
     format!("'{}'", text.replace('\'', r#"'"'"'"#))
 }
 
-/// `text` as a string literal with C's escapes for `quote` and the backslash, without control characters and their like.
+/// `text` as a string literal with C escapes for `quote` and the backslash, without control characters and the like.
 fn quoted(text: &str, quote: char) -> String {
     let mut out = String::from(quote);
     for c in plain_controls(text) {

@@ -1,9 +1,9 @@
-//! A patch for Pure Data, vanilla objects alone: `[netreceive -u -b]`, `[oscparse]`, `[route]`, `[unpack]`, and a pool of
-//! voices.
+//! A patch for Pure Data that uses vanilla objects only: `[netreceive -u -b]`, `[oscparse]`, `[route]`, `[unpack]`,
+//! and a pool of voices.
 //!
-//! The file format is one statement a line: `#N canvas …;` opens a canvas, `#X obj X Y words;` puts an object on it,
-//! `#X connect FROM OUTLET TO INLET;` joins two by the order in which they were put, `#X restore X Y pd NAME;` closes a
-//! sub-patch and puts it as an object on the canvas around it. Outlets fire from right to left.
+//! The file format has one statement a line: `#N canvas …;` opens a canvas, `#X obj X Y words;` puts an object on it,
+//! `#X connect FROM OUTLET TO INLET;` connects two, numbered in the order in which they were put, `#X restore X Y pd
+//! NAME;` closes a sub-patch and puts it on the enclosing canvas as an object. Outlets fire from right to left.
 
 use super::canvas::{Canvas, word};
 use super::{
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::sound::Timbre;
 
-/// How many notes and grains at once.
+/// How many notes and grains may sound at once.
 const VOICES: usize = 32;
 
 /// The patch file's text.
@@ -68,7 +68,7 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
         main.wire(fade_line, 0, faded, 1);
         let limit = format!("expr~ {CEILING}*tanh($v1*{:.4})", hit::mix(Language::PureData) / CEILING);
         let out = main.chain(faded, 0, &["hip~ 5", &limit]);
-        // What is heard, to be recorded: [receive~ ftrace-out-left] into [writesf~].
+        // The output, for recording: [receive~ ftrace-out-left] into [writesf~].
         let send = main.object(&format!("send~ ftrace-out-{side}"));
         main.wire(out, 0, send, 0);
         out
@@ -79,7 +79,7 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     main.file()
 }
 
-/// What the messages of the events themselves carry.
+/// A canvas with the arguments of the events' own messages.
 fn events(schemas: &[Schema]) -> Canvas {
     let mut c = Canvas::default();
     c.comment(
@@ -102,8 +102,8 @@ fn hits() -> Canvas {
     let mut c = Canvas::default();
     c.comment(20, "event form timbre note level length pan brightness");
     let inlet = c.object("inlet");
-    // [route] lets a word lead the message; [list] makes it the first of a list again.
-    // First the form opens one of the gates, then the hit goes through it.
+    // [route] moves a word to the front of the message; [list] makes it the first element of a list again. First the
+    // form opens one of the gates, then the hit goes through it.
     let twice = c.chain(inlet, 0, &["list", "t l l l"]);
     let form = c.object("unpack s f");
     c.wire(twice, 2, form, 0);
@@ -125,11 +125,11 @@ fn hits() -> Canvas {
     c
 }
 
-/// Prints what is said about the stream itself.
+/// Prints the messages about the stream.
 fn stream() -> Canvas {
     let mut c = Canvas::default();
     c.comment(20, "start: host, CPUs; stat: read sent thinned kernel_lost malformed receiver_drops window_s; stop");
-    // A sub-patch's inlets are numbered by their place from left to right.
+    // A sub-patch's inlets are numbered from left to right.
     let [start, stat, stop] = [20, 160, 300].map(|x| c.object_at(x, "inlet"));
     let print = c.object("print ftrace-start");
     c.wire(start, 0, print, 0);
@@ -147,7 +147,7 @@ fn stream() -> Canvas {
     c
 }
 
-/// The pool: hits go to the voices in turn, so that the oldest gives way.
+/// The pool: hits are assigned to voices in turn, so that the oldest is replaced.
 fn voices() -> Canvas {
     let mut c = Canvas::default();
     c.comment(20, "timbre note level length pan brightness. Send your own to ftrace-hit");
@@ -163,7 +163,7 @@ fn voices() -> Canvas {
     c
 }
 
-/// Textures: each event's has a place of its own, by its name.
+/// Textures: each event has one, found by name.
 fn textures() -> Canvas {
     let mut c = Canvas::default();
     c.comment(20, "event form timbre note level length pan brightness; the events' names are the lines of a text");
@@ -200,7 +200,7 @@ fn textures() -> Canvas {
     c
 }
 
-/// Sends the list of `from`'s outlet 0 to the one of `count` sub-patches whose number `number` has put out before.
+/// Sends the list from outlet 0 of `from` to one of `count` sub-patches: the one whose number came from `number`.
 fn dispatch(c: &mut Canvas, number: usize, from: usize, count: usize, name: &str, voice: &Canvas) {
     let prepend = c.object("list prepend 0");
     let trim = c.object("list trim");
@@ -216,7 +216,7 @@ fn dispatch(c: &mut Canvas, number: usize, from: usize, count: usize, name: &str
     }
 }
 
-/// One voice: a cosine whose phase another one bends, and noise in a band around the note.
+/// One voice: a cosine with phase modulation by another, and noise in a band around the note.
 fn voice(texture: bool) -> Canvas {
     let mut c = Canvas::default();
     let inlet = c.object("inlet");
@@ -233,7 +233,7 @@ fn voice(texture: bool) -> Canvas {
         c.wire(select, outlet, made, 0);
         c.wire(made, 0, recipe, 0);
     }
-    // The note is known before its timbre, and the timbre's numbers before the envelope begins.
+    // The note arrives before its timbre, and the timbre's numbers before the envelope starts.
     let note = c.object("t f f f f");
     let frequency = c.object("mtof");
     c.wire(unpack, 1, frequency, 0);
@@ -269,7 +269,7 @@ fn voice(texture: bool) -> Canvas {
     c.wire(noise, 0, band, 0);
     c.wire(note, 2, band, 1);
     c.wire(recipe, 2, band, 2);
-    // White noise has a power of 1/3 over half the sampling rate; the band is brought to the power of a tone.
+    // White noise has a power of 1/3 over half the sampling rate; scale the band to the power of a tone.
     let gain = c.object("expr 0.5 / sqrt(1.0472 * max($f1, 1) / 48000 / max($f2, 1)) * $f3");
     c.wire(note, 3, gain, 0);
     c.wire(recipe, 2, gain, 1);
@@ -312,7 +312,7 @@ fn voice(texture: bool) -> Canvas {
         c.wire(root, 0, envelope, 0);
         c.wire(recipe, 5, envelope, 1);
         c.wire(unpack, 3, envelope, 2);
-        // Its square falls much as an exponential does; the level's root, squared, is the level.
+        // Its square falls nearly exponentially; the root of the level, squared, is the level.
         let shape = c.message("$1 $2 , 0 $3 $2");
         c.wire(envelope, 0, shape, 0);
         let line = c.chain(shape, 0, &["vline~"]);

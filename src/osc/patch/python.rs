@@ -1,4 +1,4 @@
-//! A program for python-osc which prints every event with its arguments' names.
+//! A program for python-osc that prints every event with the names of its arguments.
 
 use std::net::Ipv4Addr;
 

@@ -1,4 +1,4 @@
-//! A patch in sclang: each hit a synth on the server, scheduled by the event's own time.
+//! A patch in sclang: each hit is a synth on the server, scheduled at the event's own time.
 
 use super::{Language, Listen, Schema, argument_comments, control, hit, hit::CEILING, introduction, quoted};
 

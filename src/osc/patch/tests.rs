@@ -1,4 +1,4 @@
-//! What holds for the patches of every language. That they run is proved in tests/receivers.
+//! Properties of the patches in all languages. tests/receivers runs them.
 
 use super::*;
 use crate::osc::{Argument, Omitted};
@@ -41,7 +41,7 @@ fn a_patch_names_every_argument_and_what_is_left_out() {
         let mut schemas = example(language);
         schemas[0].arguments.last_mut().unwrap().note = Some("at most 2^63 - 1");
         let text = patch(language, &schemas, LISTEN).unwrap();
-        assert!(text.contains("unsigned int (at most 2^63 - 1)"), "{language:?}: how a value is carried");
+        assert!(text.contains("unsigned int (at most 2^63 - 1)"), "{language:?}: how a value is encoded");
         for argument in schemas.iter().flat_map(|s| &s.arguments) {
             assert!(text.contains(&argument.name), "{language:?}: {}", argument.name);
         }
@@ -51,7 +51,7 @@ fn a_patch_names_every_argument_and_what_is_left_out() {
 }
 
 #[test]
-fn a_patch_says_how_it_is_run_and_fed() {
+fn a_patch_says_how_to_run_it_and_send_to_it() {
     for language in Language::ALL {
         let text = patch(language, &example(language), LISTEN).unwrap();
         let send = format!(

@@ -1,8 +1,8 @@
-//! `trace_printk`: a format that stayed in the kernel, and its arguments as `vbin_printf` packed them (lib/vsprintf.c).
+//! `trace_printk`: a format in the kernel's memory, and its arguments as packed by `vbin_printf` (lib/vsprintf.c).
 //!
-//! Numbers are stored in their own size, at a multiple of it (eight bytes at a multiple of four), from the beginning of
-//! the buffer; a string in place with its NUL. A pointer that prints as more than a number (`%pM`) was printed when it
-//! was stored: it is a string, too.
+//! Numbers are stored in their own size, aligned to it (eight bytes are aligned to four), counted from the beginning
+//! of the buffer; strings are stored in place with their NUL. A pointer that prints as more than a number (`%pM`) was
+//! formatted when it was stored, so it is a string too.
 
 use byteorder::ByteOrder;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// More than the kernel has room for in a line (`TRACE_SEQ_SIZE`).
+/// More than the kernel's buffer for a line (`TRACE_SEQ_SIZE`).
 const LONGEST: usize = 8192;
 
 /// Appends the message.
@@ -30,7 +30,8 @@ pub(super) fn write<E: ByteOrder>(out: &mut Vec<u8>, fmt: u64, long: usize, buf:
     let mut packed = Packed { bytes: buf.unwrap_or_default(), at: 0 };
     let start = out.len();
     for part in printf::parse(format) {
-        // The kernel's buffer for a line is not longer either; widths could make any format boundless.
+        // The kernel's line buffer is no longer either; widths in the format could otherwise make the text
+        // arbitrarily long.
         if out.len() - start > LONGEST {
             return;
         }
@@ -78,14 +79,14 @@ fn argument<E: ByteOrder>(
                 let address = packed.number::<E>(long);
                 pointer::write_address(out, pointee, address, spec, long as u8, names);
             }
-            // With its width already.
+            // The width was already applied.
             _ => out.extend_from_slice(packed.string()),
         },
         Conversion::Invalid => {}
     }
 }
 
-/// The packed arguments not yet taken.
+/// The packed arguments that were not consumed yet.
 struct Packed<'r> {
     bytes: &'r [u8],
     at: usize,
@@ -99,7 +100,7 @@ impl<'r> Packed<'r> {
         bytes.map_or(0, |bytes| crate::decode::unsigned::<E>(bytes))
     }
 
-    /// A width or precision; `*` is packed before the argument itself.
+    /// A width or precision; the one for `*` is packed before the argument itself.
     fn amount<E: ByteOrder>(&mut self, amount: Amount) -> Option<i32> {
         match amount {
             Amount::None => None,
@@ -169,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn any_format_ends() {
+    fn any_format_terminates() {
         for format in ["%", "%%", "%-", "%l", "%*", "%.*", "%p", "%pQQQ", "%y x", "%99999999999d"] {
             let _ = text::<LittleEndian>(format, &[0x7f; 16]);
         }

@@ -1,6 +1,6 @@
-//! The events of the system `ftrace`: what tracers and `trace_marker` write (kernel/trace/trace_output.c).
+//! The events of the system `ftrace`, written by tracers and `trace_marker` (kernel/trace/trace_output.c).
 //!
-//! Their print formats describe the record for other programs and are not what the kernel prints.
+//! Their print formats describe the record to other programs; the kernel prints something else.
 
 use byteorder::ByteOrder;
 
@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// One of these events, and where its fields lie.
+/// One of these events, and the places of its fields.
 #[derive(Debug, Clone)]
 pub(super) enum Ftrace {
     Print { ip: Number, buf: usize },
@@ -91,8 +91,8 @@ impl Ftrace {
         })
     }
 
-    /// The function that wrote a marker and its message alone (`trace_print_printk_msg_only`), for the graph tracer's
-    /// comments; none for other events.
+    /// Appends only the caller and message of a marker (`trace_print_printk_msg_only`), for the graph tracer's
+    /// comments; nothing for other events.
     pub(super) fn write_message<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], names: &Names) -> bool {
         match *self {
             Ftrace::Print { buf, .. } => out.extend_from_slice(until_nul(record.get(buf..).unwrap_or_default())),
@@ -105,12 +105,12 @@ impl Ftrace {
         true
     }
 
-    /// Appends the whole text behind the line's front, with its line break.
+    /// Appends the text after the context, with its line break.
     pub(super) fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], context: &Context<'_>) {
         let (names, options) = (context.names, context.options);
         let ip = |out: &mut Vec<u8>, address| symbol::write_ip(out, address, names, options, context.long);
         match *self {
-            // The text brings its own line break, or none where a NUL cuts it off.
+            // The text has its own line break, or none if a NUL cuts it off.
             Ftrace::Print { ip: at, .. } | Ftrace::Bputs { ip: at, .. } | Ftrace::Bprint { ip: at, .. } => {
                 ip(out, at.unsigned::<E>(record));
                 out.extend_from_slice(b": ");
@@ -121,7 +121,7 @@ impl Ftrace {
                 write_hex(out, id.unsigned::<E>(record), 1);
                 out.extend_from_slice(b" buf:");
                 for &byte in record.get(buf..).unwrap_or_default() {
-                    // Where the kernel's buffer for a line is full, the rest is lost, its line break, too.
+                    // When the kernel's line buffer is full, the rest is lost, including the line break.
                     if out.len() - context.line_start + 3 >= context.options.line_buffer {
                         return;
                     }
@@ -148,7 +148,7 @@ impl Ftrace {
             Ftrace::KernelStack { caller } => {
                 out.extend_from_slice(b"<stack trace>\n");
                 for address in callers::<E>(record, caller) {
-                    // ULONG_MAX ends a stack that did not fill its place.
+                    // ULONG_MAX ends a stack that does not fill the array.
                     if address == u64::MAX >> (64 - 8 * caller.size) {
                         break;
                     }
@@ -232,7 +232,7 @@ impl Ftrace {
     }
 }
 
-/// FTRACE_TRAMPOLINE_MARKER, INT_MAX: stands for the addresses within a trampoline.
+/// FTRACE_TRAMPOLINE_MARKER, INT_MAX: replaces addresses within a trampoline.
 const TRAMPOLINE_MARKER: u64 = 0x7fff_ffff;
 
 /// Appends `vfs_write <-ksys_write` (`print_fn_trace`).
@@ -253,13 +253,13 @@ fn write_function(out: &mut Vec<u8>, ip: u64, args: Option<Arguments>, parent_ip
     }
 }
 
-/// The addresses from `caller` to the end of the record: the declared eight are no bound.
+/// The addresses from `caller` to the end of the record, possibly more than the eight declared.
 fn callers<E: ByteOrder>(record: &[u8], caller: Number) -> impl Iterator<Item = u64> {
     let tail = record.get(caller.offset..).unwrap_or_default();
     tail.chunks_exact(caller.size).map(|bytes| crate::decode::unsigned::<E>(bytes))
 }
 
-/// Appends the constant string at `address`, or the address where it is not known.
+/// Appends the constant string at `address`, or the address if the string is not known.
 fn write_string(out: &mut Vec<u8>, address: u64, names: &Names) {
     match names.string(address) {
         Some(text) => out.extend_from_slice(text),
@@ -271,7 +271,7 @@ fn write_string(out: &mut Vec<u8>, address: u64, names: &Names) {
     }
 }
 
-/// Appends `value` in decimal, filled up to `width` on the right.
+/// Appends `value` in decimal, left-aligned in `width` columns.
 fn left(out: &mut Vec<u8>, value: u64, width: usize) {
     let start = out.len();
     write_unsigned(out, value);

@@ -1,8 +1,7 @@
-//! Events whose print format does not say what the kernel prints for them.
+//! Events that the kernel does not print by their print format.
 //!
-//! Tracepoints print what their print format says. The events of tracers, system calls and probes have code of their
-//! own in the kernel (`trace_event_functions.trace`), and so they have here. Function-graph events are in
-//! [`graph`](super::graph).
+//! Tracepoints are printed by their print format. The events of tracers, system calls and probes have their own code
+//! in the kernel (`trace_event_functions.trace`), and here. Function-graph events are in [`graph`](super::graph).
 
 mod bprint;
 mod ftrace;
@@ -20,18 +19,18 @@ use crate::{
     names::Names,
 };
 
-/// What the text of an event depends on, apart from its record.
+/// What the text of an event depends on besides its record.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
     /// Names for its numbers.
     pub names: &'a Names,
-    /// What of the tracer's options changes it.
+    /// The trace options that affect it.
     pub options: &'a LineOptions,
     /// The width of an address.
     pub long: LongSize,
     /// The record's time.
     pub time: u64,
-    /// Where its line begins in the output.
+    /// Where its line begins in the output buffer.
     pub line_start: usize,
 }
 
@@ -39,17 +38,17 @@ pub struct Context<'a> {
 enum Kind {
     Ftrace(ftrace::Ftrace),
     Syscall(syscall::Syscall),
-    /// With `name: ` before it.
+    /// After `name: `.
     Probe(String, probe::Probe),
 }
 
-/// The text of an event that the kernel prints with code of its own.
+/// The text of an event for which the kernel has its own code.
 #[derive(Debug, Clone)]
 pub struct Builtin(Kind);
 
 impl Builtin {
-    /// The text of `format` if it is such an event. `dynamic_events` is the text of that control file, or empty: it tells
-    /// what the formats of probes leave open. `gfp` is the kernel's table of allocation flags, or empty.
+    /// The text of `format` if it is such an event. `dynamic_events` is the text of that control file, or empty: it
+    /// has what the formats of probes leave out. `gfp` is the kernel's table of allocation flags, or empty.
     pub fn compile(format: &EventFormat, dynamic_events: &str, gfp: &[(u64, String)]) -> Option<Builtin> {
         let kind = match format.system.as_str() {
             "ftrace" => Kind::Ftrace(ftrace::Ftrace::compile(format)?),
@@ -59,8 +58,7 @@ impl Builtin {
         Some(Builtin(kind))
     }
 
-    /// Appends the text behind the line's front, with its line break: the kernel's own, so that a marker that a NUL cuts
-    /// off has none.
+    /// Appends the text after the context, with the kernel's own line break (a marker cut off by a NUL has none).
     #[inline]
     pub fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], context: &Context<'_>) {
         match &self.0 {
@@ -74,7 +72,7 @@ impl Builtin {
         }
     }
 
-    /// Appends the message of a marker alone, without the function that wrote it. False for other events.
+    /// Appends only the message of a marker, without the function that wrote it. Returns false for other events.
     pub(crate) fn write_message<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], names: &Names) -> bool {
         match &self.0 {
             Kind::Ftrace(event) => event.write_message::<E>(out, record, names),

@@ -1,10 +1,10 @@
-//! A number at a fixed place of a record.
+//! A number at a fixed place in a record.
 
 use byteorder::ByteOrder;
 
 use crate::{decode::unsigned, format::EventFormat};
 
-/// Where a number lies, from its field's line in the format file.
+/// The place of a number, from its field in the format file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Number {
     pub(crate) offset: usize,
@@ -14,14 +14,14 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    /// The field `name` of `format`, if it is there and is a number.
+    /// The field `name` of `format`, if it exists and is a number.
     pub(crate) fn of(format: &EventFormat, name: &str) -> Option<Number> {
         let field = format.fields.iter().find(|f| f.name == name)?;
         let (offset, size) = (field.offset as usize, field.size as usize);
         matches!(size, 1 | 2 | 4 | 8).then_some(Number { offset, size, signed: field.signed.unwrap_or(false) })
     }
 
-    /// Its bytes, zero-extended; 0 if the record is too short for it.
+    /// Its value, zero-extended; 0 if the record is too short.
     #[inline]
     pub(crate) fn unsigned<E: ByteOrder>(self, record: &[u8]) -> u64 {
         record.get(self.offset..).and_then(|rest| rest.get(..self.size)).map_or(0, unsigned::<E>)
@@ -35,7 +35,7 @@ impl Number {
     }
 }
 
-/// The offset of the field `name`, where a tail begins.
+/// The offset of the field `name`, from which a tail runs to the end of the record.
 pub(crate) fn offset_of(format: &EventFormat, name: &str) -> Option<usize> {
     format.fields.iter().find(|f| f.name == name).map(|f| f.offset as usize)
 }

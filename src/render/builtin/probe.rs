@@ -1,9 +1,9 @@
 //! Dynamic events: kprobes, uprobes, event probes, synthetic events.
 //!
-//! Their print formats are almost, but not quite, what the kernel prints: a kprobe's `(%lx)` is a symbol
-//! (`print_kprobe_event`, kernel/trace/trace_kprobe.c), a uprobe's has a `0x` (`print_uprobe_event`), a string that could
-//! not be fetched is `(fault)` and has no quotation marks (`PRINT_TYPE_FUNC_NAME(string)`, trace_probe.c), an event probe
-//! says which event it sits on, and a synthetic event separates its fields with blanks (`print_synth_event`).
+//! The kernel prints them almost as their print formats say: a kprobe's `(%lx)` is a symbol (`print_kprobe_event`,
+//! kernel/trace/trace_kprobe.c), a uprobe's has a `0x` (`print_uprobe_event`), a string that could not be fetched is
+//! `(fault)` without quotation marks (`PRINT_TYPE_FUNC_NAME(string)`, trace_probe.c), an event probe names the event
+//! it is attached to, and a synthetic event separates its fields with spaces (`print_synth_event`).
 
 use byteorder::ByteOrder;
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// How a number is shown.
+/// How a number is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Show {
     Signed,
@@ -30,26 +30,27 @@ enum Show {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
-    /// Bytes of the literal text: a range of [`Probe::text`].
+    /// Literal text: a range of [`Probe::text`].
     Text(usize, usize),
     Number(Show, Number),
-    /// A string behind the `__data_loc` word at this offset, in quotation marks.
+    /// A string in quotation marks; `__data_loc` word at this offset.
     Quoted(usize),
-    /// A string behind the `__data_loc` word at this offset, as it is.
+    /// A string without quotation marks; `__data_loc` word at this offset.
     Located(usize),
     /// A string in a fixed array: offset and length.
     Fixed(usize, usize),
-    /// A string that begins where the word at this offset says, of whatever length.
+    /// A string that begins at the place given by the word at this offset, of any length.
     FromStart(usize),
     /// The names of the allocation flags in a synthetic event's `gfp_t`.
     Gfp(Number),
-    /// A synthetic event's stack: addresses behind the `__data_loc` word at this offset, each of so many bytes.
+    /// A synthetic event's stack: `__data_loc` word at this offset, and the size of an address.
     Stack(usize, usize),
 }
 
 impl Part {
-    /// What the kernel prints instead: a number narrower than eight bytes, and a location word, is stored in the first
-    /// bytes of its eight, and read from the last (`print_synth_event`, until "tracing/synthetic: Use union").
+    /// What the kernel prints instead on big-endian machines: a number narrower than eight bytes, and a location
+    /// word, is stored in the first bytes of its eight but read from the last (`print_synth_event`, until
+    /// "tracing/synthetic: Use union").
     fn swapped(self) -> Part {
         let moved = |number: Number| Number { offset: number.offset + 8 - number.size, ..number };
         match self {
@@ -62,13 +63,13 @@ impl Part {
     }
 }
 
-/// Where a probe sits.
+/// Where a probe is attached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Site {
     None,
-    /// On an instruction.
+    /// To an instruction.
     At(Number),
-    /// On the return from a function: where to, and from which function.
+    /// To the return from a function: the return address, and the function.
     Return(Number, Number),
 }
 
@@ -76,20 +77,20 @@ enum Site {
 #[derive(Debug, Clone)]
 pub(super) struct Probe {
     site: Site,
-    /// The probe is in a program, not in the kernel.
+    /// Whether the probe is in a user program.
     user: bool,
-    /// Of an event probe: the event it sits on, as `system.event`.
+    /// For an event probe: its event as `system.event`.
     event: Option<String>,
     text: String,
     parts: Vec<Part>,
     synthetic: bool,
-    /// The kernel's table of allocation flags, if it is needed and known.
+    /// The kernel's table of allocation flags, if needed and known.
     gfp: Vec<(u64, String)>,
 }
 
 impl Probe {
-    /// The text of `format` if it is a dynamic event whose print format this code knows. `dynamic_events` is the text of
-    /// that control file, or empty; `gfp` the table of allocation flags, or empty.
+    /// The text of `format` if it is a dynamic event with a known form of print format. `dynamic_events` is the text
+    /// of that control file, or empty; `gfp` the table of allocation flags, or empty.
     pub(super) fn compile(format: &EventFormat, dynamic_events: &str, gfp: &[(u64, String)]) -> Option<Probe> {
         let meant = format.meant_print_fmt();
         let (literal, arguments) = print_fmt(&meant)?;
@@ -110,7 +111,7 @@ impl Probe {
             _ => (Site::None, literal.as_str()),
         };
         let synthetic = format.system == "synthetic";
-        // An event probe has no address, and its text begins with a blank.
+        // An event probe has no address, and its text begins with a space.
         let on_event = site == Site::None && !synthetic;
         if on_event && !rest.starts_with(' ') && format.system != "eprobes" {
             return None;
@@ -131,7 +132,7 @@ impl Probe {
         arguments.next().is_none().then_some(probe)
     }
 
-    /// Takes ` name=%d name="%s"` apart.
+    /// Parses ` name=%d name="%s"`.
     fn arguments<'f>(
         &mut self,
         format: &EventFormat,
@@ -156,7 +157,7 @@ impl Probe {
                     if let Some(stack) = stack(format, argument) {
                         self.literal("STACK:\n");
                         self.parts.push(stack);
-                        // Its last line is all that separates it from the next field.
+                        // Only the last line break separates it from the next field.
                         rest = behind.strip_prefix(' ').unwrap_or(behind);
                         continue;
                     }
@@ -168,12 +169,12 @@ impl Probe {
             };
             self.literal(before);
             let number = number(format, argument)?;
-            // `print_synth_event_num_val` casts what is narrower than 32 bits to an unsigned type.
+            // `print_synth_event_num_val` casts numbers narrower than 32 bits to an unsigned type.
             let widened = self.synthetic && show == Show::Signed && number.size < 4;
             self.parts.push(Part::Number(if widened { Show::Unsigned } else { show }, number));
             rest = if show == Show::Symbol { &behind[1..] } else { behind };
             if self.synthetic && is_gfp(format, argument) {
-                // The blank before the next field stands before the names, and none behind them.
+                // The kernel prints the space before the next field ahead of flag names, and none after them.
                 rest = match rest.strip_prefix(' ') {
                     Some(rest) => {
                         self.literal(" ");
@@ -194,7 +195,7 @@ impl Probe {
         self.parts.push(Part::Text(start, self.text.len()));
     }
 
-    /// Appends what stands behind `name: `.
+    /// Appends the text after `name: `.
     pub(super) fn write<E: ByteOrder>(
         &self,
         out: &mut Vec<u8>,
@@ -294,7 +295,7 @@ impl Probe {
                 out.push(b'(');
                 place(out, to.unsigned::<E>(record));
                 out.extend_from_slice(b" <- ");
-                // The function that returns is shown without its offset, which is 0.
+                // The returning function is shown without its offset, which is 0.
                 let from = from.unsigned::<E>(record);
                 match symbols.symbol(from) {
                     Some(found) if !self.user && !options.sym_offset => out.extend_from_slice(found.name.as_bytes()),
@@ -306,13 +307,13 @@ impl Probe {
     }
 }
 
-/// The text that the `__data_loc` word at `word` names; none if it is empty, which is how a fault is recorded.
+/// The text given by the `__data_loc` word at `word`; none if it is empty, which is how a fault is recorded.
 fn located<E: ByteOrder>(record: &[u8], word: usize) -> Option<&[u8]> {
     let bytes = crate::decode::located::<E>(record, word, 0).ok()?;
     (!bytes.is_empty()).then(|| until_nul(bytes))
 }
 
-/// The stack's addresses, one a line (`print_synth_event`).
+/// Appends the addresses of a stack, one a line (`print_synth_event`).
 fn write_stack<E: ByteOrder>(
     out: &mut Vec<u8>,
     record: &[u8],
@@ -323,7 +324,7 @@ fn write_stack<E: ByteOrder>(
 ) {
     let bytes = crate::decode::located::<E>(record, word, 0).unwrap_or_default();
     let addresses = bytes.chunks_exact(size).map(unsigned::<E>);
-    // The first is the number of those that follow. Kernels before 6.6 show it as an address, and end at a zero.
+    // The first word is the count. Kernels before 6.6 show it as an address, and stop at a zero.
     let shown = usize::from(!options.synthetic_stack_count);
     for address in addresses.skip(shown).take_while(|&address| shown == 1 || address != 0) {
         out.extend_from_slice(b"=> ");
@@ -340,7 +341,8 @@ fn definition<'t>(format: &EventFormat, dynamic_events: &'t str) -> Option<&'t s
     })
 }
 
-/// Splits `"literal", argument, argument`. Dynamic events' literals have no escapes but `\"`, their arguments no commas.
+/// Splits `"literal", argument, argument`. In dynamic events the literal has no escape but `\"`, and arguments have
+/// no commas.
 fn print_fmt(text: &str) -> Option<(String, Vec<&str>)> {
     let body = text.strip_prefix('"')?;
     let mut literal = String::new();
@@ -360,11 +362,11 @@ fn print_fmt(text: &str) -> Option<(String, Vec<&str>)> {
     }
 }
 
-/// `REC->name` or `REC->name[2]`: the number meant.
+/// The number that `REC->name` or `REC->name[2]` refers to.
 fn number(format: &EventFormat, argument: &str) -> Option<Number> {
     let (name, index) = indexed(argument.strip_prefix("REC->")?)?;
     let field = format.fields.iter().find(|f| f.name == name)?;
-    // An array's line says the size of the whole: `field:u16 a[]; size:6`.
+    // For an array the size is that of the whole: `field:u16 a[]; size:6`.
     let size = field.ctype.size as usize;
     let offset = (field.offset as usize).checked_add(index.unwrap_or(0).checked_mul(size)?)?;
     matches!(size, 1 | 2 | 4 | 8).then_some(Number { offset, size, signed: field.signed.unwrap_or(false) })
@@ -376,7 +378,7 @@ fn is_gfp(format: &EventFormat, argument: &str) -> bool {
     argument.strip_prefix("REC->").is_some_and(field)
 }
 
-/// `__get_stacktrace(name)`: the stack meant.
+/// The stack that `__get_stacktrace(name)` refers to.
 fn stack(format: &EventFormat, argument: &str) -> Option<Part> {
     let name = argument.strip_prefix("__get_stacktrace(")?.strip_suffix(')')?;
     let field = format.fields.iter().find(|f| f.name == name)?;
@@ -384,7 +386,7 @@ fn stack(format: &EventFormat, argument: &str) -> Option<Part> {
     matches!(size, 4 | 8).then_some(Part::Stack(field.offset as usize, size))
 }
 
-/// `__get_str(name)`, `__get_str(name[1])` or `REC->name`: the string meant.
+/// The string that `__get_str(name)`, `__get_str(name[1])` or `REC->name` refers to.
 fn string(format: &EventFormat, argument: &str, quoted: bool) -> Option<Part> {
     let field = |name| format.fields.iter().find(|f| f.name == name);
     match argument.strip_prefix("__get_str(").and_then(|rest| rest.strip_suffix(')')) {
@@ -395,7 +397,7 @@ fn string(format: &EventFormat, argument: &str, quoted: bool) -> Option<Part> {
         }
         None => {
             let field = field(argument.strip_prefix("REC->")?)?;
-            // A synthetic event's text has room up to the next field, whatever its declaration says, and is printed whole
+            // A synthetic event's text extends to the next field, whatever its declaration says, and is printed whole
             // (`trace_string`, `STR_VAR_LEN_MAX`).
             let next = format.fields.iter().map(|f| f.offset).filter(|&offset| offset > field.offset).min();
             let size = match format.system == "synthetic" {
@@ -463,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn a_return_probe_shows_first_where_it_returns_to() {
+    fn a_return_probe_shows_the_return_address_first() {
         let fields = "\tfield:unsigned long __probe_func;\toffset:8;\tsize:8;\tsigned:0;\n\
              \tfield:unsigned long __probe_ret_ip;\toffset:16;\tsize:8;\tsigned:0;\n\
              \tfield:s32 ret;\toffset:24;\tsize:4;\tsigned:1;\n";
@@ -475,7 +477,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_symbols_and_strings_print_as_their_types_say() {
+    fn arrays_symbols_and_strings_print_according_to_their_types() {
         let fields = format!(
             "{IP}\tfield:u16 a[];\toffset:16;\tsize:6;\tsigned:0;\n\
              \tfield:s8 b;\toffset:22;\tsize:1;\tsigned:1;\n\
@@ -510,7 +512,7 @@ mod tests {
     }
 
     #[test]
-    fn a_synthetic_event_has_blanks_between_its_fields() {
+    fn a_synthetic_event_has_spaces_between_its_fields() {
         let fields = "\tfield:u64 lat;\toffset:8;\tsize:8;\tsigned:0;\n\
              \tfield:char comm[16];\toffset:16;\tsize:16;\tsigned:0;\n";
         let format = format("synthetic", fields, "\"lat=%llu, comm=%s\", REC->lat, REC->comm");
@@ -520,7 +522,7 @@ mod tests {
         assert_eq!(text::<LittleEndian>(&format, "", &bytes), "lat=42 comm=bash");
     }
 
-    /// Values worked out by hand from `print_synth_event` and `trace_stack` (kernel/trace/trace_events_synth.c).
+    /// Worked out by hand from `print_synth_event` and `trace_stack` (kernel/trace/trace_events_synth.c).
     #[test]
     fn a_synthetic_stack_is_a_line_for_each_address() {
         let fields = "\tfield:__data_loc unsigned long[] stack;\toffset:8;\tsize:8;\tsigned:0;\n\
@@ -532,7 +534,7 @@ mod tests {
         bytes.extend([2u64, 0xc030_0104, 0xc030_0210].map(u64::to_le_bytes).concat());
         let lines = "=> vfs_read+0x4/0x100\n=> vfs_write+0x10/0x100\n";
         assert_eq!(text::<LittleEndian>(&format, "", &bytes), format!("stack=STACK:\n{lines}lat=7"));
-        // Before 6.6 the count was shown as an address, too, and a zero ended the stack.
+        // Before 6.6 the count was shown as an address too, and a zero ended the stack.
         let mut options = LineOptions::default();
         options.set_release((6, 5), crate::format::Endian::Little);
         bytes[24 + 16..].fill(0);
@@ -541,8 +543,8 @@ mod tests {
         assert_eq!(String::from_utf8(out).unwrap(), "stack=STACK:\n=> 0x2\n=> 0xc0300104\nlat=7");
     }
 
-    /// Worked out from `print_synth_event` and `print_synth_event_num_val`: narrow numbers are cast to unsigned ones, a text is
-    /// as long as its room, and until 6.15 the format said `%.*s`.
+    /// Worked out by hand from `print_synth_event` and `print_synth_event_num_val`: narrow numbers are cast to
+    /// unsigned, a text fills the space up to the next field, and until 6.15 the format had `%.*s`.
     #[test]
     fn a_synthetic_event_prints_as_its_kernel_does_and_not_as_its_format_says() {
         let fields = "\tfield:s8 a;\toffset:8;\tsize:1;\tsigned:1;\n\tfield:s16 b;\toffset:16;\tsize:2;\tsigned:1;\n\
@@ -581,7 +583,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ordinary_tracepoint_is_none() {
+    fn an_ordinary_tracepoint_has_no_builtin_text() {
         let format = format("sched", "\tfield:int a;\toffset:8;\tsize:4;\tsigned:1;\n", "\"a=%d\", REC->a");
         assert!(Probe::compile(&format, "", &[]).is_none());
     }

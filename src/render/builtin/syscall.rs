@@ -1,5 +1,5 @@
 //! System calls: `sys_openat(dfd: ffffff9c, filename: 7f…)` and `sys_openat -> 0x3` (`print_syscall_enter`,
-//! `print_syscall_exit`, kernel/trace/trace_syscalls.c), where the print formats say `dfd: 0x%08lx` without a name.
+//! `print_syscall_exit`, kernel/trace/trace_syscalls.c). Their print formats say `dfd: 0x%08lx` without the name.
 
 use byteorder::ByteOrder;
 
@@ -37,7 +37,7 @@ pub(super) struct Argument {
 impl Syscall {
     pub(super) fn compile(format: &EventFormat) -> Option<Syscall> {
         if let Some(name) = format.name.strip_prefix("sys_enter_") {
-            // The number of the call may be spelt `nr` (before 5.0) or `__syscall_nr`; it stands first.
+            // The first field, the number of the call, is called `nr` (before 5.0) or `__syscall_nr`.
             let arguments = format.fields.get(1..)?.iter().map(|field| {
                 let type_name = field.declaration.strip_suffix(&field.name).unwrap_or_default();
                 Some(Argument {

@@ -118,13 +118,13 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// A number of jiffies in units of which a second has `units` (`jiffies_to_msecs` and its like in kernel/time/time.c).
-    /// None where the caller does not know how many jiffies a second has.
+    /// Converts jiffies to a unit of which a second has `units` (`jiffies_to_msecs` and the like,
+    /// kernel/time/time.c). None if HZ is not known.
     pub(super) fn jiffies(&mut self, operand: &'a Expr, units: i64) -> Option<Compiled<Value>> {
         let hz = self.constants.value("HZ").filter(|hz| *hz > 0)?;
         let common = greatest_common_divisor(units, hz);
         let (times, by) = (Num::Const((units / common) as u64), hz / common);
-        // A 32-bit kernel that cannot multiply alone has tables of its own for that.
+        // A 32-bit kernel uses tables instead of a plain multiplication.
         if by != 1 && self.long == LongSize::Four {
             return None;
         }
@@ -153,7 +153,7 @@ impl<'a> Compiler<'a> {
         Ok(Value::Number(arithmetic(Arithmetic::BitAnd, Int::I32, load, Num::Const(mask)), Int::I32))
     }
 
-    /// What stands before each line of a dump: a literal. Anything longer would be written once for every 16 bytes.
+    /// The prefix of each line of a dump: a literal. Anything longer would be written once for every 16 bytes.
     pub(super) fn dump_prefix_text(&mut self, expr: &'a Expr) -> Compiled<Span> {
         match self.text(expr)? {
             Text::Literal(span) => Ok(span),
@@ -161,7 +161,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// `DUMP_PREFIX_NONE` and the like are enum constants, of value 0, 1, 2 since ever (include/linux/printk.h).
+    /// `DUMP_PREFIX_NONE` and the like are enum constants with the values 0, 1, 2 on all kernels
+    /// (include/linux/printk.h).
     pub(super) fn dump_prefix(&mut self, expr: &'a Expr) -> Compiled<Num> {
         Ok(match expr {
             Expr::Name(name) if name == "DUMP_PREFIX_NONE" => Num::Const(0),
@@ -171,14 +172,14 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// The table of a `__print_flags`, its rows' names in the pool.
+    /// The table of a `__print_flags`, with the names in the pool.
     pub(in crate::render) fn flag_table(&mut self, rows: &'a [Expr]) -> Vec<(u64, Span)> {
         let int = self.long_int(false);
         self.table(rows, int)
     }
 
-    /// `%pGg`, `%pGv`, `%pGp`: the names of the flags that `expr` points to (`flags_string`, lib/vsprintf.c); none where their
-    /// table is not known.
+    /// `%pGg`, `%pGv`, `%pGp`: the names of the flags that `expr` points to (`flags_string`, lib/vsprintf.c); none if
+    /// the table is not known.
     pub(in crate::render) fn kernel_flags(&mut self, letter: u8, expr: &'a Expr) -> Compiled<Text> {
         let names = self.constants.flags_of(letter);
         if names.is_empty() {
@@ -193,7 +194,8 @@ impl<'a> Compiler<'a> {
         if letter != b'p' {
             return Ok(flags(value));
         }
-        // What lies above the flags (section, node, zone …) is as wide as the kernel's configuration says, which nothing tells.
+        // The widths of the fields above the flags (section, node, zone …) depend on the kernel's configuration,
+        // which is not known.
         let count = self.constants.enumerators("pageflags").into_iter().find(|(name, _)| *name == "__NR_PAGEFLAGS");
         let highest = names.iter().map(|(mask, _)| *mask).max().unwrap_or(0).checked_ilog2().map_or(0, |bit| bit + 1);
         let count = count.and_then(|(_, count)| u32::try_from(count).ok()).unwrap_or(highest).min(63);
@@ -218,8 +220,8 @@ impl<'a> Compiler<'a> {
         if helper.ends_with("_u64") { Int::U64 } else { self.long_int(false) }
     }
 
-    /// The rows `{ value, "name" }` of a table. A row whose value is not known is left out; one without a name ends the
-    /// table, as it does for the kernel. A wrapped table, `{ { 0, "a" }, { 1, "b" } }`, is taken as well.
+    /// The rows `{ value, "name" }` of a table. A row whose value is not known is left out; one without a name ends
+    /// the table, as in the kernel. A nested table, `{ { 0, "a" }, { 1, "b" } }`, is accepted as well.
     pub(super) fn table(&mut self, rows: &'a [Expr], int: Int) -> Vec<(u64, Span)> {
         let rows = match rows {
             [Expr::Braces(inner)] if matches!(inner.first(), Some(Expr::Braces(_))) => inner,

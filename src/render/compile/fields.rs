@@ -1,4 +1,4 @@
-//! Fields of the record: where they lie, and elements of arrays.
+//! Fields of the record: their places, and elements of arrays.
 
 use super::{
     super::{
@@ -52,7 +52,7 @@ impl<'a> Compiler<'a> {
             _ if !matches!(size, 1 | 2 | 4 | 8) => None,
             Base::Integer { signed, bits } => Some(Int { bits: *bits, signed: *signed }),
             Base::Bool => Some(Int { bits: stored, signed: false }),
-            // Whether `char` is signed is the compiler's choice; only the file knows.
+            // The compiler decides whether `char` is signed; only the file says.
             Base::Char => Some(Int { bits: 8, signed: field.signed.unwrap_or(true) }),
             Base::Pointer => Some(Int { bits: stored, signed: false }),
             Base::Enum(_) => Some(Int { bits: stored.min(32), signed: column }),
@@ -68,7 +68,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// What stands at `base[index]`: an element, or a row of an array of several dimensions.
+    /// `base[index]`: an element, or a row of a multidimensional array.
     fn row(&mut self, base: &'a Expr, index: &'a Expr) -> Compiled<Row> {
         let (bytes, pointed, inner) = match base {
             Expr::Index(outer, index) => {
@@ -99,7 +99,7 @@ impl<'a> Compiler<'a> {
         self.as_number(element)
     }
 
-    /// Of `u8 mac[4][6]`: 6. None in the list for a dimension whose size is not known.
+    /// The dimensions after the first: 6 for `u8 mac[4][6]`. None for a dimension whose size is not known.
     fn inner_dimensions(&self, base: &Expr) -> Vec<Option<u32>> {
         let Expr::Field(name) = base else { return vec![] };
         let Some(field) = self.format.field(name) else { return vec![] };
@@ -131,7 +131,8 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The location word of the field that a `__get_*` helper names; `sa[1]` names one of an array of texts.
+    /// The location word of the field that a `__get_*` helper refers to; `sa[1]` refers to one of an array of
+    /// strings.
     pub(super) fn location(&mut self, expr: &'a Expr) -> Compiled<Location> {
         let (name, index) = match expr {
             Expr::Name(name) => (name, 0),
@@ -150,7 +151,7 @@ impl<'a> Compiler<'a> {
         Ok(location(field, index.ok_or_else(|| format!("REC->{name}"))?))
     }
 
-    /// The name of the constant that `field`, of an enum's type, holds; `None` if the enum is not known.
+    /// The name of the enum constant in `field`; `None` if the enum is not known.
     pub(in crate::render) fn enum_text(&mut self, field: &Field) -> Option<Text> {
         let (Base::Enum(name), Place::Scalar) = (&field.ctype.base, field.place) else { return None };
         let members = self.constants.enumerators(name);
@@ -161,15 +162,15 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// A part of an array.
+/// An element or row of an array.
 struct Row {
     bytes: Bytes,
     pointed: Pointed,
-    /// The dimensions within, without the first; none of an element.
+    /// The dimensions after the first; none for an element.
     inner: Option<Vec<Option<u32>>>,
 }
 
-/// The location word of `field`, the `index`th where it has several.
+/// The location word of `field`: number `index` if it has several.
 pub(super) fn location(field: &Field, index: u32) -> Location {
     let word = field.offset.saturating_add(index.saturating_mul(4));
     match field.place {
@@ -179,7 +180,7 @@ pub(super) fn location(field: &Field, index: u32) -> Location {
     }
 }
 
-/// What stands at `bytes`.
+/// The value at `bytes`.
 pub(super) fn element(bytes: Bytes, pointed: Pointed) -> Compiled<Value> {
     let Some(int) = pointed.int else { return Err("[]".into()) };
     let size = pointed.size as u8;

@@ -1,7 +1,7 @@
-//! Functions of the kernel whose value follows from their arguments alone: byte order, division, limits, error pointers.
+//! Kernel functions that depend on their arguments only: byte order, division, limits, error pointers.
 //!
-//! Macros are expanded before the kernel writes a print format, inline functions are not: `be32_to_cpup()`, `div_u64()` and
-//! `ERR_PTR()` stand in real formats, `ntohs()` and `min()` in those of programs and of older kernels.
+//! The kernel expands macros when it writes a print format, but not inline functions: `be32_to_cpup()`, `div_u64()`
+//! and `ERR_PTR()` occur in real formats, `ntohs()` and `min()` in those of programs and of older kernels.
 
 use super::{
     super::value::{Arithmetic, Comparison, Int, Num},
@@ -16,7 +16,7 @@ use crate::format::{
 /// MAX_ERRNO: the last addresses are error numbers.
 const MAX_ERRNO: u64 = 4095;
 
-/// How the bytes of a number lie.
+/// The byte order of a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct ByteOrder {
     endian: Endian,
@@ -60,7 +60,7 @@ impl ByteOrder {
 }
 
 impl<'a> Compiler<'a> {
-    /// Compiles a call of such a function; an unknown one is an error.
+    /// Compiles a call of such a function; an unknown function is an error.
     pub(super) fn kernel_function(&mut self, name: &str, args: &'a [Expr]) -> Compiled<Value> {
         if let Some(order) = ByteOrder::of(name) {
             let [operand] = args else { return Err(format!("{name}()")) };
@@ -90,7 +90,7 @@ impl<'a> Compiler<'a> {
     fn function_of_one(&mut self, name: &str, a: &'a Expr) -> Compiled<Value> {
         let long = self.long_int(false);
         match name {
-            // They return a pointer, an error's number in place of one.
+            // They return a pointer that holds an error number.
             "ERR_PTR" | "ERR_CAST" => {
                 let (num, from) = self.number(a)?;
                 Ok(Value::Address { value: convert(long, num, from), size: Some(1) })
@@ -140,7 +140,7 @@ impl<'a> Compiler<'a> {
             "div64_s64" => Some((Int::I64, Int::I64)),
             "div64_ul" => Some((Int::U64, long)),
             "div64_long" => Some((Int::I64, signed_long)),
-            // Their value is what is left.
+            // Their value is the remainder.
             "do_div" => Some((Int::U64, Int::U32)),
             _ => None,
         };
@@ -189,7 +189,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// The type that stands as an argument; one of a single word looks like a name.
+    /// The type given as an argument; a type of a single word parses as a name.
     fn named_type(&self, expr: &Expr) -> Option<Int> {
         match expr {
             Expr::Type(TypeName { words, stars: 0, of: None }) => {
@@ -208,7 +208,7 @@ impl<'a> Compiler<'a> {
     }
 }
 
-/// The greater or lesser of two numbers of type `int`.
+/// The maximum or minimum of two numbers of type `int`.
 fn limit(greater: bool, int: Int, a: Num, b: Num) -> Num {
     let (less, more) = if greater { (&b, &a) } else { (&a, &b) };
     let first = compare(Comparison::Less, int.signed, less.clone(), more.clone());

@@ -1,5 +1,5 @@
-//! Expression trees to typed programs: each argument is checked once against the event's fields and C's rules of
-//! types, so that evaluation has only to compute.
+//! Compiles expression trees to typed programs: each argument is checked once against the event's fields and C's type
+//! rules, so that evaluation only computes.
 
 mod calls;
 mod fields;
@@ -22,11 +22,11 @@ use crate::{
     names::Constants,
 };
 
-/// What an expression is, with its C type as far as that matters.
+/// A compiled expression, with its C type as far as it matters.
 #[derive(Debug, Clone)]
 pub(super) enum Value {
     Number(Num, Int),
-    /// A pointer into the kernel's memory. `size`: of what it points to, where that is known.
+    /// A pointer into the kernel's memory. `size` is that of what it points to, if known.
     Address {
         value: Num,
         size: Option<u32>,
@@ -37,7 +37,7 @@ pub(super) enum Value {
     Text(Text),
 }
 
-/// What a pointer into the record points to.
+/// The type of what a pointer into the record points to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Pointed {
     pub(super) size: u32,
@@ -49,15 +49,15 @@ impl Pointed {
     const BYTE: Pointed = Pointed { size: 1, int: Some(Int::U8) };
 }
 
-/// Why an argument has no value: the name of what only the kernel knows, as it is shown between `{` and `?}`.
+/// Why an argument has no value: the name that is known to the kernel only, as shown between `{` and `?}`.
 pub(super) type Unknown = String;
 
 type Compiled<T> = Result<T, Unknown>;
 
-/// How deep the tree is followed. More than any kernel's, and little enough for a thread's stack.
+/// How deep the tree is followed: deeper than any of the kernel's, and shallow enough for a thread's stack.
 const MAX_DEPTH: usize = 200;
 
-/// How many tree nodes an event may have in all, counting the values of named ones at each use. The largest real one, a
+/// How many tree nodes an event may have in all, counting a variable's value at each use. The largest real one, a
 /// table of NFS error numbers, has some three thousand.
 const MAX_NODES: usize = 200_000;
 
@@ -67,11 +67,11 @@ pub(super) struct Compiler<'a> {
     long: LongSize,
     endian: Endian,
     constants: &'a dyn Constants,
-    /// Texts that the programs refer to.
+    /// Texts used by the programs.
     pub(super) pool: Vec<u8>,
-    /// What [`Label`]s stand for.
+    /// The names of [`Label`]s.
     pub(super) labels: Vec<Unknown>,
-    /// The labels given since this list was last taken.
+    /// The labels used since this list was last taken.
     pub(super) given: Vec<Label>,
     bindings: Vec<&'a Binding>,
     depth: usize,
@@ -181,7 +181,7 @@ impl<'a> Compiler<'a> {
         }
     }
 
-    /// Compiles an expression that has to be an integer; a pointer of the kernel's is one too.
+    /// Compiles an expression that must be an integer; a pointer into the kernel's memory is one too.
     pub(super) fn number(&mut self, expr: &'a Expr) -> Compiled<(Num, Int)> {
         let value = self.value(expr)?;
         self.as_number(value)
@@ -198,13 +198,13 @@ impl<'a> Compiler<'a> {
 
     fn condition(&mut self, expr: &'a Expr) -> Compiled<Num> {
         match self.value(expr)? {
-            // What lies in the record, or is made by a helper, has an address.
+            // Whatever is in the record, or made by a helper, has a non-null address.
             Value::Bytes(..) | Value::Text(_) => Ok(Num::Const(1)),
             other => self.as_number(other).map(|(num, _)| num),
         }
     }
 
-    /// Compiles what `%s` is to print.
+    /// Compiles the argument of `%s`.
     pub(super) fn text(&mut self, expr: &'a Expr) -> Compiled<Text> {
         let value = self.value(expr)?;
         Ok(as_text(value))
@@ -218,7 +218,7 @@ impl<'a> Compiler<'a> {
 
     fn name(&mut self, name: &str) -> Compiled<Value> {
         if let Some(at) = self.bindings.iter().rposition(|b| b.name == name) {
-            // Evaluated anew at each use: expressions have no effects. Earlier bindings alone are in its scope.
+            // Evaluated again at each use: expressions have no side effects. Only earlier bindings are in its scope.
             let binding = self.bindings[at];
             let inner = self.bindings.split_off(at);
             let value = self.value(&binding.value);

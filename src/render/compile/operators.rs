@@ -1,4 +1,4 @@
-//! Operators, after the conversions that C puts first.
+//! Operators, and the conversions that C applies to their operands.
 
 use super::{
     super::{
@@ -46,7 +46,7 @@ impl<'a> Compiler<'a> {
     pub(super) fn binary(&mut self, op: BinaryOp, left: &'a Expr, right: &'a Expr) -> Compiled<Value> {
         if matches!(op, BinaryOp::And | BinaryOp::Or) {
             let a = self.condition(left)?;
-            // What is not looked at need not be known.
+            // An operand that is not evaluated need not be known.
             if let Some(a) = a.constant()
                 && (a != 0) == (op == BinaryOp::Or)
             {
@@ -92,7 +92,7 @@ impl<'a> Compiler<'a> {
         if let Some(value) = condition.constant() {
             return self.value(if value != 0 { yes } else { no });
         }
-        // If only one of the two is known, records that take it still print.
+        // If only one of the two is known, records that take it can still be printed.
         let (yes, no) = match (self.value(yes), self.value(no)) {
             (Err(unknown), Err(_)) => return Err(unknown),
             (Err(unknown), Ok(no)) => (self.unknown_like(&no, unknown), no),
@@ -124,7 +124,7 @@ impl<'a> Compiler<'a> {
         })
     }
 
-    /// An unknown value of the kind that `other` is.
+    /// An unknown value of the same kind as `other`.
     pub(super) fn unknown_like(&mut self, other: &Value, unknown: Unknown) -> Value {
         let label = self.label(unknown);
         match other {
@@ -140,9 +140,9 @@ pub(in crate::render) fn convert(int: Int, num: Num, from: Int) -> Num {
     match num {
         Num::Const(value) => Num::Const(int.wrap(value)),
         num if int == from => num,
-        // Widening changes nothing: an unsigned value fits, and a signed one is extended to 64 bits already.
+        // Widening changes nothing: an unsigned value fits, and a signed one is already extended to 64 bits.
         num if int.bits == 64 || int.bits > from.bits && (!from.signed || int.signed) => num,
-        // Reading fewer bits, or with the other sign.
+        // Narrower, or with the other sign: read it that way.
         Num::Load { offset, size, int: own } if int.bits <= own.bits => Num::Load { offset, size, int },
         num => Num::Convert(int, Box::new(num)),
     }
@@ -164,7 +164,7 @@ pub(super) fn compare(op: Comparison, signed: bool, a: Num, b: Num) -> Num {
     Num::Compare { op, signed, operands: Box::new((a, b)) }
 }
 
-/// An operator on two integers, after the conversions C puts first.
+/// An operator on two integers, after the usual conversions.
 pub(super) fn number_operation(op: BinaryOp, a: Num, ta: Int, b: Num, tb: Int) -> Value {
     let shift = match op {
         BinaryOp::ShiftLeft => Some(Arithmetic::ShiftLeft),

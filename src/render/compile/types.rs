@@ -50,7 +50,7 @@ impl<'a> Compiler<'a> {
 
     pub(super) fn size_of(&self, type_name: &TypeName) -> Option<u32> {
         match type_name.stars {
-            // A structure of bit-fields without width (see the parser).
+            // A structure of zero-width bit-fields (see the parser).
             0 if type_name.words == ["struct", "{}"] => Some(0),
             0 => self.int_type(&Self::words(type_name)).map(|int| u32::from(int.bits) / 8),
             _ => Some(self.long.bytes()),

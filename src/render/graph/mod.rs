@@ -7,8 +7,8 @@
 //!   29.076948 |   1)     init-1     | + 16.956 us   |  }
 //! ```
 //!
-//! A function that calls no other one, a leaf, is one line, which needs its return: the next record of the same CPU. So a
-//! line of an entry is held back until that record comes, and with it all later lines, of whatever CPU.
+//! A leaf (a function that calls no other) is printed on one line, which needs its return: the next record of the
+//! same CPU. So an entry's line, and all later lines of any CPU, are held back until that record.
 
 mod options;
 mod record;
@@ -36,10 +36,10 @@ pub(in crate::render) struct At {
 /// FTRACE_RETFUNC_DEPTH: how deep calls are followed.
 const MAX_DEPTH: i64 = 50;
 
-/// Lines held back at most; an entry that waits longer is taken for one that calls others.
+/// The most lines held back; an entry that waits longer is printed as one that calls others.
 const MAX_HELD: usize = 1 << 16;
 
-/// What the tracer remembers of one CPU (`struct fgraph_cpu_data`).
+/// The state that the tracer keeps for one CPU (`struct fgraph_cpu_data`).
 #[derive(Debug, Clone, Default)]
 struct Cpu {
     last_pid: Option<i32>,
@@ -54,12 +54,12 @@ struct Cpu {
 pub(in crate::render) struct Graph {
     options: GraphOptions,
     cpus: HashMap<u32, Cpu>,
-    /// Lines in the order of time; none where an entry still waits. The first has number `first`.
+    /// Lines in order of time; none for an entry that still waits. The first has number `first`.
     held: VecDeque<Option<Vec<u8>>>,
     first: u64,
 }
 
-/// What text depends on.
+/// What the text depends on.
 #[derive(Clone, Copy)]
 pub(in crate::render) struct With<'a> {
     pub(in crate::render) names: &'a Names,
@@ -71,7 +71,7 @@ impl Graph {
         Graph { options, ..Graph::default() }
     }
 
-    /// A function was entered.
+    /// Prints a function's entry.
     pub(in crate::render) fn entry(&mut self, out: &mut Vec<u8>, at: At, entry: Entry, with: With<'_>) {
         self.settle(at.cpu, with);
         let number = self.first + self.held.len() as u64;
@@ -79,7 +79,7 @@ impl Graph {
         self.hold(out, None, with);
     }
 
-    /// A function returned.
+    /// Prints a function's return.
     pub(in crate::render) fn exit(&mut self, out: &mut Vec<u8>, at: At, exit: Exit, with: With<'_>) {
         let options = self.options;
         let cpu = self.cpus.entry(at.cpu).or_default();
@@ -99,7 +99,7 @@ impl Graph {
         self.release(out);
     }
 
-    /// Any other event: `text` is written between `/*` and `*/`, without its line break.
+    /// Prints any other event: `text` goes between `/*` and `*/`, without its line break.
     pub(in crate::render) fn comment(
         &mut self,
         out: &mut Vec<u8>,
@@ -116,8 +116,8 @@ impl Graph {
         self.hold(out, Some(text), with);
     }
 
-    /// An event that is not known: `print_graph_comment` has begun its line before it finds that out, and what `write`
-    /// appends, an ordinary line, follows behind.
+    /// Prints an unknown event: `print_graph_comment` begins its line before it finds out, and what `write` appends,
+    /// an ordinary line, follows on it.
     pub(in crate::render) fn unhandled(
         &mut self,
         out: &mut Vec<u8>,
@@ -130,7 +130,7 @@ impl Graph {
         self.hold(out, Some(text), with);
     }
 
-    /// What `print_graph_comment` writes before an event's own text.
+    /// The part that `print_graph_comment` prints before an event's own text.
     fn begin_comment(&mut self, at: At, with: With<'_>) -> Vec<u8> {
         self.settle(at.cpu, with);
         let options = self.options;
@@ -140,7 +140,7 @@ impl Graph {
         text
     }
 
-    /// An event that the tracer leaves to the ordinary layout.
+    /// Prints an event that the tracer leaves to the ordinary layout.
     pub(in crate::render) fn plain(
         &mut self,
         out: &mut Vec<u8>,
@@ -154,14 +154,14 @@ impl Graph {
         self.hold(out, Some(text), with);
     }
 
-    /// No more records come: writes what was held back.
+    /// Prints what was held back: there are no more records.
     pub(in crate::render) fn finish(&mut self, out: &mut Vec<u8>, with: With<'_>) {
         let cpus: Vec<u32> = self.cpus.keys().copied().collect();
         cpus.into_iter().for_each(|cpu| self.settle(cpu, with));
         self.release(out);
     }
 
-    /// Puts a line behind the others, and writes those that wait for nothing.
+    /// Appends a line to the queue, and prints those that need not wait.
     fn hold(&mut self, out: &mut Vec<u8>, line: Option<Vec<u8>>, with: With<'_>) {
         self.held.push_back(line);
         if self.held.len() > MAX_HELD {
@@ -187,7 +187,7 @@ impl Graph {
         }
     }
 
-    /// Writes the lines before the first that still waits.
+    /// Prints the lines before the first that still waits.
     fn release(&mut self, out: &mut Vec<u8>) {
         while let Some(Some(text)) = self.held.front() {
             out.extend_from_slice(text);

@@ -1,6 +1,6 @@
-//! What `trace_options` says to the function-graph tracer.
+//! The trace options of the function-graph tracer.
 
-/// The tracer's own options: its part of `trace_options`.
+/// The tracer's own options in `trace_options`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GraphOptions {
     /// `funcgraph-cpu`: the CPU's column.
@@ -13,15 +13,15 @@ pub struct GraphOptions {
     pub duration: bool,
     /// `funcgraph-abstime`: the time's column.
     pub abstime: bool,
-    /// `funcgraph-tail`: the function's name behind every closing brace.
+    /// `funcgraph-tail`: the function's name after every closing brace.
     pub tail: bool,
-    /// `funcgraph-overrun`: how many calls were too deep.
+    /// `funcgraph-overrun`: how many calls exceeded the depth.
     pub overrun: bool,
-    /// `funcgraph-retval`: what a function returned.
+    /// `funcgraph-retval`: the return value.
     pub retval: bool,
-    /// `funcgraph-retval-hex`: in hexadecimal, even an error number.
+    /// `funcgraph-retval-hex`: in hexadecimal, even for an error number.
     pub retval_hex: bool,
-    /// `funcgraph-retaddr`: where a function returns to.
+    /// `funcgraph-retaddr`: the return address.
     pub retaddr: bool,
     /// The width of a CPU's number.
     pub cpu_width: usize,
@@ -47,7 +47,7 @@ impl Default for GraphOptions {
 }
 
 impl GraphOptions {
-    /// Sets what the text of a `trace_options` file says.
+    /// Applies the text of a `trace_options` file.
     pub fn set_trace_options(&mut self, text: &str) {
         for word in text.split_whitespace() {
             let (name, on) = word.strip_prefix("no").map_or((word, true), |name| (name, false));

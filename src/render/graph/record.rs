@@ -1,4 +1,4 @@
-//! The tracer's records: a function entered, a function left.
+//! The tracer's records: function entry and return.
 
 use byteorder::ByteOrder;
 
@@ -28,7 +28,7 @@ pub(in crate::render) struct ExitFields {
     overrun: Number,
     calltime: Number,
     rettime: Number,
-    /// Since 6.5, if the kernel was built with it.
+    /// Since 6.5, if configured.
     retval: Option<Number>,
 }
 
@@ -79,19 +79,19 @@ impl ExitFields {
     }
 }
 
-/// A function was entered.
+/// A function's entry.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::render) struct Entry {
     pub(in crate::render) func: u64,
     pub(in crate::render) depth: i64,
-    /// Where it returns to.
+    /// The return address.
     pub(in crate::render) retaddr: Option<u64>,
     pub(in crate::render) args: Option<Arguments>,
     /// The size of an address.
     pub(in crate::render) long: usize,
 }
 
-/// A function returned.
+/// A function's return.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::render) struct Exit {
     pub(in crate::render) func: u64,

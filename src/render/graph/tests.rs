@@ -103,7 +103,7 @@ fn an_interrupt_s_code_has_arrows() {
 }
 
 #[test]
-fn an_entry_that_waits_for_ever_holds_no_more_than_so_many_lines_back() {
+fn an_entry_that_waits_forever_holds_back_a_limited_number_of_lines() {
     let (names, line) = (names(), LineOptions::default());
     let with = With { names: &names, options: &line };
     let at = |cpu| At { cpu, time: 0, common: Common { flags: 0, preempt_count: 0, pid: 1 } };
@@ -117,12 +117,12 @@ fn an_entry_that_waits_for_ever_holds_no_more_than_so_many_lines_back() {
 }
 
 #[test]
-fn what_never_returns_is_written_in_the_end() {
+fn functions_that_never_return_are_printed_at_the_end() {
     assert_eq!(text("", &[(0, 1, Enter(LEAF, 0))]), " 0)               |  leaf() {\n");
 }
 
-/// The lines of a leaf within `outer`, as a kernel of `release` writes them with `options`. `outer` was called with
-/// arguments and where to return to, and each returned `retval`.
+/// The lines of a leaf within `outer`, as printed by a kernel of `release` with `options`. `outer` was recorded with
+/// arguments and return address, and each returned `retval`.
 fn calls(options: &str, release: (u16, u16), retval: u64) -> String {
     let names = Names { functions: Functions::parse("outer file ptr n signed\n"), ..names() };
     let line = LineOptions { release, ..LineOptions::default() };
@@ -141,19 +141,19 @@ fn calls(options: &str, release: (u16, u16), retval: u64) -> String {
     String::from_utf8(out).unwrap()
 }
 
-// Values worked out from `print_graph_retval`, `print_graph_retaddr` and `print_function_args`.
+// Worked out by hand from `print_graph_retval`, `print_graph_retaddr` and `print_function_args`.
 #[test]
-fn arguments_stand_behind_the_function_s_name_where_they_are_recorded() {
+fn recorded_arguments_follow_the_name_of_the_function() {
     assert_eq!(calls("", (6, 15), 0), " 0) outer(file=0x1000, n=7) {\n 0)   leaf();\n 0) }\n");
 }
 
 #[test]
-fn a_returned_value_stands_in_a_comment_and_an_error_in_decimal() {
+fn a_return_value_is_a_comment_and_an_error_is_decimal() {
     let value = |retval, options| calls(options, (6, 18), retval).lines().last().unwrap().to_owned();
     assert_eq!(value(0x40, "funcgraph-retval"), " 0) } /* outer ret=0x40 */");
     assert_eq!(value(0, "funcgraph-retval"), " 0) } /* outer ret=0x0 */");
     assert_eq!(value(-22i64 as u64, "funcgraph-retval"), " 0) } /* outer ret=-22 */");
-    // An `int`, of which the upper half of the register says nothing.
+    // An `int`: the upper half of the register is undefined.
     assert_eq!(value(0xffff_ffea, "funcgraph-retval"), " 0) } /* outer ret=-22 */");
     assert_eq!(value(0xffff_ffea, "funcgraph-retval funcgraph-retval-hex"), " 0) } /* outer ret=0xffffffea */");
     assert_eq!(value(0x1_8000_0000, "funcgraph-retval"), " 0) } /* outer ret=0x180000000 */");
@@ -161,7 +161,7 @@ fn a_returned_value_stands_in_a_comment_and_an_error_in_decimal() {
 }
 
 #[test]
-fn a_leaf_has_what_it_returned_and_where_it_returns_to_behind_its_call() {
+fn the_return_value_and_address_of_a_leaf_follow_its_call() {
     let leaf = |release, options| calls(options, release, 0x40).lines().nth(1).unwrap().to_owned();
     assert_eq!(leaf((6, 18), "funcgraph-retval"), " 0)   leaf(); /* ret=0x40 */");
     assert_eq!(leaf((6, 12), "funcgraph-retval"), " 0)   leaf(); /* = 0x40 */");

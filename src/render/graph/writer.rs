@@ -8,10 +8,10 @@ use crate::render::{
     symbol,
 };
 
-/// From this release on a returned value is `ret=`, and a return address may stand before it.
+/// The first release that prints a return value as `ret=`, possibly after a return address.
 const RET: (u16, u16) = (6, 13);
 
-/// What stands in the duration's column where there is none (`FLAGS_FILL_…`).
+/// What fills the duration's column if there is no duration (`FLAGS_FILL_…`).
 #[derive(Clone, Copy)]
 enum Fill {
     Full,
@@ -29,7 +29,7 @@ impl Writer<'_> {
     /// `print_graph_entry_leaf`.
     pub(super) fn leaf(&mut self, cpu: &mut Cpu, at: At, entry: Entry, exit: Exit) {
         self.prologue(cpu, at, Some((entry.func, b"==========>")));
-        // Comments stand one deeper than the function they are in; a leaf has none in it.
+        // Comments are indented one deeper than their function; a leaf contains none.
         cpu.depth = entry.depth - 1;
         cpu.enter_funcs.remove(&entry.depth);
         self.duration(exit.duration);
@@ -70,7 +70,7 @@ impl Writer<'_> {
     /// `print_graph_return`.
     pub(super) fn exit(&mut self, cpu: &mut Cpu, at: At, exit: Exit) {
         cpu.depth = exit.depth - 1;
-        // Without its entry before it, a return says which function it belongs to.
+        // A return without its entry before it names its function.
         let followed = (0..MAX_DEPTH).contains(&exit.depth);
         let matches = !followed || cpu.enter_funcs.remove(&exit.depth) == Some(exit.func);
         self.prologue(cpu, at, None);
@@ -93,7 +93,7 @@ impl Writer<'_> {
         self.interrupt(at, exit.func, b"<==========");
     }
 
-    /// `vfs_read(file=0x…, buf=0x…)`, or `vfs_read()` of a record without arguments.
+    /// `vfs_read(file=0x…, buf=0x…)`, or `vfs_read()` for a record without arguments.
     fn call(&mut self, entry: Entry) {
         symbol::write_name(self.out, entry.func, self.with.names);
         match &entry.args {
@@ -115,7 +115,7 @@ impl Writer<'_> {
         let equals: &[u8] = if self.with.options.release >= RET { b" ret=" } else { b" = " };
         self.out.extend_from_slice(equals);
         let error = match long {
-            // Of an `int` that the function returned, only the lower half counts.
+            // The function may return `int`; then only the lower half is defined.
             8 if value >> 31 == 1 => value as u32 as i32 as i64,
             8 => value as i64,
             _ => i64::from(value as u32 as i32),
@@ -137,7 +137,7 @@ impl Writer<'_> {
         self.out.extend_from_slice(b"/* ");
     }
 
-    /// `print_graph_prologue`: a switch of tasks, an interrupt's arrow, the columns.
+    /// `print_graph_prologue`: a task switch, an interrupt's arrow, the columns.
     fn prologue(&mut self, cpu: &mut Cpu, at: At, entered: Option<(u64, &[u8])>) {
         let pid = at.common.pid;
         // `verif_pid`.
@@ -163,7 +163,7 @@ impl Writer<'_> {
             return;
         }
         if self.options.abstime {
-            // Not rounded, unlike everywhere else.
+            // Truncated, while times are rounded everywhere else.
             let microseconds = at.time / 1000;
             write_padded(self.out, microseconds / 1_000_000, 5, b' ');
             self.out.push(b'.');
@@ -197,7 +197,7 @@ impl Writer<'_> {
         self.out.extend_from_slice(b") ");
     }
 
-    /// `print_graph_proc`: seven letters of the name and the pid, centred in fourteen columns.
+    /// `print_graph_proc`: seven letters of the name, and the pid, centred in fourteen columns.
     fn proc(&mut self, pid: i32) {
         let comm = self.with.names.comms.shown(pid);
         let mut text = comm.get(..7).unwrap_or(comm).to_vec();
@@ -209,7 +209,7 @@ impl Writer<'_> {
         self.blanks(blanks - blanks / 2);
     }
 
-    /// `print_graph_duration` without one.
+    /// `print_graph_duration` without a duration.
     fn fill(&mut self, fill: Fill) {
         if !self.options.duration || !self.with.options.context_info {
             return;
@@ -245,7 +245,7 @@ impl Writer<'_> {
             self.out.push(b'.');
             let fraction = self.out.len();
             write_padded(self.out, nanoseconds % 1000, 3, b'0');
-            // Seven digits in all: the fraction gives way.
+            // Seven digits in all: the fraction is shortened.
             self.out.truncate((fraction + 7 - len).min(fraction + 3));
         }
         let len = self.out.len() - start;

@@ -7,21 +7,21 @@ use super::Instance;
 use crate::keeper::Setting;
 use crate::tracefs::{EventFilter, EventName, TracefsError};
 
-/// What [`Instance::enable`] did.
+/// The result of [`Instance::enable`].
 #[derive(Debug)]
 pub struct Enabled {
-    /// The events that are on, in the order given.
+    /// The enabled events, in the given order.
     pub events: Vec<EventName>,
-    /// Those that the kernel refused.
+    /// The events that the kernel refused.
     pub failures: Vec<EnableFailure>,
 }
 
 /// An event that could not be enabled. Its `Display` is the warning.
 #[derive(Debug)]
 pub struct EnableFailure {
-    /// Which event.
+    /// The event.
     pub event: EventName,
-    /// What the kernel said.
+    /// The kernel's error.
     pub source: io::Error,
 }
 
@@ -32,36 +32,36 @@ impl fmt::Display for EnableFailure {
 }
 
 impl Instance {
-    /// Sets the kernel's own filter on those of `selected` that the filter names.
+    /// Sets the kernel's filter on those of `selected` that the filter is for.
     ///
     /// # Errors
-    /// [`TracefsError::FilterUnmatched`], or [`TracefsError::FilterRefused`] with the kernel's words.
+    /// [`TracefsError::FilterUnmatched`], or [`TracefsError::FilterRefused`] with the kernel's message.
     pub fn set_filter(&self, filter: &EventFilter, selected: &[EventName]) -> Result<(), TracefsError> {
         let events = filter.events().resolve(selected);
         let events = events.map_err(|_| TracefsError::FilterUnmatched(filter.text().to_owned()))?.events;
         events.iter().try_for_each(|event| self.replace_filter(event, Some(filter.condition())))
     }
 
-    /// Gives an event this filter instead of the one it has; `None`: no filter.
+    /// Replaces the filter of an event; `None` removes it.
     ///
     /// # Errors
-    /// [`TracefsError::FilterRefused`] with the kernel's words; then the event has no filter that holds.
+    /// [`TracefsError::FilterRefused`] with the kernel's message; the event then has no effective filter.
     pub fn replace_filter(&self, event: &EventName, condition: Option<&str>) -> Result<(), TracefsError> {
-        // `apply_event_filter`: "0" takes the filter away.
+        // `apply_event_filter`: "0" removes the filter.
         let condition = condition.unwrap_or("0").to_owned();
         self.change(Setting::Filter(event.clone(), condition)).map_err(|e| {
             let file = event.folder().join("filter");
             if e.raw_os_error() != Some(libc::EINVAL) {
                 return TracefsError::io("write", &self.path.join(file), e);
             }
-            // After a refusal the file holds the condition, a caret and the reason (`append_filter_err`).
+            // After a refusal the file has the condition, a caret and the reason (`append_filter_err`).
             let said = self.read(&file).unwrap_or_default();
             let kernel = if said.contains("parse_error") { said.trim_end().to_string() } else { self.last_error() };
             TracefsError::FilterRefused { event: event.clone(), kernel }
         })
     }
 
-    /// The condition of an event's filter, `None` where it has none.
+    /// The condition of an event's filter, `None` if it has none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -70,7 +70,7 @@ impl Instance {
         Ok(Some(text.trim().to_string()).filter(|text| text != "none"))
     }
 
-    /// Gives an event's filter this condition instead of the one it has.
+    /// Replaces the condition of an event's filter.
     ///
     /// # Errors
     /// The kernel refuses it.
@@ -79,10 +79,10 @@ impl Instance {
             .map_err(|e| TracefsError::io("write", &self.path.join(event.folder()).join("filter"), e))
     }
 
-    /// Enables events. A group of which every event is asked for takes one write instead of one for each.
+    /// Enables events. A group of which all events are requested takes one write instead of one for each.
     ///
     /// # Errors
-    /// [`TracefsError::NothingEnabled`] where the kernel refuses every one. Refusals of some are in the result.
+    /// [`TracefsError::NothingEnabled`] if the kernel refuses all of them. Refusals of some are in the result.
     pub fn enable(&self, events: &[EventName]) -> Result<Enabled, TracefsError> {
         let mut in_group: BTreeMap<String, usize> = BTreeMap::new();
         for event in self.tracefs.events()? {
@@ -99,7 +99,8 @@ impl Instance {
                 self.ours().events.extend(group.into_iter().cloned());
                 continue;
             }
-            // The group's switch goes on after a refusal and does not say whose it was: so each one by itself.
+            // The group's switch continues after a refusal without saying which event it was, so enable each one
+            // separately.
             for event in group {
                 if let Err(source) = self.change(Setting::Event(event.clone(), true)) {
                     failures.push(EnableFailure { event: event.clone(), source });

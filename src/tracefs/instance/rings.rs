@@ -9,8 +9,8 @@ use crate::tracefs::rlimit::make_room_for_files;
 use crate::tracefs::{CpuStats, RawBuffer, TraceClock, TraceClocks, TracefsError};
 
 impl Instance {
-    /// The layout of this instance's sub-buffers: the top level's differs once
-    /// [`set_sub_buffer_kib`](Instance::set_sub_buffer_kib) was used.
+    /// The layout of this instance's sub-buffers, which differs from the top level's after
+    /// [`set_sub_buffer_kib`](Instance::set_sub_buffer_kib).
     ///
     /// # Errors
     /// The file cannot be read.
@@ -18,14 +18,14 @@ impl Instance {
         self.read("events/header_page")
     }
 
-    /// Sets the trace clock. It empties the ring, so it comes before the events.
+    /// Sets the trace clock. This empties the ring, so it comes before the events.
     ///
     /// # Errors
-    /// [`TracefsError::NoClock`] where this kernel has no such clock.
+    /// [`TracefsError::NoClock`] if this kernel has no such clock.
     pub fn set_clock(&self, clock: &TraceClock) -> Result<(), TracefsError> {
         let path = self.path.join("trace_clock");
         self.change(Setting::Clock(clock.name().to_owned())).map_err(|e| {
-            // EPERM: no name that a clock can have.
+            // EPERM: not a possible name of a clock.
             if !matches!(e.raw_os_error(), Some(libc::EINVAL | libc::EPERM)) {
                 return TracefsError::io("write", &path, e);
             }
@@ -40,8 +40,8 @@ impl Instance {
     }
 
     /// Sets how full a ring must be before a waiting reader is woken, in percent. 0 wakes it for each event; with the
-    /// default of 50 an edge-triggered poll, which is mio's, is woken once and never again (`ring_buffer_poll_wait`).
-    /// Kernels before 5.0 have no such file and wake as with 0.
+    /// default of 50 an edge-triggered poll, as in mio, is woken once and never again (`ring_buffer_poll_wait`).
+    /// Kernels before 5.0 have no such file and behave as with 0.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -52,10 +52,10 @@ impl Instance {
         }
     }
 
-    /// Sets the size of each CPU's ring, KiB. Before the events are enabled: resizing needs the ring at rest.
+    /// Sets the size of each CPU's ring, KiB. Must be set before the events: resizing needs the ring at rest.
     ///
     /// # Errors
-    /// [`TracefsError::BufferTooLarge`] where there is no memory for it.
+    /// [`TracefsError::BufferTooLarge`] if there is not enough memory.
     pub fn set_buffer_kib(&self, kib: u64) -> Result<(), TracefsError> {
         let path = self.path.join("buffer_size_kb");
         self.change(Setting::BufferKib(kib)).map_err(|e| match e.raw_os_error() {
@@ -66,7 +66,7 @@ impl Instance {
         })
     }
 
-    /// Sets the size of a sub-buffer, KiB; the kernel rounds it up to a power of two of pages. Kernels from 6.8 on.
+    /// Sets the size of a sub-buffer, KiB; the kernel rounds it up to a power of two of pages. Since Linux 6.8.
     ///
     /// # Errors
     /// The kernel refuses the size, or has no such file.
@@ -79,10 +79,10 @@ impl Instance {
         }
     }
 
-    /// Records on these CPUs only.
+    /// Restricts recording to these CPUs.
     ///
     /// # Errors
-    /// [`TracefsError::BadCpus`] where the machine has no such CPU.
+    /// [`TracefsError::BadCpus`] if the machine has no such CPU.
     pub fn set_cpus(&self, cpus: &CpuList) -> Result<(), TracefsError> {
         if let Some(missing) = cpus.iter().find(|cpu| !self.cpus.contains(cpu)) {
             let there_are: Vec<String> = self.cpus.iter().map(u32::to_string).collect();
@@ -93,7 +93,7 @@ impl Instance {
         self.set("tracing_cpumask", Setting::Cpus(cpus.mask()))
     }
 
-    /// Begins to record.
+    /// Starts recording.
     ///
     /// # Errors
     /// The switch cannot be written.
@@ -101,7 +101,7 @@ impl Instance {
         self.set("tracing_on", Setting::Record(true))
     }
 
-    /// Stops recording; the ring stays as it is: this freezes it.
+    /// Stops recording, which freezes the ring.
     ///
     /// # Errors
     /// The switch cannot be written.
@@ -117,7 +117,7 @@ impl Instance {
         Ok(self.read("tracing_on")?.trim() == "1")
     }
 
-    /// Writes a text into the ring, as `ftrace:print`, even though our other events are kept out.
+    /// Writes a text into the ring, as `ftrace:print`, even though our other events are excluded.
     ///
     /// # Errors
     /// The file cannot be written: EBADF while tracing is off.

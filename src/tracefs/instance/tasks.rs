@@ -7,7 +7,7 @@ use crate::keeper::{MOST_TASKS, Request, Setting};
 use crate::tracefs::{PidView, TracefsError};
 
 impl Instance {
-    /// Keeps the events of these tasks (thread ids) out, in addition to those kept out already.
+    /// Excludes the events of these tasks (thread ids), in addition to those already excluded.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -15,7 +15,7 @@ impl Instance {
         self.set_tasks("set_event_notrace_pid", tids, Setting::Exclude)
     }
 
-    /// Keeps out all threads that this process has now, and the keeper.
+    /// Excludes all current threads of this process, and the keeper.
     ///
     /// # Errors
     /// The file cannot be written.
@@ -23,44 +23,45 @@ impl Instance {
         self.exclude_tasks(self.our_tasks())
     }
 
-    /// The threads that this process has now, and the keeper, as the kernel calls them; none where that cannot be known.
+    /// The current threads of this process, and the keeper, by the kernel's pids; none if these are not known.
     pub fn our_tasks(&self) -> BTreeSet<u32> {
         let keeper = self.access.keeper().and_then(|keeper| self.pids.kernel_pid(keeper.pid()).ok());
         self.pids.our_tasks().into_iter().chain(keeper).collect()
     }
 
-    /// Whose numbers our pids are.
+    /// How our pids relate to the kernel's.
     pub(crate) fn pids(&self) -> PidView {
         self.pids
     }
 
-    /// The processes that hold any of the sockets with these inodes, but for ourselves. Only root sees those of others.
+    /// The processes that hold any of the sockets with these inodes, except ourselves. Only root sees those of other
+    /// users.
     pub(crate) fn holders(&self, inodes: &BTreeSet<u64>) -> BTreeSet<u32> {
         let answer = self.access.ask(&Request::Holders(inodes.iter().copied().collect()));
         answer.map(|answer| answer.words.iter().filter_map(|pid| pid.parse().ok()).collect()).unwrap_or_default()
     }
 
-    /// Lets only the events of these processes in, each with all the threads it has now, in addition to those let in
-    /// already; the pids are those of our own namespace. [`follow_forks`](Instance::follow_forks) adds what they start later.
+    /// Restricts tracing to these processes, each with all its current threads, in addition to those set before; the
+    /// pids are of our own namespace. [`follow_forks`](Instance::follow_forks) adds their children.
     ///
     /// # Errors
-    /// [`TracefsError::NoSuchProcess`], or [`TracefsError::PidNamespace`] where the kernel's pids cannot be known.
+    /// [`TracefsError::NoSuchProcess`], or [`TracefsError::PidNamespace`] if the kernel's pids are not known.
     pub fn only_processes(&self, pids: &[u32]) -> Result<(), TracefsError> {
         self.set_tasks("set_event_pid", self.threads_of(pids)?, Setting::Only)
     }
 
-    /// The same, but those let in already are not any more. With no process all are let in. For a moment all are in
-    /// either case: recording should be off.
+    /// The same, replacing those set before. Without a process the restriction is removed. For a moment all processes
+    /// are traced in either case, so recording should be off.
     ///
     /// # Errors
-    /// As [`only_processes`](Instance::only_processes); then nothing has changed.
+    /// As for [`only_processes`](Instance::only_processes); then nothing has changed.
     pub fn only_these_processes(&self, pids: &[u32]) -> Result<(), TracefsError> {
         let threads = self.threads_of(pids)?;
         self.set("set_event_pid", Setting::Everybody)?;
         self.set_tasks("set_event_pid", threads, Setting::Only)
     }
 
-    /// The threads that these processes have now, as the kernel numbers them.
+    /// The current threads of these processes, by the kernel's pids.
     fn threads_of(&self, pids: &[u32]) -> Result<Vec<u32>, TracefsError> {
         let mut tids = Vec::new();
         for pid in pids {
@@ -79,7 +80,7 @@ impl Instance {
         tids.chunks(MOST_TASKS).try_for_each(|tids| self.set(file, setting(tids.to_vec())))
     }
 
-    /// Lets children inherit their parent's place in [`only_processes`](Instance::only_processes) and
+    /// Lets children inherit their parent's state in [`only_processes`](Instance::only_processes) and
     /// [`exclude_tasks`](Instance::exclude_tasks).
     ///
     /// # Errors

@@ -15,24 +15,23 @@ impl Instance {
         self.set(&format!("options/{option}"), Setting::Option(option.to_owned(), on))
     }
 
-    /// Sets the tracer (`function`, `blk`, `nop`, …), for `function` tracers on the functions that match `functions`
-    /// only. Before [`open_raw`](Instance::open_raw): the kernel does not change it while a ring is open.
+    /// Sets the tracer (`function`, `blk`, `nop`, …); a `function` tracer is limited to the functions that match
+    /// `functions`. Call it before [`open_raw`](Instance::open_raw): the kernel does not change the tracer while a
+    /// ring is open.
     ///
     /// # Errors
-    /// [`TracefsError::TracerRefused`] with the kernel's words.
+    /// [`TracefsError::TracerRefused`] with the kernel's message.
     pub fn set_tracer(&self, tracer: &str, functions: &[String]) -> Result<(), TracefsError> {
         let refused = |what: &str, e: io::Error| {
             let log = self.last_error();
             let reason = if log.is_empty() { format!("{what}: {e}") } else { format!("{what}: {e}\n{log}") };
             let available = self.read("available_tracers").unwrap_or_default();
             let why = match e.raw_os_error() {
-                // `trace_ok_for_array`: a tracer says whether it can have several rings (`allow_instances`).
+                // `trace_ok_for_array`: a tracer states whether it supports several rings (`allow_instances`).
                 Some(libc::EINVAL) if !available.split_whitespace().any(|word| word == tracer) => {
-                    "; it works for the whole machine only, and not in an instance of its own, which is what we trace in"
+                    "; it works for the whole machine only, but we trace in an instance"
                 }
-                Some(libc::EPERM) => {
-                    "; the kernel has it, but may not change its own code for it here (a hardened machine)"
-                }
+                Some(libc::EPERM) => "; the kernel has it, but may not patch its own code here (a hardened machine)",
                 _ => "",
             };
             let reason = reason + why;

@@ -1,4 +1,4 @@
-//! A run of bytes of the file, loaded piece by piece: through a window, or one decompressed chunk after another.
+//! A range of bytes of the file, loaded piece by piece: through a window, or one decompressed chunk after another.
 
 use std::{collections::VecDeque, sync::Arc};
 

@@ -1,19 +1,19 @@
 //! Where the chunks of compressed data lie, as their heads say.
 
-/// The most marks kept: then every other one goes, and so on.
+/// The most marks kept; when there are more, every other one is dropped.
 const MAX_MARKS: usize = 4096;
 
-/// Where some of the chunks of a run are: enough to find any one in a few steps, and never more than a few thousand.
+/// The places of some chunks: enough to find any one in a few steps, and at most a few thousand.
 #[derive(Debug)]
 pub(super) struct ChunkIndex {
     marks: Vec<Mark>,
     /// Every which chunk has a mark.
     stride: u32,
-    /// Sub-buffers in all chunks.
+    /// The number of sub-buffers in all chunks.
     pub(super) sub_buffers: u64,
     /// Bytes of all chunks, decompressed.
     size: u64,
-    /// The size of the largest chunk, decompressed.
+    /// The decompressed size of the largest chunk.
     pub(super) largest: u64,
 }
 
@@ -24,9 +24,9 @@ pub(super) struct Mark {
     pub(super) chunk: u32,
     /// Its offset in the file.
     pub(super) offset: u64,
-    /// Number of its first sub-buffer.
+    /// The number of its first sub-buffer.
     pub(super) first: u64,
-    /// Bytes of all chunks before it, decompressed.
+    /// The decompressed size of all chunks before it.
     pub(super) before: u64,
 }
 

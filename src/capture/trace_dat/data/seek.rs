@@ -10,15 +10,15 @@ use super::{
 };
 use crate::capture::trace_dat::{DatError, Problem};
 
-/// Bytes at the end of compressed data that are searched for the last chunk: more than one takes.
+/// Bytes at the end of compressed data that are searched for the last chunk: more than one chunk takes.
 const TAIL: u64 = 1 << 20;
 
 /// Places that are tried as the last chunk's.
 const TRIES: usize = 8;
 
 impl Bytes {
-    /// Another reader of the run, at its beginning. `None` where that one could be refused what this one is not, or the
-    /// other way round: where damaged chunks are passed over, and where a chunk is larger than every reader's share.
+    /// Another reader of the run, at its beginning. `None` if the two could get different results: if damaged chunks
+    /// are skipped, or a chunk is larger than every reader's share.
     pub(super) fn twin(&mut self, unit: u64) -> Option<Bytes> {
         let fits = !self.compressed || self.index(unit).ok()?.largest <= self.shared.share;
         let data = CpuData { cpu: 0, offset: self.start, size: 0, compressed: self.compressed };
@@ -27,7 +27,7 @@ impl Bytes {
         (fits && !self.shared.salvage).then_some(twin)
     }
 
-    /// Finds out where the chunks are, by their heads alone.
+    /// Builds the index of chunks from their headers.
     fn index(&mut self, unit: u64) -> Result<&ChunkIndex, DatError> {
         if self.index.is_none() {
             let (next, chunks) = (self.next, self.chunks);
@@ -47,7 +47,7 @@ impl Bytes {
         self.index.as_deref().ok_or_else(|| self.error(Problem::Missing))
     }
 
-    /// How many sub-buffers of `unit` bytes there are.
+    /// The number of sub-buffers of `unit` bytes.
     pub(super) fn count(&mut self, unit: u64) -> Result<u64, DatError> {
         if self.compressed {
             return Ok(self.index(unit)?.sub_buffers);
@@ -62,7 +62,7 @@ impl Bytes {
             && next == self.next
             && !self.piece.is_empty()
         {
-            // In the chunk at hand, as a search by halving ends.
+            // In the current chunk, as at the end of a binary search.
             (self.at, self.in_row) = (((wanted - first) * unit) as usize, 1);
             self.ahead.clear();
             return Ok(());
@@ -91,7 +91,7 @@ impl Bytes {
             if wanted < first + sub_buffers {
                 (self.next, self.chunks) = (offset, Some(count - chunk));
                 self.piece_is = Some((first, first + sub_buffers, offset + CHUNK_HEAD + stored));
-                // As much as is left of it where all chunks up to here were read.
+                // What is left of it if all chunks before were read.
                 self.allowance = self.allowance.saturating_sub(before);
                 if wanted > first && self.load(unit)? {
                     self.at = ((wanted - first) * unit) as usize;
@@ -103,13 +103,14 @@ impl Bytes {
             before = before.saturating_add(size);
             chunk += 1;
         }
-        // Beyond the end.
+        // Past the end.
         self.chunks = Some(0);
         Ok(())
     }
 
-    /// Makes the first sub-buffer of the last chunk the next one, without a walk over all chunks, of which a large file has
-    /// millions: the last one is where a head says that its chunk ends with the data. `false` where none is found.
+    /// Makes the first sub-buffer of the last chunk the next one, without walking over all chunks, of which a large
+    /// file has millions: the last chunk is found by a header whose chunk ends with the data. Returns `false` if none
+    /// is found.
     pub(super) fn seek_last_chunk(&mut self, unit: u64) -> Result<bool, DatError> {
         let from = self.start.saturating_add(4).max(self.end.saturating_sub(TAIL));
         let mut tail = vec![0; self.end.saturating_sub(from) as usize];
@@ -117,7 +118,7 @@ impl Bytes {
         let number = |at: usize| Some(u64::from(self.shared.u32(*tail.get(at..)?.first_chunk()?)));
         let is_last = |at: usize| {
             let (Some(stored), Some(size)) = (number(at), number(at + 4)) else { return false };
-            // Where the chunk count is not left out of the size, the data end four bytes before the end allowed for.
+            // If the size includes the chunk count, the data end four bytes before the allowed end.
             let behind = (tail.len() as u64).checked_sub(at as u64 + CHUNK_HEAD + stored);
             size > 0 && size.is_multiple_of(unit) && matches!(behind, Some(0 | 4))
         };

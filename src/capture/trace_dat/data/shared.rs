@@ -13,46 +13,46 @@ use crate::{
     format::Endian,
 };
 
-/// What the readers of one file share.
+/// State shared by the readers of one file.
 #[derive(Debug)]
 pub(in crate::capture::trace_dat) struct Shared {
     pub(in crate::capture::trace_dat) source: Arc<Source>,
     pub(in crate::capture::trace_dat) endian: Endian,
     pub(in crate::capture::trace_dat) decompressor: Decompressor,
-    /// Unpacks what readers come to next; `None` where they are several threads themselves.
+    /// Decompresses the next chunks of the readers; `None` if these run in several threads themselves.
     pub(super) ahead: Option<Ahead>,
-    /// Decompressed bytes that all readers hold.
+    /// Decompressed bytes held by all readers.
     held: AtomicU64,
-    /// The most they may.
+    /// The limit for all readers.
     limit: u64,
-    /// What each of them may, whatever the others do.
+    /// What each of them may hold in any case.
     pub(super) share: u64,
-    /// Whether damaged pieces are passed over.
+    /// Whether damaged pieces are skipped.
     pub(super) salvage: bool,
 }
 
-/// Decompressed bytes that all CPUs together may hold. trace-cmd's chunks are ten pages.
+/// Decompressed bytes that all CPUs together may hold. trace-cmd's chunks have ten pages.
 const HELD: u64 = 64 << 20;
 
-/// What each CPU may hold in any case, so that a machine of thousands of CPUs can be read.
+/// What each CPU may hold in any case, so that captures with thousands of CPUs can be read.
 const HELD_PER_CPU: u64 = 64 << 10;
 
-/// The two sizes that a chunk begins with: compressed and decompressed.
+/// A chunk begins with two sizes: compressed and decompressed.
 pub(super) const CHUNK_HEAD: u64 = 8;
 
-/// The most that a CPU's data may expand to, times its size in the file. Sub-buffers of 64 KiB with a few events each
-/// are nearly all zeros and do expand a thousandfold.
+/// The largest ratio between a CPU's data and its size in the file. Sub-buffers of 64 KiB with a few events each are
+/// nearly all zeros and do expand a thousandfold.
 const MAX_EXPANSION: u64 = 4096;
 
 impl Shared {
-    /// The same for other readers, which hold as much as these may.
+    /// The same for other readers, with the same limits.
     pub(super) fn twin(&self) -> Shared {
         let decompressor = Decompressor::new(self.decompressor.algorithm);
         let source = self.source.clone();
         Shared { source, decompressor, ahead: None, held: AtomicU64::new(0), ..*self }
     }
 
-    /// The shared part of a file with `cpus` CPUs.
+    /// The shared state of a file with `cpus` CPUs.
     pub(in crate::capture::trace_dat) fn new(
         source: Arc<Source>,
         endian: Endian,
@@ -76,7 +76,7 @@ impl Shared {
         Ok(self.u32(bytes))
     }
 
-    /// The head of a chunk: its sizes, stored and decompressed.
+    /// The sizes in the header of a chunk: stored and decompressed.
     pub(super) fn head_at(&self, offset: u64, part: Part) -> Result<(u64, u64), DatError> {
         let mut bytes = [0; CHUNK_HEAD as usize];
         self.source.read(offset, &mut bytes, part)?;
@@ -105,7 +105,7 @@ impl Shared {
     }
 }
 
-/// What the data between these offsets may expand to, bytes.
+/// The largest decompressed size of the data between these offsets.
 pub(super) fn allowance(start: u64, end: u64) -> u64 {
     HELD.saturating_add(end.saturating_sub(start).saturating_mul(MAX_EXPANSION))
 }

@@ -1,4 +1,4 @@
-//! Compressed data: what they may expand to, and chunks unpacked ahead.
+//! Compressed data: limits of expansion, and decompression ahead.
 
 use std::io::Write;
 
@@ -10,7 +10,7 @@ use crate::format::Endian;
 
 /// A zstd frame of `size` zeros, by hand (RFC 8878): one block of a repeated byte for each 128 KiB.
 fn zeros(size: u32) -> Vec<u8> {
-    // The size stands in four bytes, and the window is as long.
+    // The size is in four bytes, and is the size of the window.
     let mut frame = vec![0x28, 0xb5, 0x2f, 0xfd, 0xa0];
     frame.extend(size.to_le_bytes());
     let mut left = size;
@@ -47,7 +47,7 @@ fn reader(data: &[u8], ahead: bool) -> SubBuffers {
     SubBuffers::new(Arc::new(shared), &cpu, 1 << 20)
 }
 
-/// How many sub-buffers there are before the end or an error, and that.
+/// The number of sub-buffers before the end or an error, and the error.
 fn read(feed: &mut SubBuffers) -> (u64, Option<DatError>) {
     let mut page = Vec::new();
     for read in 0.. {
@@ -61,7 +61,7 @@ fn read(feed: &mut SubBuffers) -> (u64, Option<DatError>) {
 }
 
 #[test]
-fn what_a_cpu_s_data_expand_to_is_bounded_by_their_length() {
+fn decompressed_data_of_a_cpu_are_bounded_by_their_stored_size() {
     const MIB: u32 = 1 << 20;
     let data = chunks(12, 16 * MIB);
     // 64 MiB, and 4096 times the data: 4 bytes of a count, 12 chunks of 8 + 9 + 128 * 4.
@@ -77,19 +77,19 @@ fn what_a_cpu_s_data_expand_to_is_bounded_by_their_length() {
         let problem = error.unwrap().problem;
         assert!(matches!(problem, Problem::TooLarge { size: 16_777_216, limit: l } if l == limit), "{problem:?}");
     }
-    // Wherever one begins.
+    // Wherever reading begins.
     let mut feed = reader(&data, false);
     assert!(feed.seek(3 * 16).unwrap());
     assert_eq!(read(&mut feed).0, (whole - 3) * 16);
-    // As much of less is read.
+    // Fewer chunks of the same kind are read.
     assert!(read(&mut reader(&chunks(4, 16 * MIB), true)).1.is_none());
 }
 
 #[test]
-fn what_is_unpacked_ahead_is_the_same_and_fails_in_the_same_place() {
+fn decompression_ahead_gives_the_same_bytes_and_fails_at_the_same_place() {
     let mut data = chunks(40, 2 << 20);
     let frame = zeros(2 << 20).len() + CHUNK_HEAD as usize;
-    // The blocks of the 31st chunk are of a type that there is not.
+    // The blocks of the 31st chunk have an invalid type.
     let at = 4 + 30 * frame + CHUNK_HEAD as usize + 9;
     data[at] |= 3 << 1;
     let (plain, error) = read(&mut reader(&data, false));

@@ -50,7 +50,7 @@ impl Reader {
         self.metadata.read_cmdlines(cursor)
     }
 
-    /// Salvaging: finds the words that follow the CPU count, and places the cursor on them.
+    /// Salvaging: finds the words that follow the CPU count, and moves the cursor there.
     fn find_cpu_count(&self, from: u64, cursor: &mut Cursor) -> Result<u32, DatError> {
         const WINDOW: u64 = 1 << 20;
         const WORD: u64 = 10;
@@ -75,7 +75,7 @@ impl Reader {
         Err(DatError { offset: from, part: Part::Buffer, problem: Problem::Missing })
     }
 
-    /// From the CPU count on: the options, then the top-level buffer.
+    /// Reads from the CPU count on: the options, then the top-level buffer.
     fn rest_6(&mut self, cursor: &mut Cursor, cpus: u32, instances: &mut Vec<BufferOption>) -> Result<(), DatError> {
         if cpus > MAX_CPUS {
             return Err(cursor.error(Problem::Value { what: "the number of CPUs", value: cpus.into() }));
@@ -95,7 +95,8 @@ impl Reader {
         self.content_6(cursor, cpus, String::new())
     }
 
-    /// The word that says what a buffer holds, then the table of its CPUs, or its text up to the end of the file.
+    /// Reads the word for the contents of a buffer, then the table of its CPUs, or its text up to the end of the
+    /// file.
     fn content_6(&mut self, cursor: &mut Cursor, cpus: u32, name: String) -> Result<(), DatError> {
         cursor.enter(Part::Buffer);
         let mut clock = self.options.clock().map(|clock| clock.to_string());
@@ -127,7 +128,7 @@ impl Reader {
     }
 }
 
-/// A buffer option of version 6: the offset of its table, its name, and in some versions its number of CPUs.
+/// Reads a buffer option of version 6: the offset of its table, its name, and in some versions its number of CPUs.
 fn buffer_option_6(body: &mut Cursor, instances: &mut Vec<BufferOption>) -> Result<(), DatError> {
     body.enter(Part::Buffer);
     let offset = body.u64()?;

@@ -43,7 +43,7 @@ impl Reader {
         Ok(())
     }
 
-    /// One section of options; the offset of the next one, or 0.
+    /// Reads one section of options; returns the offset of the next one, or 0.
     fn option_section(&mut self, offset: u64, sections: &mut Vec<(u16, u64)>) -> Result<u64, DatError> {
         let mut cursor = self.section(offset, id::DONE, Part::Options)?;
         while cursor.left() > 0 {
@@ -74,7 +74,7 @@ impl Reader {
         open_section(&self.source, self.endian, self.compression, offset, expected, part)
     }
 
-    /// One section of description files.
+    /// Reads one section of description files.
     fn description_section(&mut self, number: u16, offset: u64) -> Result<(), DatError> {
         let part = match number {
             id::HEADER_INFO => Part::HeaderPage,
@@ -97,7 +97,7 @@ impl Reader {
         }
     }
 
-    /// A buffer of raw data: its section, and where each CPU's data lie.
+    /// Reads a buffer of raw data: its section, and the place of each CPU's data.
     fn buffer_option_7(&mut self, body: &mut Cursor) -> Result<(), DatError> {
         body.enter(Part::Buffer);
         let section = body.u64()?;
@@ -118,7 +118,7 @@ impl Reader {
         self.push_buffer(Buffer { name, clock, sub_buffer_size: sub_buffer_size as usize, data }, body)
     }
 
-    /// A latency tracer's text.
+    /// Reads a latency tracer's text.
     fn text_option_7(&mut self, body: &mut Cursor) -> Result<(), DatError> {
         body.enter(Part::Text);
         let section = body.u64()?;
@@ -136,9 +136,9 @@ impl Reader {
 
 /// The head of a version 7 section.
 struct SectionHead {
-    /// Offset of what follows the head.
+    /// The offset of its contents.
     offset: u64,
-    /// Size in the file of what follows the head.
+    /// The size of its contents in the file.
     size: u64,
     compressed: bool,
 }
@@ -149,7 +149,7 @@ impl SectionHead {
         if found != expected {
             return Err(cursor.error(Problem::Section { expected, found }));
         }
-        // An index into the section names: the number says the same.
+        // An index into the section names, which say the same as the number.
         cursor.u32()?;
         let size = cursor.u64()?;
         if size > cursor.left() {
@@ -159,7 +159,7 @@ impl SectionHead {
     }
 }
 
-/// A cursor over the section at `offset`, decompressed if need be.
+/// A cursor over the section at `offset`, decompressed if necessary.
 pub(super) fn open_section(
     source: &Arc<Source>,
     endian: Endian,
