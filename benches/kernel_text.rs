@@ -1,4 +1,4 @@
-//! The kernel's own lines: start-up with names and every event's text, and ns per line, over a capture held in memory.
+//! The kernel's own lines: start-up with names and every event's text, and ns per line, on a capture in memory.
 //!
 //! `cargo bench --bench kernel_text`, or `… -- CAPTURE…` for other folders of little-endian captures.
 mod captures;

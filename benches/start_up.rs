@@ -1,7 +1,8 @@
-//! Start-up on the running kernel: its descriptions read, parsed, and compiled for messages and for text, BTF included.
+//! Start-up on the running kernel: reads, parses and compiles its descriptions for messages and for text, including
+//! BTF.
 //!
-//! `cargo bench --bench start_up`, as root. All of its events, then ten of them. Where tracefs is not to be read, the
-//! project's own format files are, and there is no BTF.
+//! `cargo bench --bench start_up`, as root. All of its events, then ten of them. If tracefs cannot be read, the
+//! project's own format files are used, without BTF.
 use std::{
     fs,
     hint::black_box,
@@ -18,7 +19,7 @@ use ftrace_live::{
 
 const ABI: Abi = Abi { endian: Endian::NATIVE, long: LongSize::Eight };
 
-/// Ten events as one would choose them: scheduler, interrupts, system calls, blocks, and two that need BTF.
+/// Ten events that a user might choose: scheduler, interrupts, system calls, blocks, and two that need BTF.
 const TEN: [&str; 10] = [
     "sched/sched_switch",
     "sched/sched_waking",

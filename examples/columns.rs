@@ -1,4 +1,4 @@
-//! A capture's events of one kind as columns, as a Parquet or CSV writer wants them; for `cargo run --example columns`.
+//! A capture's events of one kind as columns, for a Parquet or CSV writer: `cargo run --example columns`.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The fields of `event` in the capture `path`, of a little-endian kernel.
+/// The fields of `event` in the capture `path` of a little-endian kernel.
 pub fn columns(path: &Path, event: &str) -> Result<Vec<Column>, Box<dyn std::error::Error>> {
     let mut capture = capture::open(path, Default::default())?;
     let format = capture.events.iter().find(|format| format.full_name() == event).ok_or("no such event")?.clone();

@@ -1,4 +1,4 @@
-//! The running kernel's events, from an instance of tracefs that is ours alone. As root.
+//! The running kernel's events, from a private instance of tracefs. As root.
 
 use byteorder::{ByteOrder, NativeEndian};
 use ftrace_live::format::{EventFormat, HeaderPage};
@@ -12,7 +12,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The tasks that became another program while `work` was done, by `pid` of sched_process_exec.
+/// The tasks that executed another program during `work`, by `pid` of sched_process_exec.
 pub fn programs_started(work: impl FnOnce() -> std::io::Result<()>) -> Result<Vec<u32>, Box<dyn std::error::Error>> {
     let (tracefs, exec) = (Tracefs::find()?, EventName::new("sched", "sched_process_exec"));
     let instance = Instance::create(&tracefs, None)?;

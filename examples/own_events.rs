@@ -1,4 +1,5 @@
-//! Events that are not the kernel's as typed OSC: a description in the kernel's form, then datagrams for a receiver.
+//! Events that are not the kernel's as typed OSC: a description in the kernel's format, then datagrams for a
+//! receiver.
 
 use byteorder::LittleEndian;
 use ftrace_live::format::{Abi, Endian, EventFormat, LongSize};
@@ -6,7 +7,7 @@ use ftrace_live::names::NoNames;
 use ftrace_live::osc::datagram::{Packer, Tag};
 use ftrace_live::osc::{Comm, Head, MessageOptions, MessagePlan, timetag};
 
-/// A record is the event's id in two bytes, then the fields at their offsets.
+/// A record is the event's id in two bytes, followed by the fields at their offsets.
 const FORMAT: &str = "name: key\nID: 1\nformat:
 \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n
 \tfield:u8 note;\toffset:2;\tsize:1;\tsigned:0;
@@ -21,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// Two keys, as the messages of one bundle.
+/// Two keys, as messages of one bundle.
 pub fn datagrams(now_ns: u64) -> Result<Vec<Vec<u8>>, Box<dyn std::error::Error>> {
     let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
     let format = EventFormat::parse("piano", FORMAT, abi.long)?;

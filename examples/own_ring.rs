@@ -1,4 +1,4 @@
-//! Sub-buffers from a source of one's own, as the text that the kernel would print. Needs no feature of this library.
+//! Sub-buffers from another source, as the text that the kernel would print. Needs no feature of this library.
 
 use std::{fs, io};
 

@@ -1,5 +1,5 @@
-//! Fills `fuzz/corpus` with inputs to begin from: the project's fixtures and formats, the running kernel's descriptions,
-//! and captures named on the command line (a folder with captures somewhere in it; files that are a `trace.dat`).
+//! Fills `fuzz/corpus` with initial inputs: the project's fixtures and formats, the running kernel's descriptions,
+//! and captures given on the command line (a folder that contains captures; `trace.dat` files).
 //!
 //! ```text
 //! cargo run --manifest-path fuzz/Cargo.toml --example seed -- [FOLDER…]
@@ -18,9 +18,9 @@ use ftrace_live::map;
 use ftrace_live::osc::clock;
 use ftrace_live::ring::{Feed, Merge};
 
-/// A fuzzer reads all of them each time it starts: so many of one kind.
+/// A fuzzer reads all of them each time it starts: this many of one kind.
 const MOST: usize = 1200;
-/// A longer file teaches a fuzzer little.
+/// Longer files are of little use to a fuzzer.
 const LONGEST: usize = 32 << 10;
 
 #[derive(Default)]
@@ -190,7 +190,7 @@ const HEADER_PAGE: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0
 const EVENT: &str = "name: e\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
                      \n\tfield:int a;\toffset:4;\tsize:4;\tsigned:1;\n\nprint fmt: \"%d\", REC->a\n";
 
-/// A sub-buffer of 256 bytes: two records of eight bytes, and one of which nothing is there.
+/// A sub-buffer of 256 bytes: two records of eight bytes, and an incomplete one.
 fn page() -> Vec<u8> {
     let mut page = vec![0; 256];
     page[..8].copy_from_slice(&1000u64.to_le_bytes());
@@ -201,17 +201,17 @@ fn page() -> Vec<u8> {
     page
 }
 
-/// `text` behind its length in eight bytes.
+/// `text` after its length in eight bytes.
 fn long_text(text: &str) -> Vec<u8> {
     [&(text.len() as u64).to_le_bytes(), text.as_bytes()].concat()
 }
 
-/// `text` behind its length in four bytes.
+/// `text` after its length in four bytes.
 fn text(text: &str) -> Vec<u8> {
     [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat()
 }
 
-/// What is the same in both versions: header_page and header_event; the formats.
+/// The parts common to both versions: header_page and header_event; the formats.
 fn header_info() -> Vec<u8> {
     [&b"header_page\0"[..], &long_text(HEADER_PAGE), b"header_event\0", &long_text("# compressed entry header\n")]
         .concat()
@@ -240,7 +240,7 @@ fn trace_dat_6() -> Vec<u8> {
         file.extend(text(option));
     }
     file.extend(b"\0\0flyrecord\0");
-    // The table of one CPU, then its clock, for there is an option TRACECLOCK.
+    // The table of one CPU, then its clock, since there is an option TRACECLOCK.
     let start = (file.len() + 16 + 13).next_multiple_of(256) as u64;
     file.extend(start.to_le_bytes());
     file.extend(512u64.to_le_bytes());
@@ -293,7 +293,7 @@ fn trace_dat_7() -> Vec<u8> {
     file
 }
 
-/// The first byte of an input that has one for byte order and long size.
+/// The first byte of an input with byte order and long size.
 fn bits(endian: Endian, long: LongSize) -> u8 {
     u8::from(endian == Endian::Big) | u8::from(long == LongSize::Four) << 1
 }
@@ -326,7 +326,7 @@ fn main() {
         for path in files(folder, "trace_clock") {
             seeds.capture(path.parent().unwrap_or(folder));
         }
-        // A recording is megabytes: its descriptions cut short, and what the salvaging of that reads.
+        // A recording has megabytes: truncated descriptions, and what salvaging reads of them.
         for bytes in files(folder, "dat").into_iter().filter_map(|path| fs::read(path).ok()) {
             for end in [0, 40, 500, 2000, 8000, LONGEST] {
                 seeds.add("trace_dat", &bytes[..bytes.len().min(end)]);

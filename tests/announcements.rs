@@ -22,18 +22,18 @@ use rosc::{OscMessage, OscType};
 
 const MS: u64 = 1_000_000;
 const SECOND: u64 = 1_000_000_000;
-/// When it all begins, ns since 1970.
+/// The start of the simulated time, ns since 1970.
 const START: u64 = 1_800_000_000_000_000_000;
 /// As many events as a kernel has.
 const EVENTS: u16 = 2300;
-/// Datagrams that a socket of the default size holds, of those that are nearly as long as ours may be.
+/// Datagrams that a socket with the default buffer holds, if they are nearly as long as ours may be.
 const DEFAULT_SOCKET: u64 = 92;
 
-/// A receiver, with as much room as it gets, and the stream to it.
+/// A receiver with as large a buffer as it gets, and the stream to it.
 struct Wire {
     socket: UdpSocket,
     stream: Stream,
-    /// Datagrams taken from the socket.
+    /// Datagrams read from the socket.
     taken: u64,
 }
 
@@ -58,7 +58,7 @@ impl Wire {
         self.stream.event::<LittleEndian>(EventId(id), &record, &moment).unwrap();
     }
 
-    /// What was sent and not taken yet: each datagram's messages.
+    /// What was sent and not read yet: the messages of each datagram.
     fn take(&mut self) -> Vec<Vec<OscMessage>> {
         let waiting = self.stream.counts().datagrams - self.taken;
         self.taken += waiting;
@@ -102,7 +102,7 @@ fn address(id: u16) -> String {
 }
 
 #[test]
-fn all_events_of_a_kernel_are_announced_within_a_second_or_so_and_again_in_each_ten_seconds_a_datagram_at_a_time() {
+fn all_events_are_announced_within_about_a_second_and_every_ten_seconds_a_datagram_at_a_time() {
     let mut wire = Wire::new(EVENTS);
     wire.stream.start("host", 2, START, START);
     wire.stream.flush();
@@ -161,11 +161,11 @@ fn a_few_events_are_announced_with_the_start_in_one_datagram_and_then_every_ten_
 }
 
 #[test]
-fn an_event_is_announced_before_its_first_message_and_once_however_early_it_comes() {
+fn an_event_is_announced_once_before_its_first_message_however_early() {
     let mut wire = Wire::new(EVENTS);
     wire.stream.start("host", 2, START, START);
     let mut seen = BTreeMap::<String, Vec<&str>>::new();
-    // Events in no order, a hundred a tick, most of them before their turn.
+    // Events in random order, a hundred a tick, most of them before their turn.
     for ms in 0..1200u64 {
         let now = START + ms * MS;
         for n in 0..100 {
@@ -187,12 +187,12 @@ fn an_event_is_announced_before_its_first_message_and_once_however_early_it_come
         assert_eq!(seen[0], "announced", "{address}");
         assert_eq!(seen[1], "sent", "{address}");
     }
-    // The next round has begun, which takes ten seconds.
+    // The next round, which takes ten seconds, has begun.
     assert!(again <= usize::from(EVENTS) / 5, "{again} were announced twice in 1.2 s");
 }
 
 #[test]
-fn an_event_that_appears_late_is_in_the_next_round_and_a_new_event_of_an_old_id_is_announced_anew() {
+fn a_late_event_is_in_the_next_round_and_one_that_reuses_an_id_is_announced_again() {
     let mut wire = Wire::new(2);
     wire.stream.start("host", 2, START, START);
     wire.stream.flush();
@@ -217,7 +217,7 @@ fn an_event_that_appears_late_is_in_the_next_round_and_a_new_event_of_an_old_id_
 }
 
 #[test]
-fn a_time_of_day_that_is_set_back_does_not_end_the_announcements() {
+fn setting_the_time_of_day_back_does_not_stop_announcements() {
     let mut wire = Wire::new(2);
     wire.stream.start("host", 2, START, START);
     wire.stream.flush();
@@ -254,7 +254,7 @@ fn a_slow_receiver_with_a_socket_of_the_default_size_loses_no_announcement() {
     assert_eq!(heard.len(), usize::from(EVENTS));
 }
 
-/// A clock that goes on when the replay sleeps; what was sent until then is heard there.
+/// A clock that advances when the replay sleeps; what was sent until then is received there.
 struct Clock {
     now: u64,
     socket: UdpSocket,
@@ -297,7 +297,7 @@ impl Observer for Nobody {
 }
 
 #[test]
-fn a_replay_announces_what_occurs_before_it_does_and_again_in_each_ten_seconds() {
+fn a_replay_announces_events_before_they_occur_and_every_ten_seconds() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions");
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_nonblocking(true).unwrap();

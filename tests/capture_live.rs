@@ -1,4 +1,4 @@
-//! `capture` on the running kernel: the folder holds the same records as raw sub-buffers and as the kernel's own text.
+//! `capture` on the running kernel: the folder has the same records as raw sub-buffers and as the kernel's own text.
 
 mod common;
 
@@ -30,7 +30,7 @@ fn run(tracefs: &Tracefs, options: CaptureOptions) -> Result<Frozen, FreezeError
     capture::capture(tracefs, None, options, &AtomicBool::new(false))
 }
 
-/// `(cpu, seconds.microseconds)` of each record in the kernel's text, in its order.
+/// `(cpu, seconds.microseconds)` of each record in the kernel's text, in order.
 fn in_text(folder: &Path) -> Vec<(u32, String)> {
     let trace = String::from_utf8_lossy(&fs::read(folder.join("trace")).unwrap()).into_owned();
     let records = trace.lines().filter(|line| !line.starts_with('#') && !line.starts_with("CPU:"));
@@ -45,7 +45,7 @@ fn in_text(folder: &Path) -> Vec<(u32, String)> {
         .collect()
 }
 
-/// The same of the raw sub-buffers, merged.
+/// The same from the raw sub-buffers, merged.
 fn in_raw(folder: &Path) -> Vec<(u32, String)> {
     let mut capture = capture::folder::open(folder).unwrap();
     let mut merge = capture.merge();
@@ -100,7 +100,7 @@ fn text_and_raw_agree_after_a_ring_overflowed_and_events_recorded_and_lost_are_t
 }
 
 #[test]
-fn the_folder_mirrors_tracefs_and_says_when_and_where_it_was_taken() {
+fn the_folder_mirrors_tracefs_and_has_the_time_and_machine_of_the_capture() {
     let Some(tracefs) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("a/capture");
@@ -141,7 +141,7 @@ fn the_folder_mirrors_tracefs_and_says_when_and_where_it_was_taken() {
     assert!(earlier.trace_ns <= pair.trace_ns && pair.trace_ns <= later.trace_ns);
     assert!(earlier.realtime_ns <= pair.realtime_ns && pair.realtime_ns <= later.realtime_ns);
 
-    // It can be listed as a tracefs is.
+    // It can be listed like a tracefs.
     let mirror = Tracefs::at(&folder).unwrap();
     let events: Vec<String> = mirror.events().unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(events, ["sched:sched_switch", "timer:hrtimer_start"]);
@@ -155,7 +155,7 @@ fn clock_now() -> ClockFile {
 }
 
 #[test]
-fn other_sub_buffer_sizes_and_clocks_are_captured_as_they_are() {
+fn other_sub_buffer_sizes_and_clocks_can_be_captured() {
     let Some(tracefs) = live() else { return };
     if !tracefs.root().join("buffer_subbuf_size_kb").exists() {
         crate::common::skipped::say(format_args!("this kernel cannot change the sub-buffer size"));
@@ -181,7 +181,7 @@ fn other_sub_buffer_sizes_and_clocks_are_captured_as_they_are() {
 }
 
 #[test]
-fn what_cannot_be_captured_leaves_no_folder_and_no_instance() {
+fn a_failed_capture_leaves_no_folder_and_no_instance() {
     let Some(tracefs) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("a/capture");
@@ -199,7 +199,7 @@ fn what_cannot_be_captured_leaves_no_folder_and_no_instance() {
         assert!(matches!(error, FreezeError::Tracefs(_)), "{error}");
         assert!(!dir.path().join("a").exists(), "after {error}");
     }
-    // It is there, and is found to be no program only when the events are enabled.
+    // It exists, but is found not to be a program only when the events are enabled.
     for output in ["a/capture", "a.dat"] {
         let output = dir.path().join(output);
         let no_program = options(&tracefs, &output, &["sched_switch"], &["/proc/version"]);

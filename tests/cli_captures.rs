@@ -1,4 +1,4 @@
-//! Captures at the command line: played in parts, counted, converted, listed, described, salvaged.
+//! Captures on the command line: played in part, counted, converted, listed, described, salvaged.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ftrace-live")).args(arguments).output().unwrap()
 }
 
-/// What the program prints, when it ends well.
+/// The output of the program, which must succeed.
 fn printed(arguments: &[&str]) -> String {
     let output = run(arguments);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -27,7 +27,7 @@ fn printed(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Exit code and what is said of a command line that cannot be.
+/// The exit code and message for a wrong command line.
 fn refused(arguments: &[&str]) -> (Option<i32>, String) {
     let output = run(arguments);
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -47,7 +47,7 @@ fn stat(capture: &Path, options: &[&str]) -> Value {
     serde_json::from_str(&printed(&arguments)).unwrap()
 }
 
-/// The capture as a trace.dat in a folder of the test's own.
+/// The capture as a trace.dat in a folder of the test.
 fn converted(name: &str) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let dat = dir.path().join("x.dat");
@@ -55,13 +55,13 @@ fn converted(name: &str) -> (tempfile::TempDir, PathBuf) {
     (dir, dat)
 }
 
-/// `TIME /ftrace/system/event`: without what a trace.dat has no place for.
+/// `TIME /ftrace/system/event`, without what a trace.dat cannot store.
 fn time_and_address(line: &str) -> (f64, String) {
     let mut words = line.split_whitespace();
     (words.next().unwrap().parse().unwrap(), words.next().unwrap().to_owned())
 }
 
-/// All but the times of day: the timetag, and the argument `time`.
+/// Without times of day: the timetag, and the argument `time`.
 fn without_times(line: &str) -> String {
     let words = line.split(' ').skip(1).filter(|word| !word.starts_with("time="));
     words.collect::<Vec<_>>().join(" ")
@@ -77,7 +77,7 @@ fn a_folder_becomes_a_trace_dat_and_a_folder_again_and_plays_the_same() {
         assert!(!from_folder.is_empty());
         assert_eq!(from_folder.len(), from_dat.len(), "{name}");
         for (a, b) in from_folder.iter().zip(&from_dat) {
-            // The date in a trace.dat is in µs: the times of day differ by less, all else is equal.
+            // The date in a trace.dat is in µs: the times of day differ by less, everything else is equal.
             assert!((time_and_address(a).0 - time_and_address(b).0).abs() < 2e-6, "{a}\n{b}");
             assert_eq!(without_times(a), without_times(b));
         }
@@ -113,7 +113,7 @@ fn stat_counts_what_replay_plays() {
 }
 
 #[test]
-fn from_and_until_take_the_events_of_that_time_paced_or_not() {
+fn from_and_until_select_the_events_of_that_time_at_any_speed() {
     let capture = fixture("irq-exceptions");
     let all: Vec<f64> = messages(&capture, &[]).iter().map(|line| time_and_address(line).0).collect();
     let (first, last) = (all[0], all[all.len() - 1]);
@@ -157,7 +157,7 @@ fn events_cpus_pids_and_conditions_select_as_they_do_live() {
 }
 
 #[test]
-fn list_describe_and_patch_take_a_trace_dat_as_they_take_a_folder() {
+fn list_describe_and_patch_accept_a_trace_dat_like_a_folder() {
     let (_dir, dat) = converted("sched");
     let (folder, dat) = (fixture("sched"), dat.to_str().unwrap().to_owned());
     let folder = format!("{}/", folder.to_str().unwrap());
@@ -179,19 +179,19 @@ fn list_describe_and_patch_take_a_trace_dat_as_they_take_a_folder() {
 }
 
 #[test]
-fn the_text_of_a_trace_dat_is_that_of_the_folder_it_was_made_from() {
+fn the_text_of_a_trace_dat_equals_that_of_its_folder() {
     let (_dir, dat) = converted("irq-exceptions");
     let text = |path: &Path| printed(&["replay", path.to_str().unwrap(), "--print", "--speed", "max"]);
     assert_eq!(text(&fixture("irq-exceptions")), text(&dat));
 }
 
 #[test]
-fn of_a_file_cut_short_what_is_there_is_read_with_salvage() {
+fn salvage_reads_the_rest_of_a_truncated_file() {
     let (dir, dat) = converted("sched");
     let bytes = std::fs::read(&dat).unwrap();
     let all = messages(&dat, &[]).len();
     let cut = dir.path().join("cut.dat");
-    // Into the last CPU's sub-buffers.
+    // Within the last CPU's sub-buffers.
     std::fs::write(&cut, &bytes[..bytes.len() - 9000]).unwrap();
     let (code, said) = refused(&["replay", cut.to_str().unwrap(), "--raw", "--print", "--speed", "max"]);
     assert_eq!(code, Some(1), "{said}");
@@ -206,7 +206,7 @@ fn of_a_file_cut_short_what_is_there_is_read_with_salvage() {
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_a_remedy() {
+fn wrong_command_lines_are_refused_with_a_remedy() {
     let (dir, dat) = converted("sched");
     let (folder, dat) = (fixture("sched"), dat.to_str().unwrap().to_owned());
     let folder = folder.to_str().unwrap();
@@ -242,7 +242,7 @@ fn what_cannot_be_is_refused_with_a_remedy() {
 }
 
 #[test]
-fn nothing_is_drawn_where_no_terminal_is() {
+fn without_a_terminal_nothing_is_drawn() {
     let (dir, dat) = converted("sched");
     let back = dir.path().join("back");
     for arguments in [
@@ -256,7 +256,7 @@ fn nothing_is_drawn_where_no_terminal_is() {
 }
 
 #[test]
-fn names_that_are_paths_are_not_followed_and_a_convert_that_refuses_leaves_nothing() {
+fn names_that_are_paths_are_refused_and_a_refused_convert_leaves_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let plain = |name: &str| made::format(name, 900, &["int a;\toffset:8;\tsize:4;\tsigned:1;"], "\"%d\", REC->a");
     for (system, name) in [("../../evil", "ev"), ("ok", "../../../evil"), ("/abs", "z"), ("dot", ".."), ("a/b", "x")] {
@@ -266,7 +266,7 @@ fn names_that_are_paths_are_not_followed_and_a_convert_that_refuses_leaves_nothi
         made::folder(&folder, "mono", &[(&stand_in, "event", plain(name))], &[(0, page)]);
         printed(&["convert", folder.to_str().unwrap(), "-o", dat.to_str().unwrap()]);
         fs::remove_dir_all(&folder).unwrap();
-        // The group's name, between the number of groups and that of its events.
+        // The group's name is between the number of groups and that of its events.
         let bytes = fs::read(&dat).unwrap();
         let head = [&1u32.to_le_bytes(), stand_in.as_bytes(), &[0], &1u32.to_le_bytes()].concat();
         let at = bytes.windows(head.len()).position(|window| window == head).unwrap();
@@ -282,7 +282,7 @@ fn names_that_are_paths_are_not_followed_and_a_convert_that_refuses_leaves_nothi
 }
 
 #[test]
-fn a_machine_of_more_cpus_than_a_process_may_open_files_is_played_counted_and_converted() {
+fn a_capture_with_more_cpus_than_open_files_is_played_counted_and_converted() {
     let dir = tempfile::tempdir().unwrap();
     let (many, dat) = (dir.path().join("many"), dir.path().join("many.dat"));
     let format = made::format("ev", 900, &["int a;\toffset:8;\tsize:4;\tsigned:1;"], "\"a=%d\", REC->a");
@@ -333,7 +333,7 @@ fn two_events_whose_names_clean_to_one_address_have_an_address_each() {
 }
 
 #[test]
-fn addresses_in_full_are_their_64_bits() {
+fn with_full_types_addresses_are_sent_as_64_bits() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("pointers");
     let fields = [
@@ -347,7 +347,7 @@ fn addresses_in_full_are_their_64_bits() {
     let record = made::record(900, 77, &[address, address + 1, address].map(u64::to_le_bytes).concat());
     made::folder(&folder, "mono", &[("kmem", "kfree", format)], &[(0, made::page(1000, &[(0, record)]))]);
     let line = messages(&folder, &["--types", "full"]);
-    // 0xffff888000001000 - 2^64, and what saturates.
+    // 0xffff888000001000 - 2^64, and a saturated value.
     let values = "ptr=-131391639515136 site=-131391639515135 count=9223372036854775807";
     assert!(line[0].ends_with(values), "{line:?}");
     let described = printed(&["describe", &format!("{}/", folder.display()), "--types", "full"]);
@@ -361,7 +361,7 @@ fn addresses_in_full_are_their_64_bits() {
 }
 
 #[test]
-fn a_synthetic_event_s_dynamic_fields_have_one_value_each() {
+fn dynamic_fields_of_a_synthetic_event_have_one_value_each() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("synthetic");
     let fields = [

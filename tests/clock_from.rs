@@ -1,6 +1,6 @@
-//! `--clock-from`: machines whose clocks differ by seconds say the same time of what happens at the same time. Two network
-//! namespaces are the machines; no namespace has a time of day of its own, so a shared object preloaded into the program shifts
-//! what it is told of it.
+//! `--clock-from`: machines whose clocks differ by seconds report the same time for simultaneous events. Two network
+//! namespaces are the machines; there are no namespaces for the time of day, so a shared object preloaded into the
+//! program shifts the time that it reads.
 
 mod common;
 
@@ -19,10 +19,10 @@ const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18
 const HOST: &str = "10.98.0.1:57120";
 const MS: i64 = 1_000_000;
 const SECOND: i64 = 1000 * MS;
-/// How far the clock of the machine that is asked is ahead of the true one, s.
+/// How far the clock of the queried machine is ahead of the true one, s.
 const HOST_SHIFT: i64 = 40;
 
-/// Two namespaces with a cable between them, gone in the end; and the object that shifts clocks.
+/// Two namespaces connected by a cable, removed at the end; and the object that shifts clocks.
 struct Machines {
     names: [String; 2],
     folder: tempfile::TempDir,
@@ -62,7 +62,7 @@ impl Machines {
         self.folder.path().join("shifted_clock.so").display().to_string()
     }
 
-    /// The program on a machine, under a name, with its clock so many seconds ahead of the true one.
+    /// The program on a machine, with a host name, and with its clock ahead of the true one.
     fn on(&self, machine: usize, name: &str, shift: i64) -> Command {
         let mut command = Command::new("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.names[machine])).args(["unshare", "--uts", "sh", "-c"]);
@@ -87,7 +87,7 @@ fn time(value: &serde_json::Value) -> i64 {
     value.as_str().unwrap().replace('.', "").parse().unwrap()
 }
 
-/// A message that `listen --json` prints; `None`: another line.
+/// A message printed by `listen --json`; `None` for other lines.
 fn message(line: &str) -> Option<serde_json::Value> {
     serde_json::from_str(line).ok()
 }
@@ -97,12 +97,12 @@ fn argument<'m>(message: &'m serde_json::Value, name: &str) -> &'m serde_json::V
     &arguments.iter().find(|argument| argument["name"] == name).unwrap_or_else(|| panic!("{name}: {message}"))["value"]
 }
 
-/// What two senders say of the execution of one program: its bundle's timetag and its own time, by sender; and between what
-/// times of the true clock it was.
+/// What two senders report about the execution of one program: its bundle's timetag and its own time, by sender; and
+/// the interval of true time in which it occurred.
 struct Instants {
     told: BTreeMap<String, (i64, i64)>,
     between: (i64, i64),
-    /// The first `/NAME/clock` of each.
+    /// The first `/NAME/clock` from each.
     clocks: BTreeMap<String, serde_json::Value>,
 }
 
@@ -129,7 +129,7 @@ fn at_the_same_time(machines: &Machines, option: &[&str]) -> Instants {
     let end = Instant::now() + PATIENCE;
     for number in 0.. {
         assert!(Instant::now() < end, "{told:?}");
-        // Each execution is another file, which the event names.
+        // Each execution is of another file, whose name is in the event.
         let file = mark.join(number.to_string());
         fs::copy("/bin/true", &file).unwrap();
         let before = now();
@@ -160,7 +160,7 @@ fn at_the_same_time(machines: &Machines, option: &[&str]) -> Instants {
 }
 
 #[test]
-fn senders_with_different_clocks_tell_the_time_of_the_one_that_they_ask() {
+fn senders_with_different_clocks_use_the_time_of_the_queried_machine() {
     if !may_trace() || !["ip", "nsenter", "unshare", "cc"].into_iter().all(installed) {
         return;
     }
@@ -168,7 +168,7 @@ fn senders_with_different_clocks_tell_the_time_of_the_one_that_they_ask() {
         Ok(machines) => machines,
         Err(why) => return skipped::say(why),
     };
-    // Without the option each has its own clock: 3 s ahead, 5 s behind.
+    // Without the option each uses its own clock: 3 s ahead, 5 s behind.
     let own = at_the_same_time(&machines, &[]);
     let [alpha, beta] = ["/alpha", "/beta"].map(|name| own.told[name]);
     for (alpha, beta) in [(alpha.0, beta.0), (alpha.1, beta.1)] {
@@ -178,23 +178,25 @@ fn senders_with_different_clocks_tell_the_time_of_the_one_that_they_ask() {
     let asked = at_the_same_time(&machines, &["--clock-from", "10.98.0.1"]);
     let [alpha, beta] = ["/alpha", "/beta"].map(|name| asked.told[name]);
     let (before, after) = (asked.between.0 + HOST_SHIFT * SECOND, asked.between.1 + HOST_SHIFT * SECOND);
-    // As near as the two say that they are. 1 ms more: the moment on the trace clock and the time of day are read in turn.
+    // Within the bounds that the two report. 1 ms more: the trace clock and the time of day are read one after the
+    // other.
     let bound = |name: &str| (asked.clocks[name]["arguments"][4]["value"].as_f64().unwrap() * 1e6) as i64;
     let near = bound("/alpha") + bound("/beta") + MS;
     for (alpha, beta) in [(alpha.0, beta.0), (alpha.1, beta.1)] {
         assert!((alpha - beta).abs() <= near, "{alpha} {beta} {near}");
         assert!((before - near..=after + near).contains(&alpha), "{before} {alpha} {after} {near}");
     }
-    // What is said of it: the offset is that of the shifts, as near as the bound. Tags: host, s, µs, two times in ms, the kernel's three.
+    // The reported offset is that of the shifts, within the bound. Tags: host, s, µs, two times in ms, the kernel's
+    // three.
     for (name, ahead) in [("/alpha", HOST_SHIFT - 3), ("/beta", HOST_SHIFT + 5)] {
         let clock = &asked.clocks[name];
         assert_eq!((&clock["tags"], &clock["arguments"][0]["value"]), (&"siiffiff".into(), &HOST.into()));
         let number = |index: usize| clock["arguments"][index]["value"].as_f64().unwrap();
         let off = number(1) * 1e3 + number(2) / 1e3 - ahead as f64 * 1e3;
         let (round_trip, bound) = (number(3), number(4));
-        // The whole microseconds are cut off, and the two own clocks are read within one.
+        // Truncated to whole microseconds, and the two own clocks are read within one.
         assert!(off.abs() <= bound + 0.002, "{clock}");
-        // Half of the way, which a short way's drift in 50 millionths of the time since may exceed.
+        // Half of the round trip, which the drift (50 ppm) since a short one may exceed.
         assert!(bound >= round_trip / 2.0 * 0.999_999, "{clock}");
         let kernel = Command::new("adjtimex").arg("--print").output();
         if let Ok(Output { stdout, .. }) = kernel {
@@ -209,7 +211,7 @@ fn senders_with_different_clocks_tell_the_time_of_the_one_that_they_ask() {
     a_replay_too(&machines);
 }
 
-/// A paced replay plays at the other machine's time.
+/// A replay at the recorded speed uses the other machine's time.
 fn a_replay_too(machines: &Machines) {
     let mut listen = machines.on(0, "host", HOST_SHIFT);
     listen.args(["listen", "0.0.0.0:57120", "--json"]);
@@ -221,7 +223,8 @@ fn a_replay_too(machines: &Machines) {
     replay.args(["replay", FIXTURE, "--to", &to, "--clock-from", HOST, "--until", "20ms"]);
     let output = replay.output().unwrap();
     let (after, said) = (now(), String::from_utf8_lossy(&output.stderr).into_owned());
-    // "times are those of 10.98.0.1:57120, whose clock is 36999.998 ms ahead of this machine's, ± 0.016 ms (…": as near as that.
+    // "times are those of 10.98.0.1:57120, whose clock is 36999.998 ms ahead of this machine's, ± 0.016 ms (…":
+    // within that bound.
     let number = |after: &str| said.split_once(after).and_then(|(_, rest)| rest.split(' ').next()?.parse::<f64>().ok());
     let (ahead, bound) = (number("whose clock is ").unwrap(), number("± ").unwrap());
     assert!(output.status.success() && (ahead - 37_000.0).abs() <= bound + 0.002, "{said}");
@@ -235,7 +238,7 @@ fn a_replay_too(machines: &Machines) {
 }
 
 #[test]
-fn who_does_not_answer_is_named_with_what_to_start() {
+fn a_machine_that_does_not_answer_is_reported_with_what_to_start_there() {
     let at = format!("127.0.0.1:{}", free_port());
     let replay =
         |host: &str| Command::new(PROGRAM).args(["replay", FIXTURE, "--print", "--clock-from", host]).output().unwrap();
@@ -244,7 +247,7 @@ fn who_does_not_answer_is_named_with_what_to_start() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(1), 0), "{said}");
     assert!(said.contains(&at) && said.contains("start `ftrace-live listen"), "{said}");
     assert_eq!(replay("sc@localhost").status.code(), Some(2));
-    // One that takes commands answers as well.
+    // A run that accepts commands answers as well.
     assert!(Path::new(FIXTURE).is_dir());
     let port = free_port().to_string();
     let mut controlled = Command::new(PROGRAM);

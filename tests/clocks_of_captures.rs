@@ -1,5 +1,5 @@
-//! Captures whose clock is no nanoseconds: converted where the capture says how, shown as ticks where it does not. The values
-//! are worked out by hand from the rules that trace-cmd goes by (`timestamp_calc`, lib/trace-cmd/trace-input.c).
+//! Captures whose clock does not count ns: converted if the capture says how, otherwise shown as ticks. The values
+//! are worked out by hand from the rules of trace-cmd (`timestamp_calc`, lib/trace-cmd/trace-input.c).
 
 mod common;
 
@@ -23,7 +23,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A capture of one kind of event on two CPUs: at these times of the clock, with the number of the event in its field.
+/// A capture of one kind of event on two CPUs: at these times of the clock, with the event's number in its field.
 fn capture(folder: &Path, clock: &str, cpus: [&[(u64, u32)]; 2]) -> PathBuf {
     let path = folder.join(clock);
     let format = made::format("tick", 301, &["int n;\toffset:8;\tsize:4;\tsigned:1;"], "\"n=%d\", REC->n");
@@ -40,7 +40,7 @@ fn capture(folder: &Path, clock: &str, cpus: [&[(u64, u32)]; 2]) -> PathBuf {
     path
 }
 
-/// The events' times of day in µs, their dt in ms, and their numbers, in the order in which they are played.
+/// The events' times of day in µs, their dt in ms, and their numbers, in the order of playing.
 fn played(output: &Output) -> Vec<(u64, f32, u32)> {
     let lines = text(&output.stdout);
     let value = |line: &str, name: &str| {
@@ -55,7 +55,7 @@ fn played(output: &Output) -> Vec<(u64, f32, u32)> {
     lines.lines().filter(|line| line.contains("/made/tick ")).map(event).collect()
 }
 
-/// The text of a capture folder as its kernel would print it.
+/// The text of a capture folder as printed by its kernel.
 fn kernel_text_of(path: &Path) -> String {
     let mut capture = folder::open(path).unwrap();
     let (names, settings) = (Names::default(), Settings::load(path, &capture.clock));
@@ -70,12 +70,12 @@ fn kernel_text_of(path: &Path) -> String {
 const REPLAY: [&str; 5] = ["replay", "--raw", "--speed", "max", "--print"];
 
 #[test]
-fn ticks_of_unknown_length_are_no_time_and_this_is_said_once() {
+fn ticks_of_unknown_length_are_not_times_and_this_is_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     for clock in ["counter", "x86-tsc", "uptime", "ppc-tb"] {
         let events: [&[(u64, u32)]; 2] = [&[(5_000_000_000, 1), (5_000_000_900, 3)], &[(5_000_000_400, 2)]];
         let path = capture(folder.path(), clock, events);
-        // That somebody noted a moment makes no times of them.
+        // A stored moment does not make times of them.
         let noted = format!("clock {clock}\nbyte_order little\ntrace_ns 1\nrealtime_ns 1700000000000000000\n");
         fs::write(path.join("clock"), noted + "uncertainty_ns 3\n").unwrap();
         let output = run(&REPLAY, &path);
@@ -108,7 +108,7 @@ fn ticks_of_unknown_length_are_no_time_and_this_is_said_once() {
 }
 
 #[test]
-fn a_counter_whose_length_is_noted_gives_times_in_a_folder_and_in_a_trace_dat() {
+fn a_counter_with_stored_tick_length_gives_times_in_a_folder_and_in_a_trace_dat() {
     let folder = tempfile::tempdir().unwrap();
     // 2.5 GHz: 0.4 ns a tick, so 1 250 000 000 ticks are 500 ms. They begin at 4 s.
     let path = capture(folder.path(), "x86-tsc", [&[(10_000_000_000, 1)], &[(10_050_000_000, 2), (10_125_000_000, 3)]]);
@@ -118,7 +118,7 @@ fn a_counter_whose_length_is_noted_gives_times_in_a_folder_and_in_a_trace_dat() 
     let at = |ms: u64| 1_700_000_000_000_000 + ms * 1000;
     let output = run(&REPLAY, &path);
     assert!(!text(&output.stderr).contains("ticks"), "{}", text(&output.stderr));
-    // The multiplier is cut, which is less than a nanosecond a second.
+    // The multiplier is truncated, which is less than a ns per second.
     let near = |events: Vec<(u64, f32, u32)>, expected: [(u64, f32, u32); 3]| {
         assert_eq!(events.len(), 3);
         for ((time, dt, n), expected) in events.into_iter().zip(expected) {
@@ -127,7 +127,7 @@ fn a_counter_whose_length_is_noted_gives_times_in_a_folder_and_in_a_trace_dat() 
         }
     };
     near(played(&output), [(at(0), 0.0, 1), (at(20), 20.0, 2), (at(50), 30.0, 3)]);
-    // The kernel's own text has its ticks.
+    // The kernel's own text has ticks.
     let lines = kernel_text_of(&path);
     assert!(lines.contains(" 10050000000: tick: n=2"), "{lines}");
 
@@ -158,7 +158,7 @@ fn a_guests_times_are_those_of_its_host() {
     let corrections =
         "shift 1 1000000000 1 0 1000000\nshift 1 1050000000 1 0 3000000\nshift 1 1100000000 1 0 9000000\n";
     fs::write(path.join("clock"), format!("clock mono\nbyte_order little\n{corrections}")).unwrap();
-    // The file says no time of day: the host's clock is shown.
+    // The file has no time of day: the host's clock is shown.
     let expected = [(1_000_000, 1), (1_002_000, 2), (1_002_500, 3), (1_063_000, 4)];
     let times = |output: &Output| played(output).iter().map(|(time, _, n)| (*time, *n)).collect::<Vec<_>>();
     assert_eq!(times(&run(&REPLAY, &path)), expected);

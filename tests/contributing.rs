@@ -1,5 +1,5 @@
-//! What CONTRIBUTING.md promises: the files it names are the ones that a change touches, and no other file knows of what they
-//! hold.
+//! The promises of CONTRIBUTING.md: a change touches the files that it names, and no other file depends on what they
+//! contain.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The files of the library and the program, with their text up to the tests at the end.
+/// The source files of the library and the program, without the tests at their end.
 fn sources() -> Vec<(PathBuf, String)> {
     let (mut folders, mut found) = (vec![root().join("src")], Vec::new());
     while let Some(folder) = folders.pop() {
@@ -29,7 +29,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The files, other than those that begin with one of `known`, in whose code `word` stands.
+/// The files whose code contains `word`, except those whose path begins with one of `known`.
 fn elsewhere(word: &str, known: &[&str]) -> Vec<PathBuf> {
     let names_it = |text: &str| text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(word));
     let others =
@@ -38,14 +38,14 @@ fn elsewhere(word: &str, known: &[&str]) -> Vec<PathBuf> {
 }
 
 #[test]
-fn each_file_and_each_place_in_it_that_the_table_names_is_there() {
+fn each_file_and_each_place_named_in_the_table_exists() {
     let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
     let mut rows = 0;
     for row in text.lines().filter(|line| line.starts_with("| a")) {
         rows += 1;
         let [_, _, write, line, _] = row.split('|').collect::<Vec<_>>()[..] else { panic!("{row}") };
         for cell in [write, line] {
-            // `PRESETS`, `src/osc/preset.rs`: what stands in which file.
+            // `PRESETS`, `src/osc/preset.rs`: which word is in which file.
             let words: Vec<&str> = cell.split('`').skip(1).step_by(2).collect();
             for path in words.iter().filter(|word| word.contains('/')) {
                 let fixed = path.split("NAME").next().unwrap();
@@ -64,7 +64,7 @@ fn each_file_and_each_place_in_it_that_the_table_names_is_there() {
 #[test]
 fn a_receiver_is_a_row_of_presets_and_perhaps_a_patch() {
     for preset in PRESETS {
-        // `--speed max` is no receiver.
+        // `--speed max` is not a receiver.
         if preset.name != "max" {
             let others = elsewhere(&format!("\"{}\"", preset.name), &["src/osc/preset.rs", "src/osc/patch"]);
             assert!(others.is_empty(), "{} also stands in {others:?}", preset.name);
@@ -73,7 +73,7 @@ fn a_receiver_is_a_row_of_presets_and_perhaps_a_patch() {
 }
 
 #[test]
-fn a_container_is_known_to_open_file_alone() {
+fn only_open_file_knows_a_container() {
     let others = elsewhere("perf_data::", &["src/capture/perf_data", "src/capture/mod.rs"]);
     assert!(others.is_empty(), "{others:?}");
     let (_, text) = sources().into_iter().find(|(path, _)| path.ends_with("capture/mod.rs")).unwrap();
@@ -81,12 +81,12 @@ fn a_container_is_known_to_open_file_alone() {
     assert_eq!(text.matches("perf_data::").count(), open_file.matches("perf_data::").count());
 }
 
-/// The loops, live and of a replay, hand each event to all outputs and know none of them.
+/// The live and the replay loop pass each event to all outputs without knowing any of them.
 #[test]
-fn an_output_is_known_to_its_room_and_to_the_commands_that_make_it() {
+fn only_its_module_and_the_commands_that_create_it_know_an_output() {
     for output in ["Lines", "Text", "Words", "Hits", "Signals", "Mapped", "Latencies", "Midi"] {
         for (path, text) in sources() {
-            // `render` makes a score of hits alone.
+            // `render` makes a score from hits only.
             if ["src/output", "src/commands", "src/replay/score.rs"].iter().any(|known| path.starts_with(known)) {
                 continue;
             }

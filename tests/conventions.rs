@@ -1,5 +1,5 @@
-//! What every command line tool of today does: refusals name what is possible, names of files mean what they say, machine
-//! forms, colours on terminals alone.
+//! Conventions of command line tools: errors state what is possible, names of files are taken literally, there are
+//! machine-readable forms, and colours on terminals only.
 
 mod common;
 
@@ -15,7 +15,7 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(PROGRAM).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
-/// It ends with exit code 2, says all of `words`, and none of what the parser says to programmers.
+/// Asserts that it exits with code 2, prints all of `words`, and none of the parser's messages for programmers.
 fn refused(arguments: &[&str], words: &[&str]) {
     let output = run(arguments);
     let said = String::from_utf8_lossy(&output.stderr);
@@ -30,7 +30,7 @@ fn refused(arguments: &[&str], words: &[&str]) {
 }
 
 #[test]
-fn refusals_name_ranges_and_choices() {
+fn errors_state_ranges_and_choices() {
     refused(&["stat", FIXTURE, "--top", "-1"], &["--top", "a whole number, 0 or more"]);
     refused(&["stat", FIXTURE, "--format", "xml"], &["text, json"]);
     refused(&["listen", "--count", "x"], &["--count", "a whole number, 1 or more"]);
@@ -56,7 +56,7 @@ fn a_misspelt_subcommand_gets_the_right_one() {
 }
 
 #[test]
-fn a_very_long_word_is_cut_wherever_it_stands() {
+fn a_very_long_word_is_cut_wherever_it_is() {
     let long = "x".repeat(100_000);
     for arguments in [
         vec!["list", FIXTURE, &long],
@@ -74,14 +74,14 @@ fn a_very_long_word_is_cut_wherever_it_stands() {
 }
 
 #[test]
-fn names_of_files_mean_what_they_say_or_are_refused() {
+fn the_ending_of_a_file_name_is_its_format_or_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let convert = |name: &str| vec!["convert".to_owned(), FIXTURE.to_owned(), "-o".to_owned(), name.to_owned()];
     let refused = |arguments: Vec<String>, words: &[&str]| {
         refused(&arguments.iter().map(String::as_str).collect::<Vec<_>>(), words);
     };
-    // A trace.dat, however its ending is written.
+    // A trace.dat, in upper or lower case.
     let output = Command::new(PROGRAM).args(convert(&path("c.DAT"))).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     assert!(std::fs::read(path("c.DAT")).unwrap().starts_with(b"\x17\x08\x44tracing"));
@@ -153,7 +153,7 @@ fn a_patch_for_another_machine_listens_where_it_is_told_to() {
 }
 
 #[test]
-fn colours_are_for_terminals_where_nobody_minds() {
+fn colours_are_for_terminals_unless_disabled() {
     let wrong = format!("{PROGRAM} stat /nonexistent");
     assert!(!run(&["stat", "/nonexistent"]).stderr.contains(&0x1b));
     assert!(!run(&["stat", "--nonsense"]).stderr.contains(&0x1b));

@@ -1,4 +1,5 @@
-//! Rings of other kernels: the walk finds every event that was counted when they were taken, at the kernel's own times.
+//! Rings of other kernels: the walk finds every event that was counted when they were captured, at the kernel's own
+//! times.
 
 mod common;
 
@@ -10,7 +11,7 @@ use common::corpus;
 use ftrace_live::capture::folder;
 use ftrace_live::format::Endian;
 
-/// (`events=`, `rawKB=`) of each capture in the machine's CHECK.txt, the count of an independent reader.
+/// (`events=`, `rawKB=`) of each capture in the machine's CHECK.txt, counted by an independent reader.
 fn counts(machine: &Path) -> HashMap<String, (u64, u64)> {
     let text = std::fs::read_to_string(machine.join("CHECK.txt")).unwrap();
     let number = |line: &str, key| line.split(key).nth(1)?.split_whitespace().next()?.parse().ok();
@@ -20,18 +21,18 @@ fn counts(machine: &Path) -> HashMap<String, (u64, u64)> {
     text.lines().filter_map(count).collect()
 }
 
-/// KiB of ring that a capture holds.
+/// The size of the ring in a capture, KiB.
 fn raw_kib(capture: &Path) -> u64 {
     let cpus = (0..64).map(|cpu| capture.join(format!("per_cpu/cpu{cpu}/trace_pipe_raw")));
     cpus.filter_map(|ring| Some(std::fs::metadata(ring).ok()?.len())).sum::<u64>() / 1024
 }
 
-/// The times of the lines of the kernel's own text, in its order: `12.345678` as µs, counters as they are.
+/// The times in the kernel's own text, in order: `12.345678` as µs, counters as they are.
 fn text_times(capture: &Path) -> Vec<u64> {
     let text = std::fs::read(capture.join("trace")).unwrap();
     let text = String::from_utf8_lossy(&text);
     let time = |line: &str| {
-        // `  comm-pid  [cpu] flags  time: event…`; what stands before the bracket may itself contain blanks.
+        // `  comm-pid  [cpu] flags  time: event…`; the part before the bracket may itself contain spaces.
         let rest = line.split(" [").skip(1).find_map(|rest| rest.get(3..).filter(|r| r.starts_with("] ")))?;
         let stamp = rest.split_whitespace().nth(2)?.strip_suffix(':')?;
         stamp.replace('.', "").parse().ok()
@@ -50,7 +51,7 @@ fn times<E: ByteOrder>(capture: &mut ftrace_live::capture::Capture) -> (Vec<u64>
 }
 
 #[test]
-fn every_capture_holds_the_events_that_were_counted_when_it_was_taken_at_the_kernel_s_times() {
+fn every_capture_has_the_events_counted_when_it_was_taken_at_the_kernels_times() {
     let Some(corpus) = corpus::folder() else { return };
     let mut compared = 0;
     for machine in corpus::machines(corpus) {
@@ -74,7 +75,7 @@ fn every_capture_holds_the_events_that_were_counted_when_it_was_taken_at_the_ker
                 ));
             }
             assert!(times.is_sorted(), "{}", path.display());
-            // These texts hold lines that are no event, or one line for two events (a NUL in a marker joins them).
+            // These texts have lines that are not events, or one line for two events (a NUL in a marker joins them).
             if ["function_graph", "print", "lost-live", "function-stack", "subbuf-big"].contains(&name.as_str()) {
                 continue;
             }

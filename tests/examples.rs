@@ -1,4 +1,4 @@
-//! The programs in `examples/` do what they say, and stay as short as they are meant to be.
+//! The programs in `examples/` work, and are as short as intended.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18").join(name)
 }
 
-/// The lines of the kernel's own `trace` that hold `event`.
+/// The lines of the kernel's own `trace` for `event`.
 fn kernel_lines(capture: &Path, event: &str) -> Vec<String> {
     let trace = fs::read_to_string(capture.join("trace")).unwrap();
     let lines: Vec<String> = trace.lines().filter(|line| line.contains(event)).map(str::to_owned).collect();
@@ -59,7 +59,7 @@ fn the_text_of_sub_buffers_in_memory_is_the_kernels() {
     let text_of = |name: &str| String::from_utf8(file(name)).unwrap();
     let format = text_of("events/irq/irq_handler_entry/format");
     let text = own_ring::text(&text_of("events/header_page"), &format, &file("per_cpu/cpu1/trace_pipe_raw")).unwrap();
-    // Nobody told it the tasks' names, nor that the ring is that of CPU 1, where the kernel ran this handler alone.
+    // It knows neither the tasks' names nor that the ring is CPU 1's, where alone the kernel ran this handler.
     let behind_the_cpu = |line: &str| line.split_once("] ").unwrap().1.to_owned();
     let ours: Vec<String> = text.lines().map(behind_the_cpu).collect();
     let lines = kernel_lines(&capture, "irq_handler_entry: ");
@@ -67,8 +67,8 @@ fn the_text_of_sub_buffers_in_memory_is_the_kernels() {
     assert_eq!(ours, kernels);
 }
 
-/// By hand: `#bundle`, a timetag, and twice a size of four bytes with a message: the address in 16 bytes, the tags in 12,
-/// time 8, dt, cpu, pid and an empty name 4 each, note and force 4 each, the player's name 8.
+/// Worked out by hand: `#bundle`, a timetag, and twice a size of four bytes with a message: the address in 16 bytes,
+/// the tags in 12, time 8, dt, cpu, pid and an empty name 4 each, note and force 4 each, the player's name 8.
 #[test]
 fn events_of_ones_own_become_one_bundle_of_typed_messages() {
     // 2026-01-01T00:00:00Z; NTP counts seconds since 1900, 2 208 988 800 more.
@@ -90,7 +90,7 @@ fn events_of_ones_own_become_one_bundle_of_typed_messages() {
 }
 
 #[test]
-fn live_names_the_program_that_was_started() {
+fn live_finds_the_program_that_was_started() {
     if !common::live::may_trace() {
         return;
     }

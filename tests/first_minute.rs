@@ -1,4 +1,4 @@
-//! What a first run says at once: that nobody listens, and what options mean together.
+//! Messages of a first run: that nobody listens, and what combinations of options mean.
 
 mod common;
 
@@ -22,13 +22,13 @@ fn said(output: &Output) -> String {
 #[test]
 fn a_replay_to_nobody_says_so_before_its_first_event() {
     let target = format!("127.0.0.1:{}", free_port());
-    // The fixture is half a second long: at this pace no event but the first is due for minutes.
+    // The fixture is half a second long: at this speed only the first event is due within minutes.
     let mut command = Command::new(PROGRAM);
     command.args(["replay", FIXTURE, "--raw", "--speed", "1/100000", "--to", &target]);
     let mut replay = Program::start(command);
     let line = replay.wait_for("nobody listens");
     assert!(line.contains(&target) && line.contains("ftrace-live listen"), "{line}");
-    // Then somebody does: the next second's statistics tell.
+    // Then somebody listens, which the next second's statistics show.
     let _receiver = UdpSocket::bind(&target).unwrap();
     let line = replay.wait_for("somebody listens now");
     assert!(line.contains(&target), "{line}");
@@ -43,7 +43,7 @@ fn tracing_to_nobody_says_so_before_the_first_event_and_at_the_end() {
     for raw in [true, false] {
         let port = free_port().to_string();
         let mut command = Command::new(PROGRAM);
-        // No event comes: nothing calls for these.
+        // No events occur: nothing causes these.
         command.args(["-e", "alarmtimer", "-p", &port]).args(raw.then_some("--raw"));
         let mut live = Program::start(command);
         let line = live.wait_for("nobody listens");
@@ -56,7 +56,7 @@ fn tracing_to_nobody_says_so_before_the_first_event_and_at_the_end() {
 }
 
 #[test]
-fn the_status_line_names_who_does_not_listen_and_fits_the_terminal() {
+fn the_status_line_shows_missing_receivers_and_fits_the_terminal() {
     if !may_trace() || !installed("script") {
         return;
     }
@@ -73,7 +73,7 @@ fn the_status_line_names_who_does_not_listen_and_fits_the_terminal() {
     }
 }
 
-/// A receiver's options beside no --raw, with what is received.
+/// Replays with a receiver's options but without --raw; returns what was received, too.
 fn replayed(options: &[&str]) -> (Vec<u8>, String) {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     receiver.set_read_timeout(Some(common::program::PATIENCE)).unwrap();
@@ -106,7 +106,7 @@ fn options_about_typed_messages_send_typed_messages_and_say_so() {
 }
 
 #[test]
-fn a_target_that_names_its_receiver_is_sent_typed_messages() {
+fn a_target_with_a_receiver_is_sent_typed_messages() {
     let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
     receiver.set_read_timeout(Some(common::program::PATIENCE)).unwrap();
     let target = format!("sc@{}", receiver.local_addr().unwrap());
@@ -115,13 +115,13 @@ fn a_target_that_names_its_receiver_is_sent_typed_messages() {
     let len = receiver.recv(&mut datagram).unwrap();
     assert!(datagram[..len].starts_with(b"#bundle\0"));
     assert!(said(&output).contains("--to RECEIVER@HOST asks"), "{output:?}");
-    // Its cap thins at full speed, and what to do about it is said.
+    // Its rate cap thins at full speed, and the message says what to do.
     assert!(said(&output).contains("--max-rate 0"), "{output:?}");
     let all = run(&["replay", FIXTURE, "--speed", "max", "--to", &target, "--max-rate", "0"]);
     assert!(!said(&all).contains("thinned"), "{all:?}");
 }
 
-/// What a command line writes on a terminal of 80 × 24, in lines.
+/// The lines that a command line prints on a terminal of 80 × 24.
 fn on_terminal(line: &str) -> Option<Vec<String>> {
     if !installed("script") {
         return None;
@@ -159,7 +159,7 @@ fn on_a_terminal_messages_are_few_and_for_people_and_in_a_pipe_all_of_them() {
 }
 
 #[test]
-fn lists_are_sorted_and_say_what_things_mean() {
+fn lists_are_sorted_and_have_descriptions() {
     let out = |arguments: &[&str]| String::from_utf8(run(arguments).stdout).unwrap();
     let names = out(&["list", FIXTURE]);
     let mut sorted: Vec<_> = names.lines().collect();

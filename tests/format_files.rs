@@ -1,4 +1,4 @@
-//! Every format file there is: all parse, and all print back to the same bytes.
+//! Every available format file: all can be parsed, and print back to the same bytes.
 
 mod common;
 
@@ -32,7 +32,7 @@ fn formats_of_other_kernels_print_back_to_the_same_bytes() {
     let Some(corpus) = corpus::folder() else { return };
     let mut count = 0;
     for kernel in fs::read_dir(corpus.join("formats")).unwrap().flatten() {
-        // Some keep the systems in `events`, some at once.
+        // In some the systems are in `events`, in others at the top.
         let folder = kernel.path();
         let events = Some(folder.join("events")).filter(|events| events.is_dir()).unwrap_or(folder);
         count += round_trips(&events, LongSize::Eight);

@@ -1,5 +1,5 @@
-//! Inputs that a fuzzer once failed on, or that are near to such: `fuzz/inputs/TARGET/*`, run through what the fuzz targets
-//! run. A new finding becomes a file there.
+//! Inputs on which a fuzzer once failed, or similar ones: `fuzz/inputs/TARGET/*`, run through the same code as the
+//! fuzz targets. A new finding becomes a file there.
 
 #[path = "../fuzz/bodies/mod.rs"]
 mod bodies;
@@ -7,7 +7,7 @@ mod bodies;
 use std::fs;
 use std::path::Path;
 
-/// Runs the kept inputs of a target, and the shortest of inputs.
+/// Runs the stored inputs of a target, and the shortest inputs.
 fn replay(target: &str, run: fn(&[u8])) {
     run(b"");
     run(&[0]);
@@ -28,7 +28,7 @@ macro_rules! targets {
         }
     )*
         #[test]
-        fn every_kept_input_is_of_a_target() {
+        fn every_stored_input_belongs_to_a_target() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/inputs");
             for entry in fs::read_dir(folder).unwrap() {
                 let name = entry.unwrap().file_name();

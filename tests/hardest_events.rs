@@ -1,5 +1,5 @@
-//! The events that other decoders get wrong, each on a record made by hand. The formats are those of Linux 6.18 on x86-64;
-//! the texts follow from the kernel's source.
+//! The events that other decoders get wrong, each with a record made by hand. The formats are those of Linux 6.18 on
+//! x86-64; the texts follow from the kernel's source.
 
 mod common;
 
@@ -10,7 +10,7 @@ use ftrace_live::{
     render::{Meaning, TextPlan},
 };
 
-/// What the kernel of these formats names: values from its headers, addresses made up.
+/// The names known to the kernel of these formats: values from its headers, addresses made up.
 struct Kernel;
 
 const CONSTANTS: &[(&str, i64)] = &[
@@ -83,7 +83,7 @@ fn format(name: &str) -> EventFormat {
     EventFormat::parse(name.split('.').next().unwrap(), text, LongSize::Eight).unwrap()
 }
 
-/// The text of an event whose fields `fill` sets; the same in both byte orders.
+/// The text of an event whose fields are set by `fill`; the same in both byte orders.
 fn text(name: &str, fill: impl for<'f> Fn(Record<'f>) -> Record<'f>) -> String {
     let format = format(name);
     let in_order = |endian| {
@@ -97,13 +97,13 @@ fn text(name: &str, fill: impl for<'f> Fn(Record<'f>) -> Record<'f>) -> String {
     little
 }
 
-/// A sockaddr in network order but for its family, which is the kernel's.
+/// A sockaddr in network order, except for its family, which is in the kernel's.
 fn sockaddr_in(port: u16, address: [u8; 4]) -> Vec<u8> {
     [&port.to_be_bytes()[..], &address].concat()
 }
 
 #[test]
-fn kvm_mmu_get_page_loses_the_argument_that_is_code_and_keeps_the_other() {
+fn kvm_mmu_get_page_marks_the_argument_that_is_code_and_keeps_the_other() {
     let created = |created| text("kvmmmu.kvm_mmu_get_page", |r| r.set("created", created));
     assert_eq!(created(1), "{a statement expression?} new");
     assert_eq!(created(0), "{a statement expression?} existing");
@@ -158,13 +158,13 @@ fn vm_unmapped_area_compares_64_bits_unsigned() {
 }
 
 #[test]
-fn kvm_exit_takes_its_table_by_the_isa() {
+fn kvm_exit_selects_its_table_by_isa() {
     let exit = |isa, reason| text("kvm.kvm_exit", |r| r.set("isa", isa).set("exit_reason", reason));
     let rest = "rip 0x0 info1 0x0000000000000000 info2 0x0000000000000000 intr_info 0x00000000 error_code 0x00000000 requests 0x0000000000000000";
     assert_eq!(exit(1, 12), format!("vcpu 0 reason HLT {rest}"));
     assert_eq!(exit(2, 0x78), format!("vcpu 0 reason hlt {rest}"));
     assert_eq!(exit(1, 0x8000_0021), format!("vcpu 0 reason INVALID_STATE FAILED_VMENTRY {rest}"));
-    // The table's -1 is an unsigned long, the field a u32: they differ, for the kernel too.
+    // The table's -1 is an unsigned long, the field a u32: they differ for the kernel too.
     assert_eq!(exit(2, 0xffff_ffff), format!("vcpu 0 reason 0xffffffff {rest}"));
 }
 
@@ -220,7 +220,7 @@ fn timer_start_subtracts_signed_and_shows_the_flags_that_are_set() {
 }
 
 #[test]
-fn names_of_enum_constants_come_from_the_kernel_s_types() {
+fn names_of_enum_constants_come_from_the_kernels_types() {
     let timer = text("timer.hrtimer_start", |r| r.set("mode", 11).set("function", i128::from(TEXT)));
     assert_eq!(
         timer,
@@ -252,7 +252,7 @@ fn names_of_enum_constants_come_from_the_kernel_s_types() {
 }
 
 #[test]
-fn socket_addresses_are_told_by_their_family() {
+fn socket_addresses_are_printed_by_family() {
     let reset = text("tcp.tcp_send_reset", |r| {
         let (family4, family6) = if r.is_big() { ([0, 2], [0, 10]) } else { ([2, 0], [10, 0]) };
         let four = [&family4[..], &sockaddr_in(8080, [127, 0, 0, 1])].concat();
@@ -268,7 +268,7 @@ fn socket_addresses_are_told_by_their_family() {
 }
 
 #[test]
-fn jbd2_run_stats_misses_only_what_needs_the_kernel_s_tick() {
+fn jbd2_run_stats_lacks_only_the_values_that_need_hz() {
     let stats = text("jbd2.jbd2_run_stats", |r| r.set("dev", 8 << 20).set("tid", 4).set("blocks", 9));
     let unknown = "{jiffies_to_msecs()?}";
     let expected = format!(
@@ -279,11 +279,11 @@ fn jbd2_run_stats_misses_only_what_needs_the_kernel_s_tick() {
 }
 
 #[test]
-fn mm_page_alloc_misses_the_page_alone_and_prints_null_where_there_is_none() {
+fn mm_page_alloc_lacks_only_the_page_and_prints_null_if_there_is_none() {
     let alloc = |pfn, gfp| text("kmem.mm_page_alloc", |r| r.set("pfn", pfn).set("gfp_flags", gfp));
     assert_eq!(alloc(0x1234, 0xcc0), "page={vmemmap_base?} pfn=0x1234 order=0 migratetype=0 gfp_flags=GFP_KERNEL");
     assert_eq!(alloc(-1, 0), "page=0000000000000000 pfn=0x0 order=0 migratetype=0 gfp_flags=none");
-    // GFP_KERNEL takes its bits away first: __GFP_IO and the like are not shown again.
+    // GFP_KERNEL consumes its bits first: __GFP_IO and the like are not printed again.
     assert!(alloc(1, 0xcc0 | 0x100).ends_with("gfp_flags=GFP_KERNEL|__GFP_ZERO"), "{}", alloc(1, 0xcc0 | 0x100));
 }
 
@@ -333,7 +333,7 @@ fn bitmaps_print_as_words_or_as_ranges() {
 }
 
 #[test]
-fn neigh_update_prints_as_many_bytes_as_a_field_says() {
+fn neigh_update_prints_as_many_bytes_as_its_field_says() {
     let update = text("neigh.neigh_update", |r| {
         r.set("family", 2)
             .text("dev", "eth0")
@@ -359,13 +359,13 @@ fn percpu_alloc_percpu_has_a_pointer_in_another_address_space() {
 }
 
 #[test]
-fn sys_enter_openat_knows_its_descriptor_as_an_int_and_prints_it_as_a_long() {
+fn sys_enter_openat_reads_its_descriptor_as_an_int_and_prints_it_as_a_long() {
     let open = text("syscalls.sys_enter_openat", |r| r.set("dfd", 0xffff_ff9c).set("flags", 0x80000));
     assert_eq!(open, "dfd: 0xffffffffffffff9c, filename: 0x00000000, flags: 0x00080000, mode: 0x00000000");
 }
 
 #[test]
-fn a_length_may_stand_before_its_text() {
+fn a_length_may_precede_its_text() {
     let attr = text("hugetlbfs.hugetlbfs_setattr", |r| {
         r.set("d_len", 3).text("d_name", "abcdef").set("ia_mode", 0o644).set("old_size", -1)
     });
@@ -373,7 +373,7 @@ fn a_length_may_stand_before_its_text() {
 }
 
 #[test]
-fn print_formats_tell_what_fields_mean_and_their_own_text() {
+fn print_formats_give_the_meaning_and_text_of_fields() {
     let meanings = |name: &str| -> Vec<(String, Meaning)> {
         let format = format(name);
         let plan = TextPlan::compile(&format, LongSize::Eight, Endian::Little, &Kernel);

@@ -1,6 +1,5 @@
-//! Names of a hostile capture in generated patches: nothing of them becomes code, in any of the five languages. What the languages
-//! themselves say is asked of the real programs, where they are installed; what they are shown is split into code and comments
-//! here besides.
+//! Names from a hostile capture in generated patches: no part of them becomes code in any of the five languages. The
+//! real programs check this if they are installed; here the generated text is split into code and comments besides.
 
 mod common;
 #[path = "receivers/launch.rs"]
@@ -16,7 +15,7 @@ use proptest::prelude::*;
 
 use common::program::{self, command};
 
-/// What is meant to get out: of each language's comments and strings, of a line, of a shell's word, of a terminal.
+/// Attempts to break out: of each language's comments and strings, of a line, of a shell word, of a terminal.
 const WORST: [&str; 24] = [
     "\"quoted\" 'single' `back`",
     "a\nSystem.exec(\"false\")\rb\u{85}c\u{2028}d\u{2029}e",
@@ -44,7 +43,7 @@ const WORST: [&str; 24] = [
     " ",
 ];
 
-/// A schema whose every name is one of these; `names` has one at least.
+/// A schema with only these names; `names` has at least one.
 fn schema(names: &[String], types: Types) -> Schema {
     let name = |n: usize| names[n % names.len()].clone();
     let header: &[(&str, char)] = match types {
@@ -78,7 +77,7 @@ fn harmless(language: Language, events: usize) -> String {
     program(language, &names)
 }
 
-/// The code of a program: comments and what stands in strings are left out.
+/// The code of a program, without comments and the contents of strings.
 fn code(language: Language, text: &str) -> String {
     if language == Language::PureData {
         return statements(text);
@@ -119,7 +118,7 @@ fn code(language: Language, text: &str) -> String {
     out
 }
 
-/// Of a Pd file, every statement; of a comment, only that it is one and where.
+/// The statements of a Pd file; a comment is reduced to its place.
 fn statements(text: &str) -> String {
     let mut out = String::new();
     let mut statement = String::new();
@@ -143,13 +142,13 @@ fn statements(text: &str) -> String {
     out
 }
 
-/// That nothing in a program would do anything to a terminal, or show another order than it has.
+/// Asserts that nothing in a program affects a terminal or reorders its text.
 fn assert_plain(language: Language, text: &str) {
     let bad = text.chars().find(|c| !matches!(c, '\n' | '\t') && ftrace_live::escape::is_escaped(*c));
     assert_eq!(bad, None, "{language:?}");
 }
 
-/// The words of the command that a patch says it is fed with, as a shell reads them.
+/// The words of the command in a patch's introduction, as split by a shell.
 fn command_words(text: &str) -> Vec<String> {
     let line = text.lines().find_map(|line| line.split_once("Then:  sudo ").map(|(_, command)| command)).unwrap();
     let output = Command::new("sh").args(["-c", &format!("printf '%s\\n' {line}")]).output().unwrap();
@@ -164,7 +163,7 @@ fn worst() -> Vec<Vec<String>> {
     events
 }
 
-/// A name of pieces of the worst, and of anything.
+/// A name from pieces of the worst ones and arbitrary text.
 fn name() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         proptest::sample::select(&WORST[..]).prop_map(str::to_owned),
@@ -183,7 +182,7 @@ proptest! {
             let text = program(language, &events);
             assert_plain(language, &text);
             prop_assert_eq!(code(language, &text), code(language, &harmless(language, events.len())), "{:?}", language);
-            // Csound looks for these before it looks for comments.
+            // Csound searches for these before it handles comments.
             let tags = |text: &str| text.matches("<Cs").count() + text.matches("</Cs").count();
             prop_assert!(language != Language::Csound || tags(&text) == tags(&harmless(language, events.len())));
         }
@@ -191,7 +190,7 @@ proptest! {
 }
 
 #[test]
-fn the_command_in_a_patch_is_one_of_as_many_words_for_a_shell() {
+fn the_command_in_a_patch_has_the_same_words_for_a_shell() {
     for language in Language::ALL {
         let events = worst();
         let text = program(language, &events);
@@ -205,7 +204,7 @@ fn the_command_in_a_patch_is_one_of_as_many_words_for_a_shell() {
 }
 
 #[test]
-fn python_reads_the_names_as_names() {
+fn python_parses_the_names_as_data() {
     if !program::installed("python3") {
         return;
     }
@@ -214,7 +213,7 @@ fn python_reads_the_names_as_names() {
     let home = tempfile::tempdir().unwrap();
     std::fs::write(home.path().join("patch.py"), &text).unwrap();
     std::fs::write(home.path().join("harmless.py"), harmless(Language::Python, events.len())).unwrap();
-    // Shapes only: constants are left out, and two names may clean to one.
+    // Only the structure: constants are left out, and two names may clean to one.
     let script = "import ast\ndef shape(file):\n  tree = ast.parse(open(file).read())\n  return [type(n).__name__ for n in ast.walk(tree)]\n\
                   assert shape('patch.py') == shape('harmless.py')\n";
     let output = launch::python(home.path()).args(["-c", script]).output().unwrap();
@@ -257,7 +256,7 @@ fn chuck_and_pd_load_it() {
     if program::installed("chuck") {
         let text = program(Language::Chuck, &events).replace("9999 =>", &format!("{} =>", program::free_port()));
         let mut chuck = launch::chuck(home.path(), &[("patch.ck", text)]);
-        // What it says when it runs, and not that it could not be compiled.
+        // Printed when it runs, but not when it cannot be compiled.
         chuck.wait_for("listening on port");
     }
     if program::installed("pd") {

@@ -1,4 +1,4 @@
-//! Records that no kernel wrote: whatever the bytes, every event has a text, of bounded length, and nothing panics.
+//! Records that no kernel wrote: for any bytes, every event has a text of limited length, and nothing panics.
 
 mod common;
 
@@ -12,7 +12,7 @@ use ftrace_live::names::Names;
 use ftrace_live::render::{GraphOptions, Settings, TraceText};
 use ftrace_live::ring::{Lost, Record};
 
-/// Numbers that look random and are the same in each run (xorshift64*).
+/// Pseudo-random numbers that are the same in each run (xorshift64*).
 struct Chance(u64);
 
 impl Chance {
@@ -28,12 +28,12 @@ impl Chance {
     }
 }
 
-/// More than a line of the kernel's can be: a record of `len` bytes prints at most so many.
+/// The longest text of a record of `len` bytes: more than a line of the kernel can have.
 fn longest(len: usize) -> usize {
     64 * 1024 + 64 * len
 }
 
-/// Records of chance for every event, then the capture's own with bytes changed and ends cut off.
+/// Random records for every event, then the capture's own with changed bytes and truncated ends.
 fn torment<E: ByteOrder>(path: &Path, graph: bool) {
     let mut capture = folder::open(path).unwrap();
     let (names, _) = Names::load(path);
@@ -46,7 +46,7 @@ fn torment<E: ByteOrder>(path: &Path, graph: bool) {
         out.clear();
         let record = Record { cpu: cpu as u32, time, ticks: time, lost: Lost::Nothing, bytes };
         text.write::<E>(&mut out, &record, &names);
-        // With the graph's layout one record can release what many others wrote.
+        // In the graph layout one record can release the lines of many others.
         assert!(graph || out.len() <= longest(bytes.len()), "{} bytes for {bytes:?}", out.len());
     };
     for format in &capture.events {

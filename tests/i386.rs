@@ -1,5 +1,5 @@
-//! A capture of a 32-bit x86 kernel, made by hand: four-byte longs and pointers, and 64-bit fields at a multiple of four
-//! (the i386 ABI; 32-bit ARM aligns them to eight). The text is what the kernel's code prints for such records.
+//! A capture of a 32-bit x86 kernel, made by hand: four-byte longs and pointers, and 64-bit fields aligned to four
+//! bytes (the i386 ABI; 32-bit ARM aligns them to eight). The text is what the kernel's code prints for such records.
 
 use std::{fs, path::Path};
 
@@ -107,14 +107,14 @@ fn records() -> Vec<Vec<u8>> {
         record(600, &[295, -100_i32 as u32, 0xbfd0_1234, 0x8000, 0], b""),
         record(601, &[295, -2_i32 as u32], b""),
         record(700, &[8 << 20 | 1, 7, 1, 8], b"R\0\0\0\0\0\0\0sh\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
-        // The counter of jiffies has come round between the two: 5 − 0xfffffff0 in 32 bits.
+        // The jiffies counter has wrapped between the two: 5 − 0xfffffff0 in 32 bits.
         record(701, &[0xf000_1000, 0xf800_0000, 5, 0xffff_fff0], b""),
         record(1500, &[0xc100_0104, u32::MAX, 1, -5_i32 as u32], b""),
     ]
 }
 
-/// A sub-buffer with the records, a microsecond apart. i386 has no need of `RB_FORCE_8BYTE_ALIGNMENT`: short records have
-/// their length in the type.
+/// A sub-buffer with the records, a microsecond apart. i386 does not need `RB_FORCE_8BYTE_ALIGNMENT`: short records
+/// have their length in the type.
 fn page(records: &[Vec<u8>]) -> Vec<u8> {
     let mut data = Vec::new();
     for (index, record) in records.iter().enumerate() {
@@ -195,7 +195,7 @@ fn values_and_messages_have_the_widths_of_a_32_bit_kernel() {
     let abi = Abi { endian: Endian::Little, long: LongSize::Four };
     let options = MessageOptions { types: Types::Full, ..MessageOptions::default() };
     let head = Head { time: 1, dt: 0.0, cpu: 0, pid: 42, comm: &Comm::EMPTY };
-    // What the message has behind its head.
+    // The arguments after the message's header.
     let message = |bytes: &[u8]| {
         let format = events.get(EventId(u16::from_le_bytes([bytes[0], bytes[1]]))).unwrap();
         let (plan, schema) = MessagePlan::compile(format, &options, abi, &NoNames);

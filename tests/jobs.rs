@@ -1,4 +1,4 @@
-//! `--jobs`: what several threads make of a capture is, byte for byte, what one makes of it.
+//! `--jobs`: several threads produce, byte for byte, the same output as one.
 
 mod common;
 
@@ -8,7 +8,8 @@ use std::process::{Command, Output};
 use common::{corpus, made};
 use proptest::prelude::*;
 
-/// What a command line comes to with so many jobs: standard output and the end of standard error, where counts are.
+/// The output of a command line with this many jobs: standard output, and the end of standard error, which has the
+/// counts.
 fn run(args: &[&str], jobs: usize) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
     command.args(args).args(["--jobs", &jobs.to_string()]).output().unwrap()
@@ -52,7 +53,7 @@ fn fixtures() -> Vec<PathBuf> {
     corpus::captures(&fixtures)
 }
 
-/// All ways of reading one capture.
+/// All ways of reading a capture.
 fn all_ways(capture: &Path) {
     let capture = capture.to_str().unwrap();
     same(&["stat", capture]);
@@ -98,7 +99,7 @@ fn captures_of_other_kernels_are_read_alike() {
 
 const SWITCH: u16 = 7;
 const RENAME: u16 = 8;
-/// An event that no format describes.
+/// An event without a format.
 const UNKNOWN: u16 = 9;
 
 fn formats() -> Vec<(&'static str, &'static str, String)> {
@@ -121,7 +122,7 @@ fn record(kind: u8, pid: i32, name: u8) -> Vec<u8> {
     }
 }
 
-/// A sub-buffer of a made capture: when it begins, what was lost before it, its records.
+/// A sub-buffer of a made capture: its time, the loss before it, its records.
 type Made = (u64, u8, Vec<(u32, u8, i32, u8)>);
 
 fn page((time, lost, records): &Made) -> Vec<u8> {
@@ -131,7 +132,7 @@ fn page((time, lost, records): &Made) -> Vec<u8> {
         // RB_MISSED_EVENTS, without a count.
         page[11] |= 0x80;
     } else if *lost > 150 {
-        // A commit that is beyond the sub-buffer.
+        // A commit beyond the end of the sub-buffer.
         page[10] |= 1;
     }
     page
@@ -140,7 +141,7 @@ fn page((time, lost, records): &Made) -> Vec<u8> {
 fn sub_buffers() -> impl Strategy<Value = Vec<Made>> {
     let record = (0u32..2000, 0u8..7, 0i32..6, any::<u8>());
     let page = (0u64..100_000, any::<u8>(), prop::collection::vec(record, 0..9));
-    // Some rings are in order, as the kernel writes them; some are as a clock that was set back leaves them.
+    // Some rings are in order, as the kernel writes them; others look as if a clock was set back.
     (prop::collection::vec(page, 0..14), any::<bool>()).prop_map(|(mut pages, ordered)| {
         if ordered {
             pages.sort_by_key(|(time, ..)| *time);
@@ -152,7 +153,7 @@ fn sub_buffers() -> impl Strategy<Value = Vec<Made>> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
 
-    /// Whatever the rings hold: times that go back, losses, damaged sub-buffers, names that change.
+    /// Rings with anything: times that go back, losses, damaged sub-buffers, names that change.
     #[test]
     fn made_captures_are_read_alike(rings in prop::collection::vec(sub_buffers(), 1..4)) {
         let folder = tempfile::tempdir().unwrap();

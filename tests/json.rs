@@ -1,5 +1,5 @@
-//! JSON for programs: the lines of `--json` say what the text says, number by number; a capture as JSON for Perfetto has every
-//! event of it.
+//! JSON for programs: the lines of `--json` have the same values as the text, number by number; a capture as JSON for
+//! Perfetto has all its events.
 
 mod common;
 
@@ -29,7 +29,7 @@ fn rows(arguments: &[&str]) -> Vec<Value> {
     rows
 }
 
-/// What a line of text says: `TIME ADDRESS ,TAGS name=value …`.
+/// The same in the form of the text: `TIME ADDRESS ,TAGS name=value …`.
 fn as_text(row: &Value) -> String {
     let (address, tags) = (row["address"].as_str().unwrap(), row["tags"].as_str().unwrap());
     let mut line = format!("{} {address} ,{tags}", row["time"].as_str().unwrap());
@@ -38,7 +38,7 @@ fn as_text(row: &Value) -> String {
         let (name, value) = (argument["name"].as_str().unwrap(), argument["value"].clone());
         let value = match (tag, &value) {
             ('t', value) => value.as_str().unwrap().to_owned(),
-            // The shortest that reads back to the same bits, in either form.
+            // The shortest form that reads back to the same bits, in either format.
             ('f', value) => format!("{:?}", value.as_f64().unwrap() as f32),
             ('d', value) => format!("{:?}", value.as_f64().unwrap()),
             ('b', value) => format!("0x{}", value.as_str().unwrap()),
@@ -50,7 +50,7 @@ fn as_text(row: &Value) -> String {
 }
 
 #[test]
-fn print_says_the_same_as_json_to_the_last_bit() {
+fn print_has_the_same_values_as_json_to_the_last_bit() {
     for (name, types) in [("sched", "full"), ("irq-exceptions", "double"), ("kmem", "portable")] {
         let arguments = ["replay", &fixture(name), "--raw", "--types", types, "--print", "--speed", "max", "-q"];
         let lines = text(&arguments);
@@ -81,7 +81,7 @@ fn list_describe_and_stat_have_a_line_for_each_row() {
     assert_eq!(of("capture")[0]["events"], whole["events"]);
     let sum: u64 = of("event").iter().map(|row| row["count"].as_u64().unwrap()).sum();
     assert_eq!(Value::from(sum), whole["events"]);
-    // Two of them, the most frequent ones, in either form.
+    // The two most frequent ones, in either format.
     let most: Vec<_> = of("event").into_iter().take(2).map(|row| row["name"].clone()).collect();
     let two = rows(&["stat", &capture, "--json", "--top", "2"]);
     let two: Vec<_> = two.iter().filter(|row| row["row"] == "event").map(|row| row["name"].clone()).collect();
@@ -114,7 +114,7 @@ fn listen_prints_json() {
 }
 
 #[test]
-fn a_capture_becomes_json_for_perfetto_with_every_event_and_what_each_cpu_ran() {
+fn json_for_perfetto_has_every_event_and_the_tasks_of_each_cpu() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("x.json");
     let (capture, path) = (fixture("sched"), file.to_str().unwrap());
@@ -124,7 +124,7 @@ fn a_capture_becomes_json_for_perfetto_with_every_event_and_what_each_cpu_ran() 
     let of = |kind: &str| events.iter().filter(|event| event["ph"] == kind).collect::<Vec<_>>();
     let stat: Value = serde_json::from_str(&text(&["stat", &capture, "--format", "json"])).unwrap();
     assert_eq!(Value::from(of("i").len()), stat["events"]);
-    // The first switch of a CPU and the one after it are the ends of a slice with the name of who ran between.
+    // The first switch of a CPU and the next one are the ends of a slice with the name of the task in between.
     let switches: Vec<_> = of("i").into_iter().filter(|event| event["name"] == "sched_switch").collect();
     let first = switches.iter().find(|switch| switch["args"]["next_pid"] != 0).unwrap();
     let cpu = &first["args"]["cpu"];
@@ -135,7 +135,7 @@ fn a_capture_becomes_json_for_perfetto_with_every_event_and_what_each_cpu_ran() 
     assert_eq!((&slice["name"], &slice["args"]["pid"]), (&first["args"]["next_comm"], &first["args"]["next_pid"]));
     assert!((slice["dur"].as_f64().unwrap() - (end - begin)).abs() < 0.01, "{slice} to {end}");
     assert!(of("M").iter().any(|name| name["args"]["name"] == "CPU 0"));
-    // Nothing is written over.
+    // Nothing is overwritten.
     let again =
         Command::new(env!("CARGO_BIN_EXE_ftrace-live")).args(["convert", &capture, "-o", path]).output().unwrap();
     assert_eq!(again.status.code(), Some(2));

@@ -1,8 +1,8 @@
-//! The kernel is the oracle: our text of each capture, our own and those of other machines, equals what that machine's
-//! kernel printed for the same bytes.
+//! The kernel is the oracle: our text of each capture, of this project and of other machines, equals what that
+//! machine's kernel printed for the same bytes.
 //!
-//! Big-endian and little, 32 and 64 bits, sub-buffers of 4 to 64 KiB; tracepoints, system calls, kprobes, uprobes,
-//! synthetic events, the function and graph tracers, stacks, markers, each clock.
+//! Big-endian and little-endian, 32 and 64 bits, sub-buffers of 4 to 64 KiB; tracepoints, system calls, kprobes,
+//! uprobes, synthetic events, the function and graph tracers, stacks, markers, each clock.
 
 mod common;
 
@@ -47,7 +47,7 @@ fn compare(path: &Path) -> kernel_text::Tally {
     kernel_text::compare(&rendered, &kernel, nohash.as_deref(), name)
 }
 
-/// Every capture of the machine that has the kernel's text is equal, but for what is masked by name.
+/// Compares every capture of the machine that has the kernel's text; expected differences are classified.
 fn every_line_of(machine: &str) {
     let Some(corpus) = corpus::folder() else { return };
     let machines = corpus::machines(corpus);

@@ -1,5 +1,5 @@
-//! How long it takes from one event to another, as numbers that are sent: for each window of `--aggregate`, and as a value in maps.
-//! The lengths are worked out by hand; those of a fixture are what `stat --latency` says.
+//! The time from one event to another, as numbers that are sent: for each window of `--aggregate`, and as a value in
+//! maps. The values are worked out by hand; those of a fixture equal the output of `stat --latency`.
 
 mod common;
 
@@ -53,7 +53,7 @@ fn windows(heard: &[Heard], name: &str) -> Vec<(i32, [f32; 3])> {
 }
 
 #[test]
-fn each_window_says_how_many_pairs_ended_in_it_and_how_long_they_were() {
+fn each_window_has_the_number_and_latencies_of_the_pairs_that_ended_in_it() {
     let scratch = tempfile::tempdir().unwrap();
     let capture = capture(scratch.path());
     let listener = Listener::start();
@@ -101,7 +101,7 @@ fn the_numbers_of_a_whole_capture_are_those_of_stat() {
 }
 
 #[test]
-fn a_map_has_the_length_of_the_last_pair() {
+fn a_map_uses_the_latency_of_the_last_pair() {
     let scratch = tempfile::tempdir().unwrap();
     let capture = capture(scratch.path());
     let map = scratch.path().join("map.toml");
@@ -133,7 +133,7 @@ fn a_map_has_the_length_of_the_last_pair() {
 }
 
 #[test]
-fn live_the_time_that_softirqs_take_is_sent() {
+fn live_the_duration_of_softirqs_is_sent() {
     if !may_trace() {
         return;
     }
@@ -150,7 +150,7 @@ fn live_the_time_that_softirqs_take_is_sent() {
     let mut datagram = vec![0; 1 << 16];
     loop {
         assert!(std::time::Instant::now() < end, "{:?}", program.said());
-        // Each datagram over the loopback interface is a softirq.
+        // Each datagram over the loopback interface causes a softirq.
         (0..20).for_each(|_| drop(other.send_to(b"load", other.local_addr().unwrap())));
         let Ok(len) = listener.recv(&mut datagram) else { continue };
         let mut heard = vec![];

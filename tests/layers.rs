@@ -1,24 +1,24 @@
-//! Which module uses which, read from the paths in the source: no room uses one above it, and no modules use each other in a
-//! circle.
+//! Dependencies between modules, read from the paths in the source: no module depends on a layer above it, and there
+//! are no cycles.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-/// The rooms of `src/`, the lowest first: each may use those before it.
+/// The layers of `src/`, the lowest first: each may use those before it.
 const ORDER: [&str; 27] = [
     "duration", "escape", "meaning", "format", "ring", "names", "decode", "render", "sound", "rights", "keeper",
     "tracefs", "wall", "osc", "capture", "follow", "terminal", "map", "output", "pipeline", "control", "listen",
     "page", "replay", "live", "cli", "commands",
 ];
 
-/// Modules that do use each other, and why they may.
+/// The known cycles, and the reason for each.
 const CIRCLES: [(&[&str], &str); 1] = [(
     &["keeper::process", "tracefs::lent", "tracefs::mount"],
-    "a Tracefs may go through the keeper or be lent, and both of these are asked of a Tracefs",
+    "a Tracefs may use the keeper or be lent, and both of these need a Tracefs",
 )];
 
-/// Every module and its source, without comments and the tests at its end.
+/// Every module and its source, without comments and without tests.
 fn modules() -> BTreeMap<String, String> {
     fn walk(folder: &Path, within: &str, found: &mut BTreeMap<String, String>) {
         for entry in fs::read_dir(folder).unwrap() {
@@ -41,7 +41,7 @@ fn modules() -> BTreeMap<String, String> {
     found
 }
 
-/// The paths that `code` names behind each `start`: of `start::{a, b::{c, d}}` they are `a`, `b::c` and `b::d`.
+/// The paths in `code` after each `start`: `a`, `b::c` and `b::d` for `start::{a, b::{c, d}}`.
 fn paths(code: &str, start: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (at, _) in code.match_indices(start) {
@@ -54,7 +54,7 @@ fn paths(code: &str, start: &str) -> Vec<String> {
     found
 }
 
-/// Adds the paths at the beginning of `text`, each behind `base`; gives what follows.
+/// Adds the paths at the beginning of `text`, each prefixed by `base`; returns the rest.
 fn expand<'t>(base: &str, text: &'t str, found: &mut Vec<String>) -> &'t str {
     let text = text.trim_start();
     if let Some(mut list) = text.strip_prefix('{') {
@@ -74,7 +74,7 @@ fn expand<'t>(base: &str, text: &'t str, found: &mut Vec<String>) -> &'t str {
         return expand(&path, rest, found);
     }
     found.push(path);
-    // Over `as name`, and over whatever cannot stand in a list.
+    // Skip `as name`, and whatever cannot be part of a list.
     match rest.find([',', '}']) {
         Some(end) if rest[..end].trim_start().starts_with("as ") => &rest[end..],
         _ if len == 0 => rest.get(1..).unwrap_or_default(),
@@ -82,7 +82,7 @@ fn expand<'t>(base: &str, text: &'t str, found: &mut Vec<String>) -> &'t str {
     }
 }
 
-/// The modules that each module uses. What a room shows of its modules (`pub use`) counts for the module that has it.
+/// The modules that each module uses. A re-export (`pub use`) counts for the module that defines the item.
 fn uses() -> BTreeMap<String, BTreeSet<String>> {
     let modules = modules();
     let mut shown = BTreeMap::new();
@@ -122,7 +122,7 @@ fn uses() -> BTreeMap<String, BTreeSet<String>> {
             let path: Vec<&str> = path.split("::").filter(|word| *word != "super").collect();
             used.insert(target(up(levels), &path.join("::")));
         }
-        // What a file uses of the room around it is not the room's use of the file.
+        // A file's use of its parent is not the parent's use of the file.
         used.retain(|other| !other.is_empty() && !module.starts_with(&format!("{other}::")) && other != module);
         uses.insert(module.clone(), used);
     }
@@ -134,13 +134,13 @@ fn room(module: &str) -> &str {
 }
 
 #[test]
-fn no_room_uses_one_above_it() {
+fn no_layer_uses_one_above_it() {
     let place = |room: &str| ORDER.iter().position(|known| *known == room);
     let allowed = |from: &str, to: &str| from == "keeper" && to == "tracefs";
     let mut wrong = Vec::new();
     for (module, used) in uses() {
         let Some(own) = place(room(&module)) else {
-            wrong.push(format!("{module} is in no layer: put its room into ORDER, above all that it uses"));
+            wrong.push(format!("{module} is in no layer: add it to ORDER, above everything it uses"));
             continue;
         };
         for other in used.iter().filter(|other| room(other) != room(&module) && !allowed(room(&module), room(other))) {
@@ -155,7 +155,7 @@ fn no_room_uses_one_above_it() {
 #[test]
 fn no_modules_use_each_other() {
     let uses = uses();
-    // All that a module uses, directly or not.
+    // All that a module uses, directly or indirectly.
     let reach = |start: &str| {
         let (mut reached, mut next) = (BTreeSet::new(), vec![start.to_owned()]);
         while let Some(module) = next.pop() {
@@ -174,7 +174,7 @@ fn no_modules_use_each_other() {
         circles.insert(with.iter().map(|module| module.as_str()).collect::<Vec<_>>());
     }
     let known: BTreeSet<Vec<&str>> = CIRCLES.iter().map(|(circle, _)| circle.to_vec()).collect();
-    assert_eq!(circles, known, "a circle that is not known, or one that is gone");
+    assert_eq!(circles, known, "an unknown cycle, or a known one that no longer exists");
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! An instance that root lends: its user traces without a capability, it is quiet after each run, and it goes at last.
+//! An instance lent by root: its user traces without capabilities, it is inactive after each run, and it is removed
+//! at the end.
 //!
-//! All of it needs root (to lend, and to become another user), and says so where it skips.
+//! All of it needs root (to lend, and to become another user), and says so if it skips.
 
 mod common;
 
@@ -14,18 +15,18 @@ use std::time::{Duration, Instant};
 use ftrace_live::rights::Caller;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// A user that no other test becomes: whatever runs as this one would use the instance too.
+/// A user of no other test: whatever runs as this user would use the instance too.
 const USER: &str = "games";
 
 /// There is one instance for a user.
 static ONE: Mutex<()> = Mutex::new(());
 
-/// An instance lent to [`USER`], taken back in the end.
+/// An instance lent to [`USER`], taken back at the end.
 struct Lent {
     user: Caller,
     at: PathBuf,
     instance: PathBuf,
-    /// Holds the program, and what it writes: that user may not go where it was built.
+    /// Contains the program, and what it writes: that user may not enter the folder where it was built.
     folder: tempfile::TempDir,
     _one: MutexGuard<'static, ()>,
 }
@@ -50,7 +51,8 @@ impl Lent {
         let folder = tempfile::tempdir().unwrap();
         chown(folder.path(), Some(user.uid), Some(user.gid)).unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        // Not by this process: a child that another test starts meanwhile would have it open for writing (ETXTBSY).
+        // Copied by another process: a child that another test starts meanwhile would have it open for writing
+        // (ETXTBSY).
         let program = env!("CARGO_BIN_EXE_ftrace-live");
         assert!(Command::new("cp").arg(program).arg(folder.path()).status().unwrap().success());
         let lent = Lent { user, at, instance, folder, _one: one };
@@ -77,7 +79,7 @@ impl Lent {
         let mut command = Command::new("setpriv");
         let (uid, gid) = (self.user.uid.to_string(), self.user.gid.to_string());
         command.args(["--reuid", &uid, "--regid", &gid, "--clear-groups"]).arg(self.program()).args(arguments);
-        // Settings are looked for in HOME, and root's is closed to that user.
+        // Settings are searched in HOME, and that of root is not accessible to that user.
         command.env("HOME", self.folder.path()).env_remove("XDG_CONFIG_HOME");
         command.current_dir(self.folder.path()).stdin(Stdio::null());
         command
@@ -119,7 +121,7 @@ impl Lent {
     }
 }
 
-/// A run that goes on; killed where a test fails.
+/// A running program, killed if a test fails.
 struct Run(Child);
 
 impl Run {
@@ -201,7 +203,7 @@ fn its_user_traces_lists_records_and_captures_without_a_capability() {
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(printed.contains("/ftrace/sched/sched_process_exec"), "{printed}{said}");
     assert!(lent.is_quiet());
-    // As text, names of addresses are root's.
+    // In text, names of addresses need root.
     let (output, said) = lent.run(&["--print", "-e", "sched", "workqueue", "--seconds", "0.1"]);
     assert!(output.status.success() && said.contains("addresses of the kernel stay numbers"), "{said}");
     for name in ["folder", "file.dat"] {
@@ -221,7 +223,7 @@ fn its_user_traces_lists_records_and_captures_without_a_capability() {
 }
 
 #[test]
-fn killed_at_once_or_together_with_its_keeper_it_is_quiet_at_the_next_start_or_before() {
+fn after_a_kill_with_or_without_its_keeper_it_is_inactive_by_the_next_start() {
     let Some(lent) = Lent::or_skip() else { return };
     let arguments = ["--raw", "--print", "-e", "sched", "-i", "1"];
     let run = lent.start(&arguments);
@@ -235,7 +237,7 @@ fn killed_at_once_or_together_with_its_keeper_it_is_quiet_at_the_next_start_or_b
     run.signal(Signal::KILL);
     run.end();
     assert!(!lent.is_quiet());
-    // The next run sees nothing of the earlier one: not its processes, not its events.
+    // The next run gets nothing of the earlier one: neither its processes nor its events.
     let (output, said) = lent.run(&["--raw", "--print", "-e", "irq", "sched", "--", "true"]);
     assert!(output.status.success(), "{said}");
     assert!(String::from_utf8_lossy(&output.stdout).contains("/ftrace/sched/sched_process_exec"), "{said}");
@@ -253,7 +255,7 @@ fn killed_at_once_or_together_with_its_keeper_it_is_quiet_at_the_next_start_or_b
 }
 
 #[test]
-fn nothing_else_is_given_and_nobody_else_may_lend() {
+fn no_other_files_are_given_and_nobody_else_may_lend() {
     let Some(lent) = Lent::or_skip() else { return };
     let opens = |file: &Path| {
         let mut command = Command::new("setpriv");
@@ -280,7 +282,7 @@ fn nothing_else_is_given_and_nobody_else_may_lend() {
         assert_eq!(output.status.code(), Some(1));
         assert!(said.contains("only root can lend"), "{said}");
     }
-    // While a run goes on, it is not taken back.
+    // It is not taken back during a run.
     let run = lent.start(&["--raw", "--print", "-e", "sched"]);
     let output = lent.root(&["teardown", "--user", USER]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("in use by its user"), "{output:?}");
@@ -289,7 +291,7 @@ fn nothing_else_is_given_and_nobody_else_may_lend() {
 }
 
 #[test]
-fn the_unit_is_one_that_systemd_takes() {
+fn systemd_accepts_the_unit() {
     let unit = Command::new(env!("CARGO_BIN_EXE_ftrace-live")).args(["setup", "--print-unit"]).output().unwrap();
     assert!(unit.status.success());
     if !common::program::installed("systemd-analyze") {
@@ -305,10 +307,10 @@ fn the_unit_is_one_that_systemd_takes() {
     };
     let output = verify("ftrace-live@.service").unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
-    // Of other units, and of a machine that systemd does not run, it may say what it likes.
+    // Other messages, about other units or because systemd does not run here, are ignored.
     let ours: Vec<&str> = said.lines().filter(|line| line.contains("ftrace-live@")).collect();
     assert!(ours.is_empty(), "{said}");
-    // It does find what is wrong.
+    // It detects errors.
     fs::write(folder.path().join("ftrace-live-x.service"), "[Service]\nType=no such type\nExecStart=/bin/true\n")
         .unwrap();
     let said = verify("ftrace-live-x.service").unwrap().stderr;

@@ -1,4 +1,4 @@
-//! `listen` on loopback: what `replay` sends, and what no OSC program would.
+//! `listen` on loopback: what `replay` sends, and what no OSC program would send.
 
 mod common;
 
@@ -61,7 +61,7 @@ fn it_prints_the_lines_that_replay_says_it_sends() {
 }
 
 #[test]
-fn it_writes_over_nothing_but_a_file_of_its_own_name() {
+fn it_overwrites_only_a_regular_file_of_that_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("precious"), "precious").unwrap();
@@ -78,7 +78,7 @@ fn it_writes_over_nothing_but_a_file_of_its_own_name() {
         ("/dev/null", "a pipe, a device"),
     ] {
         let mut command = program::command(env!("CARGO_BIN_EXE_ftrace-live"), folder.path());
-        // Where it is not refused, the test ends all the same.
+        // If it is not refused, the test ends nevertheless.
         command.args(["listen", &format!("127.0.0.1:{port}"), "--write", name]);
         let mut listen = Program::start(command);
         listen.wait_for(why);
@@ -87,7 +87,7 @@ fn it_writes_over_nothing_but_a_file_of_its_own_name() {
     assert_eq!(std::fs::read_to_string(path("precious")).unwrap(), "precious");
     assert!(!path("nowhere").exists());
     std::fs::write(path("heard.txt"), "of yesterday").unwrap();
-    // What is there stays until the port is ours.
+    // An existing file is kept until the port is ours.
     let taken = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = taken.local_addr().unwrap().to_string();
     let mut second = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
@@ -101,7 +101,7 @@ fn it_writes_over_nothing_but_a_file_of_its_own_name() {
 }
 
 #[test]
-fn nonsense_is_counted_and_named_and_what_follows_is_heard() {
+fn malformed_packets_are_counted_and_later_ones_are_received() {
     let folder = tempfile::tempdir().unwrap();
     let port = program::free_port();
     let mut listen = listen(port, &["--count", "2"], folder.path());
@@ -117,7 +117,7 @@ fn nonsense_is_counted_and_named_and_what_follows_is_heard() {
 }
 
 #[test]
-fn what_other_programs_send_is_shown_as_far_as_it_can_be_read() {
+fn messages_of_other_programs_are_printed_as_far_as_possible() {
     let folder = tempfile::tempdir().unwrap();
     let port = program::free_port();
     let mut listen = listen(port, &["--count", "4"], folder.path());

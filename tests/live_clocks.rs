@@ -1,5 +1,5 @@
-//! Every trace clock of the running kernel: events have the time of day at which they happened and the time since they last
-//! did, whether a process can read the clock or not; a clock that gives no time is refused.
+//! Every trace clock of the running kernel: events have their time of day and the time since they last occurred,
+//! whether a process can read the clock or not; a clock that does not count time is refused.
 
 mod common;
 
@@ -12,7 +12,7 @@ use common::live::tracefs;
 /// What a clock that no process can read may be off, besides its own ticks of 10 ms: on a loaded machine a mark takes long. A
 /// wrong clock is off by the time since the machine's start, or by a time zone.
 const TOLERANCE_NS: u64 = 300_000_000;
-/// How long the program that is traced sleeps.
+/// How long the traced program sleeps.
 const SLEEP_MS: f64 = 100.0;
 
 fn run(arguments: &[&str]) -> Output {
@@ -42,7 +42,7 @@ fn executions(lines: &str) -> Vec<(u64, f64)> {
 
 const SCRIPT: &str = "/bin/true; sleep 0.1; /bin/true; :";
 
-/// Traces with this clock, and checks what came.
+/// Traces with this clock, and checks the events.
 fn traced(clock: &str, arguments: &[&str]) -> Vec<(u64, f64)> {
     let before = now();
     let trace = ["--raw", "-e", "sched:sched_process_exec", "--print", "--clock", clock];
@@ -54,7 +54,7 @@ fn traced(clock: &str, arguments: &[&str]) -> Vec<(u64, f64)> {
         let around = before - TOLERANCE_NS..=after + TOLERANCE_NS;
         assert!(around.contains(time), "{clock}: {time} is not in {around:?}");
     }
-    // `sleep` was executed between, and nothing else.
+    // `sleep` was executed in between, and nothing else.
     let between = (events[1].0 - events[0].0) as f64 / 1e6;
     let most = (after - before) as f64 / 1e6;
     assert!((SLEEP_MS - 11.0..most).contains(&between), "{clock}: {between} ms");
@@ -86,7 +86,7 @@ fn a_clock_that_counts_events_is_refused() {
 }
 
 #[test]
-fn a_recording_in_ticks_says_how_long_they_are() {
+fn a_recording_in_ticks_has_their_length() {
     let Some(tracefs) = tracefs() else { return };
     let available = String::from_utf8(tracefs.read_bytes("trace_clock").unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! A running trace that is controlled by OSC. The oracle is the kernel: what its control files say, and what is heard of
-//! system calls that the test makes with numbers of its own.
+//! A live trace controlled by OSC. The oracle is the kernel: the contents of its control files, and the events of
+//! system calls that the test makes with distinctive numbers.
 
 mod common;
 
@@ -19,10 +19,10 @@ use rosc::{OscMessage, OscPacket, OscType, decoder, encoder};
 const CALL: &str = "syscalls:sys_enter_getpriority";
 const ADDRESS: &str = "/ftrace/syscalls/sys_enter_getpriority";
 
-/// One test at a time: each would hear the calls of the others.
+/// One test at a time: each would receive the calls of the others.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// A live run that ends with the test, where it takes commands, and its instance.
+/// A live run that ends with the test, the address for commands, and its instance.
 struct Live {
     child: Child,
     control: SocketAddr,
@@ -53,7 +53,7 @@ impl Live {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let (receiver, desk) = (socket(), socket());
         let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
-        // The guard would keep the receiver out, which is this process.
+        // The feedback guard would exclude the receiver, which is this process.
         command.args(["--raw", "--no-guard", "--max-rate", "0", "--control", "0", "--to"]);
         command.arg(receiver.local_addr().unwrap().to_string()).args(more).arg("-e").args(events);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -96,7 +96,7 @@ impl Live {
         answer.args[1].clone().string().unwrap()
     }
 
-    /// The next message that is as wanted.
+    /// The next message for which `wanted` is true.
     fn heard(&self, wanted: impl Fn(&OscMessage) -> bool) -> OscMessage {
         let give_up = Instant::now() + Duration::from_secs(20);
         loop {
@@ -110,7 +110,7 @@ impl Live {
         }
     }
 
-    /// What a file of the instance says.
+    /// The contents of a file of the instance.
     fn file(&self, file: &str) -> String {
         fs::read_to_string(self.instance.join(file)).unwrap().trim().to_owned()
     }
@@ -136,13 +136,13 @@ fn texts(words: &[&str]) -> Vec<OscType> {
     words.iter().map(|word| OscType::String((*word).to_owned())).collect()
 }
 
-/// getpriority(2) of the process `who`: an event that nobody else makes.
+/// getpriority(2) of the process `who`: an event that nobody else causes.
 fn call(who: u32) {
     // SAFETY: getpriority(2) takes two numbers and touches no memory.
     unsafe { libc::getpriority(libc::PRIO_PROCESS, who) };
 }
 
-/// Which process a call asked for.
+/// The process given to a call.
 fn who(message: &OscMessage) -> f64 {
     message
         .args
@@ -156,7 +156,7 @@ fn who(message: &OscMessage) -> f64 {
         .unwrap()
 }
 
-/// Whether it is of a call that this thread made: others may make the same at the same time.
+/// Whether it is of a call by this thread: others may make the same call at the same time.
 fn is_call(message: &OscMessage) -> bool {
     let tid = rustix::thread::gettid().as_raw_nonzero().get();
     message.addr == ADDRESS && message.args[3] == OscType::Int(tid)
@@ -187,7 +187,7 @@ fn events_and_filters_reach_the_kernel_and_the_receiver() {
     live.ok("filter", texts(&[CALL, ""]));
     assert_eq!(live.event_file("filter"), "none");
 
-    // Muted, the kernel writes it still.
+    // A muted event is still recorded by the kernel.
     live.ok("mute", texts(&[CALL]));
     assert_eq!(live.event_file("enable"), "1");
     call(10);
@@ -202,7 +202,7 @@ fn events_and_filters_reach_the_kernel_and_the_receiver() {
 }
 
 #[test]
-fn processes_pause_and_numbers_are_changed_while_it_runs() {
+fn pids_pause_and_aggregates_can_be_changed_while_it_runs() {
     let Some(live) = Live::start(&[CALL], &["--filter", &format!("{CALL}=who > 0 && who < 100")]) else { return };
     let me = std::process::id();
     live.ok("pid", vec![OscType::Int(1)]);
@@ -251,7 +251,7 @@ fn processes_pause_and_numbers_are_changed_while_it_runs() {
 }
 
 #[test]
-fn every_reader_takes_what_is_turned_on() {
+fn every_reader_handles_events_that_are_enabled() {
     let more = ["--readers", "2", "--filter", "syscalls:sys_enter_getpriority=who == 31"];
     let Some(live) = Live::start(&[CALL, "syscalls:sys_enter_getpgid"], &more) else { return };
     live.ok("disable", texts(&["sys_enter_getpriority", "sys_enter_getpgid"]));
@@ -259,7 +259,7 @@ fn every_reader_takes_what_is_turned_on() {
     assert_eq!(live.event_file("filter"), "who == 31", "turned on again, it has its filter");
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     for cpu in 0..cpus {
-        // Where that cannot be had, both are made on one CPU.
+        // If that is not possible, both are made on one CPU.
         let mut set = rustix::thread::CpuSet::new();
         set.set(cpu);
         let _ = rustix::thread::sched_setaffinity(None, &set);
@@ -276,7 +276,7 @@ extern "C" fn probed() {
     std::hint::black_box(0);
 }
 
-/// A uprobe event on [`probed`], removed in the end.
+/// A uprobe event on [`probed`], removed at the end.
 struct Probe {
     file: PathBuf,
     name: &'static str,
@@ -308,13 +308,13 @@ impl Drop for Probe {
     }
 }
 
-/// A group of this process's own.
+/// A group name unique to this process.
 fn group() -> String {
     format!("ftlcontrol{}", std::process::id())
 }
 
 #[test]
-fn an_event_that_is_made_while_it_runs_is_turned_on() {
+fn an_event_created_while_it_runs_can_be_enabled() {
     let Some(live) = Live::start(&["syscalls:sys_enter_getpgid"], &[]) else { return };
     let why = live.refused("enable", texts(&[&group()]));
     assert!(why.contains(&group()), "{why}");
@@ -334,7 +334,7 @@ fn an_event_that_is_made_while_it_runs_is_turned_on() {
         );
     };
     hit("first");
-    // Another one of the group is not on until it is asked for.
+    // Another event of the group is off until it is enabled.
     let second = Probe::new(&live, "second").unwrap();
     let known = live.ask("query", texts(&[&group()]));
     assert_eq!(known[0].args, texts(&[&format!("{}:first", group()), &format!("{}:second", group())]));
@@ -342,7 +342,7 @@ fn an_event_that_is_made_while_it_runs_is_turned_on() {
     live.ok("enable", texts(&[&format!("{}:second", group())]));
     live.ok("solo", texts(&[&format!("{}:second", group())]));
     hit("second");
-    // Turned off it can be removed, and turned on no more.
+    // When disabled it can be removed, and then not enabled any more.
     live.ok("disable", texts(&[&group()]));
     drop(first);
     assert!(!live.instance.join(format!("events/{}/first", group())).exists());

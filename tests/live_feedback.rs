@@ -1,4 +1,5 @@
-//! Live: the feedback guard. Neither we nor the receiver are in the trace, whoever runs when the kernel names us.
+//! Live: the feedback guard. Neither our own events nor the receiver's are traced, whichever task the kernel names in
+//! them.
 
 mod common;
 
@@ -11,16 +12,16 @@ use common::live::{Heard, Listener, may_trace};
 use common::program::Program;
 use rustix::process::{Pid, Signal, kill_process};
 
-/// What feeds back most: each datagram makes all of these.
+/// The events with the most feedback: each datagram causes all of them.
 const LOUD: [&str; 8] = ["-e", "syscalls", "net", "sock", "skb", "sched", "irq", "napi"];
 
-/// Two tracers on one machine hear each other's sending, and answer: so one test at a time.
+/// Two tracers on one machine trace each other's sending, so only one test runs at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Somebody who is nobody's echo: sleeps and wakes, with processes of its own.
+/// An unrelated process: sleeps and wakes, with child processes.
 fn somebody() -> Child {
     let script = "i=0; while [ $i -lt 300 ]; do sleep 0.02; i=$((i+1)); done";
     Command::new("sh").args(["-c", script]).stdin(Stdio::null()).spawn().unwrap()
@@ -42,7 +43,7 @@ fn start(port: u16, arguments: &[&str]) -> Child {
     live(port, arguments).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// The thread ids of a process and of its guard process.
+/// The thread ids of a process and of its keeper.
 fn tasks(process: u32) -> BTreeSet<i64> {
     let children = std::fs::read_to_string(format!("/proc/{process}/task/{process}/children")).unwrap_or_default();
     let children = children.split_whitespace().map(|pid| pid.parse().unwrap());
@@ -51,12 +52,12 @@ fn tasks(process: u32) -> BTreeSet<i64> {
     threads.chain(children).map(i64::from).collect()
 }
 
-/// Messages in which one of `tasks` is running, or is named by the scheduler.
+/// Messages in which one of `tasks` runs, or is named by the scheduler.
 fn naming<'h>(heard: &'h [Heard], tasks: &BTreeSet<i64>) -> Vec<&'h Heard> {
     // After time, dt, cpu, pid and comm: comm pid … of the wake-ups; comm pid prio state comm pid of the switch.
     let tasks_of = |message: &Heard| match message.address.strip_prefix("/ftrace/sched/") {
         Some("sched_switch") => vec![message.int(6), message.int(10)],
-        // An interrupt that wakes somebody may come while we run: it is somebody's event, not ours
+        // An interrupt that wakes another task may occur while we run: it counts as that task's event, not ours
         // (`event_filter_pid_sched_wakeup_probe_pre`).
         Some("sched_waking" | "sched_wakeup" | "sched_wakeup_new" | "sched_migrate_task") => vec![message.int(6)],
         _ => vec![message.int(3)],
@@ -72,7 +73,7 @@ fn switches(process: u32) -> u64 {
 }
 
 #[test]
-fn nothing_in_the_trace_is_ours_or_the_receivers_and_everybody_else_is_there() {
+fn the_trace_has_no_event_of_ours_or_the_receivers_but_all_others() {
     if !may_trace() {
         return;
     }
@@ -102,12 +103,12 @@ fn nothing_in_the_trace_is_ours_or_the_receivers_and_everybody_else_is_there() {
 }
 
 #[test]
-fn a_receiver_that_starts_later_is_kept_out_from_then_on() {
+fn a_receiver_that_starts_later_is_excluded_from_then_on() {
     if !may_trace() {
         return;
     }
     let _alone = alone();
-    // The receiver is a program of its own here, so that it can start anew.
+    // Here the receiver is a separate program, so that it can be restarted.
     let probe = Listener::start();
     let port = probe.port();
     probe.stop();
@@ -124,7 +125,7 @@ fn a_receiver_that_starts_later_is_kept_out_from_then_on() {
     end(somebody);
     assert_eq!(live.end(libc::SIGINT), Some(0));
     let said = live.said().join("\n");
-    // Between the two nobody listens, which is said; it could keep out whoever did.
+    // Between the two nobody listens, which is reported; whoever starts listening could be excluded.
     let warnings: Vec<_> =
         said.lines().filter(|line| line.contains("warning") && !line.contains("nobody listens")).collect();
     assert!(warnings.is_empty(), "{said}");
@@ -154,7 +155,7 @@ fn shares_of_a_run() -> ([f64; 2], String) {
 }
 
 #[test]
-fn our_own_wakes_do_not_climb_faster_than_the_machines() {
+fn our_own_wakeups_do_not_grow_faster_than_those_of_the_machine() {
     if !may_trace() {
         return;
     }

@@ -1,8 +1,9 @@
-//! The running kernel is the oracle: a filter selects in a recording what the kernel's own filter file lets through, and is
-//! refused where the kernel refuses it.
+//! The running kernel is the oracle: a filter on a recording selects what the kernel's own filter file accepts, and
+//! is refused if the kernel refuses it.
 //!
-//! A uprobe on a function of this test reads one argument at every width and sign that a field can have, and another one as
-//! text and as arrays. The function is called with the same values again and again, each time under another filter.
+//! A uprobe on a function of this test reads one argument with every width and sign that a field can have, and
+//! another one as text and as arrays. The function is called with the same values again and again, each time with
+//! another filter.
 #![cfg(all(target_arch = "x86_64", target_endian = "little"))]
 
 mod common;
@@ -21,13 +22,13 @@ use ftrace_live::names::Kallsyms;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-/// Where the probe sits: its arguments are in `%di` and `%si`.
+/// The probed function: its arguments are in `%di` and `%si`.
 #[inline(never)]
 extern "C" fn probed(value: u64, text: *const u8) {
     black_box((value, text));
 }
 
-/// What it is called with.
+/// The values it is called with.
 const VALUES: [u64; 24] = [
     0,
     1,
@@ -64,7 +65,7 @@ fn call_all() {
     }
 }
 
-/// A uprobe event, removed in the end.
+/// A uprobe event, removed at the end.
 struct Probe {
     tracing: PathBuf,
     group: String,
@@ -169,7 +170,7 @@ impl Both {
         format!("events/{}/f/{name}", self.probe.group)
     }
 
-    /// The values that the kernel lets through; an error if it refuses the filter.
+    /// The values that the kernel accepts; an error if it refuses the filter.
     fn kernel(&self, filter: &str) -> std::io::Result<Vec<u64>> {
         self.instance.write(&self.file("filter"), filter)?;
         self.instance.write("trace", "").unwrap();
@@ -185,7 +186,7 @@ impl Both {
         Ok(trace.lines().filter(|line| !line.starts_with('#')).map(|line| value(line).unwrap()).collect())
     }
 
-    /// The same from the recording.
+    /// The same for the recording.
     fn recording(&self, filter: &str) -> Result<Vec<u64>, FilterError> {
         let traced = Traced { kallsyms: Some(&self.kallsyms), cpus: Some(self.here.cpus) };
         let matcher = Filter::parse(filter)?.compile_for(&self.format, &traced)?;
@@ -199,7 +200,7 @@ impl Both {
         Ok(selected.map(value).collect())
     }
 
-    /// What differs, in words.
+    /// The difference, in words.
     fn difference(&self, filter: &str) -> Option<String> {
         match (self.kernel(filter), self.recording(filter)) {
             (Ok(kernel), Ok(ours)) if kernel == ours => None,
@@ -209,7 +210,8 @@ impl Both {
     }
 }
 
-/// A constant as a person may write it: one of the edges of every width, decimal, hexadecimal, octal, negative, malformed.
+/// A constant as a user may write it: near the limits of every width, decimal, hexadecimal, octal, negative,
+/// malformed.
 fn constant() -> impl Strategy<Value = String> {
     let value = prop_oneof![
         proptest::sample::select(VALUES.to_vec()),
@@ -249,9 +251,9 @@ fn text_test() -> impl Strategy<Value = String> {
 }
 
 #[test]
-fn a_recording_is_filtered_as_the_kernel_filters() {
+fn a_recording_is_filtered_as_by_the_kernel() {
     let Some(both) = Both::set_up() else { return };
-    // What somebody has met, and each rule of the kernel's parser.
+    // Known cases, and each rule of the kernel's parser.
     let cases = [
         "s32n==-6",
         "s32n==0xfffffffa",
@@ -341,8 +343,8 @@ fn a_recording_is_filtered_as_the_kernel_filters() {
         "u8n==1 &&",
         "u8n==1 ||",
         "!u8n==1 &&",
-        // Not `a || b &&`, which we refuse: Linux 6.18 refuses the same text in one run and takes it in the next, with
-        // another meaning each time.
+        // Not `a || b &&`, which we refuse: Linux 6.18 refuses the same text in one run and accepts it in the next,
+        // with a different meaning each time.
         "u8n==1 || u8n==2 ||",
         "u8n==1 || u8n==2 && u8n==2 ||",
         "(u8n==1 || u8n==2) && u8n==2 &&",

@@ -1,7 +1,7 @@
-//! The running kernel is the oracle: every event it has, under a mixed load, our text against its own.
+//! The running kernel is the oracle: every event under a mixed load, our text compared with its own.
 //!
-//! In an instance of its own, the events of one group of systems after another are enabled; the ring is frozen; the
-//! kernel's text is read before the raw bytes, and both are kept as a capture folder.
+//! In a private instance, one group of systems after another is enabled; the ring is frozen; the kernel's text is
+//! read before the raw bytes, and both are stored as a capture folder.
 
 mod common;
 
@@ -26,7 +26,7 @@ use ftrace_live::{
     render::Settings,
 };
 
-/// Groups of systems that together do not flood; all others are the last group.
+/// Groups of systems with moderate rates; the last group has all others.
 const GROUPS: [&[&str]; 9] = [
     &["sched", "task", "signal", "cgroup", "oom", "power", "thermal", "ftrace"],
     &["irq", "timer", "workqueue", "irq_vectors", "ipi", "nmi", "csd", "tick", "hrtimer"],
@@ -116,7 +116,7 @@ fn every_line_of_the_running_kernel() {
         instance.write("trace_options", "nooverwrite").unwrap();
         instance.write("trace_options", "nohash-ptr").unwrap();
         for system in group.iter().filter(|system| systems.iter().any(|s| s == *system)) {
-            // Some events of a system may refuse.
+            // Some events of a system may not be enabled.
             _ = instance.write(&format!("events/{system}/enable"), "1");
         }
         instance.write("tracing_on", "1").unwrap();

@@ -1,4 +1,4 @@
-//! Live: no loss is silent. What was written is what was read plus what is said to be lost, to the event.
+//! Live: no loss is unreported. The events written equal those read plus those reported lost, exactly.
 
 mod common;
 
@@ -31,7 +31,7 @@ fn instance(child: &Child) -> PathBuf {
 /// Waits until it records.
 fn wait_until_on(child: &Child) {
     let deadline = Instant::now() + Duration::from_secs(60);
-    // A new instance begins with tracing on; ours has its sockets by the time it is on for good.
+    // A new instance begins with tracing on; by the time ours is finally on, its sockets are open.
     while fs::read_to_string(instance(child).join("events/raw_syscalls/sys_enter/enable")).ok().as_deref()
         != Some("1\n")
         || fs::read_to_string(instance(child).join("tracing_on")).ok().as_deref() != Some("1\n")
@@ -41,7 +41,7 @@ fn wait_until_on(child: &Child) {
     }
 }
 
-/// Makes `calls` system calls of a kind that nothing else makes here, each of which is one event.
+/// Makes `calls` system calls of a kind that nothing else makes here; each is one event.
 fn call(calls: usize) {
     for _ in 0..calls {
         // SAFETY: getppid(2) takes nothing and touches no memory.
@@ -49,8 +49,8 @@ fn call(calls: usize) {
     }
 }
 
-/// Only our own calls: the event's filter is by number, the trace by thread. The latter keeps out what other tasks tell of
-/// their names, which the program traces beside what it is asked for and which the kernel counts when it is overwritten.
+/// Only our own calls: the event's filter is by number, the trace by thread. The latter excludes events about other
+/// tasks' names, which the program traces in addition and the kernel counts when they are overwritten.
 fn only_ours() -> [String; 4] {
     let tid = rustix::thread::gettid().as_raw_nonzero();
     let filter = format!("raw_syscalls:sys_enter=id == {} && common_pid == {tid}", libc::SYS_getppid);
@@ -69,7 +69,7 @@ fn stats(heard: &[Heard]) -> [i64; 4] {
 }
 
 #[test]
-fn events_read_and_events_lost_are_together_the_events_written() {
+fn events_read_plus_events_lost_equal_the_events_written() {
     if !may_trace() {
         return;
     }
@@ -88,7 +88,7 @@ fn overflow(quiet: bool) {
     let child = start(listener.port(), &arguments);
     wait_until_on(&child);
     let mut written = 0;
-    // Twice, for a reader that is woken once and never again.
+    // Twice, to catch a reader that is woken once and never again.
     for calls in [20_000, 30_000] {
         signal(&child, Signal::STOP);
         call(calls);
@@ -96,7 +96,7 @@ fn overflow(quiet: bool) {
         signal(&child, Signal::CONT);
         std::thread::sleep(Duration::from_millis(300));
     }
-    // These are read as they come.
+    // These are read in time.
     call(100);
     written += 100;
     signal(&child, Signal::INT);
@@ -111,14 +111,14 @@ fn overflow(quiet: bool) {
     assert!(lost > 0, "the ring was to overflow: {said}");
     assert_eq!(read + lost, written, "{said}");
     assert!(said.contains(&format!("{lost} lost by the kernel")), "{said}");
-    // With -q a loss is said all the same, and nothing else.
+    // With -q a loss is still reported, and nothing else.
     let lines = said.lines().filter(|line| !line.trim().is_empty()).count();
     assert!(said.contains("overwritten before they were read") != quiet && (lines == 1) == quiet, "{said}");
     assert_eq!(output.status.code(), Some(3), "--fail-on-loss: {said}");
 }
 
 #[test]
-fn what_the_receivers_socket_has_no_room_for_is_counted_and_told() {
+fn drops_at_the_receivers_socket_are_counted_and_reported() {
     if !may_trace() {
         return;
     }
@@ -147,7 +147,7 @@ fn what_the_receivers_socket_has_no_room_for_is_counted_and_told() {
 }
 
 #[test]
-fn without_a_loss_the_exit_code_says_so() {
+fn without_a_loss_the_exit_code_is_0() {
     if !may_trace() {
         return;
     }
@@ -166,9 +166,9 @@ fn without_a_loss_the_exit_code_says_so() {
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
-/// More readers than CPUs are not there, and have no part of the rate.
+/// More readers than CPUs do not exist, and have no share of the rate.
 #[test]
-fn the_cap_is_the_streams_however_many_readers_are_asked_for() {
+fn the_rate_cap_is_for_the_stream_whatever_the_number_of_readers() {
     if !may_trace() {
         return;
     }

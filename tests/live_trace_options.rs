@@ -1,7 +1,8 @@
-//! The options and clocks of the running kernel that change how it prints a line: our text against its own, for each.
+//! The options and clocks of the running kernel that change how it prints a line: our text compared with its own, for
+//! each.
 //!
-//! In an instance of its own, a few events and a marker are recorded, once for each clock. The same frozen ring is then read
-//! as text under one option after another.
+//! In a private instance, a few events and a marker are recorded, once for each clock. The same frozen ring is then
+//! read as text with one option after another.
 
 mod common;
 
@@ -51,7 +52,7 @@ fn set(instance: &Instance, options: &str, on: bool) {
 
 /// Fills the ring with some hundred events.
 fn record(instance: &Instance) {
-    // Thread groups are learnt while it is on.
+    // Thread groups are recorded while it is on.
     set(instance, "record-tgid", true);
     let enabled = |event: &&&str| instance.0.join("events").join(event).exists();
     EVENTS.iter().filter(enabled).for_each(|event| instance.write(&format!("events/{event}/enable"), "1").unwrap());
@@ -65,7 +66,7 @@ fn record(instance: &Instance) {
     set(instance, "record-tgid", false);
 }
 
-/// Our text of the capture in `folder` against the kernel's in its file `trace`.
+/// Compares our text of the capture in `folder` with the kernel's in its file `trace`.
 fn tally(folder: &Path, names: &Names) -> Tally {
     let mut capture = folder::open(folder).unwrap();
     let settings = Settings::load(folder, &capture.clock);
@@ -78,7 +79,7 @@ fn tally(folder: &Path, names: &Names) -> Tally {
 }
 
 #[test]
-fn options_and_clocks_change_our_lines_as_they_change_the_kernel_s() {
+fn options_and_clocks_change_our_lines_like_the_kernels() {
     let Some((tracing, instance)) = Instance::or_skip("options") else { return };
     let scratch = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let clocks = fs::read_to_string(instance.0.join("trace_clock")).unwrap().replace(['[', ']'], "");
@@ -87,7 +88,7 @@ fn options_and_clocks_change_our_lines_as_they_change_the_kernel_s() {
         instance.write("tracing_on", "0").unwrap();
         instance.write("trace_clock", clock).unwrap();
         record(&instance);
-        // The options of the kernel's own choice are tried once; other clocks change nothing else.
+        // Options are tried with the kernel's default clock only; other clocks change nothing else.
         let options = if clock == "local" { &OPTIONS[..] } else { &OPTIONS[..1] };
         let texts: Vec<_> = options
             .iter()

@@ -1,4 +1,4 @@
-//! What comes from the definition of the command line: the man page, completions, versions; and how much is said.
+//! Output generated from the definition of the command line: the man page, completions, versions; and verbosity.
 
 mod common;
 
@@ -19,7 +19,7 @@ fn out(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The subcommands, as the help lists them.
+/// The subcommands listed in the help.
 fn subcommands() -> Vec<String> {
     let help = out(&["--help"]);
     let list = help.split("Commands:\n").nth(1).unwrap().split("\n\n").next().unwrap();
@@ -70,7 +70,7 @@ fn bash_completes_subcommands_options_and_choices() {
 }
 
 #[test]
-fn other_shells_take_their_completions() {
+fn other_shells_accept_their_completions() {
     for shell in ["zsh", "fish"] {
         let script = out(&["completions", shell]);
         assert!(script.contains("replay") && script.contains("salvage"), "{shell}");
@@ -88,7 +88,7 @@ fn other_shells_take_their_completions() {
 }
 
 #[test]
-fn the_version_is_one_line_and_the_long_one_says_what_it_can_open_and_what_the_kernel_can_trace() {
+fn the_version_is_one_line_and_the_long_one_lists_formats_and_the_kernels_abilities() {
     let version = concat!("ftrace-live ", env!("CARGO_PKG_VERSION"));
     let short = out(&["-V"]);
     assert!(short.starts_with(version) && short.lines().count() == 1, "{short}");
@@ -105,7 +105,7 @@ fn the_version_is_one_line_and_the_long_one_says_what_it_can_open_and_what_the_k
 }
 
 #[test]
-fn quiet_leaves_warnings_and_verbose_adds_how_wherever_they_stand() {
+fn quiet_keeps_warnings_and_verbose_adds_details_wherever_they_are() {
     let said = |arguments: &[&str]| {
         let output = run(arguments);
         (output.status.code(), String::from_utf8(output.stderr).unwrap())
@@ -119,13 +119,13 @@ fn quiet_leaves_warnings_and_verbose_adds_how_wherever_they_stand() {
     assert_eq!(said(&[&["--verbose"], &replay[..]].concat()).1.matches("at most 7 messages/s").count(), 1);
     let (_, quiet) = said(&[&["-q"], &replay[..]].concat());
     assert!(!quiet.contains("events,"), "{quiet}");
-    // A loss that is not said would be taken for none.
+    // An unreported loss would be taken for none.
     let thinned = quiet.lines().find(|line| line.ends_with(" thinned")).unwrap_or_else(|| panic!("{quiet}"));
     assert!(usual.contains(thinned.strip_prefix("ftrace-live: ").unwrap()), "{thinned:?} {usual}");
     assert_eq!(quiet.lines().filter(|line| !line.contains("warning:")).count(), 2, "thinned, refused: {quiet}");
     let (_, whole) = said(&["-q", "replay", FIXTURE, "--raw", "--speed", "max", "--print"]);
     assert_eq!(whole, "");
-    // What is wrong is said all the same.
+    // Errors are reported nevertheless.
     let (code, error) = said(&["-q", "stat", "/nonexistent"]);
     assert_eq!(code, Some(2));
     assert!(error.contains("/nonexistent"), "{error}");

@@ -1,5 +1,5 @@
-//! Messages in a receiver's own words: `--map`. The oracle is what the same events are as typed messages and hits, with the
-//! map's arithmetic done by hand; the kernel for a live one.
+//! Messages defined by a map: `--map`. The oracle is the same events as typed messages and hits, with the map's
+//! arithmetic done by hand; the kernel for a live one.
 
 mod common;
 
@@ -70,7 +70,7 @@ fn superdirt_gets_notes_and_grains_as_names_and_values() {
 }
 
 #[test]
-fn a_map_of_ones_own_has_the_values_of_the_typed_messages() {
+fn a_users_map_has_the_values_of_the_typed_messages() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mine.toml");
     let toml = r#"
@@ -119,7 +119,7 @@ fn a_map_of_ones_own_has_the_values_of_the_typed_messages() {
 }
 
 #[test]
-fn each_mistake_has_its_line_and_column_and_the_nearest_name() {
+fn each_error_has_its_line_and_column_and_the_most_similar_name() {
     let said = |toml: &str| Map::parse("m", toml).unwrap_err().to_string();
     let with = |args: &str| format!("[[message]]\naddress = \"/a\"\nargs = [{args}]\n");
     for (toml, what) in [
@@ -180,7 +180,7 @@ fn a_map_is_checked_against_the_events_before_anything_is_sent() {
 }
 
 #[test]
-fn every_map_of_the_program_says_what_an_event_becomes() {
+fn every_built_in_map_can_be_described() {
     assert_eq!(names().count(), 10);
     for name in names() {
         let map = Map::built_in(name).unwrap().unwrap();
@@ -188,7 +188,7 @@ fn every_map_of_the_program_says_what_an_event_becomes() {
         let output = run(&["describe", "--map", name, "--tracefs", &fixture(), "exceptions:page_fault_user"]);
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.starts_with('/') && text.contains(" ,"), "{name}: {text}");
-        // And it is what comes.
+        // The printed messages match.
         let printed = run(&["replay", &fixture(), "--map", name, "--print", "--speed", "max", "-e", "page_fault_user"]);
         let line = String::from_utf8(printed.stdout).unwrap();
         let line = line.lines().next().unwrap_or_default().to_owned();
@@ -206,7 +206,7 @@ fn a_map_works_live() {
     let file = folder.path().join("m.toml");
     let toml = "[[message]]\nevents = \"sys_enter_getpriority\"\naddress = \"/who\"\nargs = [\"$who\", \"$pid\"]\n";
     std::fs::write(&file, toml).unwrap();
-    // A command of its own makes the event: nice(1) asks for its priority.
+    // A dedicated command causes the event: nice(1) reads its priority.
     let arguments = ["--map", file.to_str().unwrap(), "--print", "-e", "sys_enter_getpriority", "--", "nice"];
     let output = run(&arguments);
     let printed = String::from_utf8_lossy(&output.stdout);
@@ -215,7 +215,7 @@ fn a_map_works_live() {
 }
 
 #[test]
-fn a_map_s_file_is_read_once() {
+fn the_file_of_a_map_is_read_once() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
     command.args([
         "replay",
@@ -230,7 +230,7 @@ fn a_map_s_file_is_read_once() {
         "softirq_entry",
     ]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    // What is read twice from a pipe is empty the second time.
+    // A pipe is empty when it is read a second time.
     let toml = "[[message]]\naddress = \"/once\"\nargs = [\"$vec\"]\n";
     child.stdin.take().unwrap().write_all(toml.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! Hits as a MIDI file, against the hits that the same run sends.
+//! Hits as a MIDI file, compared with the hits that the same run sends.
 
 #[cfg(feature = "midi")]
 #[path = "common/skipped.rs"]
@@ -88,7 +88,7 @@ fn a_midi_file_has_the_notes_of_the_hits_each_with_an_end() {
         })
         .collect();
     assert!(want.len() > 5, "{} notes", want.len());
-    // Textures are notes too; each single note is among what is there.
+    // Textures are notes too; each single note is among those in the file.
     for note in want.drain(..) {
         let at = on.iter().position(|played| *played == note).unwrap_or_else(|| panic!("{note:?} is not played"));
         on.remove(at);
@@ -115,7 +115,7 @@ fn said(target: &str) -> (Option<i32>, String) {
 
 #[cfg(not(feature = "midi"))]
 #[test]
-fn a_port_needs_a_program_that_is_built_for_it() {
+fn a_port_needs_the_feature_midi() {
     for target in ["midi:", "midi:a synth"] {
         let (code, said) = said(target);
         assert!(code == Some(2) && said.contains("--features midi") && said.contains("midi:FILE.mid"), "{said}");
@@ -126,7 +126,7 @@ fn a_port_needs_a_program_that_is_built_for_it() {
 
 #[cfg(feature = "midi")]
 #[test]
-fn ports_are_listed_and_one_that_is_not_there_is_said() {
+fn ports_are_listed_and_a_missing_one_is_reported() {
     if !Path::new("/dev/snd/seq").exists() {
         skipped::say(format_args!("there is no ALSA sequencer (/dev/snd/seq): ports are tested by a double alone"));
         assert_eq!(said("midi:a synth").0, Some(1));

@@ -1,6 +1,6 @@
-//! A part of a capture by what happens in it, and how long it takes from one event to another.
+//! A part of a capture between events, and the time from one event to another.
 //!
-//! The oracle is the kernel's own text beside each fixture (`trace`): pairs are made of its lines by a few lines of this test.
+//! The oracle is the kernel's own text of each fixture (`trace`): this test finds the pairs in its lines by itself.
 
 use std::collections::HashMap;
 use std::fs;
@@ -57,7 +57,7 @@ fn json(args: &[&str]) -> serde_json::Value {
 }
 
 #[test]
-fn softirqs_last_as_long_as_the_kernels_text_says() {
+fn durations_of_softirqs_match_the_kernels_text() {
     let mut open = HashMap::new();
     let mut lengths = Vec::new();
     let (mut unended, mut unbegun) = (0, 0);
@@ -82,7 +82,7 @@ fn softirqs_last_as_long_as_the_kernels_text_says() {
     assert_eq!(latency["pairs"], lengths.len());
     assert_eq!((&latency["unended"], &latency["unbegun"]), (&unended.into(), &unbegun.into()));
     assert_eq!(latency["key"], serde_json::json!([["vec"], ["vec"]]));
-    // The text is rounded to µs at both ends; the quantiles have three digits.
+    // The text is rounded to µs at both ends; quantiles have three digits.
     let near = |ours: &serde_json::Value, us: u64| {
         let ours = ours.as_u64().unwrap();
         assert!(ours.abs_diff(us * 1000) <= 1000 + us, "{ours} ns is not {us} µs");
@@ -116,7 +116,7 @@ fn a_woken_task_is_paired_with_the_switch_to_it() {
 }
 
 #[test]
-fn a_part_from_one_event_until_another_is_what_the_kernels_text_has_between_them() {
+fn a_part_between_two_events_equals_that_of_the_kernels_text() {
     let kernel = kernel_lines("sched");
     let folder = fixture("sched");
     let first = kernel.iter().position(|line| line.event == "sched_process_exec").unwrap();
@@ -138,7 +138,7 @@ fn a_part_from_one_event_until_another_is_what_the_kernels_text_has_between_them
 }
 
 #[test]
-fn a_condition_chooses_among_events_of_a_name_and_around_goes_both_ways() {
+fn a_condition_selects_among_events_and_around_extends_both_ways() {
     let kernel = kernel_lines("sched");
     let at = kernel.iter().find(|line| line.text.contains("next_comm=sleep")).expect("a switch to sleep").us;
     let folder = fixture("sched");
@@ -161,7 +161,7 @@ fn a_condition_chooses_among_events_of_a_name_and_around_goes_both_ways() {
 }
 
 #[test]
-fn what_cannot_be_found_or_paired_is_refused_with_a_reason() {
+fn moments_and_pairs_not_found_are_refused_with_a_reason() {
     let folder = fixture("sched");
     let folder = folder.to_str().unwrap();
     for (args, reason) in [

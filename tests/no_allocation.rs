@@ -1,4 +1,4 @@
-//! From record to datagram and hit nothing is allocated: counted, not claimed.
+//! From record to datagram and hit nothing is allocated, which is counted here.
 
 use std::alloc::System;
 use std::collections::BTreeMap;
@@ -24,7 +24,7 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
-/// Something of every kind, of every event.
+/// One of each kind of expression, for every event.
 const MAP: &str = r#"
 [[message]]
 address = "/a/{event}"
@@ -40,7 +40,7 @@ fn fixture(name: &str) -> Capture {
     capture::open(&path, Default::default()).unwrap()
 }
 
-// One test: others, running beside it, would be counted.
+// A single test: others running beside it would be counted.
 #[test]
 fn nothing_is_allocated_between_record_and_datagram() {
     for types in [Types::Double, Types::Full, Types::Portable] {
@@ -78,7 +78,7 @@ fn nothing_is_allocated_between_record_and_datagram() {
                 }
                 pipeline.flush();
             };
-            // The first pass may: every task's name is met for the first time there.
+            // The first pass may allocate: every task's name occurs for the first time.
             play(&mut BTreeMap::new());
             let mut allocating = BTreeMap::new();
             play(&mut allocating);

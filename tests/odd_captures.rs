@@ -1,4 +1,4 @@
-//! Captures that hold what is rarely met: records of events that are gone, synthetic events, a time offset.
+//! Captures with rare contents: records of removed events, synthetic events, a time offset.
 
 mod common;
 
@@ -26,9 +26,9 @@ fn plain(id: u16) -> (&'static str, &'static str, String) {
     ("s", "e", made::format("e", id, &[INT], "\"a=%d\", REC->a"))
 }
 
-/// `print_trace_fmt` (kernel/trace/trace.c): an event whose module is gone has a number, and a line.
+/// `print_trace_fmt` (kernel/trace/trace.c): an event of an unloaded module has a number, and a line.
 #[test]
-fn a_record_of_an_unknown_event_is_a_line_as_the_kernels_and_no_message() {
+fn a_record_of_an_unknown_event_is_printed_as_by_the_kernel_and_not_sent() {
     let dir = tempfile::tempdir().unwrap();
     let record = |id| made::record(id, 77, &[5, 0, 0, 0]);
     let page = made::page(1_000_000_000, &[(1000, record(999)), (1000, record(900)), (1000, record(998))]);
@@ -41,7 +41,8 @@ fn a_record_of_an_unknown_event_is_a_line_as_the_kernels_and_no_message() {
     assert!(said.contains("2 of unknown events"), "{said}");
 }
 
-/// Kernels of 5.11 to 6.14 write `%.*s` for a text, and give no length. A stack of numbers behind it must not move.
+/// Kernels from 5.11 to 6.14 write `%.*s` for a text without giving a length. A stack of numbers after it must not
+/// shift.
 #[test]
 fn a_synthetic_text_is_one_argument_whatever_its_format_says() {
     let dir = tempfile::tempdir().unwrap();
@@ -65,12 +66,12 @@ fn a_synthetic_text_is_one_argument_whatever_its_format_says() {
     made::folder(&dir.path().join("syn"), "mono", &[("synthetic", "wl", format)], &[(0, page)]);
     let text = play(dir.path(), "syn", &[]);
     assert!(text.ends_with("wl: comm=abc lat=18446744073709551615 at=fffffffffffffff0 small=255\n"), "{text}");
-    // The counter saturates, the address is its bits.
+    // The counter saturates; the address is sent as its bits.
     let typed = play(dir.path(), "syn", &["--raw", "--types", "full"]);
     assert!(typed.ends_with("comm=\"abc\" lat=9223372036854775807 at=-16 small=-1\n"), "{typed}");
 }
 
-/// Flags in the top bit are not those without it.
+/// Flags in the top bit must not be dropped.
 #[test]
 fn flags_of_64_bits_are_sent_as_their_bits() {
     let dir = tempfile::tempdir().unwrap();
@@ -85,7 +86,7 @@ fn flags_of_64_bits_are_sent_as_their_bits() {
 }
 
 #[test]
-fn a_folder_that_is_a_capture_needs_no_slash_unless_the_kernel_has_that_name() {
+fn a_capture_folder_needs_no_slash_unless_the_kernel_has_that_name() {
     let dir = tempfile::tempdir().unwrap();
     let page = made::page(1000, &[(0, made::record(900, 77, &[0; 4]))]);
     for name in ["mine", "sched"] {
@@ -99,8 +100,8 @@ fn a_folder_that_is_a_capture_needs_no_slash_unless_the_kernel_has_that_name() {
     }
 }
 
-/// `trace-cmd record --ts-offset`: added to every time, after TSC2NSEC (`timestamp_calc`). trace-cmd is the oracle where it is
-/// installed.
+/// `trace-cmd record --ts-offset`: added to every time, after TSC2NSEC (`timestamp_calc`). trace-cmd is the oracle if
+/// it is installed.
 #[test]
 fn a_time_offset_of_a_trace_dat_is_added() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,7 +1,7 @@
-//! Events and records of chance → OSC datagrams → what rosc decodes.
+//! Random events and records → OSC datagrams → what rosc decodes.
 //!
-//! What must arrive is worked out here, from the table of types (README, "What goes over the wire") and from the values
-//! that were put into the record, for the three levels of types, both byte orders and both sizes of `long`.
+//! The expected values are computed here, from the table of types (README, "What goes over the wire") and the values
+//! put into the record, for the three levels of types, both byte orders and both sizes of `long`.
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use ftrace_live::format::{Abi, Endian, EventFormat, LongSize};
@@ -31,7 +31,8 @@ impl Kernel {
     }
 }
 
-/// An integer type of C: its name, the bytes it is stored in (0: those of a long), the bits that count (0: of a long).
+/// A C integer type: its name, the bytes it is stored in (0: those of a long), the significant bits (0: those of a
+/// long).
 #[derive(Debug, Clone, Copy)]
 struct Integer {
     name: &'static str,
@@ -63,7 +64,7 @@ const INTEGERS: [Integer; 20] = [
     integer("s64", 8, 64, true),
     integer("u64", 8, 64, false),
     integer("loff_t", 8, 64, true),
-    // As a system call stores them on a 64-bit kernel: the low half counts.
+    // As stored by a system call on a 64-bit kernel: the low half is significant.
     integer("int", 8, 32, true),
     integer("unsigned int", 8, 32, false),
 ];
@@ -119,7 +120,7 @@ enum FieldValue {
 
 use FieldValue::*;
 
-/// Text without NUL, of every length around what fits and what is cut at 64 bytes.
+/// Text without NUL, of lengths around what fits and what is cut at 64 bytes.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof!["[ -~]{0,20}", "[a-zäß☃🦀]{0,40}"]
 }
@@ -133,16 +134,16 @@ fn raw() -> impl Strategy<Value = u64> {
 
 fn field() -> impl Strategy<Value = FieldValue> {
     let integers = || proptest::sample::select(&INTEGERS[..]);
-    // Of several bytes nobody knows whether they are numbers; a system call has no arrays.
+    // An array of bytes could be numbers or data; a system call has no arrays.
     let wide = || integers().prop_filter("wider than a byte", |i| i.stored != 1 && (i.stored != 8 || i.bits == 64));
-    // The width of others is in no file where only a location word is.
+    // Behind a location word, the width of other types is not known.
     let known = || wide().prop_filter("of known width", |i| !matches!(i.name, "dev_t" | "gfp_t"));
     prop_oneof![
         6 => (integers(), raw()).prop_map(|(integer, raw)| Number(integer, raw)),
         1 => any::<bool>().prop_map(Bool),
         1 => raw().prop_map(Pointer),
         2 => (text(), 0usize..4).prop_map(|(text, room)| {
-            // Full up to the last byte, as a name may be that the kernel cut, or with NULs behind.
+            // Full to the last byte, like a name cut by the kernel, or followed by NULs.
             let size = (text.len() + room).max(1);
             Text(text, size)
         }),
@@ -157,13 +158,13 @@ fn field() -> impl Strategy<Value = FieldValue> {
     ]
 }
 
-/// The format file's text, and a record, with `fields` in them. With `hex` the print format shows the numbers in hexadecimal.
+/// The format file's text, and a record with `fields`. With `hex` the print format shows the numbers in hexadecimal.
 fn event(kernel: Kernel, id: u16, pid: i32, fields: &[FieldValue], hex: bool) -> (String, Vec<u8>) {
     let mut record = kernel.bytes(id.into(), 2);
     record.extend([0, 0]);
     record.extend(kernel.bytes(pid as u32 as u64, 4));
     let mut lines = String::new();
-    // Where location words stand, and what they name.
+    // The places of location words, and their data.
     let mut located: Vec<(usize, Vec<u8>, bool)> = Vec::new();
     for (index, field) in fields.iter().enumerate() {
         let many = |integer: &Integer, raws: &[u64]| -> Vec<u8> {
@@ -243,10 +244,10 @@ fn event(kernel: Kernel, id: u16, pid: i32, fields: &[FieldValue], hex: bool) ->
     (text, record)
 }
 
-/// What must arrive for a field: nothing where it is left out.
+/// What must be received for a field: nothing if it is left out.
 fn expected(field: &FieldValue, kernel: Kernel, types: Types, hex: bool) -> Vec<OscType> {
     let full = types == Types::Full;
-    // The longest text sent is 64 bytes; what the cut leaves of a character goes too.
+    // The longest text sent is 64 bytes; an incomplete character at the cut is dropped too.
     let cut = |text: &str| {
         let end = (0..=text.len().min(64)).rev().find(|end| text.is_char_boundary(*end)).unwrap();
         OscType::String(text[..end].to_owned())
@@ -310,7 +311,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_was_put_into_a_record_is_what_rosc_decodes(
+    fn rosc_decodes_the_values_put_into_a_record(
         fields in vec(field(), 0..8),
         (big, wide, hex) in any::<(bool, bool, bool)>(),
         (cpu, pid, id) in (0u32..4096, any::<i32>(), 1u16..u16::MAX),
@@ -350,7 +351,7 @@ proptest! {
             wanted.extend(fields.iter().flat_map(|field| expected(field, kernel, types, hex)));
             prop_assert_eq!(&message.args, &wanted, "{:?}\n{}", types, text);
 
-            // What is announced is what is sent, and what is not sent is announced as well.
+            // The announced schema matches what is sent, and lists what is not.
             prop_assert_eq!(&schema.tags, &ftrace_live::osc::print::tags(&message.args));
             prop_assert_eq!(schema.arguments.len(), schema.tags.chars().filter(|tag| !"[]".contains(*tag)).count());
             let left_out = fields.iter().filter(|field| expected(field, kernel, types, hex).is_empty()).count();
@@ -359,7 +360,7 @@ proptest! {
     }
 
     #[test]
-    fn a_record_that_was_cut_is_an_error_or_a_message_of_its_own_signature(
+    fn a_truncated_record_is_an_error_or_a_message_with_the_same_signature(
         fields in vec(field(), 0..8),
         big in any::<bool>(),
         keep in 0.0..1.0,
@@ -391,7 +392,7 @@ proptest! {
     }
 }
 
-/// A format file by chance, as text: what the kernel could write, and more.
+/// A random format file: what the kernel could write, and more.
 fn format_file() -> impl Strategy<Value = String> {
     let word = || "[a-z_][a-z0-9_]{0,12}";
     let ctype = prop_oneof![

@@ -1,4 +1,5 @@
-//! Trace options under which the kernel prints no ordinary lines: that the lines shown are not those is said.
+//! Trace options with which the kernel prints other lines: a message says that the printed lines are the ordinary
+//! ones.
 
 mod common;
 
@@ -34,7 +35,7 @@ fn an_option_that_changes_the_form_of_all_lines_is_named() {
         for option in named {
             assert!(said.contains(&format!("the trace option {option} was on")), "{said}");
         }
-        // What is typed has no lines.
+        // Typed messages have no lines.
         assert!(!replay(&["--raw"]).1.contains("the trace option "));
     }
 }

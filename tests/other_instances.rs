@@ -1,5 +1,5 @@
-//! An instance that somebody else owns is copied while it records: every event is in the copy, and every event is still there
-//! for its owner.
+//! An instance owned by somebody else is copied while it records: every event is in the copy, and every event is
+//! still there for its owner.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn marks(lines: &str) -> Vec<u32> {
     lines.lines().filter_map(number).collect()
 }
 
-/// The marks of a copy, in the order in which they are played.
+/// The marks in a copy, in order.
 fn copied(instance: &str, folder: &Path) -> Vec<u32> {
     let to = folder.to_str().unwrap();
     let output = run(&["capture", "--instance", instance, "-o", to]);
@@ -35,7 +35,7 @@ fn copied(instance: &str, folder: &Path) -> Vec<u32> {
 }
 
 #[test]
-fn a_running_instance_is_copied_and_nothing_is_taken_from_it() {
+fn a_running_instance_is_copied_without_consuming_it() {
     let Some((_, instance)) = Instance::or_skip("foreign") else { return };
     let scratch = tempfile::tempdir().unwrap();
     let name = instance.0.file_name().unwrap().to_str().unwrap();
@@ -48,14 +48,14 @@ fn a_running_instance_is_copied_and_nothing_is_taken_from_it() {
     let all: Vec<u32> = (0..1000).collect();
     let first = run(&["capture", "--instance", name, "-o", scratch.path().join("probe").to_str().unwrap()]);
     if text(&first.stderr).contains("takes Linux 6.10") {
-        eprintln!("SKIPPED: this kernel cannot show a ring without taking from it");
+        eprintln!("SKIPPED: this kernel cannot map a ring");
         return;
     }
     assert_eq!(copied(name, &scratch.path().join("one")), all);
     let trace = || marks(&fs::read_to_string(instance.0.join("trace")).unwrap());
     assert_eq!(trace(), all, "what its owner reads");
     assert_eq!(fs::read_to_string(instance.0.join("tracing_on")).unwrap(), "1\n");
-    // It goes on, and its owner reads some of it.
+    // It continues, and its owner reads some of it.
     mark(1000..1100);
     assert_eq!(copied(name, &scratch.path().join("two")), (0..1100).collect::<Vec<_>>());
     let pipe = fs::OpenOptions::new().read(true).open(instance.0.join("trace_pipe")).unwrap();
@@ -74,7 +74,7 @@ fn a_running_instance_is_copied_and_nothing_is_taken_from_it() {
 }
 
 #[test]
-fn what_is_no_instance_is_refused() {
+fn a_missing_instance_is_refused() {
     let Some((_, instance)) = Instance::or_skip("refused") else { return };
     let scratch = tempfile::tempdir().unwrap();
     let to = scratch.path().join("x");

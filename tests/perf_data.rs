@@ -1,7 +1,7 @@
-//! `perf.data`, as `perf record` writes it: every event of it equals the line of `perf script` for the same file.
+//! `perf.data` written by `perf record`: every event in it equals the line of `perf script` for the same file.
 //!
-//! The oracle for `tests/data/perf/NAME.data` is `NAME.txt`, which `perf script` printed when the fixture was taken; where perf
-//! is installed and may trace, a file is recorded now as well.
+//! The oracle for `tests/data/perf/NAME.data` is `NAME.txt`, printed by `perf script` when the fixture was recorded;
+//! if perf is installed and may trace, a file is recorded now as well.
 
 mod common;
 
@@ -23,7 +23,7 @@ fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/perf").join(name)
 }
 
-/// One event, as both sides tell it.
+/// One event, as both sides report it.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Line {
     time: u64,
@@ -33,7 +33,7 @@ struct Line {
     text: String,
 }
 
-/// A line of `perf script --ns -F comm,tid,cpu,time,event,trace`. A task's name can have blanks.
+/// A line of `perf script --ns -F comm,tid,cpu,time,event,trace`. A task's name may contain spaces.
 fn script_line(line: &str) -> Option<Line> {
     let (task, rest) = line.split_once('[')?;
     let pid = task.split_whitespace().next_back()?.parse().ok()?;
@@ -57,7 +57,7 @@ fn script(text: &str) -> Vec<Line> {
     lines
 }
 
-/// The events as this library decodes them, their text without the head that the kernel puts before it.
+/// The events as decoded by this library, their text without the kernel's context.
 fn decoded(mut capture: Capture) -> Vec<Line> {
     let (names, _) = capture.names();
     let mut settings = Settings::load(Path::new("/nowhere"), &capture.clock);
@@ -83,10 +83,10 @@ fn decoded(mut capture: Capture) -> Vec<Line> {
     lines
 }
 
-/// perf says -1 for a task that has given up its pid on its way out (`perf_event_pid`); the record still has it.
+/// perf prints -1 for a task that has released its pid while exiting (`perf_event_pid`); the record still has it.
 const EXITED: i32 = -1;
 
-/// The same lines, but for the pid of a task that has exited; the first difference is shown.
+/// Asserts that the lines are equal, except for the pid of an exited task; shows the first difference.
 fn assert_agree(ours: &[Line], expected: &[Line], what: &str) {
     for (ours, expected) in ours.iter().zip(expected) {
         let pid = if expected.pid == EXITED { ours.pid } else { expected.pid };
@@ -129,7 +129,7 @@ fn the_clock_the_machine_and_the_task_names_are_those_of_the_file() {
 }
 
 #[test]
-fn what_perf_records_now_equals_what_it_scripts() {
+fn a_file_recorded_now_equals_the_output_of_perf_script() {
     if !installed("perf") {
         return;
     }
@@ -153,7 +153,7 @@ fn what_perf_records_now_equals_what_it_scripts() {
         .stderr(Stdio::null())
         .output()
         .unwrap();
-    // perf's own text of system calls differs from the kernel's; the events, times, CPUs and tasks do not.
+    // perf's own text of system calls differs from the kernel's; events, times, CPUs and tasks do not.
     let printed = String::from_utf8_lossy(&printed.stdout).into_owned();
     let expected = script(&printed.lines().map(|line| format!("{}  \n", line.trim_end())).collect::<String>());
     let mut ours = decoded(open(&path));
@@ -163,11 +163,12 @@ fn what_perf_records_now_equals_what_it_scripts() {
     assert_agree(&ours, &expected, "now");
 }
 
-/// A little perf.data in pipe mode, made by hand: the descriptions of a real one, then the records given.
+/// A small perf.data in pipe mode, made by hand: the descriptions of a real one, then the given records.
 fn made(records: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let real = fs::read(fixture("pipe.data")).unwrap();
     let mut at = 16;
-    // The attributes and descriptions come first; what follows TRACING_DATA is its own size, not the record's.
+    // Attributes and descriptions come first; the length of the data after TRACING_DATA is separate from the record's
+    // size.
     loop {
         let kind = u32::from_le_bytes(real[at..at + 4].try_into().unwrap());
         let size = usize::from(u16::from_le_bytes(real[at + 6..at + 8].try_into().unwrap()));
@@ -188,8 +189,8 @@ fn made(records: &[(u32, Vec<u8>)]) -> Vec<u8> {
     file
 }
 
-/// The record with which the kernel says that `events` were lost on CPU 1 at time 1000: `PERF_RECORD_LOST`, and the fields of
-/// `sample_id_all` in the order of `perf_event__output_id_sample`, as the fixture's attributes have them.
+/// The record with which the kernel reports that `events` were lost on CPU 1 at time 1000: `PERF_RECORD_LOST`, and
+/// the fields of `sample_id_all` in the order of `perf_event__output_id_sample`, as in the fixture's attributes.
 fn lost(events: u64) -> (u32, Vec<u8>) {
     let mut body = Vec::new();
     // id, lost; pid and tid; time; cpu and reserved; identifier.
@@ -200,7 +201,7 @@ fn lost(events: u64) -> (u32, Vec<u8>) {
 }
 
 #[test]
-fn what_perf_lost_is_lost_in_the_stream_too() {
+fn events_lost_by_perf_are_reported_lost() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("lost.data");
     fs::write(&path, made(&[lost(41)])).unwrap();
@@ -242,7 +243,7 @@ fn a_file_cut_anywhere_is_an_error_with_its_place() {
         let all = read_all(&whole, Open::default()).unwrap();
         for cut in (0..whole.len()).step_by(997) {
             match read_all(&whole[..cut], Open::default()) {
-                // Pipe mode has no end: cut between two records it is whole.
+                // Pipe mode has no end: cut between two records it is complete.
                 Ok(count) => assert!(name == "pipe.data" && count <= all, "{name} cut at {cut}: {count} of {all}"),
                 Err(error) => assert!(error.to_string().contains(" at byte "), "{error}"),
             }
@@ -262,7 +263,7 @@ fn salvaging_reads_what_came_before_the_damage() {
 }
 
 #[test]
-fn flipped_bytes_never_panic_and_never_ask_for_what_the_file_has_not() {
+fn flipped_bytes_never_panic_and_never_allocate_more_than_the_file_has() {
     for name in ["file.data", "callchain.data", "pipe.data", "zstd.data"] {
         let whole = fs::read(fixture(name)).unwrap();
         // The header and the first attributes byte by byte, the rest in steps.
@@ -278,10 +279,10 @@ fn flipped_bytes_never_panic_and_never_ask_for_what_the_file_has_not() {
 }
 
 #[test]
-fn a_file_without_tracepoints_is_refused_with_what_to_record() {
+fn a_file_without_tracepoints_is_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("none.data");
-    // Pipe mode: the header alone.
+    // Pipe mode: only the header.
     let mut bytes = b"PERFILE2".to_vec();
     bytes.extend(16u64.to_le_bytes());
     fs::write(&path, bytes).unwrap();

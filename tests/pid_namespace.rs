@@ -1,5 +1,5 @@
-//! In a pid namespace: what a task is called there is not what the kernel calls it. Pids are translated where /proc shows the
-//! first namespace, and refused where it does not; no event has a name from another namespace's task.
+//! In a pid namespace, where a task's pid differs from the kernel's. Pids are translated if /proc shows the first
+//! namespace, and refused otherwise; no event has the name of a task in another namespace.
 
 mod common;
 
@@ -11,7 +11,7 @@ use common::live::may_trace;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ftrace-live");
 const UNAME: &str = "/ftrace/syscalls/sys_enter_newuname ";
 
-/// Whether there can be another pid namespace here; if not, says that the test is skipped.
+/// Whether another pid namespace can be created here; if not, says that the test is skipped.
 fn may_unshare() -> bool {
     let unshared = Command::new("unshare").args(["-p", "-f", "--mount-proc", "true"]).stderr(Stdio::null()).status();
     let may = unshared.is_ok_and(|status| status.success());
@@ -21,7 +21,7 @@ fn may_unshare() -> bool {
     may && may_trace()
 }
 
-/// The shell script in a pid namespace of its own, with a /proc of its own or with the one that is there.
+/// Runs the script in a new pid namespace, with a new /proc or the existing one.
 fn inside(own_proc: bool, script: &str) -> Output {
     let mut command = Command::new("unshare");
     command.args(["-p", "-f"]).args(own_proc.then_some("--mount-proc"));
@@ -33,7 +33,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn where_proc_shows_the_first_namespace_pids_are_translated() {
+fn pids_are_translated_if_proc_shows_the_first_namespace() {
     if !may_unshare() {
         return;
     }
@@ -43,7 +43,7 @@ fn where_proc_shows_the_first_namespace_pids_are_translated() {
     assert!(out.contains(UNAME) && out.contains(r#"comm="uname""#), "{out}{err}");
     assert!(err.contains("this is not the first pid namespace"), "{err}");
 
-    // A process by the number that it has within.
+    // A process by its pid inside.
     let script = r#"sh -c 'while :; do uname >/dev/null; sleep 0.02; done' & L=$!
         "$FTL" --raw -e syscalls:sys_enter_newuname -i $L --print --seconds 1; kill $L"#;
     let output = inside(false, script);
@@ -56,7 +56,7 @@ fn where_proc_shows_the_first_namespace_pids_are_translated() {
 }
 
 #[test]
-fn where_it_does_not_they_are_refused_with_the_reason() {
+fn otherwise_pids_are_refused_with_the_reason() {
     if !may_unshare() {
         return;
     }
@@ -79,7 +79,7 @@ fn no_event_has_the_name_of_a_task_of_another_namespace() {
     if !may_unshare() {
         return;
     }
-    // A task outside, and within one that has the same number.
+    // A task outside, and one inside with the same pid.
     let mut outside =
         Command::new("sh").args(["-c", "while :; do uname >/dev/null; sleep 0.02; done"]).spawn().unwrap();
     let pid = outside.id();

@@ -1,4 +1,4 @@
-//! Every print format of real kernels: parsed, compiled, and evaluated on records of zeros and of chance.
+//! Every print format of real kernels: parsed, compiled, and evaluated on zeros and random records.
 
 use std::{
     collections::BTreeMap,
@@ -15,9 +15,9 @@ use ftrace_live::{
 
 mod common;
 
-/// All formats below `events`, parsed with the long size of its `header_page`, or `long` where there is none.
+/// All formats below `events`, parsed with the size of `long` from its `header_page`, or with `long`.
 fn formats(events: &Path, long: LongSize) -> (LongSize, Vec<EventFormat>) {
-    // One read: the kernel gives nothing more to a second one.
+    // One read: the kernel returns nothing more to a second one.
     let mut header = vec![0; 4096];
     let len = fs::File::open(events.join("header_page")).and_then(|mut file| file.read(&mut header)).unwrap_or(0);
     let header = String::from_utf8_lossy(&header[..len]);
@@ -39,7 +39,7 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Numbers that look random and are the same in each run (xorshift64*).
+/// Pseudo-random numbers that are the same in each run (xorshift64*).
 struct Chance(u64);
 
 impl Chance {
@@ -55,7 +55,7 @@ impl Chance {
     }
 }
 
-/// Renders records of every length and kind; no assertion but that it ends, with a text that is not without bounds.
+/// Renders records of all lengths and kinds; asserts only that it ends with a text of limited length.
 fn evaluate(format: &EventFormat, plan: &TextPlan, chance: &mut Chance) {
     let end = format.fields.iter().map(|f| f.offset + f.size).max().unwrap_or(8) as usize;
     let mut out = Vec::new();
@@ -92,14 +92,14 @@ fn print_formats_of_other_kernels_parse_and_evaluate() {
     }
     println!("{events} events, {} with every argument; not C expressions: {badly_parsed:#?}", whole / 2);
     assert!(events > 10_000, "{events}");
-    // What is not parsed is what is no expression: statement expressions with statements in them.
+    // Only statement expressions with statements in them cannot be parsed.
     let known = ["statement expression"];
     badly_parsed.retain(|e| !known.iter().any(|k| e.contains(k)));
     assert_eq!(badly_parsed, Vec::<String>::new());
 }
 
 #[test]
-fn the_running_kernels_print_formats_are_computed_but_for_what_only_it_knows() {
+fn the_running_kernels_print_formats_are_computed_except_for_its_own_functions() {
     let events = Path::new("/sys/kernel/tracing/events");
     let btf = fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok());
     let (Some(btf), true) = (btf, events.is_dir()) else {

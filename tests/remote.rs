@@ -1,4 +1,4 @@
-//! docs/REMOTE.md: the kernel on one machine, the receiver on another; here two network namespaces.
+//! docs/REMOTE.md: the kernel on one machine, the receiver on another; here in two network namespaces.
 
 mod common;
 
@@ -10,7 +10,7 @@ use common::skipped;
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ftrace-live");
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/sched");
 
-/// Two namespaces with a cable between them, gone in the end.
+/// Two namespaces connected by a cable, removed at the end.
 struct Machines {
     names: [String; 2],
 }
@@ -52,7 +52,7 @@ impl Drop for Machines {
 }
 
 #[test]
-fn what_is_played_on_one_machine_arrives_on_another_and_its_silence_is_heard() {
+fn a_replay_arrives_on_another_machine_and_a_missing_receiver_there_is_reported() {
     let machines = match Machines::new() {
         Ok(machines) => machines,
         Err(why) => return skipped::say(why),
@@ -60,7 +60,7 @@ fn what_is_played_on_one_machine_arrives_on_another_and_its_silence_is_heard() {
     let mut replay = machines.on(0);
     replay.args(["replay", FIXTURE, "--raw", "--loop", "--to", "10.97.0.5:57120"]);
     let mut replay = Program::start(replay);
-    // The other machine's answer comes over the cable.
+    // The other machine's answer arrives through the cable.
     let line = replay.wait_for("nobody listens at 10.97.0.5:57120");
     assert!(line.contains(" there"), "{line}");
     let mut listen = machines.on(1);

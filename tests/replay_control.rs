@@ -1,5 +1,5 @@
-//! A replay that is controlled by OSC over UDP while it plays. The oracle is what is answered and what is heard, as rosc and
-//! python-osc decode it.
+//! A replay controlled by OSC over UDP while it plays. The oracles are the answers and the received events, decoded
+//! by rosc and python-osc.
 
 #[path = "common/skipped.rs"]
 mod skipped;
@@ -28,7 +28,7 @@ fn socket() -> UdpSocket {
     socket
 }
 
-/// A replay without end to `receiver`, and where it takes commands.
+/// An endless replay to `receiver`, and its address for commands.
 fn replay(receiver: &UdpSocket, more: &[&str]) -> Replay {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
@@ -38,7 +38,7 @@ fn replay(receiver: &UdpSocket, more: &[&str]) -> Replay {
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let address = lines
         .find_map(|line| Some(line.unwrap().split_once("commands at UDP ")?.1.split_once(": ")?.0.parse().unwrap()));
-    // Nobody is to fail on a pipe without a reader.
+    // Keeps reading, so that a pipe without a reader causes no failure.
     std::thread::spawn(move || lines.for_each(drop));
     Replay(child, address.expect("it says where"))
 }
@@ -56,7 +56,7 @@ fn receive(socket: &UdpSocket) -> Vec<OscMessage> {
     messages(decoder::decode_udp(&bytes[..len]).unwrap().1)
 }
 
-/// Asks, and waits for the answer; returns what came before it as well.
+/// Sends a command and waits for the answer; also returns what was received before it.
 fn ask(desk: &UdpSocket, replay: &Replay, word: &str, args: Vec<OscType>) -> Vec<OscMessage> {
     let addr = format!("/ftrace/control/{word}");
     let message = OscPacket::Message(OscMessage { addr: addr.clone(), args });
@@ -81,7 +81,7 @@ fn is_event(message: &OscMessage) -> bool {
     message.addr.matches('/').count() == 3
 }
 
-/// Reads what waits, then the next `count` events.
+/// Reads what has arrived, then the next `count` events.
 fn events(receiver: &UdpSocket, count: usize) -> Vec<String> {
     receiver.set_nonblocking(true).unwrap();
     while receiver.recv(&mut [0; 65536]).is_ok() {}
@@ -112,7 +112,7 @@ fn solo_mute_and_enable_change_what_is_heard() {
 }
 
 #[test]
-fn the_transport_is_told_and_queried() {
+fn the_state_is_sent_and_queried() {
     let (receiver, desk) = (socket(), socket());
     let replay = replay(&receiver, &["--speed", "1/8"]);
     ask(&desk, &replay, "notify", vec![OscType::Int(1)]);
@@ -131,7 +131,7 @@ fn the_transport_is_told_and_queried() {
     }
     desk.send_to(b"/ftrace/control/notify\0\0,i\0\0\0\0\0\0", replay.1).unwrap();
     state_until_ok(&desk);
-    // What is answered has been done, and is told when the loop has looked around once more.
+    // A command is done when it is answered; the state follows after the next round of the loop.
     let give_up = Instant::now() + Duration::from_secs(20);
     loop {
         let heard = ask(&desk, &replay, "query", texts(&["speed"]));
@@ -153,12 +153,12 @@ fn the_transport_is_told_and_queried() {
         let answer = ask(&desk, &replay, word, args).pop().unwrap();
         assert!(answer.addr.ends_with("/error"), "{word}: {answer:?}");
     }
-    // Nonsense is not answered, and the next message is.
+    // Malformed packets are not answered; the next message is.
     desk.send_to(b"GET / HTTP/1.1\r\n\r\n", replay.1).unwrap();
     assert_eq!(ask(&desk, &replay, "resume", vec![]).len(), 1);
 }
 
-/// A datagram of events is one of a bundle's; this takes what waits, then messages until one is as wanted.
+/// Discards what has arrived, then reads messages until `wanted` is true.
 fn until(receiver: &UdpSocket, wanted: impl Fn(&OscMessage) -> bool) -> OscMessage {
     receiver.set_nonblocking(true).unwrap();
     while receiver.recv(&mut [0; 65536]).is_ok() {}
@@ -206,8 +206,8 @@ fn filters_processes_aggregates_and_names_change_while_it_plays() {
     until(&receiver, is_event);
     let wrong = ask(&desk, &replay, "aggregate", texts(&["20ms", "softirq_entry=vek"])).pop().unwrap();
     assert!(wrong.addr.ends_with("/error") && format!("{:?}", wrong.args[1]).contains("it has vec"), "{wrong:?}");
-    // Nobody has that pid, so the loop plays nothing, and waits to be told something else; the idle task has 0, which is no
-    // process.
+    // There is no process with that pid, so the loop plays nothing and waits for commands; the idle task has pid 0,
+    // which is not a process.
     let heard = ask(&desk, &replay, "query", texts(&["filter"]));
     assert_eq!(heard[0].args, texts(&["filter", "irq:softirq_entry", "vec == 1"]));
     ok("pid", vec![OscType::Int(4_000_000)]);

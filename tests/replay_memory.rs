@@ -1,5 +1,5 @@
-//! A capture of more than 4 GiB, or of 1500 CPUs, is played in little memory: it is read through windows, and none of it is
-//! kept.
+//! A capture of more than 4 GiB, or of 1500 CPUs, is replayed in little memory: it is read through windows, and
+//! nothing is kept.
 
 use std::{
     fs::File,
@@ -14,9 +14,10 @@ use ftrace_live::capture::{
     trace_dat::{BufferData, Open, TraceDat},
 };
 
-/// The most memory that a replay may take, the program itself included.
+/// The most memory that a replay may use, including the program itself.
 const MOST: u64 = 64 << 20;
-/// What is put between the first and the last half of a CPU's sub-buffers: sub-buffers without a record, on the disk a hole.
+/// The gap between the first and the last half of a CPU's sub-buffers: sub-buffers without records, a hole on the
+/// disk.
 const HOLE: u64 = 4 << 30;
 
 /// A `trace.dat` of the fixture's events, more than 4 GiB long.
@@ -28,7 +29,7 @@ fn large(dir: &Path) -> PathBuf {
     let BufferData::Cpus(cpus) = &dat.buffers[0].data else { panic!("no rings") };
     let (offset, size) = (cpus[0].offset, cpus[0].size);
     let bytes = std::fs::read(&path).unwrap();
-    // trace-cmd.dat.v6(5): behind this word stand offset and size of each CPU's data.
+    // trace-cmd.dat.v6(5): this word is followed by offset and size of each CPU's data.
     let table = bytes.windows(10).rposition(|word| word == b"flyrecord\0").unwrap() + 10;
     let entry = [offset.to_le_bytes(), size.to_le_bytes()].concat();
     assert_eq!(bytes[table..table + 16], entry, "the table of the CPUs");
@@ -42,8 +43,8 @@ fn large(dir: &Path) -> PathBuf {
     path
 }
 
-/// Plays a capture to somebody who listens, so that nothing is refused, and does not read. Returns what was said, and the
-/// most memory that the program had, bytes.
+/// Replays a capture to a socket that exists, so that nothing is refused, but is not read. Returns the messages, and
+/// the program's peak memory, bytes.
 #[expect(clippy::zombie_processes, reason = "wait4(2) reaps it")]
 fn played(dir: &Path, capture: &Path) -> (String, u64) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -54,8 +55,8 @@ fn played(dir: &Path, capture: &Path) -> (String, u64) {
     let child = command.stderr(File::create(&said).unwrap()).spawn().unwrap();
     let mut usage = std::mem::MaybeUninit::<libc::rusage>::zeroed();
     let mut status = 0;
-    // SAFETY: wait4(2) writes an int and an rusage to the addresses given, which are those of live ones; all zeros is an
-    // rusage, too.
+    // SAFETY: wait4(2) writes an int and an rusage to the given addresses, which are valid; all zeros is a valid
+    // rusage.
     let usage = unsafe {
         assert_eq!(libc::wait4(child.id() as i32, &mut status, 0, usage.as_mut_ptr()), child.id() as i32);
         usage.assume_init()
@@ -66,8 +67,8 @@ fn played(dir: &Path, capture: &Path) -> (String, u64) {
 }
 
 #[test]
-fn a_capture_of_4_gib_is_played_in_less_than_64_mib() {
-    // In memory, a hole is read without taking up the page cache.
+fn a_capture_of_4_gib_is_replayed_in_less_than_64_mib() {
+    // In memory, reading a hole does not fill the page cache.
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
     let path = large(dir.path());
     assert!(std::fs::metadata(&path).unwrap().len() > HOLE);
@@ -81,7 +82,7 @@ fn rings_of_1500_cpus_take_less_than_64_kib_each() {
     const CPUS: usize = 1500;
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions");
     let dir = tempfile::tempdir().unwrap();
-    // All CPUs' files are the same two: as many events at each moment as there are CPUs.
+    // All CPUs share the same two files: at each moment there are as many events as CPUs.
     let of = |cpus: usize| {
         let folder = dir.path().join(format!("{cpus}-cpus"));
         std::fs::create_dir_all(folder.join("per_cpu")).unwrap();

@@ -1,6 +1,6 @@
-//! A replay that is stopped by a signal and goes on: what was due meanwhile is not sent at once, but keeps its distances.
+//! A replay stopped by a signal and continued: events due meanwhile are not sent at once, but keep their distances.
 //!
-//! The oracle is in the messages: each states when its event happened, and its bundle when it is heard.
+//! The oracle is in the messages: each has the time of its event, and its bundle the time when it is played.
 
 use std::{
     net::UdpSocket,
@@ -12,7 +12,7 @@ use std::{
 use rosc::{OscPacket, OscTime, OscType};
 use rustix::process::{Pid, Signal, kill_process};
 
-/// How much slower it is played: the fixture's half second takes four.
+/// The slowdown: the fixture's half second takes four.
 const SLOWER: i64 = 8;
 
 /// NTP's seconds since 1900 and fractions of 2^-32 s, as ns since 1970.
@@ -21,7 +21,7 @@ fn unix_ns(time: OscTime) -> i64 {
     ((u64::from(time.seconds) - 2_208_988_800) * 1_000_000_000 + fraction) as i64
 }
 
-/// Of each bundle with an event in it: when it is heard, and when its first event happened; until `/ftrace/stop`.
+/// For each bundle with events: when it is played, and when its first event occurred; until `/ftrace/stop`.
 fn bundle(datagram: &[u8]) -> (Option<(i64, i64)>, bool) {
     let (_, packet) = rosc::decoder::decode_udp(datagram).unwrap();
     let OscPacket::Bundle(bundle) = packet else { panic!("no bundle: {packet:?}") };
@@ -53,7 +53,7 @@ impl Replay {
         kill_process(Pid::from_child(&self.0), signal).unwrap();
     }
 
-    /// Waits until it stands still (`T` in proc_pid_stat(5)).
+    /// Waits until it is stopped (`T` in proc_pid_stat(5)).
     fn wait_until_stopped(&self) {
         let give_up = Instant::now() + Duration::from_secs(30);
         let stat = format!("/proc/{}/stat", self.0.id());
@@ -65,7 +65,7 @@ impl Replay {
 }
 
 #[test]
-fn a_stop_by_a_signal_shifts_what_follows_and_keeps_no_backlog() {
+fn a_stop_by_a_signal_shifts_later_events_without_a_backlog() {
     for stop in [Signal::TSTP, Signal::STOP] {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
@@ -94,14 +94,14 @@ fn a_stop_by_a_signal_shifts_what_follows_and_keeps_no_backlog() {
             }
         }
         let stood_still = stood_still.expect("it is stopped before its end");
-        // By how much each bundle is later than by the pace from the first one on.
+        // The delay of each bundle relative to the first one.
         let (first_heard, first) = heard[0];
         let shifts: Vec<i64> = heard.iter().map(|(heard, at)| heard - first_heard - (at - first) * SLOWER).collect();
         let pause = *shifts.last().unwrap();
         assert!(pause >= stood_still, "{stop:?}: {pause} ns later, it stood still for {stood_still} ns");
         let before = shifts.iter().position(|shift| *shift > stood_still / 2).unwrap();
         assert!((20..heard.len() - 20).contains(&before), "{stop:?}: it is {before} of {} bundles", heard.len());
-        // A nanosecond each for the rounding of the pace and of the time tags.
+        // One ns each for rounding of the speed and of timetags.
         for (n, shift) in shifts.iter().enumerate() {
             let expected = if n < before { 0 } else { pause };
             assert!(

@@ -1,5 +1,5 @@
-//! Time in a replay: each event is sent when it is due, at any speed, for any length of time. The clock is simulated: it
-//! goes on only when the replay sleeps or sends, and every sleep ends late.
+//! Timing of a replay: each event is sent when it is due, at any speed, for any duration. The clock is simulated: it
+//! advances only when the replay sleeps or sends, and every sleep ends late.
 
 mod common;
 
@@ -28,14 +28,14 @@ use ftrace_live::{
     replay::{Observer, PlayOptions, Played, Speed, Time, play},
 };
 
-/// When the replays begin, ns since 1970.
+/// The start of the replays, ns since 1970.
 const START: u64 = 1_800_000_000_000_000_000;
-/// How late a sleep ends at most, ns.
+/// The largest delay of a sleep, ns.
 const LATE: u64 = 100_000;
-/// What sending takes, ns.
+/// The duration of sending, ns.
 const SEND: u64 = 3_000;
 
-/// A capture of the project's own.
+/// A capture of this project.
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions")
 }
@@ -49,7 +49,7 @@ fn times() -> Vec<u64> {
     times_of(|_| true)
 }
 
-/// The same of the CPUs for which `takes` holds.
+/// The same for the CPUs selected by `takes`.
 fn times_of(takes: impl Fn(u32) -> bool) -> Vec<u64> {
     let mut merge = open().unwrap().merge();
     let mut times = Vec::new();
@@ -61,13 +61,13 @@ fn times_of(takes: impl Fn(u32) -> bool) -> Vec<u64> {
     times
 }
 
-/// A clock that a test moves, and what happens on it.
+/// A clock moved by the test, and what happens on it.
 struct Clock {
     now: Arc<AtomicU64>,
     ends: u64,
-    /// How many sleeps there were; it makes each one late by another amount.
+    /// The number of sleeps so far; each is late by another amount.
     sleeps: u64,
-    /// A stop by a signal: at this time, for so long.
+    /// A stop by a signal: at this time, for this long.
     pause: Option<(u64, u64)>,
     paused: u64,
 }
@@ -106,7 +106,7 @@ impl Time for Clock {
     }
 }
 
-/// Keeps the simulated time at which each line is written.
+/// Stores the simulated time at which each line is written.
 #[derive(Clone, Default)]
 struct Heard {
     lines: Arc<Mutex<Vec<u64>>>,
@@ -116,7 +116,7 @@ struct Heard {
 impl Write for Heard {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let now = self.now.fetch_add(SEND, Relaxed);
-        // An hour of lines would not fit into memory: when they were written is enough.
+        // An hour of lines would not fit into memory: their times are enough.
         self.lines.lock().unwrap().extend(bytes.iter().filter(|&&byte| byte == b'\n').map(|_| now));
         Ok(bytes.len())
     }
@@ -139,7 +139,7 @@ fn options(speed: Speed) -> PlayOptions {
     PlayOptions { speed, select: Select::default(), start_at: None, repeat: false, host: "test".to_owned() }
 }
 
-/// Plays the fixture on `clock`; when each event was heard.
+/// Plays the fixture on `clock`; returns when each event was sent.
 fn heard(options: &PlayOptions, clock: &mut Clock) -> (Played, Vec<u64>) {
     heard_of(&mut open, options, clock)
 }
@@ -168,27 +168,27 @@ fn heard_of(
     (played, lines)
 }
 
-/// When events of these times are due, from `start` on, worked out in whole numbers: `above / below` times as fast.
+/// When events with these times are due, from `start` on, computed in integers: `above / below` times as fast.
 fn due(times: &[u64], start: u64, above: u128, below: u128) -> impl Iterator<Item = u64> {
     let first = times[0];
     times.iter().map(move |time| start + (u128::from(time - first) * below / above) as u64)
 }
 
-/// Every line is sent when it is due or at most `slack` later; the worst is returned.
+/// Asserts that every line is sent when it is due or at most `slack` later; returns the largest delay.
 fn assert_on_time(heard: &[u64], due: impl Iterator<Item = u64>, slack: u64) {
     let mut due = due.enumerate();
     for sent in heard {
         let (n, due) = due.next().expect("more was sent than is due");
-        // One ns for the rounding of the pace.
+        // One ns for rounding of the speed.
         assert!(*sent + 1 >= due, "event {n} is sent {} ns too early", due - sent);
         assert!(sent.saturating_sub(due) <= slack, "event {n} is sent {} ns late", sent - due);
     }
 }
 
-/// A sleep's lateness, and the events of the same moment before it.
+/// The delay of a sleep, and sending the simultaneous events before.
 const SLACK: u64 = LATE + 2_000_000;
 
-/// Writes a capture of an hour with the fixture's first event again and again, 1 to 99 ms apart: their times.
+/// Writes a capture of an hour with the fixture's first event repeated, 1 to 99 ms apart; returns the times.
 fn an_hour(file: &Path) -> Vec<u64> {
     let description = Description::of_folder(&fixture(), Endian::Little).unwrap();
     let mut recorder = Recorder::create(file, description, 0).unwrap();
@@ -198,7 +198,7 @@ fn an_hour(file: &Path) -> Vec<u64> {
     let words = record.bytes.len() / 4;
     assert!(words <= 28 && record.bytes.len().is_multiple_of(4), "a record whose length is in its type");
     while time < record.time + 3_600_000_000_000 {
-        // A sub-buffer: its time, its commit, a record's head without a time of its own, the record.
+        // A sub-buffer: its time, its commit, a record header without a delta, the record.
         let head = [time.to_le_bytes(), (4 + 4 * words as u64).to_le_bytes()].concat();
         let mut page = [&head, &(words as u32).to_le_bytes()[..], record.bytes].concat();
         page.resize(4096, 0);
@@ -211,7 +211,7 @@ fn an_hour(file: &Path) -> Vec<u64> {
 }
 
 #[test]
-fn an_hour_at_its_own_speed_does_not_drift_and_the_median_event_is_a_fifth_of_a_millisecond_late_at_most() {
+fn an_hour_at_recorded_speed_does_not_drift_and_the_median_delay_is_small() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("hour.dat");
     let times = an_hour(&file);
@@ -220,7 +220,7 @@ fn an_hour_at_its_own_speed_does_not_drift_and_the_median_event_is_a_fifth_of_a_
     let mut open = || capture::open(&file, Open::default());
     let (_, heard) = heard_of(&mut open, &options(Speed::Times(1.0)), &mut clock);
     assert_eq!(heard.len(), times.len());
-    // In the last minute as in the first one.
+    // The last minute like the first one.
     assert_on_time(&heard, due(&times, START, 1, 1), SLACK);
     let mut late: Vec<u64> = heard.iter().zip(due(&times, START, 1, 1)).map(|(sent, due)| sent - due).collect();
     late.sort_unstable();
@@ -229,7 +229,7 @@ fn an_hour_at_its_own_speed_does_not_drift_and_the_median_event_is_a_fifth_of_a_
 
 #[test]
 fn hundreds_of_passes_at_its_own_speed_do_not_drift() {
-    // One CPU's few events, so that many passes are played in seconds; a pass is as long as ever.
+    // Few events of one CPU, so that many passes are played in seconds; the length of a pass is unchanged.
     let all = times_of(|_| true);
     let (first, length) = (all[0], all[all.len() - 1] - all[0]);
     let times: Vec<u64> = [first].into_iter().chain(times_of(|cpu| cpu == 0)).collect();
@@ -242,12 +242,12 @@ fn hundreds_of_passes_at_its_own_speed_do_not_drift() {
     let events = times.len() - 1;
     let passes = heard.len() / events;
     assert!((minutes / length).abs_diff(passes as u64) <= 1, "one pass follows another without a gap");
-    // `times` begins with the pass itself, which may be another CPU's event.
+    // `times` begins with the pass itself, whose first event may be another CPU's.
     let due_in = |pass: u64| due(&times, START + pass * length, 1, 1).skip(1);
     for (pass, heard) in heard.chunks(events).enumerate() {
         assert_on_time(heard, due_in(pass as u64), SLACK);
     }
-    // Most events are on time by far less: that of the sleep alone.
+    // Most events are delayed by much less: by the sleep alone.
     let all = (0..=passes as u64).flat_map(due_in);
     let mut late: Vec<u64> = heard.iter().zip(all).map(|(sent, due)| sent.saturating_sub(due)).collect();
     late.sort_unstable();
@@ -255,9 +255,9 @@ fn hundreds_of_passes_at_its_own_speed_do_not_drift() {
 }
 
 #[test]
-fn stretched_170_000_times_it_is_still_right() {
+fn a_replay_170_000_times_slower_is_still_on_time() {
     let times = times();
-    // Hours of it: each look is every 50 ms, so a whole second of capture would be millions of them.
+    // Hours of it: it wakes every 50 ms, so a whole second of capture would mean millions of wakeups.
     let mut clock = Clock::new();
     clock.ends = START + 6 * 3_600_000_000_000;
     let (_, heard) = heard(&options(Speed::Times(1.0 / 170_000.0)), &mut clock);
@@ -277,7 +277,7 @@ fn twice_as_fast_takes_half_the_time() {
 }
 
 #[test]
-fn a_pause_shifts_what_follows_and_keeps_no_backlog() {
+fn a_pause_shifts_later_events_without_a_backlog() {
     let times = times();
     let length = times[times.len() - 1] - times[0];
     let (pause, at) = (3_600_000_000_000, START + length / 2);
@@ -288,12 +288,12 @@ fn a_pause_shifts_what_follows_and_keeps_no_backlog() {
     assert!(before > 0 && before < heard.len());
     let due: Vec<u64> = due(&times, START, 1, 1).collect();
     assert_on_time(&heard[..before], due[..before].iter().copied(), SLACK);
-    // What was due during the pause is not sent at its end all at once, but keeps its distances.
+    // Events due during the pause are not sent all at once at its end, but keep their distances.
     assert_on_time(&heard[before..], due[before..].iter().map(|due| due + pause), SLACK);
 }
 
 #[test]
-fn it_begins_at_the_time_it_is_told() {
+fn it_begins_at_the_given_time() {
     let times = times();
     let start = START + 90_000_000_123;
     let mut clock = Clock::new();
@@ -312,7 +312,7 @@ fn a_pause_before_the_beginning_does_not_shift_it() {
 }
 
 #[test]
-fn parts_of_one_capture_that_differ_in_their_events_stay_together() {
+fn different_selections_of_one_capture_stay_in_step() {
     let times = times();
     let quarter = (times[times.len() - 1] - times[0]) / 4;
     let point = |ns: u64| Some(format!("{ns}ns").parse().unwrap());
@@ -333,7 +333,7 @@ fn parts_of_one_capture_that_differ_in_their_events_stay_together() {
 }
 
 #[test]
-fn at_full_speed_nothing_is_waited_for() {
+fn at_full_speed_there_are_no_sleeps() {
     let mut clock = Clock::new();
     let (played, heard) = heard(&options(Speed::Max), &mut clock);
     assert_eq!(clock.sleeps, 0);

@@ -1,4 +1,4 @@
-//! Scores: options in a file. The oracle is what the same options do on the command line.
+//! Scores: options in a file. The oracle is the same options on the command line.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -11,7 +11,7 @@ fn in_repository(path: &str) -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
 }
 
-/// With this folder as home and for settings.
+/// Runs the program with this folder as home and for settings.
 fn run(home: &Path, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
     command.args(arguments).env("HOME", home).env_remove("XDG_CONFIG_HOME").output().unwrap()
@@ -31,7 +31,7 @@ fn write(folder: &Path, name: &str, toml: &str) -> PathBuf {
 }
 
 #[test]
-fn a_score_does_what_its_options_do_and_the_command_line_wins() {
+fn a_score_acts_like_its_options_and_the_command_line_wins() {
     let home = tempfile::tempdir().unwrap();
     let score = write(
         home.path(),
@@ -47,7 +47,7 @@ fn a_score_does_what_its_options_do_and_the_command_line_wins() {
 }
 
 #[test]
-fn what_is_saved_plays_the_same() {
+fn a_saved_score_plays_the_same() {
     let home = tempfile::tempdir().unwrap();
     let saved = home.path().join("saved.toml");
     let saved = saved.to_str().unwrap();
@@ -73,7 +73,7 @@ fn what_is_saved_plays_the_same() {
 }
 
 #[test]
-fn defaults_hold_below_the_score_and_the_command_line_and_can_be_left_out() {
+fn score_and_command_line_override_defaults_which_can_be_disabled() {
     let home = tempfile::tempdir().unwrap();
     write(
         home.path(),
@@ -89,12 +89,12 @@ fn defaults_hold_below_the_score_and_the_command_line_and_can_be_left_out() {
     assert!(with.contains(" /score/irq/") && !with.contains(" /mine/"));
     let without = [&line[..], &["--no-config", "--print", "--raw", "--speed", "max"]].concat();
     assert!(printed(home.path(), &without).contains(" /ftrace/irq/"));
-    // What is for other commands says nothing to this one.
+    // Options of other subcommands are ignored.
     assert!(printed(home.path(), &["list", "--tracefs", &capture, "irq"]).contains("irq:softirq_entry"));
 }
 
 #[test]
-fn a_mistake_ends_it_with_its_place() {
+fn an_error_is_reported_with_its_place() {
     let home = tempfile::tempdir().unwrap();
     let score = write(home.path(), "s.toml", "raw = true\nevnets = \"irq\"\n");
     let output = run(home.path(), &["replay", &fixture(), "--score", score.to_str().unwrap()]);
@@ -106,14 +106,14 @@ fn a_mistake_ends_it_with_its_place() {
 }
 
 #[test]
-fn the_scores_of_the_repository_load_and_play() {
+fn the_scores_in_the_repository_load_and_play() {
     let home = tempfile::tempdir().unwrap();
     let scores: Vec<_> =
         std::fs::read_dir(in_repository("scores")).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(scores.len(), 3);
     for score in scores {
         let text = std::fs::read_to_string(&score).unwrap();
-        // Once instead of for ever, to nobody, and with no port of anybody's.
+        // Once instead of repeatedly, to nobody, and without fixed ports.
         let once: String = text
             .lines()
             .filter(|line| !line.starts_with("loop") && !line.starts_with("control"))
@@ -132,7 +132,7 @@ fn the_scores_of_the_repository_load_and_play() {
 }
 
 #[test]
-fn a_score_is_read_and_written_with_the_rights_of_who_called_sudo() {
+fn a_score_is_read_and_written_with_the_rights_of_the_sudo_caller() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("SKIPPED: only root has rights to give up");
         return;

@@ -1,4 +1,4 @@
-//! Parts of captures, by time and by what events are, against looking at every event there is.
+//! Parts of captures, selected by time and by event, compared with looking at every event.
 
 mod common;
 
@@ -26,7 +26,7 @@ fn open(path: &Path) -> Capture {
     capture::open(path, Open::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// The events of `path` that `select` takes, in order.
+/// The events of `path` selected by `select`, in order.
 fn taken(path: &Path, select: &Select) -> Vec<Event> {
     let mut capture = open(path);
     let selector = select.bind(&mut capture).unwrap();
@@ -65,7 +65,7 @@ fn the_span_is_that_of_the_first_and_the_last_event() {
         let mut capture = open(&path);
         let span = Span::of(&mut capture).unwrap().unwrap();
         assert_eq!((span.first, span.last), (all.first().unwrap().0, all.last().unwrap().0), "{}", path.display());
-        // And the capture is at its beginning again.
+        // The capture is at its beginning again.
         let count = std::iter::from_fn({
             let mut merge = capture.merge();
             move || merge.next_record::<LittleEndian>().map(|_| ())
@@ -98,7 +98,7 @@ fn a_window_has_the_events_of_its_time_and_no_others() {
 }
 
 #[test]
-fn every_sub_buffer_of_a_compressed_file_can_be_gone_to() {
+fn every_sub_buffer_of_a_compressed_file_can_be_sought() {
     let Some(corpus) = corpus::folder() else { return };
     let dat = TraceDat::open(&corpus.join("tracedat/x86_64-6.18-v7-two-buffers.dat"), Open::default()).unwrap();
     for buffer in &dat.buffers {
@@ -145,7 +145,7 @@ fn events_cpus_and_tasks_are_selected_as_live() {
         ["sched_switch", "sched_waking"].contains(&name(event.3).as_str())
     });
     check(Select { cpus: Some("1".parse().unwrap()), ..Select::default() }, &|event| event.1 == 1);
-    // A task's events, and those of others that wake it or switch to it.
+    // A task's own events, and those of others that wake it or switch to it.
     let pid = all.iter().map(|event| event.2).find(|&pid| pid > 0).unwrap();
     let field = |event: &Event, wanted: &str| {
         let format = table.get(EventId(event.3)).unwrap();
@@ -163,7 +163,7 @@ fn events_cpus_and_tasks_are_selected_as_live() {
         };
         event.2 == pid || other == Some(i64::from(pid))
     });
-    // A condition on one event leaves the others alone.
+    // A condition on one event does not affect others.
     let filters = vec!["sched:sched_switch=prev_prio == 120 && next_comm ~ \"mig*\"".parse().unwrap()];
     check(Select { filters, ..Select::default() }, &|event| {
         let Some(prio) = field(event, "prev_prio").filter(|_| name(event.3) == "sched_switch") else { return true };
@@ -176,7 +176,7 @@ fn events_cpus_and_tasks_are_selected_as_live() {
 }
 
 #[test]
-fn what_selects_nothing_is_said() {
+fn selections_of_nothing_are_reported() {
     let Some(corpus) = corpus::folder() else { return };
     let mut capture = open(&corpus.join("tracedat/x86_64-6.18-v6.dat"));
     let mut bind = |select: Select| select.bind(&mut capture).err().map(|error| error.to_string());

@@ -1,5 +1,5 @@
-//! `--signals`: each event as numbers from 0 to 1, tick by tick. The oracle is the arithmetic of docs/WIRE.md over the times of
-//! the same events as typed messages; the kernel for a live run.
+//! `--signals`: each event as numbers from 0 to 1, every tick. The oracle is the arithmetic of docs/WIRE.md applied
+//! to the times of the same events as typed messages; the kernel for a live run.
 
 mod common;
 
@@ -39,12 +39,12 @@ fn printed(more: &[&str]) -> Vec<Line> {
 }
 
 #[test]
-fn a_replay_says_what_the_document_says_of_the_times_of_its_events() {
+fn a_replay_follows_the_formulas_of_the_document() {
     let events = ["-e", "irq", "exceptions"];
     let typed = printed(&[&["--raw"], &events[..]].concat());
     let signals = printed(&[&["--signals"], &events[..]].concat());
     assert!(signals.iter().all(|(_, address, _)| address.starts_with("/ftrace/signal/")), "instead of the events");
-    // Timetags are ns but for the rounding of their fraction.
+    // Timetags are exact to a ns except for rounding of their fraction.
     let near = |a: u64, b: u64| a.abs_diff(b) < 1000;
     let first = typed[0].0;
     let mut of: BTreeMap<&str, (Vec<u64>, Vec<&Line>)> = BTreeMap::new();
@@ -61,7 +61,7 @@ fn a_replay_says_what_the_document_says_of_the_times_of_its_events() {
         for (tick, (end, _, numbers)) in said.iter().enumerate().take(said.len() - 1) {
             let from = first + (begins + tick as u64) * TICK;
             assert!(near(*end, from + TICK), "{event}: tick {tick} ends at {end}");
-            // What lies at an edge, a rounding decides.
+            // For an event at the edge of a tick, rounding decides.
             let edge = times.iter().any(|time| near(*time, from) && *time != first || near(*time, from + TICK));
             assert!(!edge, "{event}: choose another fixture");
             let count = times.iter().filter(|time| (from..from + TICK).contains(time)).count() as f64;
@@ -82,13 +82,13 @@ fn a_replay_says_what_the_document_says_of_the_times_of_its_events() {
     assert!(near(slow[0].0, first + 100_000_000), "--tick");
 }
 
-/// Everything that a paced replay sends, until it has ended.
+/// Everything sent by a replay at recorded speed, until its end.
 fn heard(more: &[&str]) -> Vec<OscMessage> {
     replay::heard(&[&[&fixture()[..]], more].concat()).into_iter().map(|(_, message)| message).collect()
 }
 
 #[test]
-fn receivers_hear_signals_at_the_pace_of_the_capture_each_announced_before_its_first() {
+fn receivers_get_signals_at_recorded_speed_each_announced_before_its_first() {
     let event = "exceptions:page_fault_user";
     let one = heard(&["--signals", "-e", event]);
     let address = "/ftrace/signal/exceptions/page_fault_user";
@@ -99,7 +99,7 @@ fn receivers_hear_signals_at_the_pace_of_the_capture_each_announced_before_its_f
     assert!(at < first);
     assert!(!one.iter().any(|message| message.addr == "/ftrace/exceptions/page_fault_user"), "instead of the event");
     let count = |messages: &[OscMessage]| messages.iter().filter(|message| message.addr == address).count();
-    // Half the speed, twice the ticks: the last event is 0.47 s behind the first. Ticks that are late are made up for.
+    // Half the speed, twice the ticks: the last event is 0.47 s after the first. Late ticks are made up.
     let half = heard(&["--signals", "--speed", "1/2", "-e", event]);
     assert!((20..=27).contains(&count(&one)), "{}", count(&one));
     assert!((40..=51).contains(&count(&half)), "{}", count(&half));
@@ -110,11 +110,11 @@ fn receivers_hear_signals_at_the_pace_of_the_capture_each_announced_before_its_f
 }
 
 #[test]
-fn a_live_event_that_came_once_is_said_in_every_tick() {
+fn a_live_event_that_occurred_once_is_sent_every_tick() {
     if !common::live::may_trace() {
         return;
     }
-    // nice(1) asks for its priority, once.
+    // nice(1) reads its priority once.
     let arguments =
         ["--signals", "--print", "-e", "sys_enter_getpriority", "--", "sh", "-c", "nice > /dev/null; sleep 0.4"];
     let output = run(&arguments);
@@ -128,7 +128,7 @@ fn a_live_event_that_came_once_is_said_in_every_tick() {
 }
 
 #[test]
-fn what_does_not_go_together_is_said() {
+fn conflicting_options_are_refused() {
     for (arguments, what) in [
         (&["--signals", "--map", "vcv"][..], "--map"),
         (&["--signals", "--tick", "11s"], "--tick"),

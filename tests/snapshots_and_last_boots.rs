@@ -1,8 +1,9 @@
-//! What of an instance can be had only by taking it: its snapshot, and a ring that is kept over reboots.
+//! Parts of an instance that can only be copied by consuming them: its snapshot, and a ring that is kept over
+//! reboots.
 //!
-//! Trees of files stand in for a kernel with CONFIG_TRACER_SNAPSHOT and for one that was booted with `trace_instance=NAME@…`: a
-//! reboot cannot be tested here, so there is no oracle for the addresses of the last boot. They are worked out by hand, from what the
-//! kernel's commits say of `last_boot_info`.
+//! Trees of files replace a kernel with CONFIG_TRACER_SNAPSHOT and one booted with `trace_instance=NAME@…`: a reboot
+//! cannot be tested here, so there is no oracle for the addresses of the last boot. They are worked out by hand from
+//! the kernel's commits about `last_boot_info`.
 
 mod common;
 
@@ -23,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A tree with the instance `NAME`, whose ring has calls from these addresses; the instance's folder.
+/// Creates a tree with the instance `NAME`, whose ring has calls from these addresses; returns the instance's folder.
 fn tree(root: &Path, name: &str, calls: &[u64]) -> PathBuf {
     let field = "unsigned long ip;\toffset:8;\tsize:8;\tsigned:0;";
     let format = made::format("call", 301, &[field], "\"ip=%pS\", (void *)REC->ip");
@@ -43,7 +44,7 @@ fn copied(root: &Path, name: &str, to: &Path, what: WhatOf) -> Result<Vec<String
     Ok([frozen.notes, frozen.warnings, vec![format!("{} events", frozen.recorded)]].concat())
 }
 
-/// What the kernel would print of each event.
+/// What the kernel would print for each event.
 fn played(capture: &Path) -> Vec<String> {
     let output = run(&["replay", capture.to_str().unwrap(), "--print", "--speed", "max"]);
     assert!(output.status.success(), "{}", text(&output.stderr));
@@ -54,7 +55,7 @@ fn played(capture: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_addresses_of_the_last_boot_have_the_names_of_then() {
+fn addresses_of_the_last_boot_get_its_symbols() {
     let symbols = fs::read_to_string("/proc/kallsyms").unwrap_or_default();
     let address = |name: &str| {
         let line = symbols.lines().find(|line| line.split_whitespace().nth(2) == Some(name))?;
@@ -70,7 +71,7 @@ fn the_addresses_of_the_last_boot_have_the_names_of_then() {
     let instance = tree(&root, "boot_mapped", &[schedule - moved, schedule - moved + 4]);
     fs::write(instance.join("last_boot_info"), format!("{:x}\t[kernel]\n", text_now - moved)).unwrap();
     fs::write(root.join("saved_cmdlines"), "7 somebody\n").unwrap();
-    // Looking without taking is not possible.
+    // Copying without consuming is not possible.
     let refused = copied(&root, "boot_mapped", &scratch.path().join("refused"), WhatOf::Ring).unwrap_err();
     assert!(matches!(&refused, FreezeError::KeptOverReboots(name) if name == "boot_mapped"), "{refused}");
     assert!(refused.to_string().contains("--take") && !scratch.path().join("refused").exists(), "{refused}");
@@ -80,7 +81,7 @@ fn the_addresses_of_the_last_boot_have_the_names_of_then() {
     let size = |line: &str| line.split_once('/').map(|(name, _)| name.to_owned());
     let names: Vec<_> = played(&to).iter().filter_map(|line| size(line)).collect();
     assert_eq!(names, ["schedule+0x0", "schedule+0x4"]);
-    // No task of this boot's, and no time of day, is told of the last one.
+    // Task names and time of day of this boot are not stored with the last one's ring.
     assert!(!to.join("saved_cmdlines").exists());
     assert_eq!(fs::read(instance.join("last_boot_info")).unwrap(), fs::read(to.join("last_boot_info")).unwrap());
     let clock = fs::read_to_string(to.join("clock")).unwrap();
@@ -102,7 +103,7 @@ fn the_addresses_of_the_last_boot_have_the_names_of_then() {
     let said = copied(&root, "boot_mapped", &scratch.path().join("current"), WhatOf::Taken).unwrap();
     assert_eq!(said.last().unwrap(), "2 events");
     assert!(scratch.path().join("current/saved_cmdlines").exists());
-    // A form of the file that is not known yet.
+    // A format of the file that is not known yet.
     fs::write(instance.join("last_boot_info"), "{\"kernel\": 1}\n").unwrap();
     assert!(matches!(
         copied(&root, "boot_mapped", &scratch.path().join("x"), WhatOf::Ring),
@@ -111,7 +112,7 @@ fn the_addresses_of_the_last_boot_have_the_names_of_then() {
 }
 
 #[test]
-fn the_snapshot_that_is_there_is_copied_and_else_one_of_now() {
+fn an_existing_snapshot_is_copied_otherwise_one_is_taken() {
     let scratch = tempfile::tempdir().unwrap();
     let root = scratch.path().join("tracefs");
     let instance = tree(&root, "flight", &[1, 2, 3]);
@@ -120,7 +121,8 @@ fn the_snapshot_that_is_there_is_copied_and_else_one_of_now() {
     fs::write(instance.join("per_cpu/cpu0/snapshot_raw"), of_snapshot).unwrap();
     let file = instance.join("snapshot");
     let states = [
-        // What the kernel prints in each state (`print_snapshot_help` in kernel/trace/trace.c), and what it is told by us last.
+        // What the kernel prints in each state (`print_snapshot_help` in kernel/trace/trace.c), and what we last
+        // write.
         ("# tracer: nop\n#\n#\n# * Snapshot is freed *\n#\n", "was taken now", Some("0")),
         ("# tracer: nop\n#\n#\n# * Snapshot is allocated *\n#\n", "was taken now", Some("1")),
         ("# tracer: nop\n#\n# entries-in-buffer/entries-written: 1/1   #P:1\n", "had was copied", None),
@@ -131,7 +133,7 @@ fn the_snapshot_that_is_there_is_copied_and_else_one_of_now() {
         let said = copied(&root, "flight", &to, WhatOf::Snapshot).unwrap().join("\n");
         assert!(said.contains(says) && said.ends_with("1 events"), "{said}");
         assert_eq!(fs::read_to_string(&file).unwrap(), told.unwrap_or(state));
-        // The address 0x10 has no name: so it is the snapshot that is played, not the ring.
+        // The address 0x10 has no symbol: so the snapshot was played, not the ring.
         assert_eq!(played(&to), ["0x10"]);
         assert!(to.join("per_cpu/cpu0/snapshot_raw").is_file() && !to.join("per_cpu/cpu0/stats").exists());
     }
@@ -143,11 +145,11 @@ fn the_snapshot_that_is_there_is_copied_and_else_one_of_now() {
     );
     fs::write(instance.join("last_boot_info"), "# Current\n").unwrap();
     let none = copied(&root, "flight", &scratch.path().join("none"), WhatOf::Snapshot).unwrap_err();
-    assert!(none.to_string().contains("kept over reboots cannot be swapped"), "{none}");
+    assert!(none.to_string().contains("kept over reboots cannot have one"), "{none}");
 }
 
 #[test]
-fn a_real_snapshot_has_what_was_recorded_before_it() {
+fn a_real_snapshot_has_the_events_recorded_before_it() {
     let Some((_, instance)) = Instance::or_skip("snapshot") else { return };
     let scratch = tempfile::tempdir().unwrap();
     let name = instance.0.file_name().unwrap().to_str().unwrap();
@@ -172,7 +174,7 @@ fn a_real_snapshot_has_what_was_recorded_before_it() {
 }
 
 #[test]
-fn what_is_taken_of_a_ring_is_gone_from_it() {
+fn events_taken_from_a_ring_are_consumed() {
     let Some((_, instance)) = Instance::or_skip("taken") else { return };
     let scratch = tempfile::tempdir().unwrap();
     let name = instance.0.file_name().unwrap().to_str().unwrap();

@@ -1,4 +1,4 @@
-//! `stat`: its numbers are those of counting by hand, and of the kernel.
+//! `stat`: its numbers equal those counted by hand, and by the kernel.
 
 mod common;
 
@@ -14,7 +14,7 @@ fn stat(name: &str, select: &Select) -> Option<(std::path::PathBuf, Stat)> {
 }
 
 #[test]
-fn events_are_counted_as_they_are() {
+fn events_are_counted_correctly() {
     for name in ["tracedat/x86_64-6.18-v7-two-buffers.dat", "s390x-6.1.176/syscalls", "armhf-6.1.176/sched-local"] {
         let Some((path, stat)) = stat(name, &Select::default()) else { return };
         let all = ours(&path);
@@ -78,7 +78,7 @@ fn the_text_names_the_kernel_the_clock_and_the_commonest_event() {
 }
 
 #[test]
-fn a_part_is_counted_alone() {
+fn only_the_selected_part_is_counted() {
     let select = Select { cpus: Some("1".parse().unwrap()), ..Select::default() };
     let Some((path, stat)) = stat("tracedat/x86_64-6.18-v6.dat", &select) else { return };
     assert_eq!(stat.events, ours(&path).iter().filter(|line| line.cpu == 1).count() as u64);

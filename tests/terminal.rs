@@ -1,4 +1,4 @@
-//! Nothing that comes from outside acts on a terminal: not a name of a foreign capture, not a path, not a task's name.
+//! No text from outside affects a terminal: names in a foreign capture, paths, task names.
 
 mod common;
 
@@ -11,7 +11,7 @@ use std::{
 use common::{made, program::installed};
 use ftrace_live::escape::is_escaped;
 
-/// Sets the terminal's title, clears it, turns the text around, and is no UTF-8.
+/// Sets the terminal's title, clears it, reverses text, and is not UTF-8.
 const HOSTILE: &str = "\x1b]0;title\x07\x1b[2J\u{202e}\u{9b}31m";
 
 /// A capture with such names everywhere, in a folder with such a name.
@@ -25,7 +25,7 @@ fn hostile() -> (tempfile::TempDir, PathBuf) {
     let formats = [(system.as_str(), name.as_str(), format), (&system, &broken, format!("name: {broken}\nID: x\n"))];
     let fields = [&7i32.to_le_bytes()[..], b"\x1b[2J\xff\xe2\x80\xae\nend\0\0"].concat();
     let record = made::record(900, 77, &fields);
-    // The second one is cut off within its fields.
+    // The second one is truncated within its fields.
     let ring = made::page(1_000_000_000, &[(0, record.clone()), (10, record[..12].to_vec())]);
     made::folder(&path, "mono", &formats, &[(0, ring)]);
     fs::write(path.join("saved_cmdlines"), "77 comm\x1b[2J\u{202e}\n").unwrap();
@@ -37,7 +37,7 @@ fn run(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ftrace-live")).args(arguments).output().unwrap()
 }
 
-/// Fails where `output` holds anything that acts on a terminal.
+/// Fails if `output` contains anything that affects a terminal.
 fn assert_tame(what: &str, output: &[u8]) {
     let text = std::str::from_utf8(output).unwrap_or_else(|error| panic!("{what}: {error}: {}", output.escape_ascii()));
     let bad = text.chars().find(|&c| is_escaped(c) && c != '\n' && c != '\t');
@@ -90,7 +90,8 @@ fn the_kernels_text_is_exact_in_a_pipe_and_escaped_on_a_terminal() {
     }
 }
 
-/// What the replay prints on a terminal, whose driver makes `\r\n` of each line's end.
+/// What the replay prints on a terminal, whose driver turns each line break into `\r
+/// `.
 fn on_terminal(capture: &Path) -> Vec<u8> {
     let command = format!("{} replay \"$CAPTURE\" --print --speed max", env!("CARGO_BIN_EXE_ftrace-live"));
     let mut script = Command::new("script");

@@ -1,5 +1,5 @@
-//! Several captures played as one piece: in one order of the time of day, each machine by its name; a guest of its host by the
-//! host's clock. The times are worked out by hand.
+//! Several captures played as one piece: ordered by time of day, each machine with its name; a guest by its host's
+//! clock. The times are worked out by hand.
 
 mod common;
 
@@ -24,7 +24,7 @@ fn text(bytes: &[u8]) -> String {
 
 const WALL: u64 = 1_700_000_000_000_000_000;
 
-/// A capture of events at these ms of the trace clock, at whose zero it was `wall` (if that is known) on the machine `host`.
+/// A capture of events at these ms of the trace clock, whose zero was at `wall` (if known), on the machine `host`.
 fn capture(path: PathBuf, host: Option<&str>, wall: Option<u64>, events: &[(u64, u32)]) -> PathBuf {
     let format = made::format("tick", 301, &["int n;\toffset:8;\tsize:4;\tsigned:1;"], "\"n=%d\", REC->n");
     let start = events[0].0 * 1_000_000;
@@ -45,7 +45,7 @@ fn capture(path: PathBuf, host: Option<&str>, wall: Option<u64>, events: &[(u64,
     path
 }
 
-/// The address without its end, the ms since `WALL`, and the number of each event, in the order of the lines.
+/// The address without its last part, the ms since `WALL`, and the number of each event, in the order of the lines.
 fn played(output: &Output) -> Vec<(String, f64, u32)> {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let event = |line: &str| {
@@ -62,7 +62,7 @@ fn expected(events: &[(&str, f64, u32)]) -> Vec<(String, f64, u32)> {
 }
 
 #[test]
-fn machines_play_in_one_order_of_the_time_of_day_each_by_its_name() {
+fn machines_are_merged_by_time_of_day_each_with_its_name() {
     let folder = tempfile::tempdir().unwrap();
     // The second machine's clock began 1000 ms later.
     let first = capture(folder.path().join("a"), Some("pi 4"), Some(WALL), &[(5000, 1), (5020, 3), (5050, 6)]);
@@ -85,7 +85,7 @@ fn machines_play_in_one_order_of_the_time_of_day_each_by_its_name() {
         let said = text(&output.stderr);
         assert!(said.contains("/ftrace/pi: 3 events") && said.contains("/ftrace/desk: 3 events"), "{said}");
     }
-    // A trace.dat and a folder, in the other order; a part of both, by the time since the first event of all.
+    // A trace.dat and a folder, in the other order; a part of both, by the time since the very first event.
     let dat = folder.path().join("x.dat");
     let converted =
         Command::new(env!("CARGO_BIN_EXE_ftrace-live")).arg("convert").arg(&first).arg("-o").arg(&dat).output();
@@ -97,7 +97,7 @@ fn machines_play_in_one_order_of_the_time_of_day_each_by_its_name() {
     let output = replay(&["--speed", "max", "--filter", "tick=n>4"], &[&first, &second]);
     assert_eq!(played(&output), expected(&[("/ftrace", 5040.0, 5), ("/ftrace", 5050.0, 6)]));
     assert!(text(&output.stderr).contains("several machines have the same addresses"), "{}", text(&output.stderr));
-    // Two of one name, and one alone by its name.
+    // Two with the same name, and a single one with its name.
     let output = replay(&[&prefix[..], &["--speed", "max"]].concat(), &[&first, &dat]);
     let names: Vec<_> = played(&output).into_iter().map(|(address, ..)| address).collect();
     assert_eq!(names.iter().filter(|name| *name == "/ftrace/pi_2").count(), 3, "{names:?}");
@@ -106,7 +106,7 @@ fn machines_play_in_one_order_of_the_time_of_day_each_by_its_name() {
 }
 
 #[test]
-fn what_has_no_time_of_day_or_goes_with_one_capture_is_refused() {
+fn captures_without_time_of_day_and_options_for_one_capture_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let first = capture(folder.path().join("a"), None, Some(WALL), &[(5000, 1)]);
     let second = capture(folder.path().join("timeless"), None, None, &[(5000, 1)]);
@@ -148,12 +148,12 @@ fn dat(capture: &Path, to: &Path, change: impl FnOnce(&mut Options)) {
 }
 
 #[test]
-fn a_guest_plays_by_its_hosts_clock_and_under_the_name_that_the_host_has_for_it() {
+fn a_guest_uses_its_hosts_clock_and_the_name_given_by_its_host() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for wall in [Some(WALL), None] {
         let host = capture(path("host"), Some("big"), wall, &[(5000, 1), (5020, 3)]);
-        // Its own clock is 4000 ms behind its host's; what its file says of the time of day is wrong.
+        // Its own clock is 4000 ms behind its host's; the time of day in its file is wrong.
         let guest = capture(path("guest"), Some("localhost"), wall.map(|_| WALL / 2), &[(1010, 2), (1030, 4)]);
         dat(&host, &path("host.dat"), |options| {
             options.trace_id = Some(7);
@@ -171,7 +171,7 @@ fn a_guest_plays_by_its_hosts_clock_and_under_the_name_that_the_host_has_for_it(
         let all = [("/big", 5000.0, 1), ("/vm1", 5010.0, 2), ("/big", 5020.0, 3), ("/vm1", 5030.0, 4)];
         match wall {
             Some(_) => assert_eq!(order, expected(&all)),
-            // Without a time of day the host's clock is shown: f64 has no digit left for the ms.
+            // Without a time of day the host's clock is used: f64 has no digits left for the ms.
             None => assert_eq!(
                 order.iter().map(|(name, _, n)| (name.as_str(), *n)).collect::<Vec<_>>(),
                 all.map(|(name, _, n)| (name, n))
@@ -186,7 +186,7 @@ fn a_guest_plays_by_its_hosts_clock_and_under_the_name_that_the_host_has_for_it(
     }
 }
 
-/// Two machines of which one began a second later; events at 0, 10, 20, 30, 40 and 50 ms, by turns.
+/// Two machines, one of which began a second later; events at 0, 10, 20, 30, 40 and 50 ms, alternating.
 fn two(folder: &Path) -> [PathBuf; 2] {
     let first = capture(folder.join("pi"), None, Some(WALL), &[(5000, 1), (5020, 3), (5050, 6)]);
     let second = capture(folder.join("desk"), None, Some(WALL + 1_000_000_000), &[(4010, 2), (4030, 4), (4040, 5)]);
@@ -198,7 +198,7 @@ fn numbers(output: &Output) -> Vec<u32> {
 }
 
 #[test]
-fn moments_are_the_first_of_any_machine() {
+fn a_moment_is_its_first_occurrence_on_any_machine() {
     let folder = tempfile::tempdir().unwrap();
     let [first, second] = two(folder.path());
     let part = |arguments: &[&str]| {
@@ -207,21 +207,21 @@ fn moments_are_the_first_of_any_machine() {
     };
     assert_eq!(part(&["--from-event", "tick:n==2", "--until-event", "tick:n==5"]), Ok(vec![2, 3, 4, 5]));
     assert_eq!(part(&["--from-event", "tick:n==3"]), Ok(vec![3, 4, 5, 6]));
-    // Both have one that is above 2: the earlier one counts. The next one after it ends the part.
+    // Both have one above 2: the earlier one is used. The next one after it ends the part.
     assert_eq!(part(&["--from-event", "tick:n>2", "--until-event", "tick:n>2"]), Ok(vec![3, 4]));
     assert_eq!(part(&["--around", "tick:n==4", "--margin", "10ms"]), Ok(vec![3, 4, 5]));
-    // From what is within --from.
+    // Searched within --from.
     assert_eq!(part(&["--from", "15ms", "--until-event", "tick:n>0"]), Ok(vec![3]));
     let (code, said) = part(&["--around", "tick:n==99"]).unwrap_err();
     assert!(code == Some(2) && said.contains("tick:n==99 does not occur"), "{said}");
     let (code, _) = part(&["--around", "nosuch"]).unwrap_err();
     assert_eq!(code, Some(2));
-    // A window that leaves out one of them.
+    // A window that excludes one of them.
     assert_eq!(part(&["--until", "5ms"]), Ok(vec![1]));
     assert_eq!(part(&["--from", "-5ms"]), Ok(vec![6]));
 }
 
-/// The number of the event that a line is of.
+/// The number of the event in a line.
 fn number(line: &str) -> Option<u32> {
     line.split_once(" n=")?.1.split(' ').next()?.parse().ok()
 }
@@ -242,7 +242,7 @@ fn a_piece_of_several_machines_is_repeated_without_a_gap() {
     assert_eq!(heard, (1..=6).cycle().take(20).collect::<Vec<_>>(), "{lines:#?}");
     let sent: Vec<i64> =
         listener.stop().iter().filter(|heard| heard.address.ends_with("/tick")).map(|heard| heard.int(5)).collect();
-    // What is due together leaves machine by machine; each has its own order.
+    // Simultaneous events are sent machine by machine; each machine has its own order.
     for round in [[1, 3, 6], [2, 4, 5]] {
         let own: Vec<_> = sent.iter().filter(|n| round.contains(n)).collect();
         assert!(
@@ -258,7 +258,7 @@ fn one_control_is_for_all_machines() {
     let [first, second] = two(folder.path());
     let port = free_port().to_string();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
-    // 10 ms of the captures are 1000 s: nothing comes but what is asked for.
+    // 10 ms of the captures are 1000 s: nothing is sent except what is requested.
     command.arg("replay").args([&first, &second]).args([
         "--raw",
         "--print",
@@ -278,7 +278,7 @@ fn one_control_is_for_all_machines() {
         let mut answer = [0; 1000];
         let len = loop {
             match socket.recv(&mut answer) {
-                // A signal of another test's.
+                // A signal for another test.
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 received => break received.unwrap(),
             }
@@ -291,12 +291,12 @@ fn one_control_is_for_all_machines() {
     program.wait_for("n=5");
     say("seek", vec![OscType::Float(0.02)]);
     program.wait_for("n=3");
-    // A filter is for both: with n > 4 there are two events left, of one machine each.
+    // A filter applies to both: with n > 4 two events are left, one of each machine.
     say("filter", vec![OscType::String("made:tick".into()), OscType::String("n > 4".into())]);
     say("seek", vec![OscType::Float(0.0)]);
     let before = program.said().iter().filter_map(|line| number(line)).count();
     say("speed", vec![OscType::Float(1.0)]);
-    // To the end of it, and that is the end.
+    // Plays to the end.
     program.wait_for("/ftrace/pi: ");
     let heard: Vec<u32> = program.said().iter().filter_map(|line| number(line)).skip(before).collect();
     assert_eq!(heard, [5, 6]);

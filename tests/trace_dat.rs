@@ -1,4 +1,4 @@
-//! Files that trace-cmd wrote: we read the events that `trace-cmd report` lists, all of them.
+//! Files written by trace-cmd: we read all events that `trace-cmd report` lists.
 
 mod common;
 
@@ -86,7 +86,7 @@ fn one_buffer_can_be_read_alone() {
     let Some(file) = file("x86_64-6.18-v7-two-buffers.dat") else { return };
     let dat = TraceDat::open(&file, Open::default()).unwrap();
     let mut side = dat.capture(Some("side")).unwrap();
-    // Its cpustat says 10310 and 10257 events read.
+    // Its cpustat has 10310 and 10257 events read.
     assert_eq!(merged::<LittleEndian>(&mut side).len(), 10_310 + 10_257);
     let error = dat.capture(Some("other")).err().unwrap().to_string();
     assert_eq!(error, "the table of CPU data at byte 0: there is no buffer \"other\"; there are: \"\", \"side\"");

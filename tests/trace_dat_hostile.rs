@@ -1,5 +1,5 @@
-//! Damaged and hostile files: an error with its place, in little memory and time, and never a panic. When salvaging,
-//! what can be read is.
+//! Damaged and hostile files: an error with its place, in little memory and time, and never a panic. Salvaging reads
+//! what is readable.
 
 mod common;
 
@@ -22,7 +22,7 @@ fn corpus_file(name: &str) -> Option<PathBuf> {
     Some(corpus::folder()?.join("tracedat").join(name))
 }
 
-/// Reads all there is; the number of whole sub-buffers.
+/// Reads everything; returns the number of complete sub-buffers.
 fn read_all(file: File, how: Open) -> Result<usize, DatError> {
     let dat = TraceDat::from_file(file, how)?;
     let mut sub_buffers = 0;
@@ -32,7 +32,7 @@ fn read_all(file: File, how: Open) -> Result<usize, DatError> {
             while let Ok(true) = feed.next_into(&mut page) {
                 sub_buffers += usize::from(page.len() == buffer.sub_buffer_size);
             }
-            // The index goes the same way through the chunks and must come to an end as well.
+            // Building the index walks the same chunks, and must end as well.
             let _ = Feed::sub_buffers(&mut feed);
             let _ = feed.seek(3);
             let _ = feed.seek_near_end();
@@ -42,12 +42,12 @@ fn read_all(file: File, how: Open) -> Result<usize, DatError> {
             let _ = std::io::copy(&mut text, &mut std::io::sink());
         }
     }
-    // What a reader asks for besides.
+    // Further reads.
     let _ = (dat.capture(None).is_ok(), dat.kallsyms().is_ok());
     Ok(sub_buffers)
 }
 
-/// A copy that can be written to.
+/// A writable copy.
 fn copy(of: &Path) -> File {
     let mut copy = tempfile::tempfile().unwrap();
     std::io::copy(&mut File::open(of).unwrap(), &mut copy).unwrap();
@@ -112,7 +112,7 @@ fn bytes_changed_anywhere_never_panic() {
             state
         };
         for round in 0..80 {
-            // Half of the changes where the structure is: the head, the options, the table.
+            // Half of the changes are in the structure: header, options, table.
             let span = if round % 2 == 0 { len } else { 2048 };
             let start = match round % 4 {
                 1 => 0,
@@ -137,13 +137,13 @@ fn bytes_changed_anywhere_never_panic() {
 }
 
 #[test]
-fn a_damaged_chunk_costs_itself_when_salvaging() {
+fn salvaging_loses_only_the_damaged_chunk() {
     let Some(path) = corpus_file("x86_64-6.18-v7-two-buffers.dat") else { return };
     let dat = TraceDat::open(&path, Open::default()).unwrap();
     let BufferData::Cpus(cpus) = &dat.buffers[1].data else { panic!() };
     let file = copy(&path);
     let whole = read_all(file.try_clone().unwrap(), Open::default()).unwrap();
-    // The count, the two sizes of the first chunk, its magic; then in the middle of it.
+    // After the count, the two sizes of the first chunk and its magic: the middle of the chunk.
     let inside = cpus[0].offset + 4 + 8 + 4 + 3000;
     file.write_all_at(&[0x55; 64], inside).unwrap();
     let dat = TraceDat::from_file(file.try_clone().unwrap(), Open::default()).unwrap();
@@ -152,7 +152,7 @@ fn a_damaged_chunk_costs_itself_when_salvaging() {
     let error = feed.next_into(&mut page).unwrap_err();
     assert!(matches!(error.problem, Problem::Corrupt(_)), "{error}");
     assert_eq!(error.offset, cpus[0].offset + 4 + 8);
-    // Ten sub-buffers to a chunk.
+    // Ten sub-buffers per chunk.
     assert_eq!(read_all(file, SALVAGE).unwrap(), whole - 10);
 }
 
@@ -172,9 +172,9 @@ impl Builder {
         self.0.len() as u64
     }
 
-    /// Where the offset of the first options stands.
+    /// Sets the offset of the first options.
     fn first_options(&mut self, offset: u64) {
-        // Behind the NULs that end the compression's name and version.
+        // After the NULs that end the compression's name and version.
         let ends: Vec<_> = (18..self.0.len()).filter(|&at| self.0[at] == 0).collect();
         let at = ends[1] + 1;
         self.0[at..at + 8].copy_from_slice(&offset.to_le_bytes());
@@ -209,7 +209,7 @@ const HEADER_PAGE: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0
     \tfield: int overwrite;\toffset:8;\tsize:1;\tsigned:1;\n\
     \tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;\n";
 
-/// The section that `header_page` is in.
+/// The section with `header_page`.
 fn header_info(builder: &mut Builder) -> u64 {
     let mut body = b"header_page\0".to_vec();
     body.extend((HEADER_PAGE.len() as u64).to_le_bytes());
@@ -219,7 +219,7 @@ fn header_info(builder: &mut Builder) -> u64 {
     builder.section(16, 0, &body)
 }
 
-/// A buffer option: where its section is, and (CPU, offset, size) of each CPU.
+/// A buffer option: the offset of its section, and (CPU, offset, size) of each CPU.
 fn buffer(section: u64, cpus: &[(u32, u64, u64)]) -> Vec<u8> {
     let mut body = section.to_le_bytes().to_vec();
     body.extend(b"\0mono\0");
@@ -253,7 +253,7 @@ fn with_data(compression: &str, data: &[u8], cpus: u32) -> Builder {
     file
 }
 
-/// Chunks: (compressed bytes, size they announce).
+/// Chunks: (compressed bytes, announced size).
 fn chunks(chunks: &[(&[u8], u32)]) -> Vec<u8> {
     let mut data = (chunks.len() as u32).to_le_bytes().to_vec();
     for (stored, size) in chunks {
@@ -270,7 +270,7 @@ fn zlib(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// What the first sub-buffer of the first CPU reads as.
+/// The first sub-buffer of the first CPU.
 fn first_page(file: &Builder) -> Result<Vec<u8>, DatError> {
     let dat = file.open(Open::default())?;
     let (_, feed) = &mut dat.feeds(&dat.buffers[0])[0];
@@ -310,7 +310,7 @@ fn options_that_point_at_themselves_are_a_circle() {
 fn a_pointer_to_a_section_of_another_kind_is_refused() {
     let mut file = Builder::new("none");
     let header = header_info(&mut file);
-    // The event formats would be where the header is.
+    // The event formats would be at the offset of the header.
     let mut body = option(18, &header.to_le_bytes());
     body.extend(option(0, &0u64.to_le_bytes()));
     let options = file.section(0, 0, &body);
@@ -324,7 +324,7 @@ fn giant_lengths_are_refused_before_anything_is_allocated() {
     for (id, body) in [
         // A header_page of 2^60 bytes.
         (16, [b"header_page\0".as_slice(), &(1u64 << 60).to_le_bytes()].concat()),
-        // Four thousand million formats.
+        // Four billion formats.
         (17, u32::MAX.to_le_bytes().to_vec()),
         // As many systems.
         (18, u32::MAX.to_le_bytes().to_vec()),
@@ -340,7 +340,7 @@ fn giant_lengths_are_refused_before_anything_is_allocated() {
         let error = file.open(Open::default()).unwrap_err();
         assert!(matches!(error.problem, Problem::Truncated { .. }), "{id}: {error}");
     }
-    // A section that would be longer than the file.
+    // A section longer than the file.
     let mut file = Builder::new("none");
     let at = file.at();
     file.section(0, 0, &[]);
@@ -357,7 +357,7 @@ fn bombs_are_refused() {
     let small = zlib(&[0; 4096]);
     let error = first_page(&with_data("zlib", &chunks(&[(&small, u32::MAX)]), 1)).unwrap_err();
     assert!(matches!(error.problem, Problem::TooLarge { .. }), "{error}");
-    // One that yields more than it announces, and one that yields less.
+    // One that decompresses to more than announced, and one to less.
     for size in [4095, 4097] {
         let error = first_page(&with_data("zlib", &chunks(&[(&small, size)]), 1)).unwrap_err();
         assert!(matches!(error.problem, Problem::Corrupt(_)), "{error}");
@@ -374,7 +374,7 @@ fn bombs_are_refused() {
 }
 
 #[test]
-fn many_cpus_together_hold_no_more_than_one_file_may() {
+fn the_memory_of_all_cpus_together_is_limited() {
     // 40 MiB each from 40 KB each: the second one is refused while the first is held.
     let large = zlib(&vec![0; 40 << 20]);
     let file = with_data("zlib", &chunks(&[(&large, 40 << 20)]), 4);
@@ -384,13 +384,13 @@ fn many_cpus_together_hold_no_more_than_one_file_may() {
     assert!(feeds[0].1.next_into(&mut page).unwrap());
     let error = feeds[1].1.next_into(&mut page).unwrap_err();
     assert!(matches!(error.problem, Problem::TooLarge { .. }), "{error}");
-    // Once the first has come to its end, there is room.
+    // When the first has come to its end, there is room.
     while feeds[0].1.next_into(&mut page).unwrap() {}
     assert!(feeds[2].1.next_into(&mut page).unwrap());
 }
 
 #[test]
-fn data_that_overlap_are_told_and_the_second_is_dropped() {
+fn overlapping_data_are_reported_and_the_second_is_dropped() {
     let mut file = Builder::new("none");
     let header = header_info(&mut file);
     let section = file.section(3, 0, &[0; 16384]);
@@ -409,7 +409,7 @@ fn data_that_overlap_are_told_and_the_second_is_dropped() {
 }
 
 #[test]
-fn other_files_are_told_what_they_are_not() {
+fn other_files_are_refused_with_the_reason() {
     let error = |bytes: &[u8]| {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();

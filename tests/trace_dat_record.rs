@@ -1,4 +1,4 @@
-//! Recording into a trace.dat: whatever ends it, what was written up to then opens, here and in trace-cmd.
+//! Recording to a trace.dat: however it ends, what was written up to then can be opened, here and by trace-cmd.
 
 mod common;
 
@@ -20,12 +20,11 @@ use ftrace_live::{
     ring::{Feed, Walk},
 };
 
-/// Where the recording child writes to.
+/// The output file of the recording child.
 const OUTPUT: &str = "FTRACE_LIVE_TEST_RECORD";
 
-/// Not a test of its own: the process that the tests below start, limit and kill. It records a real file's sub-buffers,
-/// CPU by CPU in turns, and says after each flush how many events it
-/// recorded.
+/// Not a test: the process that the tests below start, limit and kill. It records a real file's sub-buffers, CPU by
+/// CPU in turn, and prints after each flush how many events it recorded.
 #[test]
 fn a_process_that_records() {
     let Some(output) = std::env::var_os(OUTPUT) else { return };
@@ -69,7 +68,7 @@ fn a_process_that_records() {
     println!("finished {flushed} {}", finished.not_compact.is_none());
 }
 
-/// Starts the process above; `limit` stands before it.
+/// Starts the process above; `limit` is a shell command before it.
 fn start(output: &Path, limit: &str) -> Child {
     let test = std::env::current_exe().unwrap();
     Command::new("sh")
@@ -88,7 +87,7 @@ fn lines(child: &mut Child) -> impl Iterator<Item = Vec<String>> + use<> {
     stdout.lines().map(|line| line.unwrap().split_whitespace().map(str::to_owned).collect())
 }
 
-/// The events of `file`, which are those that trace-cmd lists and the first ones of each CPU of the original.
+/// Asserts that the events of `file` are those listed by trace-cmd, and the first ones of each CPU of the original.
 fn check(file: &Path, at_least: usize) -> Vec<Line> {
     let events = ours(file);
     assert!(!events.is_empty() && events.len() >= at_least, "{} of {at_least} events are there", events.len());
@@ -104,7 +103,7 @@ fn count(mut feed: impl Feed) -> usize {
 }
 
 #[test]
-fn a_recording_that_ends_well_is_compact_and_whole() {
+fn a_recording_that_ends_normally_is_compact_and_complete() {
     let Some(corpus) = corpus::folder() else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.dat");
@@ -143,7 +142,7 @@ fn a_recording_that_is_killed_opens_with_all_that_was_flushed() {
     child.kill().unwrap();
     child.wait().unwrap();
     check(&file, flushed);
-    // Made compact, it is the same.
+    // Compacted, it has the same events.
     let compact = dir.path().join("compact.dat");
     ftrace_live::capture::convert::convert(&file, &compact, Open::default(), &mut |_| {}).unwrap();
     assert!(ours(&compact) == ours(&file));
@@ -157,7 +156,7 @@ fn a_file_size_limit_ends_the_recording_and_the_file_opens() {
     }
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.dat");
-    // Blocks of 512 bytes or of 1 KiB, as the shell likes: 20 or 40 MiB.
+    // Blocks of 512 bytes or of 1 KiB, depending on the shell: 20 or 40 MiB.
     let mut child = start(&file, "ulimit -f 40960;");
     let words: Vec<_> = lines(&mut child).collect();
     assert!(child.wait().unwrap().success());
@@ -185,11 +184,11 @@ fn a_full_disk_ends_the_recording_and_the_file_opens() {
     assert_eq!(finished[2], "false");
     let events = check(&file, finished[1].parse().unwrap());
     assert!(events.len() > 100_000);
-    // The unfinished compact file is gone.
+    // The unfinished compact file was removed.
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// A small file system, gone when dropped.
+/// A small file system, unmounted when dropped.
 struct Tmpfs(std::path::PathBuf);
 
 impl Tmpfs {

@@ -17,7 +17,7 @@ fn converted(input: &Path, output: &Path) -> Converted {
     convert(input, output, Open::default(), &mut |_| {}).unwrap_or_else(|e| panic!("{}: {e}", input.display()))
 }
 
-/// Captures of every machine of the corpus: big and little endian, 32 and 64 bits, pages of 4 to 64 KiB.
+/// Captures of every machine of the corpus: big-endian and little-endian, 32 and 64 bits, pages of 4 to 64 KiB.
 fn captures() -> Vec<PathBuf> {
     let Some(corpus) = corpus::folder() else { return Vec::new() };
     let wanted = ["sched-local", "overflow", "subbuf-big", "fs", "uprobe", "clk-tai"];
@@ -91,7 +91,7 @@ fn two_compressed_buffers_become_two_plain_ones() {
     if let Some(theirs) = report(&file) {
         same(theirs, expected, &file);
     }
-    // As folders, the second buffer is an instance beside the first.
+    // In the folder, the second buffer is an instance.
     let folder = dir.path().join("two");
     converted(&original, &folder);
     let mut both = ours(&folder);
@@ -101,7 +101,7 @@ fn two_compressed_buffers_become_two_plain_ones() {
 }
 
 #[test]
-fn the_clock_and_the_time_of_day_travel_with_the_file() {
+fn the_clock_and_the_time_of_day_are_stored_in_the_file() {
     let Some(corpus) = corpus::folder() else { return };
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("capture");

@@ -1,5 +1,6 @@
-//! A perf.data and a trace.dat of two machines play as one piece, and each event is what its own tool lists: `perf script` for the
-//! one (`tests/data/perf/file.txt`, as it was printed when the file was taken), `trace-cmd report` for the other.
+//! A perf.data and a trace.dat of two machines are played as one piece, and each event equals what its own tool
+//! lists: `perf script` for the one (`tests/data/perf/file.txt`, printed when the file was recorded), `trace-cmd
+//! report` for the other.
 
 mod common;
 
@@ -19,7 +20,7 @@ const PERF: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/perf/file.da
 const PERF_SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/perf/file.txt");
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/sched");
 
-/// An event as a tool lists it: the time of day, ns; `text` is what stands behind the event's name.
+/// An event as listed by a tool: the time of day, ns; `text` follows the event's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Listed {
     time: u64,
@@ -44,7 +45,7 @@ fn nanoseconds(time: &str) -> Option<u64> {
 fn listed(line: &str, moved: u64) -> Option<Listed> {
     let at = line.match_indices('[').map(|(at, _)| at).find(|at| line.as_bytes().get(at + 4) == Some(&b']'))?;
     let pid = line[..at].trim_end().rsplit([' ', '-']).next()?;
-    // perf says -1 of a task that has gone: then the number is behind a minus sign as well.
+    // perf prints -1 for a task that has exited: the number then follows a minus sign as well.
     let pid = if line[..at].trim_end().ends_with(" -1") { -1 } else { pid.parse().ok()? };
     let rest = &line[at + 5..];
     let (time, rest) = rest.trim_start().split_once(": ")?;
@@ -81,7 +82,7 @@ fn each_event_of_a_piece_of_two_machines_is_what_its_own_tool_lists() {
     let perf_offset = pair.realtime_ns.wrapping_sub(pair.trace_ns);
     let perf_began = Span::of(&mut perf).unwrap().unwrap().first.wrapping_add(perf_offset);
     let perf_host = perf.origin.host.clone().expect("perf notes the machine's name");
-    // The other one, which began to record 20 ms before it.
+    // The other one, which began to record 20 ms before.
     let folder = scratch.path().join("desk");
     copy(FOLDER.as_ref(), &folder);
     let mut desk = capture::open(&folder, Open::default()).unwrap();
@@ -96,7 +97,7 @@ fn each_event_of_a_piece_of_two_machines_is_what_its_own_tool_lists() {
     let dat = dat.to_str().unwrap();
     run(PROGRAM, &["convert", folder.to_str().unwrap(), "-o", dat]);
 
-    // What the tools list.
+    // The tools' lists.
     let script = fs::read_to_string(PERF_SCRIPT).unwrap();
     let mut by_perf: Vec<_> = script.lines().filter_map(|line| listed(line, perf_offset)).collect();
     let report = run("trace-cmd", &["report", "-R", "-t", "-i", dat]);
@@ -126,7 +127,7 @@ fn each_event_of_a_piece_of_two_machines_is_what_its_own_tool_lists() {
     assert_eq!(texts.len(), hosts.len());
     let names: BTreeSet<_> = hosts.iter().cloned().collect();
     assert_eq!(names, BTreeSet::from(["desk".to_owned(), perf_host]));
-    // They are one piece, not one behind the other.
+    // They are merged, not played one after the other.
     let turns = hosts.windows(2).filter(|pair| pair[0] != pair[1]).count();
     assert!(turns > 10, "{turns}");
 
@@ -138,7 +139,7 @@ fn each_event_of_a_piece_of_two_machines_is_what_its_own_tool_lists() {
         assert_eq!(*played, Listed { pid, ..listed.clone() });
     }
 
-    // trace-cmd's text has each field by its name, not the kernel's sentence.
+    // trace-cmd's text lists fields by name, unlike the kernel's print format.
     by_trace_cmd.sort();
     of_desk.sort_by(|(a, _), (b, _)| (a.time, a.cpu, a.pid, &a.event).cmp(&(b.time, b.cpu, b.pid, &b.event)));
     by_trace_cmd.sort_by(|a, b| (a.time, a.cpu, a.pid, &a.event).cmp(&(b.time, b.cpu, b.pid, &b.event)));

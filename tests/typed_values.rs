@@ -1,8 +1,9 @@
-//! Typed values against the kernel's own text, by name: where a print format shows a field as `name=%d`, `name=0x%lx` or
-//! `name="%s"`, the value that the plan reads stands there in what that machine's kernel printed for the same bytes.
+//! Typed values compared with the kernel's own text by name: if a print format shows a field as `name=%d`,
+//! `name=0x%lx` or `name="%s"`, the value read by the plan must be there in what that machine's kernel printed for
+//! the same bytes.
 //!
-//! Every capture that has the kernel's text, of the project and of the corpus. What the kernel computes from a field before
-//! it prints it is not compared here; `tests/kernel_text.rs` holds the whole text against the kernel's.
+//! All captures with the kernel's text, of the project and of the corpus. Values that the kernel computes from a
+//! field before it prints them are not compared here; `tests/kernel_text.rs` compares the whole text.
 
 mod common;
 
@@ -19,20 +20,20 @@ use ftrace_live::format::{Endian, EventFormat, LongSize};
 use ftrace_live::names::Names;
 use ftrace_live::render::Settings;
 
-/// A place of a print format that shows one field and nothing else.
+/// A place in a print format that shows exactly one field.
 struct Shown {
     field: FieldPlan,
     name: String,
-    /// What stands before the value: `prev_pid=`, `ptr=0x`, `comm="`.
+    /// The text before the value: `prev_pid=`, `ptr=0x`, `comm="`.
     label: String,
-    /// Bits of the argument, as the conversion says.
+    /// The argument's size in bits, according to the conversion.
     bits: u32,
     /// `%08lx`: a zero-filled width.
     zeros: usize,
     conversion: char,
 }
 
-/// The field that an argument is: `REC->name`, `(unsigned long)REC->name`, `__get_str(name)`.
+/// The field of an argument: `REC->name`, `(unsigned long)REC->name`, `__get_str(name)`.
 fn field_of(argument: &str) -> Option<&str> {
     let argument = argument.trim();
     if let Some(name) = argument.strip_prefix("__get_str(") {
@@ -40,12 +41,12 @@ fn field_of(argument: &str) -> Option<&str> {
     }
     let (casts, name) = argument.split_once("REC->")?;
     let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    // A cast that narrows is the kernel's computation.
+    // A narrowing cast is a computation of the kernel's.
     (is_name && matches!(casts, "" | "(unsigned long)" | "(unsigned long long)" | "(long)" | "(long long)"))
         .then_some(name)
 }
 
-/// Where the print format of `format` shows fields by themselves.
+/// The places where the print format of `format` shows single fields.
 fn shown(format: &EventFormat, long: LongSize) -> Vec<Shown> {
     let PrintFmt { literal, args } = PrintFmt::parse(&format.print_fmt);
     let literal = String::from_utf8_lossy(&literal).into_owned();
@@ -60,7 +61,7 @@ fn shown(format: &EventFormat, long: LongSize) -> Vec<Shown> {
         let (modifiers, behind) = spec.split_at(len);
         let Some(conversion) = behind.chars().next() else { break };
         rest = &behind[1..];
-        // Widths that are arguments, and pointers' letters, are not for this test.
+        // Widths given by arguments and letters of pointers are not tested here.
         if modifiers.contains('*') {
             break;
         }
@@ -94,7 +95,7 @@ fn shown(format: &EventFormat, long: LongSize) -> Vec<Shown> {
 }
 
 impl Shown {
-    /// What must stand in the kernel's text; `None` for a value that this conversion shows otherwise.
+    /// What the kernel's text must contain; `None` for a value that this conversion shows differently.
     fn wanted(&self, value: &Value<'_>) -> Option<Vec<u8>> {
         let number = match *value {
             Value::Signed(v) => v as u64,
@@ -114,7 +115,7 @@ impl Shown {
     }
 }
 
-/// Whether `wanted` stands in `text` as a whole value, before which no longer name stands and behind which no digit.
+/// Whether `text` contains `wanted` as a whole value: no longer name before it, no digit after it.
 fn stands_in(text: &[u8], wanted: &[u8], conversion: char) -> bool {
     let goes_on = |byte: &u8| match conversion {
         's' => false,
@@ -128,7 +129,7 @@ fn stands_in(text: &[u8], wanted: &[u8], conversion: char) -> bool {
     })
 }
 
-/// The argument of a system call in `sys_openat(dfd: ffffff9c, …)`: as many bits of it as the field's type has.
+/// Checks the argument of a system call in `sys_openat(dfd: ffffff9c, …)`, limited to the bits of the field's type.
 fn argument_is(text: &str, name: &str, field: &FieldPlan, value: &Value<'_>) -> Option<bool> {
     let bits = match field.read {
         Read::Scalar(Element::Integer { bits, .. }) => u32::from(bits),
@@ -206,7 +207,7 @@ fn compare<E: ByteOrder>(path: &Path, capture: &mut Capture, tally: &mut Tally) 
         for place in places {
             let value = place.field.value::<E>(record).unwrap();
             let Some(wanted) = place.wanted(&value) else { continue };
-            // A string that could not be read is empty, and shown by a word.
+            // A string that could not be read is empty, and printed as a word.
             let fault = value == Value::Text(b"") && printed.windows(7).any(|w| w == b"(fault)");
             check(&place.name, &value, fault || stands_in(printed, &wanted, place.conversion));
         }
@@ -235,7 +236,7 @@ fn every_value_of(machine: &Path) {
 }
 
 #[test]
-fn every_typed_value_of_the_project_s_own_captures_stands_in_the_kernel_s_text() {
+fn every_typed_value_of_our_captures_is_in_the_kernels_text() {
     for machine in fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures")).unwrap().flatten() {
         if machine.path().is_dir() {
             every_value_of(&machine.path());
@@ -244,7 +245,7 @@ fn every_typed_value_of_the_project_s_own_captures_stands_in_the_kernel_s_text()
 }
 
 #[test]
-fn every_typed_value_of_other_kernels_stands_in_their_text() {
+fn every_typed_value_of_other_kernels_is_in_their_text() {
     let Some(corpus) = corpus::folder() else { return };
     corpus::machines(corpus).iter().for_each(|machine| every_value_of(machine));
 }

@@ -1,10 +1,10 @@
-//! Every `unsafe` block of the program stands in docs/SECURITY.md with its reason, and nothing stands there that is not.
+//! Every `unsafe` block of the program is listed in docs/SECURITY.md with its reason, and no others are.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// The `unsafe` blocks of each file below `folder`, but for those of modules of tests.
+/// The number of `unsafe` blocks in each file below `folder`, without test modules.
 fn blocks(folder: &Path, found: &mut BTreeMap<String, usize>) {
     for entry in fs::read_dir(folder).unwrap().flatten() {
         let path = entry.path();
@@ -33,7 +33,7 @@ fn blocks(folder: &Path, found: &mut BTreeMap<String, usize>) {
 }
 
 #[test]
-fn the_table_in_the_security_document_has_them_all_and_a_reason_for_each() {
+fn the_table_in_the_security_document_lists_all_with_a_reason() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut found = BTreeMap::new();
     blocks(&root.join("src"), &mut found);

@@ -1,5 +1,5 @@
-//! Nothing that is said to people ends the work: standard error may be full, closed or without a reader. What is asked for on
-//! standard output and cannot be written there is a failure.
+//! Messages never end the work: standard error may be full, closed or without a reader. Output that was requested on
+//! standard output but cannot be written is a failure.
 
 #[path = "common/skipped.rs"]
 mod skipped;
@@ -12,7 +12,7 @@ fn capture() -> String {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/sched").to_str().unwrap().to_owned()
 }
 
-/// A device that takes nothing, or a line that says that the test is skipped.
+/// A device that accepts nothing; if there is none, says that the test is skipped.
 fn full() -> Option<Stdio> {
     match File::options().write(true).open("/dev/full") {
         Ok(file) => Some(file.into()),
@@ -23,7 +23,7 @@ fn full() -> Option<Stdio> {
     }
 }
 
-/// A pipe that nobody reads.
+/// A pipe without a reader.
 fn broken() -> Stdio {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -59,7 +59,7 @@ fn an_unwritable_standard_error_changes_no_exit_code() {
 }
 
 #[test]
-fn lines_that_cannot_be_written_are_a_failure_and_a_reader_that_has_enough_is_none() {
+fn unwritable_lines_are_a_failure_but_a_closed_pipe_is_not() {
     let capture = capture();
     let events = ["sched:sched_switch"];
     let cases: [&[&str]; 7] = [

@@ -1,4 +1,4 @@
-//! docs/WIRE.md and docs/MAPS.md against the code: each table row that a program can check, it checks.
+//! Checks the tables of docs/WIRE.md and docs/MAPS.md against the code.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -26,18 +26,18 @@ fn in_repository(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
 }
 
-/// The cells of the table rows whose first cell is as wanted.
+/// The cells of the table rows whose first cell is `wanted`.
 fn rows(document: &str, wanted: impl Fn(&str) -> bool) -> Vec<Vec<String>> {
     let cells = |line: &str| line.trim_matches('|').split(" | ").map(|cell| cell.trim().to_owned()).collect::<Vec<_>>();
     document.lines().filter(|line| line.starts_with("| ")).map(cells).filter(|cells| wanted(&cells[0])).collect()
 }
 
-/// What stands in back quotes.
+/// The words in back quotes.
 fn quoted(cell: &str) -> Vec<String> {
     cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// The row of an address, and what its second cell has in back quotes.
+/// The row of an address, and the words in back quotes of its second cell.
 fn documented(document: &str, address: &str) -> (Vec<String>, Vec<String>) {
     let found = rows(document, |first| first == format!("`{address}`"));
     assert_eq!(found.len(), 1, "{address} has one row");
@@ -110,7 +110,7 @@ fn every_event_begins_with_the_arguments_of_the_document_and_fields_have_its_typ
         let of = |name: &str| {
             let row = rows(&document, |first| first == name).into_iter().find(|row| row[1].starts_with('`')).unwrap();
             let cell = quoted(&row[1]);
-            // The portable form stands behind the other.
+            // The portable form follows the other.
             if types == Types::Portable && cell.len() > 1 { cell[1..].concat() } else { cell[0].clone() }
         };
         let from_document = ["`time`", "`dt`", "`cpu`", "`pid`", "`comm`"].map(of);
@@ -147,12 +147,12 @@ fn the_presets_are_those_of_the_document() {
 }
 
 #[test]
-fn the_words_of_control_are_those_of_the_document_and_answers_have_its_tags() {
+fn the_control_commands_are_those_of_the_document_and_answers_have_its_tags() {
     let document = in_repository("docs/WIRE.md");
     let rows = rows(&document, |first| first.starts_with("`/ftrace/control/") && !first.contains(" ,"));
     let word = |address: &str| address.rsplit('/').next().unwrap().to_owned();
     let words: BTreeSet<_> = rows.iter().flat_map(|row| quoted(&row[0])).map(|address| word(&address)).collect();
-    // What the code takes: the words before its arrows.
+    // What the code accepts: the words before its arrows.
     let code: BTreeSet<_> = ["src/control/request.rs", "src/control/mod.rs"]
         .iter()
         .flat_map(|file| {
@@ -213,7 +213,7 @@ fn lines_of_json_have_the_keys_of_the_document() {
     let line = String::from_utf8(output.stdout).unwrap();
     let line: serde_json::Value = serde_json::from_str(line.lines().next().unwrap()).unwrap();
     let mut keys: BTreeSet<_> = line.as_object().unwrap().keys().cloned().collect();
-    // Of a malformed message alone, which is never sent.
+    // Only for a malformed message, which is never sent.
     keys.insert("fault".to_owned());
     assert_eq!(keys, documented);
 }

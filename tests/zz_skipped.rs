@@ -1,6 +1,6 @@
-//! The end of a run of `cargo test`: which tests left something out, and why. It runs last, as its name is the last one.
+//! The end of a `cargo test` run: lists which tests skipped something, and why. It runs last, as its name sorts last.
 //!
-//! It has no harness, so that cargo shows what it says.
+//! It has no harness, so that cargo shows its output.
 
 #[path = "common/skipped.rs"]
 #[allow(dead_code, reason = "nothing is skipped here")]
@@ -13,11 +13,11 @@ fn main() {
     let text = std::fs::read_to_string(&notes).unwrap_or_default();
     let _ = std::fs::remove_file(&notes);
     let run = skipped::run();
-    // By reason: many tests miss the same thing.
+    // Grouped by reason: many tests lack the same thing.
     let mut reasons: BTreeMap<&str, BTreeMap<&str, usize>> = BTreeMap::new();
     for line in text.lines() {
         let [of, file, _test, why] = line.splitn(4, '\t').collect::<Vec<_>>()[..] else { continue };
-        // What a run noted that never came to its end is none of this one's.
+        // Records of an earlier, interrupted run are ignored.
         if of == run {
             *reasons.entry(why).or_default().entry(file).or_default() += 1;
         }

@@ -1,8 +1,8 @@
-//! The captures that a bench of text is to measure: those named on its command line, or two of the project's own.
+//! The captures measured by a bench of text: those on its command line, or two of the project's own.
 
 use std::path::PathBuf;
 
-/// Their folders or files. What begins with `--` is cargo's.
+/// Their folders or files. Arguments with `--` are cargo's.
 pub fn asked() -> Vec<PathBuf> {
     let named: Vec<_> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).map(PathBuf::from).collect();
     if !named.is_empty() {

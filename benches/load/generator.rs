@@ -1,4 +1,4 @@
-//! The load: a process on a core of its own that makes system calls, each of which is two `raw_syscalls` events.
+//! The load: a process on its own core that makes system calls, each of which causes two `raw_syscalls` events.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -11,14 +11,14 @@ pub const ARGUMENT: &str = "__generate";
 /// Events of one system call: enter and exit.
 pub const EVENTS: u64 = 2;
 
-/// Keeps the calling thread, and what it starts, on one core.
+/// Restricts the calling thread, and what it starts, to one core.
 pub fn pin(cpu: usize) {
     let mut set = CpuSet::new();
     set.set(cpu);
     sched_setaffinity(None, &set).unwrap_or_else(|error| panic!("cannot run on CPU {cpu} alone: {error}"));
 }
 
-/// What a generator did.
+/// The result of a generator.
 #[derive(Debug, Clone, Copy)]
 pub struct Generated {
     /// System calls made.
@@ -39,7 +39,7 @@ impl Generated {
     }
 }
 
-/// A generator that waits to be told to go.
+/// A generator that waits to be started.
 pub struct Generator {
     child: Child,
     out: BufReader<ChildStdout>,
@@ -62,7 +62,7 @@ impl Generator {
         self.child.id()
     }
 
-    /// Lets it make about `rate` events a second for `seconds`; as many as it can where there is no rate.
+    /// Makes it cause about `rate` events a second for `seconds`; without a rate, as many as it can.
     pub fn go(&mut self, rate: Option<u64>, seconds: f64) -> Generated {
         let line = format!("{} {seconds}\n", rate.unwrap_or(0));
         self.child.stdin.as_mut().unwrap().write_all(line.as_bytes()).unwrap();
@@ -81,7 +81,7 @@ impl Drop for Generator {
     }
 }
 
-/// The generator's own main: a line `RATE SECONDS` makes it work, and say `CALLS NANOSECONDS`.
+/// The generator's main: reads lines `RATE SECONDS`, works, and prints `CALLS NANOSECONDS`.
 pub fn run() {
     pin(0);
     println!("ready");
@@ -91,7 +91,7 @@ pub fn run() {
         let (rate, seconds) = (rate.parse::<u64>().unwrap(), seconds.parse::<f64>().unwrap());
         let (began, length) = (Instant::now(), Duration::from_secs_f64(seconds));
         let mut calls = 0;
-        // In bursts, a millisecond apart: as loads come.
+        // In bursts, a millisecond apart, as in real loads.
         let burst = if rate == 0 { 1000 } else { (rate / EVENTS / 1000).max(1) };
         while began.elapsed() < length {
             for _ in 0..burst {

@@ -1,6 +1,6 @@
-//! The live bars: what rate is lossless, how late a datagram is, what an idle machine notices, what a traced load pays,
-//! and whether memory stays flat; and, without root, at which rates real receivers lose nothing. Needs two cores. See
-//! `benches/README.md`.
+//! The live bars: which rate is lossless, how late a datagram is, how an idle machine is affected, what a traced load
+//! costs, and whether memory stays constant; and, without root, at which rates real receivers lose nothing. Needs two
+//! cores. See `benches/README.md`.
 //!
 //! ```text
 //! sudo cargo bench --bench load                       all, a few seconds each
@@ -11,8 +11,8 @@
 //! cargo bench --bench load -- receivers
 //! ```
 //!
-//! The load runs on CPU 0, `ftrace-live` and the receiver share CPU 1; everything is on loopback and in instances that go
-//! away. Other work on the machine spoils the figures: the load average stands above them.
+//! The load runs on CPU 0, `ftrace-live` and the receiver share CPU 1; everything uses loopback and private
+//! instances. Other work on the machine distorts the figures: the load average is printed above them.
 
 mod generator;
 mod latency;
@@ -21,7 +21,7 @@ mod receivers;
 mod soak;
 mod tracer;
 
-// What the tests of real receivers start them with.
+// Code of the receiver tests that starts receivers.
 #[path = "../../tests/common/mod.rs"]
 mod common;
 #[path = "../../tests/receivers/launch.rs"]
@@ -74,13 +74,13 @@ fn main() {
     if asked("memory") {
         memory(seconds.unwrap_or(20.0));
     }
-    // By name only: it is long.
+    // Only by name, since it takes long.
     if arguments.iter().any(|word| word == "soak") {
         soak::soak(seconds.unwrap_or(600.0));
     }
 }
 
-/// What the generator's calls are traced with.
+/// The events that trace the generator's calls.
 fn traced(pid: &str) -> [&str; 7] {
     ["-e", "raw_syscalls", "-i", pid, "--no-guard", "-b", "8192"]
 }
@@ -100,7 +100,7 @@ fn rate(seconds: f64) {
             let said = tracer.stop();
             let received = receiver.received.clone();
             receiver.stop();
-            // Its own few other calls are traced as well, so what was written is what the tracer and the kernel say.
+            // Its own few other calls are traced as well, so the number written is taken from tracer and kernel.
             let (written, received) = (said.read + said.lost, received.messages.load(Relaxed));
             assert!(written >= done.calls * EVENTS, "{} of {}\n{}", written, done.calls * EVENTS, said.text);
             println!(
@@ -113,7 +113,7 @@ fn rate(seconds: f64) {
     }
 }
 
-/// What an idle machine notices of us.
+/// How an idle machine is affected.
 fn idle(seconds: f64) {
     println!("\nidle: to a local receiver, {seconds} s each in turn, medians of 5");
     println!("{:>32} {:>10} {:>10} {:>7} {:>8} {:>8}", "events", "without/s", "with/s", "ratio", "wakes/s", "CPU %");
@@ -124,7 +124,7 @@ fn idle(seconds: f64) {
             without.push(counted(&words, seconds));
             let receiver = Receiver::start("/ftrace/", false);
             let tracer = Tracer::start(receiver.port, &[&["-e"], &words[..]].concat());
-            // The announcements of the start are not what it is like to be idle.
+            // The announcements at the start are not typical of an idle run.
             std::thread::sleep(Duration::from_millis(1200));
             let look = || {
                 let messages = receiver.received.messages.load(Relaxed);
@@ -150,7 +150,7 @@ fn idle(seconds: f64) {
     }
 }
 
-/// Events a second with nobody reading.
+/// Events a second without a reader.
 fn counted(events: &[&str], seconds: f64) -> f64 {
     let instance = Quiet::start(events, None);
     let began = Instant::now();
@@ -159,7 +159,7 @@ fn counted(events: &[&str], seconds: f64) -> f64 {
     (instance.written() - before) as f64 / began.elapsed().as_secs_f64()
 }
 
-/// An instance that records and that nobody reads.
+/// An instance that records and is not read.
 struct Quiet(Instance);
 
 impl Quiet {
@@ -181,7 +181,7 @@ impl Quiet {
     }
 }
 
-/// What the traced load pays.
+/// What the traced load costs.
 fn cost(seconds: f64) {
     let (mut untraced, mut recorded, mut read) = (vec![], vec![], vec![]);
     let mut generator = Generator::start();
@@ -204,7 +204,7 @@ fn cost(seconds: f64) {
     println!("{untraced:>10.0} {recorded:>10.0} {read:>10.0} {:>12.1}", (read / recorded - 1.0) * 100.0);
 }
 
-/// Whether memory stays flat under full load.
+/// Whether memory stays constant under full load.
 fn memory(seconds: f64) {
     let receiver = Receiver::start("/ftrace/", false);
     let mut generator = Generator::start();

@@ -1,4 +1,4 @@
-//! The receiver: counts messages, and looks how old each is, as cheaply as may be.
+//! The receiver: counts messages and measures their age, as cheaply as possible.
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::latency::now_ns;
 
-/// Datagrams taken with one system call.
+/// Datagrams received with one system call.
 const BATCH: usize = 64;
 /// Seconds from 1900, where OSC time begins, to 1970.
 const NTP: u64 = 2_208_988_800;
@@ -23,7 +23,7 @@ pub struct Received {
     pub datagrams: AtomicU64,
 }
 
-/// A receiver in a thread of its own.
+/// A receiver in its own thread.
 pub struct Receiver {
     /// Its port on 127.0.0.1.
     pub port: u16,
@@ -45,14 +45,14 @@ pub struct Arrived {
 }
 
 impl Receiver {
-    /// Begins to receive messages whose address begins with `address`. With `ages`, how old each one is when it arrives
-    /// is kept, ns.
+    /// Starts receiving messages whose address begins with `address`. With `ages`, the age of each message on arrival
+    /// is stored, ns.
     pub fn start(address: &'static str, ages: bool) -> Receiver {
-        // One that loses nothing says what was sent.
+        // One that loses nothing shows what was sent.
         Receiver::bind(address, ages, 256 << 20)
     }
 
-    /// The same with so many bytes of room for what was not taken yet.
+    /// The same with a socket buffer of this size.
     pub fn with_room(address: &'static str, bytes: libc::c_int) -> Receiver {
         Receiver::bind(address, false, bytes)
     }
@@ -96,7 +96,7 @@ impl Receiver {
         Receiver { port, received, tid, stop, thread }
     }
 
-    /// Datagrams that the kernel dropped because there was no room for them.
+    /// Datagrams that the kernel dropped because the buffer was full.
     pub fn dropped(&self) -> u64 {
         let sockets = std::fs::read_to_string("/proc/net/udp").unwrap();
         let port = format!(":{:04X}", self.port);
@@ -121,7 +121,7 @@ fn make_room(socket: &UdpSocket, bytes: libc::c_int) {
     };
 }
 
-/// Takes what is there, at least one datagram; 0 after a while in which none came.
+/// Receives what is there, at least one datagram; 0 after a while without any.
 fn receive(socket: &UdpSocket, datagrams: &mut [Vec<u8>], lengths: &mut [usize; BATCH]) -> usize {
     // SAFETY: `iovec` and `mmsghdr` are plain C structures, for which all zeros is a valid value.
     let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { std::mem::zeroed() };
@@ -131,8 +131,8 @@ fn receive(socket: &UdpSocket, datagrams: &mut [Vec<u8>], lengths: &mut [usize; 
         header.msg_hdr.msg_iov = part;
         header.msg_hdr.msg_iovlen = 1;
     }
-    // SAFETY: as many headers as are said each name one part, and each part a datagram's memory with its length; all live
-    // until the call returns.
+    // SAFETY: the number of headers given each refer to one part, and each part to a datagram's memory with its
+    // length; all live until the call returns.
     let taken = unsafe {
         let flags = libc::MSG_WAITFORONE as _;
         libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), datagrams.len() as _, flags, std::ptr::null_mut())

@@ -1,9 +1,9 @@
-//! The highest rate at which each real receiver takes the messages of one capture without losing any: packed as they are
-//! live, and one a datagram, as the first version sent them.
+//! The highest rate at which each real receiver gets the messages of one capture without a loss: packed as in live
+//! tracing, and one a datagram, as the first version sent them.
 //!
-//! Both ways the same messages leave in the same ticks of a millisecond; only the packing differs. Each receiver counts
-//! what reaches its handlers, and says the count when it is asked; of oscdump, which cannot be asked, the kernel says what
-//! its socket had no room for.
+//! In both cases the same messages are sent in the same ticks of a millisecond; only the packing differs. Each
+//! receiver counts what reaches its handlers, and reports the count on request; for oscdump, which has no such
+//! request, the kernel reports what its socket dropped.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -22,17 +22,17 @@ use rosc::{OscMessage, OscPacket, OscType, decoder, encoder};
 use crate::common::program::{self, Group, Program, command};
 use crate::launch;
 
-/// How long one rate is tried.
+/// The duration of one trial.
 const TRIAL: Duration = Duration::from_millis(600);
-/// How long the search goes on for one receiver and one way.
+/// The duration of the search for one receiver and one packing.
 const SEARCH: Duration = Duration::from_secs(12);
 const TICK: Duration = Duration::from_millis(1);
-/// Messages a second, first tried.
+/// The first rate tried, messages a second.
 const FIRST: f64 = 4000.0;
-/// Beyond this, it is the sender that is measured.
+/// Above this, the sender is the limit.
 const MOST: f64 = 1e6;
 
-/// Searches, receiver by receiver.
+/// Searches for each receiver.
 pub fn rates() {
     println!("\nreceivers: messages a second without a loss, of the fixture `sched`, {TRIAL:?} a try");
     println!("{:>12} {:>10} {:>10} {:>7}", "receiver", "singly", "packed", "ratio");
@@ -58,7 +58,7 @@ pub fn rates() {
     }
 }
 
-/// The events of a capture, as the preset has them.
+/// The events of a capture in the form of the preset.
 struct Messages {
     /// Encoded.
     messages: Vec<Vec<u8>>,
@@ -94,14 +94,14 @@ impl Messages {
     }
 }
 
-/// One receiver, one way.
+/// One receiver, one packing.
 struct Search {
     packed: bool,
     messages: Messages,
     counter: Counter,
     packer: Packer,
     transport: Transport,
-    /// Which message comes next.
+    /// The next message to send.
     next: usize,
 }
 
@@ -114,18 +114,18 @@ impl Search {
         Search { packed, messages, counter, packer, transport, next: 0 }
     }
 
-    /// Doubles the rate until something is lost, then halves the interval between what is too much and what is not.
+    /// Doubles the rate until something is lost, then bisects.
     fn run(mut self) -> f64 {
         let began = Instant::now();
         let (mut best, mut low, mut high) = (0.0, 0.0, f64::INFINITY);
         let mut rate = FIRST;
         while began.elapsed() < SEARCH && (64.0..=MOST).contains(&rate) && high > low * 1.1 {
-            // Twice: other work on the machine may have kept the receiver waiting.
+            // Twice: other work on the machine may have delayed the receiver.
             match self.passes(rate).or_else(|| self.passes(rate)) {
                 Some(sent) => {
                     (low, best) = (rate, f64::max(best, sent));
                     if sent < rate * 0.8 {
-                        // The sender does not get any faster.
+                        // The sender cannot be faster.
                         break;
                     }
                 }
@@ -140,7 +140,7 @@ impl Search {
         best
     }
 
-    /// Sends at this rate; how fast it really was, if nothing was lost.
+    /// Sends at this rate; returns the actual rate, if nothing was lost.
     fn passes(&mut self, rate: f64) -> Option<f64> {
         let before = self.counter.count();
         let (mut sent, mut due) = (0, 0.0);
@@ -153,7 +153,7 @@ impl Search {
                 sent += 1;
             }
             self.flush();
-            // What was missed is not made up for in a burst.
+            // Missed ticks are not made up in a burst.
             tick = (tick + TICK).max(Instant::now() - TICK);
             std::thread::sleep(tick.saturating_duration_since(Instant::now()));
         }
@@ -181,9 +181,9 @@ impl Search {
 
 /// A receiver that counts.
 enum Counter {
-    /// It counts what reaches its handlers, and says so when it is asked.
+    /// It counts what reaches its handlers, and reports it on request.
     Asked { program: Program, port: u16, asked: u32, _home: tempfile::TempDir },
-    /// The kernel counts what its socket had no room for.
+    /// The kernel counts what its socket dropped.
     Drops { port: u16, _program: Group },
     /// A thread of ours.
     Here(Arc<AtomicU64>),
@@ -226,7 +226,7 @@ impl Counter {
         (counter, port)
     }
 
-    /// How many messages have arrived; of [`Counter::Drops`], how many datagrams have not.
+    /// How many messages have arrived; for [`Counter::Drops`], how many datagrams were dropped.
     fn count(&mut self) -> u64 {
         match self {
             Counter::Here(count) => count.load(Relaxed),
@@ -245,19 +245,19 @@ impl Counter {
                 ask();
                 let answer = program.wait_while_doing(&format!("count: {asked} "), ask);
                 let numbers = answer.split(|c: char| !c.is_ascii_digit()).filter_map(|word| word.parse::<u64>().ok());
-                // Pd says thousands and the rest apart, since it prints no more than six digits.
+                // Pd reports thousands and the rest separately, since it prints at most six digits.
                 numbers.skip(1).fold(0, |sum, number| sum * 1000 + number)
             }
         }
     }
 
-    /// Whether all of the `sent` messages since the count was `before` have arrived.
+    /// Whether all `sent` messages since the count was `before` have arrived.
     fn has_all(&mut self, before: u64, sent: u64) -> bool {
         let mut last = None;
         loop {
             let now = self.count() - before;
             let all = if let Counter::Drops { .. } = self { 0 } else { sent };
-            // What is still under way arrives while we ask; where nothing does, it is lost.
+            // What is still in transit arrives meanwhile; if nothing does, it is lost.
             if now == all || last == Some(now) {
                 return now == all;
             }
@@ -267,7 +267,7 @@ impl Counter {
     }
 }
 
-/// Bytes that wait in the socket of this port, and datagrams that it had no room for (`/proc/net/udp`).
+/// Bytes waiting in the socket of this port, and datagrams dropped (`/proc/net/udp`).
 fn queue_and_drops(port: u16) -> Option<(u64, u64)> {
     let tables = ["/proc/net/udp", "/proc/net/udp6"].map(|path| std::fs::read_to_string(path).unwrap_or_default());
     let port = format!(":{port:04X}");
@@ -280,7 +280,7 @@ fn queue_and_drops(port: u16) -> Option<(u64, u64)> {
     Some((queued, words.last()?.parse().ok()?))
 }
 
-/// rosc, as a program written with it receives.
+/// rosc, as used by a receiving program.
 fn here() -> (Counter, u16) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();

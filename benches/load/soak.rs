@@ -1,5 +1,6 @@
-//! The soak: full load for a time, then bursts for six times as long. Memory, descriptors and threads of player and keeper stay
-//! flat, and every event is accounted for: read + lost = written, datagrams sent = received + what the kernel says it dropped.
+//! The soak: full load for a time, then bursts for six times as long. Memory, descriptors and threads of player and
+//! keeper stay constant, and every event is accounted for: read + lost = written, datagrams sent = received + dropped
+//! by the kernel.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,15 +12,15 @@ use crate::receiver::Receiver;
 use crate::tracer::Tracer;
 use ftrace_live::tracefs::CpuStats;
 
-/// Room of the receivers' sockets: enough, and so little that the kernel must drop.
+/// Buffers of the receivers' sockets: large enough, and so small that the kernel must drop.
 const ROOMS: [(&str, i32); 2] = [("256 MiB", 256 << 20), ("64 KiB", 64 << 10)];
-/// What memory may grow by once it is warm, KiB: the allocator's own.
+/// How much memory may grow after warming up, KiB, because of the allocator.
 const SLACK_KIB: u64 = 1024;
 
-/// Descriptors that are open for a moment: a control file, a folder of `/proc`.
+/// Descriptors that are open briefly: a control file, a folder of `/proc`.
 const PASSING: usize = 3;
 
-/// What a process has, now and then.
+/// The resources of a process over time.
 #[derive(Default)]
 struct Watched {
     rss: Vec<u64>,
@@ -39,12 +40,12 @@ impl Watched {
         self.descriptors.push(fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count());
     }
 
-    /// Prints it; what is not flat fails.
+    /// Prints them; fails if they grow.
     fn tell(&self, who: &str) {
         // The first tenth is warming up.
         let (first, rest) = self.rss.split_at(self.rss.len().div_ceil(10));
         let (warm, most) = (first.last().copied().unwrap_or(0), rest.iter().max().copied().unwrap_or(0));
-        // Some are open for a moment only: what is always there must not become more.
+        // Some are open only briefly; the permanent ones must not become more.
         let (early, late) = self.descriptors.split_at(self.descriptors.len() / 2);
         let least = |part: &[usize]| part.iter().min().copied().unwrap_or(0);
         let (early, late, peak) = (least(early), least(late), self.descriptors.iter().max().copied().unwrap_or(0));
@@ -60,7 +61,8 @@ impl Watched {
     }
 }
 
-/// Soaks for `seconds`, and six times as long in bursts; each half with a receiver that has room and half with one that has not.
+/// Soaks for `seconds`, and six times as long in bursts; half of each with a large and half with a small receive
+/// buffer.
 pub fn soak(seconds: f64) {
     println!("\nsoak: raw_syscalls of one core");
     for (room, bytes) in ROOMS {
@@ -88,7 +90,7 @@ fn run(seconds: f64, room: i32, load: impl Fn(&mut Generator) -> u64) {
         player_has.look(tracer.pid());
         keeper_has.look(keeper);
     }
-    // All is read and sent; nobody else is traced.
+    // Everything has been read and sent; nobody else is traced.
     std::thread::sleep(Duration::from_millis(500));
     let per_cpu = fs::read_dir(tracer.instance().join("per_cpu")).unwrap().flatten();
     let stats: Vec<CpuStats> =
@@ -104,7 +106,7 @@ fn run(seconds: f64, room: i32, load: impl Fn(&mut Generator) -> u64) {
     println!("  {sent} datagrams sent = {received} received ({messages} messages) + {dropped} dropped by the kernel");
     player_has.tell("player");
     keeper_has.tell("keeper");
-    // Its own few other calls are in it too.
+    // Its own few other calls are included too.
     assert!(written >= calls * EVENTS, "{written} of {}", calls * EVENTS);
     assert_eq!(said.read + said.lost, written, "{}", said.text);
     assert_eq!(received + dropped, sent, "{}", said.text);

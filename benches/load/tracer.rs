@@ -1,4 +1,4 @@
-//! The program that is measured, as it runs live.
+//! The program that is measured, running live.
 
 use std::fs;
 use std::path::PathBuf;
@@ -12,14 +12,14 @@ pub struct Tracer {
     child: Child,
 }
 
-/// What it said at its end.
+/// What it printed at its end.
 #[derive(Debug, Default)]
 pub struct Said {
     /// Events read.
     pub read: u64,
     /// Events that the kernel lost.
     pub lost: u64,
-    /// All it said.
+    /// All its output.
     pub text: String,
 }
 
@@ -32,7 +32,7 @@ impl Tracer {
         command.args(["--raw", "--for", "liblo", "-p", &port.to_string()]).args(arguments);
         let tracer = Tracer { child: command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap() };
         let deadline = Instant::now() + Duration::from_secs(30);
-        // The last thing before recording begins: the hidden events are on, then tracing is.
+        // The last steps before recording begins: the hidden events are on, then tracing is.
         let on = |file: &str| fs::read_to_string(tracer.instance().join(file)).is_ok_and(|text| text.trim() == "1");
         while !on("events/task/task_rename/enable") || !on("tracing_on") {
             assert!(Instant::now() < deadline, "it does not begin to record");

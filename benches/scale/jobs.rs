@@ -1,12 +1,13 @@
-//! One thread against two: the program with `--jobs 1` and `--jobs 2` in turns, on the capture that `$CAPTURE` names.
+//! One thread compared with two: the program with `--jobs 1` and `--jobs 2` in turn, on the capture given by
+//! `$CAPTURE`.
 //!
-//! Beside wall-clock time, which other work on the machine spoils, stands all processor time: with two threads that are evenly
-//! at work, what is attained on a quiet machine is twice the time of one by that of both.
+//! Besides wall-clock time, which other work on the machine distorts, it prints all processor time: with two evenly
+//! loaded threads, the speedup on a quiet machine is twice the time of one divided by that of both.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-/// Runs of each, of which the median counts.
+/// Runs of each, of which the median is used.
 const ROUNDS: usize = 5;
 
 pub fn jobs() {

@@ -1,4 +1,4 @@
-//! What many CPUs cost: each row of the table "Many CPUs" in `benches/README.md`, by its name.
+//! The cost of many CPUs: each row of the table "Many CPUs" in `benches/README.md`, by name.
 //!
 //! ```text
 //! cargo bench --bench scale               all of them
@@ -7,7 +7,7 @@
 //! CAPTURE=x.dat cargo bench --bench scale -- jobs    one thread against two, in turns
 //! ```
 //!
-//! Ratios are of one run in which the parts take turns, so that the machine's mood cancels out.
+//! Ratios are from one run in which the parts alternate, so that variations of the machine cancel out.
 
 mod jobs;
 #[path = "../memory/mod.rs"]
@@ -40,7 +40,7 @@ fn main() {
     }
 }
 
-/// The merge where neighbours in time come from different CPUs.
+/// The merge, if neighbours in time come from different CPUs.
 fn merge() {
     const EVENTS: u64 = 100_000;
     const ROUNDS: usize = 40;
@@ -67,7 +67,7 @@ fn merge() {
     }
 }
 
-/// This thread's own time: what others do on the machine is not counted.
+/// This thread's own time, which other work on the machine does not affect.
 fn cpu_ns() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as f64 * 1e9 + time.tv_nsec as f64

@@ -1,4 +1,4 @@
-//! Rings in memory whose events are where a bench wants them.
+//! Rings in memory with a given distribution of events.
 
 use ftrace_live::format::HeaderPage;
 
@@ -18,10 +18,10 @@ pub fn header() -> HeaderPage {
     .expect("a header page")
 }
 
-/// On which ring an event is.
+/// The ring of each event.
 #[derive(Clone, Copy)]
 pub enum Order {
-    /// Number k on ring k modulo their number: as far apart on each as can be.
+    /// Number k on ring k modulo their number: as far apart on each as possible.
     Turns,
     /// On any.
     Random,
@@ -41,7 +41,7 @@ pub fn interleaved(rings: u64, events: u64, order: Order) -> Vec<(u32, Memory)> 
     times.iter().enumerate().map(|(cpu, times)| (cpu as u32, memory(times))).collect()
 }
 
-/// A number that has nothing to do with its neighbours' (the finalizer of SplitMix64).
+/// A pseudo-random number (the finalizer of SplitMix64).
 pub fn scatter(number: u64) -> u64 {
     let mixed = (number ^ (number >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,10 +1,10 @@
-//! How many `--readers` a machine takes: costs that are measured here, and a server that is simulated with them.
+//! How many `--readers` a machine needs: costs measured here, and a server simulated with them.
 //!
-//! Measured, in this thread's own time: the merge of the rings of one reader (doubles in memory), a record's way to its place in
-//! a datagram (a fixture's events), a datagram's way to a socket on loopback with a receiver that reads it, and the copy of a
-//! sub-buffer. Simulated, millisecond by millisecond: CPUs that write with rates of their own, which change every 50 ms (a mean
-//! times an exponential variate, at most what a core can write), rings that are overwritten when they are full, and readers of
-//! which each is kept from its processor for 10 ms once in ten seconds.
+//! Measured, in this thread's own time: the merge of the rings of one reader (simulated in memory), encoding a record
+//! into a datagram (a fixture's events), sending a datagram to a socket on loopback with a receiver that reads it,
+//! and copying a sub-buffer. Simulated, millisecond by millisecond: CPUs that write at individual rates, which change
+//! every 50 ms (a mean times an exponential variate, limited to what a core can write), rings that are overwritten
+//! when they are full, and readers each of which loses its processor for 10 ms once in ten seconds.
 
 use std::hint::black_box;
 use std::net::UdpSocket;
@@ -35,9 +35,9 @@ const RECORD: f64 = 44.0;
 const IN_DATAGRAM: f64 = 20.0;
 /// Events in a sub-buffer of 4 KiB.
 const IN_SUB_BUFFER: f64 = 4080.0 / RECORD;
-/// What a core can write, events a ms.
+/// The most that a core can write, events per ms.
 const MOST: f64 = 2500.0;
-/// System calls of a turn, and of each ring in it (the read that finds it empty), ns: `strace -c` counts them, and each is as
+/// System calls of a turn, and of each ring in it (the read that finds it empty), ns: counted by `strace -c`, each as
 /// long as the shortest here.
 const TURN: f64 = 2000.0;
 const RING: f64 = 500.0;
@@ -47,7 +47,7 @@ const SECONDS: u64 = 20;
 /// Costs, ns.
 #[derive(Debug)]
 struct Costs {
-    /// Of an event, with 1, 2, 8, 32 and 128 rings to a reader.
+    /// For an event, with 1, 2, 8, 32 and 128 rings per reader.
     merge: Vec<(u64, f64)>,
     encode: f64,
     datagram: f64,
@@ -102,12 +102,12 @@ impl Costs {
             merge: merge.to_vec(),
             encode: (packed - walked).max(0.0) / events as f64,
             datagram: (sent - packed).max(0.0) / datagrams,
-            // As much again for the system call that gets it.
+            // The same again for the system call that reads it.
             sub_buffer: sub_buffer + RING,
         }
     }
 
-    /// Of an event of a reader of `rings` rings, ns.
+    /// For an event of a reader with `rings` rings, ns.
     fn event(&self, rings: u64) -> f64 {
         let merge =
             self.merge.iter().find(|(count, _)| *count >= rings).or(self.merge.last()).map_or(0.0, |(_, ns)| *ns);
@@ -162,14 +162,14 @@ fn run(header: &HeaderPage, rings: &Rings, pipeline: &mut Pipeline<Stream>) {
     pipeline.flush();
 }
 
-/// What becomes of a simulated run.
+/// The result of a simulated run.
 #[derive(Debug, Clone, Copy, Default)]
 struct Outcome {
     written: f64,
     lost: f64,
-    /// Of a reader's time.
+    /// The share of a reader's time.
     busy: f64,
-    /// The fullest that a ring was, events.
+    /// The fullest state of a ring, events.
     fullest: f64,
 }
 
@@ -184,7 +184,7 @@ fn simulate(costs: &Costs, cpus: u64, rate: f64, readers: u64, buffer_kib: f64) 
         let (mut debt, mut busy) = (0.0f64, 0.0f64);
         for ms in 0..SECONDS * 1000 {
             for (ring, cpu) in rings.iter_mut().zip(own.clone()) {
-                // A number of (0, 1], of this CPU in this 50 ms.
+                // A number in (0, 1] for this CPU in these 50 ms.
                 let part = ((scatter(cpu * 1_000_003 + ms / 50) >> 11) as f64 + 1.0) / (1u64 << 53) as f64;
                 let wrote = (rate / 1000.0 / cpus as f64 * -part.ln()).min(MOST);
                 outcome.written += wrote;
@@ -197,7 +197,7 @@ fn simulate(costs: &Costs, cpus: u64, rate: f64, readers: u64, buffer_kib: f64) 
             if scatter(reader << 40 | ms).is_multiple_of(10_000) {
                 debt += 10.0 * MS;
             }
-            // A turn that was longer than a tick, or a time without a processor, is made up for.
+            // A turn longer than a tick, or time without a processor, is made up for.
             let mut left = MS - debt - TURN - RING * count as f64;
             debt = (-left).max(0.0);
             if left <= 0.0 {
@@ -215,7 +215,7 @@ fn simulate(costs: &Costs, cpus: u64, rate: f64, readers: u64, buffer_kib: f64) 
     outcome
 }
 
-/// The table for an operator.
+/// Prints the table for an operator.
 pub fn server() {
     let costs = Costs::measure();
     println!("\nserver: {costs:.1?}");
@@ -233,7 +233,8 @@ pub fn server() {
                 continue;
             }
             let buffers = [1408.0, 4096.0, 8192.0, 16384.0];
-            // The fewest readers that are busy for no more than seven tenths, and then the least room that loses nothing.
+            // The fewest readers that are busy at most seven tenths of the time, and then the smallest ring that
+            // loses nothing.
             let fits = |readers: &u64| simulate(&costs, cpus, rate, *readers, 16384.0).busy <= 0.7;
             let Some(readers) = (1..=cpus).find(fits) else {
                 println!("{cpus:>6} {rate:>12.1e} more than there are CPUs");

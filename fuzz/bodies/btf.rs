@@ -1,6 +1,6 @@
-//! The kernel's type information: parses or is an error, and what is found can be asked for.
+//! The kernel's type information: it parses or is an error, and the result can be queried.
 //!
-//! The input is the blob, as `/sys/kernel/btf/vmlinux` has it.
+//! The input is the blob, in the form of `/sys/kernel/btf/vmlinux`.
 
 use ftrace_live::format::btf::Btf;
 use ftrace_live::names::Enums;

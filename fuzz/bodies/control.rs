@@ -1,6 +1,6 @@
-//! A datagram to the control port: what it asks for, and what is answered.
+//! A datagram to the control port: the command, and the answers.
 //!
-//! The input is the datagram; behind the prefix it is tried once more.
+//! The input is the datagram; it is tried again with the prefix.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Instant;
@@ -23,7 +23,7 @@ pub fn run(input: &[u8]) {
         let mut answers = Vec::new();
         for datagram in [input.to_vec(), [b"/ftrace/control/", input].concat()] {
             answers.extend(desk.datagram(&datagram, from, Instant::now()));
-            // One of two is done, the other one refused.
+            // Every second one is done, the others refused.
             let mut refuse = live;
             while desk.command().is_some() {
                 refuse = !refuse;

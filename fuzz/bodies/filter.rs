@@ -1,4 +1,4 @@
-//! An event filter: parses or is an error, and what parses compiles and matches, or says why not.
+//! An event filter: it parses or is an error, and then compiles and matches, or returns an error.
 //!
 //! The input is the filter's text.
 

@@ -1,4 +1,4 @@
-//! A `format` file: parses or is an error, and what parses prints back to the same bytes.
+//! A `format` file: it parses or is an error, and then prints back to the same bytes.
 //!
 //! The input is the file's text.
 
@@ -10,7 +10,7 @@ pub fn run(input: &[u8]) {
     for long in [LongSize::Eight, LongSize::Four] {
         let Ok(format) = EventFormat::parse("system", &text, long) else { continue };
         let printed = format.to_string();
-        // Behind `print fmt` the kernel ends the file with one line break: only such a text is a whole file.
+        // After `print fmt` the kernel ends the file with one line break: only such a text is a complete file.
         let again = EventFormat::parse("system", &printed, long).unwrap_or_else(|e| panic!("{e}: {printed:?}"));
         assert_eq!(again, format);
         assert_eq!(again.to_string(), printed);
@@ -20,7 +20,7 @@ pub fn run(input: &[u8]) {
             assert!(!field.type_name().is_empty());
         }
     }
-    // The other description of that form.
+    // The other description in that format.
     if let Ok(header) = HeaderPage::parse(&text) {
         assert_eq!(header.sub_buffer_size(), header.data_offset() + header.data_size());
     }

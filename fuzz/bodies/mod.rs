@@ -1,8 +1,8 @@
-//! What is done with a fuzzer's bytes, one module a target. Each `run` takes any bytes, panics where an invariant does not
-//! hold, and otherwise returns.
+//! What is done with a fuzzer's bytes, one module a target. Each `run` accepts any bytes, panics if an invariant is
+//! violated, and otherwise returns.
 //!
-//! The targets of libFuzzer call these, and so does `tests/fuzz_inputs.rs` with the inputs that are kept in
-//! `fuzz/inputs`: what was found once is tested with everything else, on any toolchain.
+//! The libFuzzer targets call these, and so does `tests/fuzz_inputs.rs` with the inputs stored in `fuzz/inputs`:
+//! earlier findings are tested with everything else, on any toolchain.
 
 pub mod btf;
 pub mod clock;
@@ -24,20 +24,20 @@ use std::io::{Seek, Write};
 use ftrace_live::capture::Capture;
 use ftrace_live::format::{Endian, LongSize};
 
-/// No text of one record is longer: the kernel cuts at a page, and what is repeated here is bounded by the format.
+/// No text of one record is longer: the kernel cuts at a page, and repetitions here are bounded by the format.
 const LONGEST_TEXT: usize = 4 << 20;
 
-/// The text of at most this many bytes is looked at: a format file of the kernel's has at most some 10 000.
+/// The text of at most this many bytes is used: a format file of the kernel has at most some 10 000.
 const LONGEST_SOURCE: usize = 64 << 10;
 
-/// The layout of numbers that two bits choose.
+/// Byte order and long size, chosen by two bits.
 fn abi(bits: u8) -> (Endian, LongSize) {
     let endian = if bits & 1 == 0 { Endian::Little } else { Endian::Big };
     let long = if bits & 2 == 0 { LongSize::Eight } else { LongSize::Four };
     (endian, long)
 }
 
-/// The bytes before the first NUL, and those behind it.
+/// The bytes before the first NUL, and those after it.
 fn at_nul(bytes: &[u8]) -> (&[u8], &[u8]) {
     match bytes.iter().position(|&b| b == 0) {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
@@ -45,7 +45,7 @@ fn at_nul(bytes: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
-/// A file of these bytes that no disk sees.
+/// A file with these bytes in memory.
 fn in_memory(input: &[u8]) -> File {
     let flags = rustix::fs::MemfdFlags::CLOEXEC;
     let mut file: File = rustix::fs::memfd_create("input", flags).expect("memfd_create(2)").into();

@@ -1,4 +1,4 @@
-//! A datagram from the network, as `listen` takes it apart and prints it.
+//! A datagram from the network, as split and printed by `listen`.
 //!
 //! The input is the datagram.
 

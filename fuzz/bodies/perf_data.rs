@@ -1,4 +1,4 @@
-//! A whole `perf.data`, imported strictly and to save what can be saved: every record of it is read.
+//! A whole `perf.data`, imported strictly and with salvaging: every record of it is read.
 //!
 //! The input is the file.
 

@@ -1,6 +1,6 @@
 //! A `print fmt`: parses, compiles and evaluates, on records of zeros, of ones and of the input's own bytes.
 //!
-//! The input is a byte that chooses byte order and long size, the print format, and behind a NUL the record.
+//! The input is a byte that chooses byte order and long size, the print format, and after a NUL the record.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use ftrace_live::format::EventFormat;
 use ftrace_live::names::{Constants, NoNames};
 use ftrace_live::render::TextPlan;
 
-/// Fields of every place and many types, by which the print formats of the seeds are made to mean something.
+/// Fields of every place and many types, to which the print formats of the seeds refer.
 const FIELDS: [(&str, u32); 24] = [
     ("unsigned int REC_u32", 4),
     ("int i", 4),

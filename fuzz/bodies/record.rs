@@ -1,7 +1,8 @@
 //! Records against a parsed format: decoded, sent at every level of types, and printed.
 //!
-//! The input is a byte of choices, the name of the system, a line break, and the format file; behind a NUL the records,
-//! each led by its length in two bytes, little-endian. `common_type` is set to the event's id, for other records have no text.
+//! The input is a byte of choices, the name of the system, a line break, and the format file; after a NUL the
+//! records, each preceded by its length in two bytes, little-endian. `common_type` is set to the event's id, since
+//! other records have no text.
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use ftrace_live::decode::{EventTable, Filter, Plan, Surroundings, Value};
@@ -11,7 +12,7 @@ use ftrace_live::osc::{Comm, Head, MessageOptions, MessagePlan, Strings, Types};
 use ftrace_live::render::{GraphOptions, LineOptions, TraceText};
 use ftrace_live::ring::{Lost, Record};
 
-/// How probes were defined, for the seeds of such events.
+/// The definitions of probes, for the seeds of such events.
 const DYNAMIC_EVENTS: &str = "p:kprobes/p_open do_sys_openat2 dfd=%di:s32 file=+0(%si):ustring\n\
                               r4:kprobes/r_open do_sys_openat2 ret=$retval\n\
                               p:uprobes/malloc /lib/libc.so:0x00000000000a0650 size=%di:x64\n\
@@ -29,7 +30,7 @@ fn names() -> Names {
     }
 }
 
-/// Looks at every byte of a value.
+/// Reads every byte of a value.
 fn visit<E: ByteOrder>(value: &Value) -> usize {
     match value {
         Value::Text(bytes) | Value::Bytes(bytes) => bytes.len(),

@@ -1,7 +1,7 @@
-//! One sub-buffer, in both byte orders and both long sizes: the walk ends, every payload lies within the bytes and behind
-//! the one before, and what is wrong is an error.
+//! One sub-buffer, in both byte orders and long sizes: the walk ends, every payload is within the bytes and after the
+//! previous one, and anything wrong is an error.
 //!
-//! The input is the sub-buffer, header included.
+//! The input is the sub-buffer, including its header.
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use ftrace_live::format::{HeaderPage, LongSize};
@@ -19,7 +19,7 @@ fn layout(long: LongSize) -> HeaderPage {
     HeaderPage::parse(&text).expect("the kernel's own layout")
 }
 
-/// The sub-buffer, then the same again: the second has times before those of the first.
+/// The sub-buffer twice: the second time with times before those of the first.
 struct Twice<'a>(&'a [u8], u8);
 
 impl Feed for Twice<'_> {

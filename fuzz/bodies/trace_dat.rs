@@ -1,4 +1,4 @@
-//! A whole `trace.dat`, opened strictly and to save what can be saved: everything in it is read.
+//! A whole `trace.dat`, opened strictly and with salvaging: everything in it is read.
 //!
 //! The input is the file.
 

@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// The unpacked corpus, or a line on stderr that says why the test has none.
+/// The unpacked corpus; if there is none, a line on stderr says why.
 ///
-/// `FTRACE_LIVE_CORPUS` names an unpacked one; otherwise `../shared/corpus` is unpacked once into `target/corpus`.
+/// `FTRACE_LIVE_CORPUS` is the path of an unpacked one; otherwise `../shared/corpus` is unpacked once into
+/// `target/corpus`.
 pub fn folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     match FOLDER.get_or_init(find) {

@@ -1,4 +1,4 @@
-//! A trace instance of a test's own, and its ring frozen into a capture folder.
+//! A trace instance for a test, and its ring frozen into a capture folder.
 
 use std::{
     fs,
@@ -9,18 +9,18 @@ use std::{
 
 use super::live::tracefs;
 
-/// An instance of our own, removed in the end.
+/// An instance for a test, removed at the end.
 pub struct Instance(pub PathBuf);
 
 impl Instance {
-    /// Makes one; `purpose` is a part of its name.
+    /// Creates one; `purpose` is a part of its name.
     fn new(tracing: &Path, purpose: &str) -> Result<Instance, String> {
         let path = tracing.join(format!("instances/ftrace-live-{purpose}-{}", std::process::id()));
         fs::create_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         Ok(Instance(path))
     }
 
-    /// tracefs and a new instance in it; where a test cannot have them, says why it is skipped.
+    /// tracefs and a new instance in it; if a test cannot have them, says why it is skipped.
     pub fn or_skip(purpose: &str) -> Option<(PathBuf, Instance)> {
         let tracing = tracefs()?.root().to_path_buf();
         match Instance::new(&tracing, purpose) {
@@ -61,7 +61,7 @@ pub fn freeze(tracing: &Path, instance: &Path, folder: &Path) {
     for system in fs::read_dir(instance.join("events")).unwrap().flatten().filter(|e| e.path().is_dir()) {
         symlink(system.path(), events.join(system.file_name())).unwrap();
     }
-    // One read: the kernel gives nothing more to a second one.
+    // One read: the kernel returns nothing more to a second one.
     let mut header = vec![0; 4096];
     let len = fs::File::open(instance.join("events/header_page")).unwrap().read(&mut header).unwrap();
     fs::write(events.join("header_page"), &header[..len]).unwrap();
@@ -75,7 +75,7 @@ pub fn freeze(tracing: &Path, instance: &Path, folder: &Path) {
         let mut ring = fs::OpenOptions::new();
         let mut ring = ring.read(true).custom_flags(libc::O_NONBLOCK).open(cpu.path().join("trace_pipe_raw")).unwrap();
         let (mut bytes, mut page) = (vec![], vec![0; 1 << 16]);
-        // One read gives one sub-buffer; at the end of the ring it would block.
+        // One read returns one sub-buffer; at the end of the ring it would block.
         while let Ok(len @ 1..) = ring.read(&mut page) {
             bytes.extend_from_slice(&page[..len]);
         }

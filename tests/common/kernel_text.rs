@@ -1,6 +1,6 @@
-//! Our text of a trace against the kernel's own, record by record.
+//! Compares our text of a trace with the kernel's own, record by record.
 //!
-//! What may differ is masked by name and counted; what differs otherwise is a defect.
+//! Differences that are expected are classified and counted; any other difference is a defect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use ftrace_live::names::Names;
 use ftrace_live::render::TraceText;
 use ftrace_live::ring::{Feed, Merge};
 
-/// Our text: of each record its event's name and where its lines begin and end.
+/// Our text: for each record, its event's name and the place of its lines.
 pub struct Rendered {
     pub text: Vec<u8>,
     pub records: Vec<(u16, usize, usize)>,
@@ -33,17 +33,18 @@ pub fn render<E: ByteOrder, F: Feed>(merge: &mut Merge<F>, text: &mut TraceText,
 pub enum Reason {
     /// `%p`: the kernel shows a hash that only it can compute.
     HashedPointer,
-    /// The kernel has forgotten, or only then learned, the name of a pid.
+    /// The kernel had forgotten the name of a pid, or only learned it later.
     TaskName,
-    /// A function or variable of the kernel stands in the print format.
+    /// The print format uses a function or variable of the kernel.
     OnlyTheKernelKnows,
-    /// `name+0x10/0x40 [module]`: where a module's code ends is in no file, and the size of its last symbol depends on it.
+    /// `name+0x10/0x40 [module]`: no file has the end of a module's code, on which the size of its last symbol
+    /// depends.
     ModuleEnd,
-    /// The capture was taken without kallsyms: an address stands where the kernel has a function's name.
+    /// The capture has no kallsyms: it has an address where the kernel prints a function's name.
     NoKallsyms,
 }
 
-/// What the comparison found.
+/// The result of a comparison.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub records: usize,
@@ -68,7 +69,7 @@ impl Tally {
         }
     }
 
-    /// One line: the counts.
+    /// The counts on one line.
     pub fn line(&self, name: &str) -> String {
         let masked = |reason| self.masked.get(&reason).copied().unwrap_or(0);
         format!(
@@ -111,8 +112,8 @@ pub fn body(text: &[u8]) -> &[u8] {
     rest
 }
 
-/// The kernel's text cut into records: as long as ours where it is equal, otherwise up to where our next record's front is
-/// found, and failing that to the end of the line.
+/// The kernel's text cut into records: as long as ours where it is equal, otherwise up to the context of our next
+/// record, and failing that to the end of the line.
 pub fn cut<'t>(rendered: &Rendered, text: &'t [u8]) -> Vec<&'t [u8]> {
     let mut rest = text;
     let mut cuts = Vec::with_capacity(rendered.records.len());
@@ -131,13 +132,13 @@ pub fn cut<'t>(rendered: &Rendered, text: &'t [u8]) -> Vec<&'t [u8]> {
         rest = behind;
     }
     if let Some(last) = cuts.last_mut() {
-        // What is left belongs to the last record; it shows as a defect.
+        // The rest belongs to the last record and shows as a defect.
         *last = &text[text.len() - rest.len() - last.len()..];
     }
     cuts
 }
 
-/// The first line up to `]`: of `  bash-1 [001] ` everything but the flags and the time.
+/// The first line up to `]`: the context `  bash-1 [001] ` without flags and time.
 fn front(line: &[u8]) -> &[u8] {
     let end = line.windows(2).position(|w| w == b": ").unwrap_or(line.len().min(40));
     &line[..end]
@@ -150,7 +151,7 @@ fn memchr_find(haystack: &[u8], needle: &[u8], from: usize) -> Option<usize> {
     haystack.get(from..)?.windows(needle.len()).position(|w| w == needle).map(|at| at + from)
 }
 
-/// Compares record by record. `nohash` is the kernel's text with pointers as they are, where there is one.
+/// Compares record by record. `nohash` is the kernel's text with unhashed pointers, if there is one.
 pub fn compare(rendered: &Rendered, kernel: &[u8], nohash: Option<&[u8]>, event: impl Fn(u16) -> String) -> Tally {
     let hashed = cut(rendered, body(kernel));
     let plain = nohash.map(|text| cut(rendered, body(text)));
@@ -171,13 +172,13 @@ pub fn compare(rendered: &Rendered, kernel: &[u8], nohash: Option<&[u8]>, event:
     tally
 }
 
-/// Whether the two texts differ only in what may differ.
+/// The reason why the two texts may differ, if there is one.
 fn reason(ours: &[u8], theirs: &[u8]) -> Option<Reason> {
     let (ours, theirs) = (String::from_utf8_lossy(ours), String::from_utf8_lossy(theirs));
     if differ_in_pointers_only(&ours, &theirs) {
         return Some(Reason::HashedPointer);
     }
-    // `{jiffies?}`: an argument that is not to be had stands there as it is written in the print format.
+    // `{jiffies?}`: an argument that cannot be computed is shown as it is written in the print format.
     if let Some(reason) = differ_in_unknown_arguments_only(&ours, &theirs) {
         return Some(reason);
     }
@@ -236,7 +237,7 @@ fn hex_runs(text: &str) -> Vec<&str> {
     runs
 }
 
-/// A pointer prints as 8 or 16 digits on both sides; the hash of a 64-bit one begins with eight zeros.
+/// Both sides print a pointer as 8 or 16 digits; the hash of a 64-bit one begins with eight zeros.
 fn differ_in_pointers_only(ours: &str, theirs: &str) -> bool {
     let (ours, theirs) = (hex_runs(ours), hex_runs(theirs));
     ours.len() == theirs.len()
@@ -246,7 +247,7 @@ fn differ_in_pointers_only(ours: &str, theirs: &str) -> bool {
         })
 }
 
-/// Every `{…?}` of ours stands for whatever the kernel printed there.
+/// Every `{…?}` of ours matches whatever the kernel printed there.
 fn differ_in_unknown_arguments_only(ours: &str, theirs: &str) -> Option<Reason> {
     let (mut ours, mut theirs) = (ours, theirs);
     let mut any = false;

@@ -1,4 +1,4 @@
-//! A listener for what a live `ftrace-live` sends, in the test's own process.
+//! Receives in the test's own process what a live `ftrace-live` sends.
 
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
@@ -10,7 +10,7 @@ use std::time::Duration;
 use ftrace_live::tracefs::Tracefs;
 use rosc::{OscPacket, OscType, decoder};
 
-/// The running kernel's tracefs, where a test may make trace instances in it; else says why the test is skipped.
+/// The running kernel's tracefs, if a test may create trace instances in it; otherwise says why the test is skipped.
 pub fn tracefs() -> Option<Tracefs> {
     match Tracefs::find() {
         Ok(tracefs) if tracefs.root().join("instances").is_dir() && rustix::process::geteuid().is_root() => {
@@ -22,7 +22,7 @@ pub fn tracefs() -> Option<Tracefs> {
     None
 }
 
-/// Whether this test may make trace instances; if not, says that it is skipped.
+/// Whether this test may create trace instances; if not, says that it is skipped.
 pub fn may_trace() -> bool {
     tracefs().is_some()
 }
@@ -47,7 +47,7 @@ impl Heard {
     }
 }
 
-/// Takes every message that comes to its port.
+/// Receives every message at its port.
 pub struct Listener {
     port: u16,
     stop: Arc<AtomicBool>,
@@ -55,7 +55,7 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Begins to listen, with as much room in the socket as root may have.
+    /// Starts listening, with as large a socket buffer as root may have.
     pub fn start() -> Listener {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         make_room(&socket);
@@ -77,12 +77,12 @@ impl Listener {
         Listener { port, stop, thread }
     }
 
-    /// Where it listens.
+    /// Its port.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends, and returns what was heard.
+    /// Ends, and returns what was received.
     pub fn stop(self) -> Vec<Heard> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
@@ -109,7 +109,7 @@ fn take(packet: &OscPacket, heard: &mut Vec<Heard>) {
     }
 }
 
-/// Where a function of this test is, as `uprobe_events` takes it: `/path/of/the/test:0x1a040`.
+/// The place of a function of this test for `uprobe_events`: `/path/of/the/test:0x1a040`.
 pub fn place_of(function: *const ()) -> Option<String> {
     let address = function as usize;
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;

@@ -1,4 +1,4 @@
-//! Captures made by hand, for what no kernel at hand would write.
+//! Captures made by hand, with contents that no available kernel would write.
 
 use std::{fs, path::Path};
 
@@ -8,7 +8,7 @@ const HEADER_PAGE: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0
 \tfield: char data;\toffset:16;\tsize:4080;\tsigned:0;
 ";
 
-/// A `format` file: common fields, then `fields` as they stand there, each on its line.
+/// A `format` file: common fields, then `fields` as they are, each on its line.
 pub fn format(name: &str, id: u16, fields: &[&str], print_fmt: &str) -> String {
     let common = [
         "unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;",
@@ -25,7 +25,8 @@ pub fn record(id: u16, pid: i32, fields: &[u8]) -> Vec<u8> {
     [&id.to_le_bytes()[..], &[0, 0], &pid.to_le_bytes(), fields].concat()
 }
 
-/// A sub-buffer of 4 KiB that begins at `time`, with `records`, each so many units of the clock behind the one before it.
+/// A sub-buffer of 4 KiB that begins at `time`, with `records`, each this many units of the clock after the previous
+/// one.
 pub fn page(time: u64, records: &[(u32, Vec<u8>)]) -> Vec<u8> {
     let mut data = Vec::new();
     for (delta, record) in records {

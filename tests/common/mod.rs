@@ -1,4 +1,4 @@
-//! What several integration tests need.
+//! Code shared by several integration tests.
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
 pub mod corpus;

@@ -1,4 +1,4 @@
-//! A program beside the test: started, listened to, and ended in every case.
+//! Runs another program beside the test: starts it, reads its output, and ends it in any case.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a program may take for any one thing, generously.
+/// How long a program may take for anything, generously.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Whether `program` can be run; if not, says that its test is skipped.
@@ -36,11 +36,11 @@ pub fn free_port() -> u16 {
     ports.into_iter().find(|port| UdpSocket::bind(("127.0.0.1", *port)).is_ok()).unwrap()
 }
 
-/// A process and all that it starts, killed when this goes.
+/// A process and all its children, killed when this is dropped.
 pub struct Group(Child);
 
 impl Group {
-    /// Starts it as the first of a process group.
+    /// Starts it as the leader of a process group.
     pub fn start(command: &mut Command) -> Group {
         Group(command.stdin(Stdio::null()).process_group(0).spawn().unwrap_or_else(|e| panic!("{command:?}: {e}")))
     }
@@ -63,7 +63,7 @@ impl Drop for Group {
     }
 }
 
-/// A running program and what it says.
+/// A running program and its output.
 pub struct Program {
     group: Group,
     lines: Receiver<String>,
@@ -71,7 +71,7 @@ pub struct Program {
     name: String,
 }
 
-/// `program` with no display, no settings of the user's, and an end even if this test is killed.
+/// `program` without display and user settings, which ends even if this test is killed.
 pub fn command(program: &str, home: &Path) -> Command {
     let mut command = Command::new("timeout");
     command.args(["--signal=KILL", "120", program]);
@@ -113,7 +113,7 @@ impl Program {
         self.wait_while_doing(text, || {})
     }
 
-    /// Does `again` five times a second until a line contains `text`.
+    /// Calls `again` five times a second until a line contains `text`.
     pub fn wait_while_doing(&mut self, text: &str, mut again: impl FnMut()) -> String {
         let end = Instant::now() + PATIENCE;
         let mut looked_at = 0;
@@ -133,7 +133,7 @@ impl Program {
         }
     }
 
-    /// Everything said so far, and in the time it takes to say the rest of what is under way.
+    /// Its output so far, after a moment for what is being written.
     pub fn said(&mut self) -> &[String] {
         while let Ok(line) = self.lines.recv_timeout(Duration::from_millis(300)) {
             self.said.push(line);
@@ -141,7 +141,7 @@ impl Program {
         &self.said
     }
 
-    /// Asks it to end with `signal` and waits until it has; its exit code, if it was not killed.
+    /// Sends it `signal` and waits for its end; returns its exit code, unless it was killed.
     pub fn end(&mut self, signal: i32) -> Option<i32> {
         self.group.signal(signal);
         let end = Instant::now() + PATIENCE;
@@ -154,12 +154,12 @@ impl Program {
         }
     }
 
-    /// Fails if any line complains. `noise`: what it always says, such as that there is no sound card.
+    /// Fails if any line is a complaint. `noise`: what it always prints, such as that there is no sound card.
     pub fn assert_no_complaint(&mut self, noise: &[&str]) {
         let complaints =
             ["error", "fail", "warning", "couldn't", "can't", "cannot", "exception", "not found", "no such", "late "];
         let complains = |line: &str| complaints.iter().any(|c| line.to_lowercase().contains(c));
-        // Who is not root gets no real-time priority, and hears that from Pd and scsynth.
+        // Without root Pd and scsynth get no real-time priority, and say so.
         let expected = |line: &str| line.contains("scheduling") || noise.iter().any(|n| line.contains(n));
         let bad: Vec<String> = self.said().iter().filter(|l| complains(l) && !expected(l)).cloned().collect();
         assert!(

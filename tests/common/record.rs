@@ -2,7 +2,7 @@
 
 use ftrace_live::format::{Endian, EventFormat, Field, Place};
 
-/// A record of an event: all zero but for what is set.
+/// A record of an event: zero except for what is set.
 pub struct Record<'f> {
     format: &'f EventFormat,
     endian: Endian,
@@ -64,7 +64,7 @@ impl<'f> Record<'f> {
         self
     }
 
-    /// As [`bytes`](Self::bytes), with a NUL.
+    /// Like [`bytes`](Self::bytes), with a NUL.
     pub fn text(self, name: &str, value: &str) -> Self {
         self.bytes(name, &[value.as_bytes(), b"\0"].concat())
     }

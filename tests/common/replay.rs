@@ -1,4 +1,4 @@
-//! What a replay at the pace of its capture sends to a receiver.
+//! What a replay at the recorded speed sends to a receiver.
 
 use std::net::UdpSocket;
 use std::process::Command;
@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use rosc::{OscMessage, OscPacket, OscTime, decoder};
 
-/// All messages of `replay` with these arguments until it has ended, with their bundles' times. At the pace of a capture the
-/// socket holds what is not taken in time.
+/// All messages of `replay` with these arguments until its end, with their bundles' times. At the recorded speed the
+/// socket buffers what is not read in time.
 pub fn heard(arguments: &[&str]) -> Vec<(OscTime, OscMessage)> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();

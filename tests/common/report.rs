@@ -1,4 +1,4 @@
-//! The events of a capture as `trace-cmd report` lists them, and as we read them.
+//! The events of a capture as listed by `trace-cmd report`, and as we read them.
 
 use std::{
     io::{BufRead, BufReader},
@@ -13,7 +13,7 @@ use ftrace_live::{
     format::{Endian, EventId},
 };
 
-/// One event, as far as both sides must agree on it.
+/// One event, as far as both sides must agree.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Line {
     /// ns
@@ -44,8 +44,8 @@ pub fn report(file: &Path) -> Option<Vec<Line>> {
     let mut lines = Vec::new();
     for line in BufReader::new(child.stdout.take().unwrap()).split(b'\n') {
         let line = String::from_utf8_lossy(&line.unwrap()).into_owned();
-        // Texts and bytes of an event are printed with the line breaks in them: what follows those is no event. So are notes
-        // on lost events. A line missed here would be missed in the comparison.
+        // Texts and bytes of an event are printed with their line breaks; the lines after those are not events, and
+        // neither are notes about lost events. A line missed here would be missing in the comparison.
         lines.extend(parse(&line));
     }
     assert!(child.wait().unwrap().success());
@@ -91,7 +91,7 @@ pub fn merged<E: ByteOrder>(capture: &mut Capture) -> Vec<Line> {
     lines
 }
 
-/// Both lists hold the same events. Events of one instant on different CPUs have no order.
+/// Asserts that both lists have the same events. Simultaneous events on different CPUs have no order.
 pub fn same(mut theirs: Vec<Line>, mut ours: Vec<Line>, file: &Path) {
     assert!(theirs.is_sorted_by_key(|line| line.time), "{}", file.display());
     assert!(ours.is_sorted_by_key(|line| line.time), "{}", file.display());

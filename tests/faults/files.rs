@@ -1,4 +1,4 @@
-//! What is to be written: targets that are something else, and files and folders that go while they are written.
+//! Output targets that are something else, and files and folders that are removed while they are written.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::program::{PROGRAM, run_command};
 use crate::{TRACED, live, start, traced};
 
-/// A folder that `daemon` may write to as well, with one of each thing that is no new file.
+/// A folder that `daemon` may write to as well, with one of each kind of thing that is not a new file.
 fn things() -> (tempfile::TempDir, Vec<PathBuf>) {
     let dir = tempfile::tempdir().unwrap();
     fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o777)).unwrap();
@@ -28,7 +28,7 @@ fn things() -> (tempfile::TempDir, Vec<PathBuf>) {
     for name in ["hard", "hard.dat"] {
         fs::hard_link(path("precious"), path(name)).unwrap();
     }
-    // The null device: written to, all would be well and nothing kept.
+    // The null device: writing to it would succeed and keep nothing.
     let devices = ["device", "device.dat"].into_iter();
     let made =
         devices.filter(|name| Command::new("mknod").arg(path(name)).args(["c", "1", "3"]).status().unwrap().success());
@@ -41,7 +41,7 @@ fn things() -> (tempfile::TempDir, Vec<PathBuf>) {
 }
 
 #[test]
-fn a_target_that_is_a_fifo_a_link_a_device_or_somebody_elses_file_is_refused_and_stays_as_it_was() {
+fn a_target_that_is_a_fifo_link_device_or_another_users_file_is_refused_and_unchanged() {
     let Some(tracefs) = live() else { return };
     let (dir, targets) = things();
     let kinds = |targets: &[PathBuf]| -> Vec<_> {
@@ -61,7 +61,7 @@ fn a_target_that_is_a_fifo_a_link_a_device_or_somebody_elses_file_is_refused_and
             vec!["convert", capture.to_str().unwrap(), "-o", target],
             vec!["capture", "-e", "sched", "-o", target, "--seconds", "0.01", "--stay-root"],
         ];
-        // As root it could do most harm, as another user least; the rest is the same.
+        // Root could do most harm, another user least; those in between behave alike.
         if dat {
             runs.push(vec![
                 "--raw",
@@ -84,7 +84,7 @@ fn a_target_that_is_a_fifo_a_link_a_device_or_somebody_elses_file_is_refused_and
             assert!(why.iter().any(|why| ended.said.contains(why)), "{arguments:?}: {}", ended.said);
         }
     }
-    // A sound file may be written anew; what is none stays as it is too.
+    // A sound file may be overwritten; anything else is left alone.
     for target in targets.iter().filter(|target| target.extension().is_none()) {
         let arguments =
             ["render", capture.to_str().unwrap(), "-o", target.to_str().unwrap(), "--until-event", "sched_switch"];
@@ -99,7 +99,7 @@ fn a_target_that_is_a_fifo_a_link_a_device_or_somebody_elses_file_is_refused_and
 }
 
 #[test]
-fn a_recording_whose_file_is_removed_is_made_anew_and_one_without_its_folder_is_said_to_be_lost() {
+fn a_removed_recording_is_written_again_and_without_its_folder_is_reported_lost() {
     let Some(tracefs) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("folder");
@@ -113,7 +113,7 @@ fn a_recording_whose_file_is_removed_is_made_anew_and_one_without_its_folder_is_
         } else {
             fs::remove_file(&file).unwrap();
         }
-        // Something is to be recorded.
+        // Something to record.
         Command::new("true").status().unwrap();
         run.signal(rustix::process::Signal::INT);
         let ended = run.end();
@@ -131,11 +131,11 @@ fn a_recording_whose_file_is_removed_is_made_anew_and_one_without_its_folder_is_
 }
 
 #[test]
-fn a_capture_onto_a_full_disk_is_said_and_no_half_of_it_stays() {
+fn a_capture_on_a_full_disk_is_reported_and_removed() {
     let Some(tracefs) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let small = dir.path().to_str().unwrap();
-    // In a mount namespace of its own; what is there afterwards is printed.
+    // In its own mount namespace; prints what is there afterwards.
     let script = "mount -t tmpfs -o size=64k nodev \"$1\" || exit 99; shift; \"$0\" \"$@\"; code=$?; ls -A; exit $code";
     for name in ["folder", "file.dat"] {
         let mut command = Command::new("unshare");
@@ -156,7 +156,7 @@ fn a_capture_onto_a_full_disk_is_said_and_no_half_of_it_stays() {
         assert!(ended.said.contains("No space left"), "{name}: {}", ended.said);
         assert_eq!(ended.out, "", "{name}");
     }
-    // Half a file that was made of a capture would be taken for a whole one.
+    // Half a file converted from a capture could be mistaken for a complete one.
     let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/sched");
     for (subcommand, name) in [("convert", "x.json"), ("convert", "x.dat"), ("convert", "x"), ("render", "x.wav")] {
         let script = script.replace("size=64k", "size=8k").replace("ls -A", &format!("ls -A {small}"));

@@ -1,4 +1,4 @@
-//! Signals, at any moment, to player, keeper or both.
+//! Signals at any moment to player, keeper or both.
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, setrlimit};
 use crate::program::run;
 use crate::{live, start, traced, wait_until};
 
-/// How many runs are killed; `.ci/deep` asks for more.
+/// The variable for how many runs are killed; `.ci/deep` sets it higher.
 const KILLS: &str = "FTRACE_LIVE_KILLS";
 /// Runs at a time.
 const TOGETHER: usize = 5;
@@ -23,7 +23,7 @@ fn random(below: u64) -> u64 {
     RandomState::new().build_hasher().finish() % below
 }
 
-/// The keeper of a run, once there is one.
+/// The keeper of a run, once it exists.
 fn keeper_of(pid: u32) -> Option<u32> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten();
     let children = tasks.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
@@ -35,11 +35,11 @@ fn keeper_of(pid: u32) -> Option<u32> {
 }
 
 fn kill(pid: u32) {
-    // It may have ended by itself.
+    // It may have ended already.
     let _ = kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::KILL);
 }
 
-/// What is left of a run in tracefs.
+/// What a run left in tracefs.
 fn left(tracefs: &Tracefs, pid: u32) -> Vec<PathBuf> {
     let name = format!("ftrace-live-{pid}");
     let instances = fs::read_dir(tracefs.root().join("instances")).unwrap().flatten().map(|entry| entry.path());
@@ -56,7 +56,7 @@ fn spawn() -> Child {
 }
 
 #[test]
-fn sigkill_at_any_moment_to_player_keeper_or_both_leaves_nothing_that_the_next_start_does_not_remove() {
+fn after_sigkill_to_player_keeper_or_both_the_next_start_removes_everything() {
     let Some(tracefs) = live() else { return };
     let kills: usize = std::env::var(KILLS).ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     let mut killed = 0;
@@ -68,7 +68,7 @@ fn sigkill_at_any_moment_to_player_keeper_or_both_leaves_nothing_that_the_next_s
             let pid = child.id();
             let keeper = keeper_of(pid).filter(|_| who > 0);
             keeper.into_iter().for_each(kill);
-            // 1 is the keeper alone, where there is one already: without it the player ends by itself.
+            // 1 means the keeper alone, if it exists: without it the player ends.
             if who != 1 || keeper.is_none() {
                 kill(pid);
             }
@@ -81,7 +81,7 @@ fn sigkill_at_any_moment_to_player_keeper_or_both_leaves_nothing_that_the_next_s
             killed += 1;
         }
         run(&tracefs, &["--raw", "-e", "irq", "--seconds", "0.01", "--to", "127.0.0.1:9"]);
-        // One that was made in the last seconds may have an owner that has not locked it yet.
+        // An instance created in the last seconds may have an owner that has not locked it yet.
         wait_until("the next start leaves nothing", || {
             let clean = orphans.iter().all(|pid| left(&tracefs, *pid).is_empty());
             clean || {
@@ -96,7 +96,7 @@ fn sigkill_at_any_moment_to_player_keeper_or_both_leaves_nothing_that_the_next_s
 #[test]
 fn every_signal_that_ends_a_process_ends_it_and_leaves_nothing() {
     let Some(tracefs) = live() else { return };
-    // What aborts would write its memory to the disk.
+    // Signals with a core dump would write memory to the disk.
     setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) }).unwrap();
     let deadly: Vec<i32> = [
         libc::SIGQUIT,
@@ -120,7 +120,7 @@ fn every_signal_that_ends_a_process_ends_it_and_leaves_nothing() {
         libc::SIGRTMAX(),
     ]
     .into();
-    // A shell starts what runs in its background with some of them ignored, and what is ignored at the start stays so.
+    // A shell starts background processes with some signals ignored, and an ignored signal stays ignored.
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
     let ignored = u64::from_str_radix(ignored, 16).unwrap();
@@ -135,7 +135,8 @@ fn every_signal_that_ends_a_process_ends_it_and_leaves_nothing() {
             let send =
                 || Command::new("kill").args([format!("-{signal}"), pid.to_string()]).stderr(Stdio::null()).status();
             assert!(send().unwrap().success());
-            // Rust's runtime takes the first one for a fault, which would come again (`signal_handler` in its stack_overflow.rs).
+            // Rust's runtime treats the first one as a fault that would repeat (`signal_handler` in its
+            // stack_overflow.rs).
             if matches!(*signal, libc::SIGBUS | libc::SIGSEGV) {
                 wait_until("it ends", || {
                     send().unwrap();
@@ -149,12 +150,12 @@ fn every_signal_that_ends_a_process_ends_it_and_leaves_nothing() {
 }
 
 #[test]
-fn stopped_and_continued_it_goes_on_and_ends_in_order() {
+fn after_stop_and_continue_it_runs_on_and_ends_normally() {
     let Some(tracefs) = live() else { return };
     let run = start(&tracefs, &mut traced(&["--to", "127.0.0.1:9"]));
     run.signal(Signal::STOP);
     std::thread::sleep(Duration::from_millis(50));
-    // What comes while it is stopped waits for it.
+    // A signal that arrives while it is stopped is handled when it continues.
     run.signal(Signal::INT);
     run.signal(Signal::CONT);
     let pid = run.pid();

@@ -9,7 +9,7 @@ use crate::program::{PROGRAM, run_command};
 use crate::receiver::{Receiver, events};
 use crate::{TRACED, live};
 
-/// The program within limits of `ulimit`.
+/// The program with `ulimit` limits.
 fn limited(limit: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new("sh");
     let script = format!("ulimit {limit} && exec \"$0\" \"$@\"");
@@ -34,15 +34,15 @@ fn with_sixteen_descriptors_or_64_mib_of_memory_all_events_arrive() {
     }
 }
 
-/// A memory cgroup of our own, of either version; it goes away at the end.
+/// A memory cgroup of our own, of either version; removed at the end.
 struct MemoryGroup {
     path: PathBuf,
-    /// The files of the limit and of the most that was used.
+    /// The files for the limit and for the peak usage.
     files: (&'static str, &'static str),
 }
 
 impl MemoryGroup {
-    /// One of at most `bytes`, if there can be one here.
+    /// A group of at most `bytes`, if one can be created here.
     fn of(bytes: u64) -> Option<MemoryGroup> {
         let name = format!("ftrace-live-test-{}", std::process::id());
         let kinds = [
@@ -69,7 +69,7 @@ impl Drop for MemoryGroup {
     }
 }
 
-/// What RLIMIT_AS does not count: the pages of the files that are written, and all processes together.
+/// What RLIMIT_AS does not count: the page cache of written files, and all processes together.
 #[test]
 fn in_a_memory_cgroup_of_64_mib_a_loaded_run_records_all_events() {
     let Some(tracefs) = live() else { return };
@@ -92,14 +92,14 @@ fn in_a_memory_cgroup_of_64_mib_a_loaded_run_records_all_events() {
     let recorded = ended.said.split_once("x.dat: ").and_then(|(_, rest)| rest.split_once(" events recorded"));
     let recorded: u64 = recorded.unwrap_or_else(|| panic!("{}", ended.said)).0.parse().unwrap();
     let lost = ended.said.split(' ').zip(ended.said.split(' ').skip(1)).find(|(_, word)| *word == "lost").unwrap().0;
-    // Two events for each call, two calls for each byte.
+    // Two events per call, two calls per byte.
     assert!(recorded + lost.parse::<u64>().unwrap() >= 400_000, "{}", ended.said);
     assert!(group.peak() <= limit, "{} bytes: {}", group.peak(), ended.said);
     assert!(fs::metadata(&file).unwrap().len() > 4 << 20);
 }
 
 #[test]
-fn where_even_less_is_not_enough_that_is_said_and_nothing_is_left() {
+fn too_little_memory_is_reported_and_nothing_is_left() {
     let Some(tracefs) = live() else { return };
     let arguments = [&TRACED[..], &["--to", "127.0.0.1:9", "--seconds", "0.1"]].concat();
     for descriptors in 4..12 {
@@ -111,7 +111,7 @@ fn where_even_less_is_not_enough_that_is_said_and_nothing_is_left() {
 }
 
 #[test]
-fn a_capture_beyond_the_file_size_limit_is_said_and_no_half_of_it_stays() {
+fn a_capture_beyond_the_file_size_limit_is_reported_and_removed() {
     let Some(tracefs) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     for name in ["folder", "file.dat"] {

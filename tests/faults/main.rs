@@ -1,7 +1,7 @@
-//! Everything that can go wrong around a live run: processes killed, streams closed, limits reached, settings changed by others,
-//! files and receivers gone. Each is said, and survived or ended in order; nothing of it stays in tracefs.
+//! Everything that can go wrong around a live run: killed processes, closed streams, limits, settings changed by
+//! others, removed files and receivers. Each is reported, and survived or ended cleanly; nothing is left in tracefs.
 //!
-//! All of it needs root and tracefs, and says so where it skips. `.ci/deep` runs it at length.
+//! All of it needs root and tracefs, and says so if it skips. `.ci/deep` runs it at length.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -28,15 +28,15 @@ use ftrace_live::tracefs::Tracefs;
 
 use program::Running;
 
-/// Few events, and a small ring: what is traced does not matter.
+/// Few events and a small ring: it does not matter what is traced.
 const TRACED: [&str; 6] = ["--raw", "-e", "irq", "sched", "-b", "64"];
 
-/// The running kernel's tracefs; where a test cannot have it, says why it skips.
+/// The running kernel's tracefs; if a test cannot have it, says why it skips.
 fn live() -> Option<Tracefs> {
     common::live::tracefs()
 }
 
-/// Waits until `condition` holds; a test that waits in vain fails with `what`. How long it took is nobody's concern.
+/// Waits until `condition` is true; fails with `what` after the deadline. The duration is not checked.
 fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(60);
     while !condition() {
@@ -45,7 +45,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// Starts the program as `command` says, and waits until it traces.
+/// Starts `command`, and waits until it traces.
 fn start(tracefs: &Tracefs, command: &mut Command) -> Running {
     let running = Running::spawn_command(tracefs, command);
     let on = running.instance().join("tracing_on");
@@ -64,7 +64,7 @@ fn events_read(run: &Running) -> u64 {
     stats.filter_map(read).sum()
 }
 
-/// The program, with what it traces and where it sends to.
+/// The program with what it traces and its target.
 fn traced(more: &[&str]) -> Command {
     let mut command = Command::new(program::PROGRAM);
     command.args(TRACED).args(more);

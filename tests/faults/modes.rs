@@ -1,4 +1,5 @@
-//! Whatever it does, the player has the caller's rights and no capability; and a file capability gives nobody root's folders.
+//! In every mode the player has the caller's rights and no capability; and a file capability gives nobody access to
+//! root's folders.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -42,7 +43,7 @@ fn in_every_mode_the_player_is_the_caller_without_a_capability_while_events_arri
     for mode in modes {
         let mut command = Command::new(PROGRAM);
         command.args(["-e", "irq", "sched", "-b", "64"]).args(mode).env("SUDO_UID", "1").env("SUDO_GID", "1");
-        // As sudo leaves it on many systems: closed to the caller.
+        // As sudo leaves it on many systems: not accessible to the caller.
         command.env("HOME", "/root").env_remove("XDG_CONFIG_HOME");
         let run = start(&tracefs, &mut command);
         assert_rights(&run);
@@ -57,7 +58,7 @@ fn in_every_mode_the_player_is_the_caller_without_a_capability_while_events_arri
 }
 
 #[test]
-fn with_a_file_capability_it_traces_for_anybody_and_writes_only_where_they_may() {
+fn with_a_file_capability_it_traces_for_anybody_but_writes_only_where_they_may() {
     let Some(tracefs) = live() else { return };
     if !["setcap", "setpriv"].into_iter().all(installed) {
         return;
@@ -79,7 +80,7 @@ fn with_a_file_capability_it_traces_for_anybody_and_writes_only_where_they_may()
     let as_daemon = |arguments: &[&str]| {
         let mut command = Command::new("setpriv");
         command.args(["--reuid", "1", "--regid", "1", "--clear-groups"]).arg(&program).args(arguments);
-        // Settings are looked for in HOME, and root's is closed to that user.
+        // Settings are searched in HOME, and that of root is not accessible to that user.
         command.env("HOME", dir.path()).env_remove("XDG_CONFIG_HOME");
         command
     };
@@ -96,7 +97,7 @@ fn with_a_file_capability_it_traces_for_anybody_and_writes_only_where_they_may()
             assert_eq!(output.exists(), code == 0, "{path}: {}", ended.said);
         }
     }
-    // Nor does it read what they may not: a capture of root's.
+    // Nor does it read what they may not: a capture owned by root.
     let secret = dir.path().join("secret.dat");
     fs::copy(theirs.join("file.dat"), &secret).unwrap();
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();

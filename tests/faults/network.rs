@@ -1,4 +1,4 @@
-//! Receivers that go, come back and cannot keep up; interfaces that go down and up; names that lead nowhere.
+//! Receivers that disappear, return and are too slow; interfaces that go down and up; names that do not resolve.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -11,7 +11,7 @@ use crate::common::program::{free_port, installed};
 use crate::program::{PROGRAM, Running, run_command};
 use crate::{TRACED, events_read, live, start, traced, wait_until};
 
-/// Something for the ring.
+/// Makes events.
 fn something_happens() {
     Command::new("true").status().unwrap();
 }
@@ -26,7 +26,7 @@ fn arrives(socket: &UdpSocket) {
 }
 
 #[test]
-fn a_receiver_may_go_and_come_back_and_one_that_is_full_is_counted() {
+fn a_receiver_may_disappear_and_return_and_drops_of_a_full_one_are_counted() {
     let Some(tracefs) = live() else { return };
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let at = socket.local_addr().unwrap();
@@ -40,7 +40,7 @@ fn a_receiver_may_go_and_come_back_and_one_that_is_full_is_counted() {
     let socket = UdpSocket::bind(at).unwrap();
     rustix::net::sockopt::set_socket_recv_buffer_size(&socket, 2048).unwrap();
     arrives(&socket);
-    // Nobody reads: it has no more room after a datagram or two.
+    // Nobody reads: its buffer is full after a datagram or two.
     (0..50).for_each(|_| something_happens());
     std::thread::sleep(Duration::from_millis(50));
     let ended = run.stop();
@@ -54,7 +54,8 @@ fn an_interface_that_goes_down_and_up_is_survived() {
         return;
     }
     let port = free_port();
-    // Two: the kernel takes what goes to a loopback that is down, and loses it; of another interface it says so.
+    // Two interfaces: the kernel accepts datagrams for a loopback that is down, and drops them; for another interface
+    // it returns an error.
     let script = "ip link set lo up || exit 99; \
                   if ip link add d0 type bridge && ip addr add 10.9.9.1/24 dev d0 && ip link set d0 up; \
                   then set -- \"$@\" --to 10.9.9.2:57120; else echo no bridge >&2; fi; exec \"$0\" \"$@\"";
@@ -106,7 +107,7 @@ impl Drop for Killed {
 }
 
 #[test]
-fn a_name_that_leads_nowhere_is_refused_and_one_that_is_forgotten_later_does_no_harm() {
+fn a_name_that_does_not_resolve_is_refused_and_one_lost_later_does_no_harm() {
     let Some(tracefs) = live() else { return };
     let ended = run_command(&tracefs, &mut traced(&["--to", "no-such-host.invalid:57120", "--seconds", "1"]));
     assert_eq!(ended.status.code(), Some(2), "{}", ended.said);
@@ -123,7 +124,7 @@ fn a_name_that_leads_nowhere_is_refused_and_one_that_is_forgotten_later_does_no_
     let run: Running = start(&tracefs, &mut command);
     arrives(&socket);
     fs::write(&hosts, "").unwrap();
-    // All that came before is read.
+    // Read all that arrived before.
     socket.set_nonblocking(true).unwrap();
     while socket.recv(&mut [0; 65536]).is_ok() {}
     socket.set_nonblocking(false).unwrap();

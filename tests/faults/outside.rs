@@ -1,4 +1,4 @@
-//! Others change what is ours: root may.
+//! Changes to our instance by others, which root may make.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ fn write(run: &Running, file: &str, text: &str) {
 }
 
 #[test]
-fn what_somebody_else_changes_is_said_once_and_survived() {
+fn changes_by_others_are_reported_once_and_survived() {
     let Some(tracefs) = live() else { return };
     let run = start(&tracefs, &mut traced(&["--to", "127.0.0.1:9"]));
     let told = |what: &str| wait_until(what, || run.said().contains(what));
@@ -28,12 +28,12 @@ fn what_somebody_else_changes_is_said_once_and_survived() {
     told("somebody else changed the ring's size from ");
     write(&run, "trace_clock", "boot");
     told("somebody else changed the trace clock from mono to boot");
-    // Emptied, or with other sub-buffers: events go on.
+    // Emptied, or with other sub-buffers: events continue.
     fs::File::create(run.instance().join("trace")).unwrap();
     if run.instance().join("buffer_subbuf_size_kb").exists() {
         write(&run, "buffer_subbuf_size_kb", "16");
     }
-    // While it is read, the kernel keeps it.
+    // While it is read, the kernel refuses to remove it.
     assert_eq!(fs::remove_dir(run.instance()).unwrap_err().raw_os_error(), Some(libc::EBUSY));
     let ended = run.stop();
     assert_eq!(ended.said.matches("somebody else").count(), 5, "{}", ended.said);
@@ -41,7 +41,7 @@ fn what_somebody_else_changes_is_said_once_and_survived() {
 }
 
 #[test]
-fn nothing_is_said_of_what_nobody_changed() {
+fn without_changes_nothing_is_reported() {
     let Some(tracefs) = live() else { return };
     let run = start(&tracefs, &mut traced(&["-e", "syscalls", "--to", "127.0.0.1:9"]));
     std::thread::sleep(std::time::Duration::from_millis(1500));
@@ -53,7 +53,7 @@ fn nothing_is_said_of_what_nobody_changed() {
 fn tracefs_may_be_unmounted_under_it() {
     let Some(tracefs) = live() else { return };
     let root = tracefs.root().to_str().unwrap();
-    // In a mount namespace of its own, or all other tests would be without.
+    // In its own mount namespace, or all other tests would lose it.
     let script =
         format!("trap 'umount -l {root}' USR1; \"$0\" \"$@\" & child=$!; echo pid $child; wait $child; wait $child");
     let mut command = Command::new("unshare");

@@ -1,4 +1,4 @@
-//! Standard streams closed, full or without a reader, one by one and together.
+//! Standard streams that are closed, full or without a reader, one by one and together.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::program::PROGRAM;
 use crate::{TRACED, live};
 
-/// What a shell makes of the three streams.
+/// The three streams as set up by a shell.
 const STREAMS: [&str; 8] = [
     "<&-",
     ">&-",
@@ -27,9 +27,9 @@ fn a_live_run_and_its_recording_need_no_standard_stream() {
         let script = format!("exec \"$0\" \"$@\" {streams}");
         let mut command = Command::new("sh");
         command.args(["-c", &script, PROGRAM]).args(TRACED).args(["--to", "127.0.0.1:9", "--seconds", "0.05"]);
-        // As root's, or nobody could not write to the folder.
+        // As root, since nobody could not write to the folder.
         command.arg("--stay-root").arg("--record").arg(&file);
-        // Each of the descriptors 0 to 2 might have become the recording, and text be written into it.
+        // Any of the descriptors 0 to 2 might have become the recording, and text been written into it.
         let status = command.output().unwrap().status;
         assert_eq!(status.code(), Some(0), "{streams}");
         let opened = Command::new(PROGRAM).arg("stat").arg(&file).output().unwrap();
@@ -39,7 +39,7 @@ fn a_live_run_and_its_recording_need_no_standard_stream() {
 }
 
 #[test]
-fn what_was_to_be_printed_and_cannot_be_is_a_failure_even_where_nothing_can_be_said() {
+fn output_that_cannot_be_printed_is_a_failure_even_without_stderr() {
     let Some(_) = live() else { return };
     for streams in [">/dev/full", ">/dev/full 2>/dev/full", "<&- >/dev/full 2>&-"] {
         let script = format!("exec \"$0\" \"$@\" {streams}");

@@ -1,6 +1,6 @@
-//! KernelShark's loader (libkshark) opens the files that we write, and lists the events that we read in them.
+//! KernelShark's loader (libkshark) opens the files that we write, and lists the same events as we read in them.
 //!
-//! Where the library or a C compiler is missing, the tests say so and skip. (Debian: libkshark-dev, libjson-c-dev.)
+//! Without the library or a C compiler, the tests say so and skip. (Debian: libkshark-dev, libjson-c-dev.)
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -16,7 +16,7 @@ use ftrace_live::capture::{
     trace_dat::{Open, TraceDat},
 };
 
-/// The program that lists, compiled into `dir`.
+/// Compiles the listing program into `dir`.
 fn lister(dir: &Path) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kernelshark/list.c");
     let program = dir.join("list");
@@ -43,11 +43,11 @@ fn lister(dir: &Path) -> Option<PathBuf> {
     Some(program)
 }
 
-/// What KernelShark lists of `file` is what we read in it; how many events that are.
+/// Asserts that KernelShark lists the events of `file` that we read; returns how many.
 fn check(lister: &Path, file: &Path) -> usize {
     let output = Command::new(lister).arg(file).output().unwrap();
     assert!(output.status.success(), "{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
-    // It adds what the file says of the time of day, and lines of its own where events were lost.
+    // It adds the file's time of day, and lines of its own for lost events.
     let offset = TraceDat::open(file, Open::default()).unwrap().options.date_ns().unwrap_or(0);
     let lines = String::from_utf8(output.stdout).unwrap();
     let listed = lines.lines().filter(|line| !line.ends_with(" missed_events")).map(|line| {

@@ -1,11 +1,11 @@
-//! `-- COMMAND`: traced from its first moment, it and its children alone; its exit code is passed on.
+//! `-- COMMAND`: traced from its first moment, together with its children only; its exit code is passed on.
 
 use crate::live;
 use crate::program::run;
 use crate::receiver::{Receiver, events};
 
 #[test]
-fn a_command_is_traced_from_its_execve_to_its_end_with_its_children_and_nobody_else() {
+fn a_command_and_its_children_only_are_traced_from_its_execve_to_its_end() {
     let Some(live) = live() else { return };
     if !live.has("sched:sched_process_exec") || !live.has("task:task_newtask") {
         return;
@@ -58,13 +58,13 @@ fn the_commands_output_is_its_own_and_ours_stays_clean() {
 }
 
 #[test]
-fn a_command_that_is_not_there_is_said_before_anything_is_touched() {
+fn a_missing_command_is_reported_before_anything_is_changed() {
     let Some(live) = live() else { return };
     let ended = run(&live.tracefs, &["--raw", "-e", "sched", "--", "no-such-command-anywhere"]);
     assert!(ended.said.contains("there is no command \"no-such-command-anywhere\""), "{}", ended.said);
     assert_eq!(ended.status.code(), Some(127));
     assert!(!ended.said.contains(" events enabled"), "{}", ended.said);
-    // One that is there and cannot be run, as by a shell.
+    // One that exists but cannot be run, as in a shell.
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("no-program");
     std::fs::write(&file, "").unwrap();

@@ -1,4 +1,4 @@
-//! However it ends: `/ftrace/stop` is the last thing said, and the instance is gone.
+//! However it ends: `/ftrace/stop` is the last message, and the instance is removed.
 
 use std::process::Command;
 use std::sync::PoisonError;
@@ -10,13 +10,13 @@ use crate::program::{Running, run};
 use crate::receiver::Receiver;
 use crate::{STALE, live, wait_until};
 
-/// What is traced here does not matter.
+/// It does not matter what is traced here.
 fn arguments(target: &str) -> Vec<&str> {
     vec!["--raw", "-e", "irq", "sched", "--to", target]
 }
 
 #[test]
-fn on_ctrl_c_sigterm_and_sighup_it_says_stop_removes_its_instance_and_ends_well() {
+fn on_ctrl_c_sigterm_and_sighup_it_sends_stop_removes_its_instance_and_succeeds() {
     let Some(live) = live() else { return };
     for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         let receiver = Receiver::local();
@@ -73,11 +73,11 @@ fn killed_without_warning_it_leaves_no_instance() {
     assert!(instance.is_dir());
     program.signal(Signal::KILL);
     assert_eq!(program.end().status.code(), None);
-    wait_until("for the guard to remove the instance", || !instance.exists());
+    wait_until("for the keeper to remove the instance", || !instance.exists());
 }
 
 #[test]
-fn the_instance_of_a_process_that_is_gone_is_removed_at_the_next_start_and_named() {
+fn the_instance_of_an_exited_process_is_removed_and_reported_at_the_next_start() {
     let Some(tracefs) = tracefs() else { return };
     let _alone = STALE.write().unwrap_or_else(PoisonError::into_inner);
     let mut process = Command::new("true").spawn().unwrap();

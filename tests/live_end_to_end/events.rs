@@ -1,4 +1,4 @@
-//! Events of known number, order, time and value.
+//! Events with known number, order, time and values.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -10,7 +10,7 @@ use crate::live;
 use crate::program::Running;
 use crate::receiver::{Receiver, events};
 
-/// Set for the process that makes page faults.
+/// Set for the process that causes page faults.
 const TOUCHER: &str = "FTRACE_LIVE_TEST_TOUCHER";
 const PAGES: usize = 300;
 
@@ -25,8 +25,8 @@ fn assert_within(time: u64, before: u64, after: u64) {
     assert!((before - SLEWED_NS..=after + SLEWED_NS).contains(&time), "{time} is not within {before} to {after}");
 }
 
-/// Not a test by itself: run by the test below. Waits for a line, touches fresh memory page by page, says when and where,
-/// and waits for another line.
+/// Not a test: run by the test below. Waits for a line, touches fresh memory page by page, prints when and where, and
+/// waits for another line.
 #[test]
 fn toucher_process() {
     if std::env::var_os(TOUCHER).is_none() {
@@ -34,13 +34,13 @@ fn toucher_process() {
     }
     let mut line = String::new();
     let page = rustix::param::page_size();
-    // SAFETY: new anonymous memory at an address of the kernel's choice touches no memory that is in use.
+    // SAFETY: new anonymous memory at an address chosen by the kernel overlaps no memory that is in use.
     let memory = unsafe {
         let (access, kind) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
         libc::mmap(std::ptr::null_mut(), PAGES * page, access, kind, -1, 0)
     };
     assert_ne!(memory, libc::MAP_FAILED);
-    // SAFETY: the range is that of the mapping, and the advice changes nothing of what it holds.
+    // SAFETY: the range is that of the mapping, and the advice does not change its contents.
     unsafe { libc::madvise(memory, PAGES * page, libc::MADV_NOHUGEPAGE) };
     let tid = rustix::thread::gettid().as_raw_nonzero();
     let comm = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).unwrap();
@@ -48,7 +48,7 @@ fn toucher_process() {
     std::io::stdin().read_line(&mut line).unwrap();
     let before = now_ns();
     for index in 0..PAGES {
-        // SAFETY: within the mapping, which nothing else knows of.
+        // SAFETY: within the mapping, to which nothing else refers.
         unsafe { memory.cast::<u8>().add(index * page).write_volatile(1) };
     }
     let after = now_ns();
@@ -62,7 +62,7 @@ struct Toucher {
 }
 
 impl Toucher {
-    /// It, its thread's id and name.
+    /// The process, its thread's id and name.
     fn start() -> (Toucher, i32, String) {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "events::toucher_process", "--nocapture"])
@@ -141,7 +141,7 @@ fn each_page_touched_by_a_process_arrives_once_in_order_with_its_address_and_tim
     }
     for (one, next) in ours.iter().zip(&ours[1..]) {
         assert!(one.time_ns() < next.time_ns());
-        // `dt` is what lies between two times, in ms.
+        // `dt` is the difference of two times, in ms.
         let OscType::Float(dt) = next.arguments[1] else { panic!("{next:?}") };
         let between = (next.time_ns() - one.time_ns()) as f64 / 1e6;
         assert!((f64::from(dt) - between).abs() <= between * 1e-6 + 1e-6, "dt {dt} is not {between}");
@@ -149,13 +149,13 @@ fn each_page_touched_by_a_process_arrives_once_in_order_with_its_address_and_tim
 }
 
 #[test]
-fn what_is_written_to_the_instances_trace_marker_arrives_as_it_was_written() {
+fn text_written_to_the_trace_marker_arrives_unchanged() {
     let Some(live) = live() else { return };
     if !live.has("irq:softirq_entry") {
         return;
     }
     let receiver = Receiver::local();
-    // An event that is hardly ever there for a process that sleeps.
+    // An event that rarely occurs for a sleeping process.
     let mut sleeper = Command::new("sleep").arg("600").spawn().unwrap();
     let pid = sleeper.id().to_string();
     let arguments = ["--raw", "-e", "softirq_entry", "-i", &pid, "--to", &receiver.target(), "--max-rate", "0"];
@@ -179,7 +179,7 @@ fn what_is_written_to_the_instances_trace_marker_arrives_as_it_was_written() {
     };
     assert!(at("/ftrace/schema", Some(address)) < at(address, None), "announced before it is first sent");
     let marks: Vec<_> = messages.iter().filter(|message| message.address == address).collect();
-    // The kernel ends each with a line break (`tracing_mark_write`).
+    // The kernel terminates each with a line break (`tracing_mark_write`).
     let arrived: Vec<_> = marks.iter().map(|mark| mark.text(6).trim_end_matches('\n')).collect();
     assert_eq!(arrived, texts);
     let tid = rustix::thread::gettid().as_raw_nonzero().get();
@@ -204,7 +204,7 @@ fn events_of_all_cpus_leave_in_the_order_of_time_and_the_statistics_count_them()
     let messages = receiver.messages();
     let events = events(&messages);
     assert!(events.len() > 500, "only {} events", events.len());
-    // A system call is entered before it is left, on whatever CPU: by thread, entries and exits alternate.
+    // A system call is entered before it is left, on any CPU: entries and exits of a thread alternate.
     let mut threads = std::collections::BTreeMap::<i32, Vec<(&str, u64, f64)>>::new();
     for event in &events {
         threads.entry(event.int(3)).or_default().push((&event.address[21..], event.time_ns(), event.double(5)));
@@ -212,7 +212,7 @@ fn events_of_all_cpus_leave_in_the_order_of_time_and_the_statistics_count_them()
     for (tid, calls) in threads {
         assert!(calls.is_sorted_by_key(|call| call.1), "thread {tid} goes back in time");
     }
-    // The last window's message goes before stop; each says how many events were read in it.
+    // The last window's message precedes stop; each has the number of events read in it.
     let stats: Vec<_> = messages.iter().filter(|message| message.address == "/ftrace/stat").collect();
     assert!(stats.iter().all(|stat| stat.tags == "iiiiiif"));
     let read: i32 = stats.iter().map(|stat| stat.int(0)).sum();

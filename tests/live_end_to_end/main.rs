@@ -1,7 +1,7 @@
-//! The program on the running kernel, with real UDP receivers: known events are made and must arrive as they were; and
-//! however it ends, nothing of it stays behind.
+//! The program on the running kernel, with real UDP receivers: known events are caused and must arrive unchanged; and
+//! however it ends, nothing is left behind.
 //!
-//! All of it needs root and tracefs, and says so where it skips.
+//! All of it needs root and tracefs, and says so if it skips.
 
 mod command;
 #[path = "../common/mod.rs"]
@@ -20,23 +20,24 @@ use std::time::{Duration, Instant};
 
 use ftrace_live::tracefs::Tracefs;
 
-/// The running kernel's tracefs, where it can be had.
+/// The running kernel's tracefs, if available.
 struct Live {
     tracefs: Tracefs,
     _others: RwLockReadGuard<'static, ()>,
 }
 
-/// Each start of the program removes what killed ones have left; the test that makes such a thing must be alone.
+/// Each start of the program removes what killed ones have left; the test that leaves such an instance must run
+/// alone.
 static STALE: RwLock<()> = RwLock::new(());
 
-/// The running kernel; where a test cannot have it, says why it skips.
+/// The running kernel; if a test cannot have it, says why it skips.
 fn live() -> Option<Live> {
     let tracefs = common::live::tracefs()?;
     Some(Live { tracefs, _others: STALE.read().unwrap_or_else(PoisonError::into_inner) })
 }
 
 impl Live {
-    /// Whether the kernel has an event; says why the test skips.
+    /// Whether the kernel has an event; otherwise says that the test skips.
     fn has(&self, event: &str) -> bool {
         let there = self.tracefs.root().join("events").join(event.replace(':', "/")).is_dir();
         if !there {
@@ -46,7 +47,7 @@ impl Live {
     }
 }
 
-/// Waits until `condition` holds; a test that waits in vain fails with `what`. How long it took is nobody's concern.
+/// Waits until `condition` is true; fails with `what` after the deadline. The duration is not checked.
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(60);
     while !condition() {

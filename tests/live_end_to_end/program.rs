@@ -1,4 +1,4 @@
-//! The program, running.
+//! The running program.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::wait_until;
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_ftrace-live");
 
-/// A running `ftrace-live`. Killed where a test fails.
+/// A running `ftrace-live`, killed if a test fails.
 pub struct Running {
     child: Child,
     instance: PathBuf,
@@ -21,7 +21,7 @@ pub struct Running {
     readers: Vec<JoinHandle<String>>,
 }
 
-/// How it ended.
+/// The result of a run.
 pub struct Ended {
     pub status: ExitStatus,
     /// All of its standard output.
@@ -31,7 +31,7 @@ pub struct Ended {
 }
 
 impl Running {
-    /// Starts it; it may end at once.
+    /// Starts it; it may exit at once.
     pub fn spawn(tracefs: &Tracefs, arguments: &[&str]) -> Running {
         Running::spawn_command(tracefs, Command::new(PROGRAM).args(arguments))
     }
@@ -71,7 +71,7 @@ impl Running {
         }
     }
 
-    /// A new instance records at once; ours has said what it enabled before it is switched on.
+    /// A new instance records at once; ours has reported what it enabled before it is switched on.
     pub fn records(&self) -> bool {
         self.said.lock().unwrap().contains(" events enabled")
     }
@@ -84,7 +84,7 @@ impl Running {
         &self.instance
     }
 
-    /// What it has said on standard error so far.
+    /// Its standard error so far.
     pub fn said(&self) -> String {
         self.said.lock().unwrap().clone()
     }
@@ -101,7 +101,7 @@ impl Running {
         Ended { status, out, said }
     }
 
-    /// Asks it to end, waits until it has, and sees that nothing is left.
+    /// Stops it, waits for its end, and checks that nothing is left.
     pub fn stop(self) -> Ended {
         self.signal(Signal::INT);
         let instance = self.instance.clone();
@@ -119,7 +119,7 @@ impl Drop for Running {
     }
 }
 
-/// Runs it to its end, and sees that nothing is left.
+/// Runs it to its end, and checks that nothing is left.
 pub fn run(tracefs: &Tracefs, arguments: &[&str]) -> Ended {
     run_command(tracefs, Command::new(PROGRAM).args(arguments))
 }

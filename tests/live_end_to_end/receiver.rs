@@ -1,4 +1,4 @@
-//! A receiver: what rosc makes of the datagrams that arrive.
+//! A receiver that decodes datagrams with rosc.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::thread::JoinHandle;
@@ -42,7 +42,7 @@ impl Message {
         }
     }
 
-    /// Whether it is an event's, and not about the stream.
+    /// Whether it is an event's message, and not about the stream.
     pub fn is_event(&self) -> bool {
         self.address.matches('/').count() == 3
     }
@@ -54,7 +54,7 @@ fn unix_ns(time: OscTime) -> u64 {
     (u64::from(time.seconds) - 2_208_988_800) * 1_000_000_000 + fraction
 }
 
-/// Listens in a thread of its own until `/ftrace/stop` arrives.
+/// Listens in its own thread until `/ftrace/stop` arrives.
 pub struct Receiver {
     address: SocketAddr,
     thread: JoinHandle<Vec<Message>>,
@@ -84,7 +84,7 @@ impl Receiver {
         self.address.port()
     }
 
-    /// All messages, `/ftrace/stop` being the last.
+    /// All messages; `/ftrace/stop` is the last one.
     pub fn messages(self) -> Vec<Message> {
         self.thread.join().unwrap()
     }

@@ -1,4 +1,4 @@
-//! `--record`: the file beside the stream holds every event that was read, for us and for trace-cmd, whatever ends it.
+//! `--record`: the file has every event that was read, for us and for trace-cmd, however the recording ends.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,24 +15,24 @@ use crate::program::{Ended, PROGRAM, Running, run, run_command};
 use crate::receiver::Receiver;
 use crate::{Live, live, wait_until};
 
-/// Starts programs: thousands of events of many kinds.
+/// Starts programs, which cause thousands of events of many kinds.
 const LOAD: &str = "for i in 1 2 3 4 5 6 7 8 9; do /bin/true; ls /usr/bin > /dev/null; done";
-/// The same until it is killed, at a pace that any machine can write down.
+/// The same until it is killed, at a rate that any machine can record.
 const ENDLESS: &str = "while :; do ls /usr/bin > /dev/null; sleep 0.02; done";
-/// Events without end: half a million system calls at a time.
+/// Endless events: half a million system calls at a time.
 const FLOOD: &str = "while :; do dd if=/dev/zero of=/dev/null bs=1 count=100000 status=none; done";
 
-/// The number before `words` in what was said.
+/// The number before `words` in the output.
 fn number(ended: &Ended, words: &str) -> usize {
     let before = ended.said.split(words).next().filter(|before| before.len() < ended.said.len());
     let number = before.and_then(|before| before.split_whitespace().next_back()?.parse().ok());
     number.unwrap_or_else(|| panic!("no number before {words:?} in {}", ended.said))
 }
 
-/// Our events of `file`, which are those that trace-cmd lists.
+/// Our events of `file`, which trace-cmd lists too.
 fn events_of(file: &Path) -> Vec<Line> {
     if let Some(theirs) = report(file) {
-        // trace-cmd adds what the file says of the time of day.
+        // trace-cmd adds the file's time of day.
         let offset = TraceDat::open(file, Open::default()).unwrap().options.date_ns().unwrap();
         let time = |time: u64| u64::try_from(i128::from(time) + offset).unwrap();
         same(theirs, ours(file).into_iter().map(|line| Line { time: time(line.time), ..line }).collect(), file);
@@ -40,7 +40,7 @@ fn events_of(file: &Path) -> Vec<Line> {
     ours(file)
 }
 
-/// What `replay` says that it has read of `file`.
+/// How many events `replay` reports for `file`.
 fn replayed(live: &Live, file: &str) -> usize {
     let receiver = Receiver::local();
     let ended = run(&live.tracefs, &["replay", file, "--raw", "--speed", "max", "--to", &receiver.target()]);
@@ -49,12 +49,12 @@ fn replayed(live: &Live, file: &str) -> usize {
 }
 
 #[test]
-fn a_capture_that_runs_out_of_room_says_how_many_events_are_in_its_file() {
+fn a_capture_that_runs_out_of_room_reports_the_events_in_its_file() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.dat");
     let file = file.to_str().unwrap();
-    // About 16 MB: the descriptions take some 5, and half of the rest is for each of two CPUs.
+    // About 16 MB: the descriptions take some 5, and two CPUs get half of the rest each.
     let script = "ulimit -f 32000; exec \"$0\" \"$@\"";
     let load = "dd if=/dev/zero of=/dev/null bs=1 count=500000 status=none";
     let tracefs = live.tracefs.root().to_str().unwrap();
@@ -83,10 +83,10 @@ fn the_file_holds_every_event_that_was_read_for_us_and_for_trace_cmd() {
         let file = file.to_str().unwrap();
         let receiver = Receiver::local();
         let target = receiver.target();
-        // `task` as well, so that no event is read for the sake of names alone.
+        // `task` as well, so that no event is read only for names.
         let mut arguments = vec!["--raw", "-e", "sched", "syscalls", "task", "--to", &target, "--max-rate", "0"];
         arguments.extend(["--record", file]);
-        // A recording by time has no command of its own to trace, and a quiet machine no events.
+        // A recording by time has no command of its own to trace, and a quiet machine has no events.
         let mut beside = (!more.contains(&"--")).then(|| Command::new("sh").args(["-c", ENDLESS]).spawn().unwrap());
         arguments.extend(more);
         let ended = run(&live.tracefs, &arguments);
@@ -106,7 +106,7 @@ fn the_file_holds_every_event_that_was_read_for_us_and_for_trace_cmd() {
 }
 
 #[test]
-fn events_that_are_read_for_names_alone_are_recorded_too_and_counted() {
+fn events_read_only_for_names_are_recorded_and_counted_too() {
     let Some(live) = live() else { return };
     if !live.has("task:task_rename") {
         return;
@@ -122,7 +122,7 @@ fn events_that_are_read_for_names_alone_are_recorded_too_and_counted() {
     assert_eq!(number(&ended, " events recorded"), events.len(), "{}", ended.said);
     let of = |name: &str| events.iter().filter(|event| event.event == name).count();
     assert_eq!(number(&ended, " events read"), of("sched_switch"), "{}", ended.said);
-    // Each program that the shell starts takes a name.
+    // Each program that the shell starts gets a name.
     assert!(of("task_rename") >= 18, "{}", of("task_rename"));
 }
 
@@ -150,12 +150,12 @@ fn the_file_describes_the_kernel_its_clock_its_names_and_its_losses() {
     assert_eq!(dat.metadata.printk_formats, live.tracefs.read_bytes("printk_formats").unwrap());
     let cmdlines = String::from_utf8_lossy(&dat.metadata.saved_cmdlines).into_owned();
     assert!(cmdlines.lines().any(|line| line.ends_with(" ls")), "{cmdlines}");
-    // What a ring has lost, the kernel counts: a text for each CPU.
+    // The kernel counts what a ring has lost: a text for each CPU.
     assert_eq!(dat.options.cpustat.len(), dat.options.cpu_count.unwrap() as usize);
     for stats in &dat.options.cpustat {
         assert!(stats.starts_with("CPU: ") && stats.contains("\noverrun: 0\n"), "{stats}");
     }
-    // The clock and the time of day belong together: everything happened while the program ran.
+    // Clock and time of day are consistent: everything occurred while the program ran.
     let pair = capture::open(&file, Open::default()).unwrap().clock_pair.unwrap();
     let events = ours(&file);
     for event in [&events[0], events.last().unwrap()] {
@@ -166,7 +166,7 @@ fn the_file_describes_the_kernel_its_clock_its_names_and_its_losses() {
 }
 
 #[test]
-fn a_file_of_that_name_is_left_alone() {
+fn an_existing_file_is_left_alone() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.dat");
@@ -178,7 +178,7 @@ fn a_file_of_that_name_is_left_alone() {
 }
 
 #[test]
-fn under_sudo_a_link_put_in_the_files_place_gives_the_user_nothing_of_roots() {
+fn under_sudo_a_link_in_place_of_the_file_gives_the_user_nothing_of_roots() {
     use std::os::unix::fs::{MetadataExt, chown, symlink};
     let Some(live) = live() else { return };
     let (theirs, roots) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -193,16 +193,16 @@ fn under_sudo_a_link_put_in_the_files_place_gives_the_user_nothing_of_roots() {
     wait_until("the recording has begun", || file.exists());
     fs::remove_file(&file).unwrap();
     symlink(&secret, &file).unwrap();
-    // Then the recording cannot be made compact, and stays what it is.
+    // Then the recording cannot be compacted, and stays as it is.
     fs::create_dir(theirs.path().join("x.dat.part")).unwrap();
     let ended = program.end();
-    // The recording is lost, which is said, and is no success.
+    // The recording is lost, which is reported, and is a failure.
     assert_eq!(ended.status.code(), Some(1), "{}", ended.said);
     assert!(ended.said.contains("was removed meanwhile"), "{}", ended.said);
     assert_eq!((fs::metadata(&secret).unwrap().uid(), fs::read(&secret).unwrap()), (0, b"root's own".to_vec()));
 }
 
-/// Marks that are written into the instance's own ring, and those of them that `file` has.
+/// Writes marks into the instance's own ring; returns those of them that are in `file`.
 fn mark(instance: &Path, from: usize, to: usize) {
     for n in from..to {
         fs::write(instance.join("trace_marker"), format!("mark {n}\n")).unwrap();
@@ -214,10 +214,10 @@ fn marks(file: &Path) -> usize {
 }
 
 #[test]
-fn events_that_come_one_by_one_share_sub_buffers_and_keep_their_times() {
+fn single_events_share_sub_buffers_and_keep_their_times() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
-    // A time of `tai` is longer than the stamp that stands between what was read apart.
+    // A time of `tai` is longer than the stamp between joined sub-buffers.
     for clock in ["mono", "tai"] {
         let file = dir.path().join(clock);
         let receiver = Receiver::local();
@@ -232,10 +232,11 @@ fn events_that_come_one_by_one_share_sub_buffers_and_keep_their_times() {
         let ended = program.stop();
         let messages = receiver.messages();
         let mut sent: Vec<_> = messages.iter().filter(|message| message.address == "/ftrace/ftrace/print").collect();
-        // In the order of time within a flush only: a reader that is held up between two rings sends the later one's first.
+        // In order of time within a flush only: a reader that is delayed between two rings sends the later one's
+        // first.
         sent.sort_by_key(|message| message.time_ns());
         assert_eq!((marks(&file), sent.len()), (300, 300), "{}", ended.said);
-        // The same times as trace-cmd's, and as those that were sent from the sub-buffers as they came.
+        // The same times as trace-cmd's, and as those sent from the sub-buffers when they were read.
         let events = events_of(&file);
         let pair = capture::open(&file, Open::default()).unwrap().clock_pair.unwrap();
         let recorded = events.iter().filter(|event| event.event == "print").map(|event| event.time);
@@ -251,7 +252,7 @@ fn events_that_come_one_by_one_share_sub_buffers_and_keep_their_times() {
 }
 
 #[test]
-fn killed_it_leaves_a_file_that_opens_with_all_that_was_read_before() {
+fn after_a_kill_the_file_opens_with_all_that_was_read_before() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.dat");
@@ -260,20 +261,20 @@ fn killed_it_leaves_a_file_that_opens_with_all_that_was_read_before() {
     let arguments = ["--raw", "-e", "sched", "--to", &target, "--record", file.to_str().unwrap()];
     let program = Running::start(&live.tracefs, &arguments);
     mark(program.instance(), 0, 100);
-    // The file opens while it is written, too.
+    // The file can be opened while it is written, too.
     wait_until("for the marks to be in the file", || marks(&file) == 100);
     let instance = program.instance().to_path_buf();
     program.signal(Signal::KILL);
     assert_eq!(program.end().status.code(), None);
-    wait_until("for the guard to remove the instance", || !instance.exists());
+    wait_until("for the keeper to remove the instance", || !instance.exists());
     let events = events_of(&file);
     assert!(events.len() > 100);
     assert_eq!(marks(&file), 100);
-    // Nothing else is left, and on the disk it is no longer than what it holds.
+    // Nothing else is left, and the file takes no more space than its contents.
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
-/// The recording of a flood in `file` ends for want of room; the stream goes on, and the file opens.
+/// The recording of a flood in `file` ends because there is no room; the stream continues, and the file opens.
 fn runs_out_of_room(live: &Live, file: &Path, limit: &str, why: &str) {
     let receiver = Receiver::local();
     let target = receiver.target();
@@ -286,7 +287,7 @@ fn runs_out_of_room(live: &Live, file: &Path, limit: &str, why: &str) {
     wait_until("for the recording to end", || program.said().contains("the recording ended"));
     flood.kill().unwrap();
     flood.wait().unwrap();
-    // The stream goes on without it.
+    // The stream continues without it.
     mark(program.instance(), 0, 1);
     let instance = program.instance().to_path_buf();
     program.signal(Signal::INT);
@@ -317,12 +318,12 @@ fn a_full_disk_ends_the_recording_and_not_the_stream() {
 fn a_file_size_limit_ends_the_recording_and_not_the_stream() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
-    // Blocks of 512 bytes or of 1 KiB, as the shell likes.
+    // Blocks of 512 bytes or of 1 KiB, depending on the shell.
     runs_out_of_room(&live, &dir.path().join("x.dat"), "ulimit -f 65536;", "file-size limit");
 }
 
 #[test]
-fn where_not_even_the_descriptions_have_room_nothing_is_traced() {
+fn without_room_for_the_descriptions_nothing_is_traced() {
     let Some(live) = live() else { return };
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("x.dat");
@@ -334,7 +335,7 @@ fn where_not_even_the_descriptions_have_room_nothing_is_traced() {
     assert!(!file.exists());
 }
 
-/// A small file system, gone when dropped.
+/// A small file system, unmounted when dropped.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {

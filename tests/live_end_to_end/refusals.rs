@@ -1,4 +1,4 @@
-//! What cannot be done: each has its own message, which says what to do, its exit code, and leaves nothing behind.
+//! Errors: each has its own message, which says what to do, and its exit code, and leaves nothing behind.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
@@ -8,7 +8,7 @@ use crate::live;
 use crate::program::{PROGRAM, run, run_command};
 use crate::receiver::Receiver;
 
-/// It ends with `code` and says all of `words`, without having touched anything.
+/// Asserts that it exits with `code`, prints all of `words`, and has changed nothing.
 fn refused(arguments: &[&str], code: i32, words: &[&str]) {
     let Some(live) = live() else { return };
     let ended = run(&live.tracefs, arguments);
@@ -22,7 +22,7 @@ fn refused(arguments: &[&str], code: i32, words: &[&str]) {
 }
 
 #[test]
-fn a_group_that_this_kernel_lacks_is_named_with_its_nearest_and_the_rest_goes_on() {
+fn an_unknown_group_causes_a_warning_with_similar_ones_and_the_rest_is_traced() {
     let Some(live) = live() else { return };
     let receiver = Receiver::local();
     let arguments = ["--raw", "-e", "irq", "random", "sched_swich", "--seconds", "0.1", "--to", &receiver.target()];
@@ -38,16 +38,16 @@ fn a_group_that_this_kernel_lacks_is_named_with_its_nearest_and_the_rest_goes_on
 }
 
 #[test]
-fn where_no_event_is_left_nothing_is_touched() {
+fn without_any_event_nothing_is_changed() {
     refused(&["--raw", "-e", "random"], 2, &["random", "ftrace-live list"]);
     refused(&["--raw", "-e", "no_such_*", "nor:this"], 2, &["no_such_*", "nor:this"]);
     refused(&["--raw"], 2, &["-e irq exceptions"]);
 }
 
 #[test]
-fn a_filter_that_the_kernel_refuses_is_shown_with_the_kernels_own_words() {
+fn a_filter_refused_by_the_kernel_is_shown_with_its_message() {
     let arguments = ["--raw", "-e", "irq", "--filter", "irq:irq_handler_entry=colour==3"];
-    // The caret under the place, and the reason (`append_filter_err`).
+    // The caret under the error, and the reason (`append_filter_err`).
     refused(
         &arguments,
         2,
@@ -67,7 +67,7 @@ fn targets_that_cannot_be_sent_to() {
 }
 
 #[test]
-fn forms_of_messages_that_cannot_be() {
+fn invalid_forms_of_messages() {
     let refused = |more: &[&str], words: &[&str]| refused(&[&["--raw", "-e", "signal"], more].concat(), 2, words);
     refused(&["--for", "gramophone"], &["gramophone", "did you mean", "sc, pd, max"]);
     refused(&["--to", "gramophone@127.0.0.1"], &["gramophone", "did you mean", "sc, pd, max"]);
@@ -82,7 +82,7 @@ fn forms_of_messages_that_cannot_be() {
 }
 
 #[test]
-fn aggregates_that_cannot_be() {
+fn invalid_aggregates() {
     let refused = |more: &[&str], words: &[&str]| refused(&[&["--raw", "-e", "signal"], more].concat(), 2, words);
     for window in ["nonsense", "0ms", "-5ms", "2d", "1e99s", "NaNs", "2h"] {
         refused(&["--aggregate", window], &[window, "from 1ms to 3600s", "write 50ms"]);
@@ -97,7 +97,7 @@ fn aggregates_that_cannot_be() {
 }
 
 #[test]
-fn cpus_processes_clocks_and_times_that_are_not_there() {
+fn cpus_processes_clocks_and_times_that_do_not_exist() {
     refused(&["--raw", "-e", "irq", "--cpu", "9999"], 2, &["there is no CPU 9999"]);
     refused(&["--raw", "-e", "irq", "--cpu", "1-"], 2, &["0,2-3"]);
     refused(&["--raw", "-e", "irq", "-i", "4194305"], 2, &["there is no process 4194305"]);
@@ -111,7 +111,7 @@ fn cpus_processes_clocks_and_times_that_are_not_there() {
 }
 
 #[test]
-fn a_tracefs_that_is_none_and_one_that_is_a_capture() {
+fn a_folder_that_is_not_a_tracefs_and_one_that_is_a_capture() {
     refused(
         &["--raw", "-e", "irq", "--tracefs", "/nonexistent"],
         1,
@@ -123,9 +123,9 @@ fn a_tracefs_that_is_none_and_one_that_is_a_capture() {
 }
 
 #[test]
-fn without_root_it_says_sudo() {
+fn without_root_it_suggests_sudo() {
     let Some(live) = live() else { return };
-    // A copy that nobody may run: the build folder may be closed to them.
+    // A copy that nobody may execute: the build folder may be inaccessible to them.
     let dir = tempfile::tempdir().unwrap();
     std::fs::set_permissions(dir.path(), PermissionsExt::from_mode(0o755)).unwrap();
     let program = dir.path().join("ftrace-live");

@@ -1,5 +1,5 @@
-//! Root for as short as possible: what reads the ring has the caller's rights and no capability; so has what it writes and
-//! what it runs.
+//! Root for as short as possible: the process that reads the ring has the caller's rights and no capability; so do
+//! the files that it writes and the command that it runs.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -20,7 +20,7 @@ fn sudo(arguments: &[&str]) -> Command {
     command
 }
 
-/// A line of `/proc/PID/status`, of each thread, without its name.
+/// A line of `/proc/PID/status`, for each thread, without its name.
 fn status(pid: u32, name: &str) -> Vec<String> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let status = tasks.map(|task| fs::read_to_string(task.path().join("status")).unwrap());
@@ -31,7 +31,8 @@ fn status(pid: u32, name: &str) -> Vec<String> {
     status.map(line).collect()
 }
 
-/// That every thread of a process has one user and group, no other group, no capability and no way to more.
+/// Asserts that every thread of a process has one user and group, no other group, no capability and no way to get
+/// more.
 fn assert_rights(pid: u32, uid: u32, gid: u32) {
     let all = |name: &str, expected: &str| {
         let found = status(pid, name);
@@ -56,7 +57,7 @@ fn under_sudo_the_player_is_the_caller_without_a_capability_while_events_arrive(
     let on = program.instance().join("tracing_on");
     wait_until("it traces", || fs::read_to_string(&on).is_ok_and(|on| on.trim() == "1") && program.records());
     assert_rights(program.pid(), USER.0, USER.1);
-    // More happens while it has no rights than before it lost them.
+    // More happens while it has no rights than before it gave them up.
     for _ in 0..20 {
         Command::new("true").status().unwrap();
     }
@@ -65,7 +66,7 @@ fn under_sudo_the_player_is_the_caller_without_a_capability_while_events_arrive(
 }
 
 #[test]
-fn called_by_root_itself_it_is_nobody_and_with_stay_root_it_is_root_and_says_so() {
+fn called_by_root_it_becomes_nobody_and_with_stay_root_it_stays_root_and_says_so() {
     let Some(live) = live() else { return };
     let receiver = Receiver::local();
     let target = receiver.target();
@@ -97,7 +98,7 @@ fn the_command_is_the_callers_with_all_groups_and_the_home_of_the_caller() {
     let groups = expected(&["id", "-G", "daemon"]);
     assert_eq!(ended.out, format!("{}\n{groups}NoNewPrivs:\t0\n{} daemon\n", USER.0, home.trim()), "{}", ended.said);
     assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
-    // Called by root, it is root's; so it is with --stay-root.
+    // Called by root, or with --stay-root, it runs as root.
     let ended = run(&live.tracefs, &["--raw", "-e", "sched", "--to", &target, "--", "id", "-u"]);
     assert_eq!(ended.out, "0\n", "{}", ended.said);
     let arguments = ["--raw", "-e", "sched", "--to", &target, "--stay-root", "--", "id", "-u"];
@@ -105,7 +106,7 @@ fn the_command_is_the_callers_with_all_groups_and_the_home_of_the_caller() {
 }
 
 #[test]
-fn files_are_made_with_the_callers_rights() {
+fn files_are_created_with_the_callers_rights() {
     let Some(live) = live() else { return };
     let (theirs, roots) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     chown(theirs.path(), Some(USER.0), Some(USER.1)).unwrap();
@@ -122,7 +123,7 @@ fn files_are_made_with_the_callers_rights() {
     let made = fs::metadata(&file).unwrap();
     assert_eq!((made.uid(), made.gid()), USER);
     assert_eq!(fs::read_dir(theirs.path()).unwrap().count(), 1);
-    // As compact as ever: it could be renamed.
+    // Compact as ever: it could be renamed.
     assert!(!ended.said.contains("could not be compacted"), "{}", ended.said);
     for mode in [0o700, 0o755] {
         fs::set_permissions(roots.path(), fs::Permissions::from_mode(mode)).unwrap();
@@ -145,7 +146,7 @@ fn files_are_made_with_the_callers_rights() {
 }
 
 #[test]
-fn killed_without_rights_it_leaves_nothing_and_without_its_keeper_it_ends() {
+fn killed_without_rights_it_leaves_nothing_and_it_ends_without_its_keeper() {
     let Some(live) = live() else { return };
     let receiver = Receiver::local();
     let target = receiver.target();
@@ -164,7 +165,7 @@ fn killed_without_rights_it_leaves_nothing_and_without_its_keeper_it_ends() {
     let ended = program.end();
     assert_eq!(ended.status.code(), Some(1), "{}", ended.said);
     assert!(ended.said.contains("the keeper process has ended"), "{}", ended.said);
-    // The next start removes it: here, by hand, so that other tests are not told of it.
+    // The next start would remove it: done here by hand, so that other tests do not get the message.
     if instance.exists() {
         fs::remove_dir(&instance).unwrap();
     }

@@ -1,4 +1,4 @@
-//! Where it goes: several receivers, IPv6, broadcast, nobody; and lines on standard output.
+//! Targets: several receivers, IPv6, broadcast, nobody; and lines on standard output.
 
 use std::net::UdpSocket;
 
@@ -6,10 +6,10 @@ use crate::live;
 use crate::program::run;
 use crate::receiver::{Message, Receiver, events};
 
-/// A command whose events are few and certain.
+/// A command with few, predictable events.
 const COMMAND: [&str; 8] = ["-e", "sched_process_exec", "sched_process_exit", "--", "sh", "-c", "/bin/true", "x"];
 
-/// Address and the arguments that do not change from run to run: CPU left out.
+/// Address and the arguments that are the same in each run: without CPU.
 fn told(messages: &[Message]) -> Vec<(String, i32, String)> {
     let told = events(messages).into_iter().map(|m| (m.address.clone(), m.int(3), m.text(4).to_owned()));
     told.collect()
@@ -72,7 +72,7 @@ fn a_receiver_on_ipv6_and_one_that_listens_to_a_broadcast_address_are_reached() 
 }
 
 #[test]
-fn where_nobody_listens_that_is_said_and_the_others_get_all() {
+fn a_target_without_listener_is_reported_and_the_others_get_everything() {
     if live().is_none() {
         return;
     }

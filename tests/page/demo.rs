@@ -1,4 +1,4 @@
-//! `page --demo`: heard, seen, muted, looked into and recorded, as a person with a browser does it.
+//! `page --demo`: played, displayed, muted, inspected and recorded as by a user with a browser.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::common::program::Program;
 use crate::devtools::{Browser, Tab};
 
-/// The program, and the URL that it says.
+/// The program, and the URL that it prints.
 pub fn demo(arguments: &[&str]) -> (Program, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
     command.args(["page", "--demo", "--at", "127.0.0.1:0"]).args(arguments);
@@ -15,7 +15,7 @@ pub fn demo(arguments: &[&str]) -> (Program, String) {
     (program, url)
 }
 
-/// A page that plays, listened to.
+/// A page that plays with sound on.
 pub fn listen(browser: &Browser, url: &str) -> Tab {
     let tab = browser.tab(1280, 800);
     tab.open(url);
@@ -25,7 +25,7 @@ pub fn listen(browser: &Browser, url: &str) -> Tab {
     tab
 }
 
-/// How many pixels of the lanes are not the ground's.
+/// How many pixels of the lanes differ from the background.
 const DRAWN: &str = "(() => {
     const field = document.getElementById('field');
     const { data } = field.getContext('2d').getImageData(0, 0, field.width, field.height);
@@ -49,10 +49,10 @@ fn the_demo_is_heard_and_seen_muted_and_played_alone() {
     tab.until("the kernel's host stands there", "document.getElementById('status').textContent.includes('CPU')");
 
     tab.until("several groups", "ftraceLive.lanes.lanes.size >= 3");
-    // Every key there is, so that what comes later is muted as well.
+    // Every key, so that later events are muted as well.
     let mute_all = "document.querySelectorAll('.heads button[aria-label^=Mute][aria-pressed=false]').forEach((key) => key.click())";
     tab.until("muted, it is silent", &format!("{mute_all}, ftraceLive.sound.level() < 1e-5"));
-    // Another group may have come in between.
+    // Another group may have appeared in between.
     let pale = "[...document.querySelectorAll('.heads li')].every((head) => head.className === 'off')";
     tab.until("all are pale", &format!("{mute_all}, {pale}"));
     tab.get("for (const key of document.querySelectorAll('.heads button[aria-pressed=true]')) key.click()");
@@ -67,11 +67,11 @@ fn the_demo_is_heard_and_seen_muted_and_played_alone() {
 }
 
 #[test]
-fn an_event_is_looked_into_by_mouse_and_by_keyboard() {
+fn an_event_is_inspected_by_mouse_and_by_keyboard() {
     let Some(browser) = Browser::start() else { return };
     let (_program, url) = demo(&[]);
     let tab = listen(&browser, &url);
-    // It stands still to be looked at.
+    // It is paused to be inspected.
     tab.until(
         "there is something",
         "[...ftraceLive.lanes.lanes.values()].some((lane) => lane.items.some((item) => item.args && item.hit))",

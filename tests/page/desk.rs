@@ -1,5 +1,5 @@
-//! Control over the page's WebSocket, as a program speaks it: every word, answered to the one who said it. The oracles are what the
-//! stream then has, and the kernel's control files.
+//! Control over the page's WebSocket, as by a program: every command, answered to its sender. The oracles are what
+//! the stream contains afterwards, and the kernel's control files.
 
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use crate::server;
 
 struct Desk {
     socket: WebSocket<TcpStream>,
-    /// What came while something else was waited for.
+    /// Messages received while another one was awaited.
     waiting: Vec<OscMessage>,
 }
 
@@ -37,7 +37,7 @@ impl Desk {
         self.socket.send(Message::binary(packet)).unwrap();
     }
 
-    /// The first message that is as wanted; those before it are forgotten.
+    /// The first message for which `wanted` is true; earlier ones are dropped.
     fn until(&mut self, what: &str, wanted: impl Fn(&OscMessage) -> bool) -> OscMessage {
         let give_up = Instant::now() + PATIENCE;
         loop {
@@ -53,7 +53,7 @@ impl Desk {
         }
     }
 
-    /// Says it and waits for the answer: `ok`, or why not.
+    /// Sends a command and waits for the answer: `ok`, or an error.
     fn ask(&mut self, word: &str, args: Vec<OscType>) -> Result<(), String> {
         self.say(word, args);
         let address = OscType::String(format!("/ftrace/control/{word}"));
@@ -84,7 +84,7 @@ fn start(before: &[&str], arguments: &[&str]) -> (Program, String) {
 }
 
 #[test]
-fn a_replay_is_told_all_words_and_answers_the_one_who_said_them() {
+fn a_replay_accepts_all_commands_and_answers_their_sender() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions");
     let (_program, url) = start(&["replay", fixture.to_str().unwrap(), "--loop"], &[]);
     let (mut desk, mut other) = (Desk::open(&url), Desk::open(&url));
@@ -93,7 +93,7 @@ fn a_replay_is_told_all_words_and_answers_the_one_who_said_them() {
     desk.state(|args| args[2] == OscType::Float(1.0) && args[3] == OscType::Int(0));
     desk.ask("speed", vec![OscType::Float(0.5)]).unwrap();
     desk.state(|args| args[2] == OscType::Float(0.5));
-    // A solo holds for everybody, and for nobody's events else.
+    // A solo applies to all clients.
     desk.ask("solo", texts(&["irq"])).unwrap();
     desk.until("an event", |message| message.addr == "/ftrace/irq/softirq_entry");
     for _ in 0..100 {
@@ -123,13 +123,13 @@ fn a_replay_is_told_all_words_and_answers_the_one_who_said_them() {
     }
     assert!(desk.ask("enable", texts(&["softirq_entri"])).unwrap_err().contains("softirq_entry"), "the nearest name");
     assert!(desk.ask("explode", vec![]).is_err());
-    // The other one hears the stream, and none of this.
+    // The other client receives the stream, and none of these answers.
     other.ask("query", texts(&["speed"])).unwrap();
     let for_the_first = |m: &&OscMessage| m.addr == "/ftrace/control/state" || m.addr == "/ftrace/control/error";
     assert_eq!(other.waiting.iter().find(for_the_first), None);
 }
 
-/// The instance of a run that said its name.
+/// The instance of a run that has printed its name.
 fn instance(program: &mut Program) -> Option<PathBuf> {
     let line = program.wait_for("instance ftrace-live-");
     let name = line.split("instance ").nth(1)?.split(',').next()?.to_owned();
@@ -137,7 +137,7 @@ fn instance(program: &mut Program) -> Option<PathBuf> {
 }
 
 #[test]
-fn a_live_run_is_told_by_its_page_and_the_kernel_obeys() {
+fn a_live_run_accepts_commands_of_its_page_and_changes_the_kernel() {
     if tracefs().is_none() {
         return;
     }
@@ -171,7 +171,7 @@ fn a_live_run_is_told_by_its_page_and_the_kernel_obeys() {
 }
 
 #[test]
-fn the_page_pauses_a_live_run_and_says_what_is_typed() {
+fn the_page_pauses_a_live_run_and_sends_typed_commands() {
     if tracefs().is_none() {
         return;
     }

@@ -1,6 +1,6 @@
-//! A headless Chromium of the test's own, driven by the DevTools protocol: JSON over a WebSocket.
+//! A headless Chromium for the test, driven by the DevTools protocol: JSON over a WebSocket.
 //!
-//! <https://chromedevtools.github.io/devtools-protocol/>. Sessions are flat: every message names its own.
+//! <https://chromedevtools.github.io/devtools-protocol/>. Sessions are flat: every message has its session's id.
 
 use std::cell::RefCell;
 use std::net::TcpStream;
@@ -21,11 +21,11 @@ const PROGRAMS: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "g
 struct Connection {
     socket: WebSocket<TcpStream>,
     last: u64,
-    /// What the browser said of itself: (session, method, parameters).
+    /// Events of the browser: (session, method, parameters).
     events: Vec<(String, String, Value)>,
 }
 
-/// A browser; ended with all its processes when the last of it goes.
+/// A browser; ended with all its processes when the last reference is dropped.
 #[derive(Clone)]
 pub struct Browser {
     connection: Rc<RefCell<Connection>>,
@@ -50,7 +50,7 @@ fn program() -> Option<PathBuf> {
 }
 
 impl Browser {
-    /// Starts one; where there is none this is said, and the test is over.
+    /// Starts one; if there is none, says so, and the test is skipped.
     pub fn start() -> Option<Browser> {
         let Some(program) = program() else {
             crate::common::skipped::say(format_args!("no Chromium (apt install chromium, or .ci/install-browser)"));
@@ -62,7 +62,7 @@ impl Browser {
             .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
             .args(["--disable-background-networking", "--disable-component-update", "--disable-sync"])
             .args(["--disable-dev-shm-usage", "--hide-scrollbars", "--remote-debugging-port=0"])
-            // It knows no host but this one, and a name that somebody has made to lead here.
+            // It resolves only this host, and a name that somebody made point here.
             .arg("--host-resolver-rules=MAP evil.example 127.0.0.1,MAP * ~NOTFOUND,EXCLUDE 127.0.0.1,EXCLUDE localhost")
             .arg(format!("--user-data-dir={}", profile.path().display()))
             .env("HOME", profile.path())
@@ -70,7 +70,7 @@ impl Browser {
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         let group = Group::start(&mut command);
-        // It writes its port and the path of its WebSocket there when it is ready.
+        // When it is ready, it writes its port and the path of its WebSocket there.
         let file = profile.path().join("DevToolsActivePort");
         let end = Instant::now() + PATIENCE;
         let (port, path) = loop {
@@ -132,7 +132,7 @@ impl Browser {
         tab
     }
 
-    /// Where files are put that a page gives.
+    /// Sets the folder for downloads.
     pub fn download_to(&self, folder: &Path) {
         let params = json!({ "behavior": "allow", "downloadPath": folder });
         self.call(None, "Browser.setDownloadBehavior", params);
@@ -145,26 +145,26 @@ impl Tab {
         self.browser.call(Some(&self.session), method, params)
     }
 
-    /// Makes it this large, CSS pixels.
+    /// Sets its size, CSS pixels.
     pub fn size(&self, width: u32, height: u32) {
         let params = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.call("Emulation.setDeviceMetricsOverride", params);
     }
 
-    /// What a person has chosen, such as `prefers-reduced-motion`.
+    /// Sets a user preference, such as `prefers-reduced-motion`.
     pub fn prefers(&self, feature: &str, value: &str) {
         let features = json!([{ "name": feature, "value": value }]);
         self.call("Emulation.setEmulatedMedia", json!({ "features": features }));
     }
 
-    /// Goes to a URL and waits until it is loaded.
+    /// Opens a URL and waits until it is loaded.
     pub fn open(&self, url: &str) {
         let answer = self.call("Page.navigate", json!({ "url": url }));
         assert!(answer["errorText"].is_null(), "{url}: {answer}");
         self.until("the page is loaded", "document.readyState === 'complete'");
     }
 
-    /// The value of an expression; a promise's is waited for. It counts as what a person does.
+    /// The value of an expression; a promise is awaited. It counts as a user gesture.
     pub fn get(&self, expression: &str) -> Value {
         let params = json!({
             "expression": expression, "awaitPromise": true, "returnByValue": true, "userGesture": true,
@@ -174,17 +174,17 @@ impl Tab {
         answer["result"]["value"].take()
     }
 
-    /// The same, a number.
+    /// The same for a number.
     pub fn number(&self, expression: &str) -> f64 {
         self.get(expression).as_f64().unwrap_or_else(|| panic!("{expression} is no number"))
     }
 
-    /// The same, a text.
+    /// The same for a text.
     pub fn text(&self, expression: &str) -> String {
         self.get(expression).as_str().unwrap_or_else(|| panic!("{expression} is no text")).to_owned()
     }
 
-    /// Waits until a condition holds.
+    /// Waits until a condition is true.
     pub fn until(&self, what: &str, condition: &str) {
         let end = Instant::now() + PATIENCE;
         while self.get(&format!("!!({condition})")) != true {
@@ -193,7 +193,7 @@ impl Tab {
         }
     }
 
-    /// Waits until the first element that a selector finds is there, and gives its middle.
+    /// Waits until the first element matching a selector exists, and returns its centre.
     fn middle(&self, selector: &str) -> (f64, f64) {
         let found = format!("document.querySelector({})", json!(selector));
         self.until(selector, &format!("{found}?.getClientRects().length"));
@@ -203,7 +203,7 @@ impl Tab {
         (place[0].as_f64().unwrap(), place[1].as_f64().unwrap())
     }
 
-    /// Clicks into the middle of an element.
+    /// Clicks on the centre of an element.
     pub fn click(&self, selector: &str) {
         let (x, y) = self.middle(selector);
         self.click_at(x, y);
@@ -247,13 +247,13 @@ impl Tab {
         self.call("Input.dispatchKeyEvent", params("keyUp"));
     }
 
-    /// What it looks like, as a PNG.
+    /// A screenshot as PNG.
     pub fn picture(&self) -> Vec<u8> {
         let answer = self.call("Page.captureScreenshot", json!({ "format": "png" }));
         base64(answer["data"].as_str().unwrap())
     }
 
-    /// Exceptions, errors on the console, and what the browser refused to do.
+    /// Exceptions, errors on the console, and what the browser refused.
     pub fn complaints(&self) -> Vec<String> {
         let connection = self.browser.connection.borrow();
         let mine = connection.events.iter().filter(|(session, ..)| *session == self.session);
@@ -266,9 +266,9 @@ impl Tab {
         .collect()
     }
 
-    /// Fails if it had anything to complain about.
+    /// Fails if there were complaints.
     pub fn assert_no_complaint(&self) {
-        // A round trip, so that all that was said is here.
+        // A round trip, so that all messages have arrived.
         self.get("0");
         assert_eq!(self.complaints(), [] as [String; 0]);
     }

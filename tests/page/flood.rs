@@ -1,4 +1,4 @@
-//! 2 000 datagrams a second do not make the page grow.
+//! 2 000 datagrams a second do not make the page's memory grow.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::server;
 
 const PER_SECOND: u64 = 2000;
 
-/// A bundle of an event and a hit, as of now.
+/// A bundle of an event and a hit with the current time.
 fn bundle(k: u64) -> Vec<u8> {
     let now = OscTime::try_from(std::time::SystemTime::now()).unwrap();
     let event = OscMessage { addr: "/ftrace/irq/softirq_entry".into(), args: vec![OscType::Int(k as i32 % 10)] };
@@ -18,14 +18,14 @@ fn bundle(k: u64) -> Vec<u8> {
     let head = ["irq:softirq_entry".into(), OscType::Int(k as i32 % 2), OscType::Int(0), OscType::Float(60.0)];
     let hit = OscMessage { addr: "/ftrace/hit".into(), args: [head.to_vec(), args].concat() };
     let mut content = vec![OscPacket::Message(event)];
-    // As many as there are at most.
+    // The largest number allowed.
     if k.is_multiple_of(50) {
         content.push(OscPacket::Message(hit));
     }
     encoder::encode(&OscPacket::Bundle(OscBundle { timetag: now, content })).unwrap()
 }
 
-/// Bytes on the page's heap, with nothing left over.
+/// Bytes on the page's heap after garbage collection.
 fn heap(tab: &Tab) -> f64 {
     tab.call("HeapProfiler.enable", json!({}));
     tab.call("HeapProfiler.collectGarbage", json!({}));
@@ -40,7 +40,7 @@ fn two_thousand_datagrams_a_second_do_not_make_it_grow() {
     tab.open(page.url());
     tab.until("it is connected", "ftraceLive.totals.frames > 0");
     tab.click("#start");
-    // What is drawn is a window of 12 s: the deep form goes on for long after that is full.
+    // A window of 12 s is drawn: the deep form continues long after that is full.
     let seconds = if std::env::var_os("FTRACE_LIVE_DEEP").is_some() { [14, 60] } else { [1, 2] };
     let (mut sent, mut refused, mut heaps) = (0, 0, vec![]);
     for seconds in seconds {
@@ -66,7 +66,7 @@ fn two_thousand_datagrams_a_second_do_not_make_it_grow() {
     assert!(tab.number("ftraceLive.sound.level()") > 0.0);
     let kept = tab.number("[...ftraceLive.lanes.lanes.values()].reduce((sum, lane) => sum + lane.items.length, 0)");
     assert!(kept <= 15_000.0, "{kept} are kept");
-    // What is kept may still be filling up in the short form: 1 kB for each of those is more than it takes.
+    // In the short form the window may still be filling: allow 1 kB for each item, more than it takes.
     let growth = heaps[1] - heaps[0];
     assert!(growth < 1000.0 * 12_000.0, "{heaps:?}");
     let drawing = tab.number("ftraceLive.totals.drawing / ftraceLive.totals.drawn");

@@ -1,9 +1,9 @@
-//! Small and large, light and dark, by keyboard and with a screen reader.
+//! Small and large windows, light and dark, keyboard and screen reader.
 
 use crate::demo::demo;
 use crate::devtools::Browser;
 
-/// What sticks out of the window, or can be pressed and has no name.
+/// Elements that exceed the window, or can be pressed but have no name.
 const FAULTS: &str = "(() => {
     const faults = [];
     if (document.documentElement.scrollWidth > innerWidth) faults.push(`scrolls to ${document.documentElement.scrollWidth}`);
@@ -39,7 +39,7 @@ fn it_fits_from_a_telephone_to_a_wall() {
 }
 
 #[test]
-fn all_is_reached_by_tab_and_light_or_dark_is_the_system_s_until_somebody_chooses() {
+fn everything_is_reachable_by_tab_and_the_system_sets_light_or_dark_by_default() {
     let Some(browser) = Browser::start() else { return };
     let (_program, url) = demo(&[]);
     let tab = browser.tab(1280, 800);

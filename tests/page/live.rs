@@ -1,4 +1,5 @@
-//! `sudo ftrace-live --page`: the running kernel, served with root given up, to one who reads and to one who does not.
+//! `sudo ftrace-live --page`: the running kernel, served without root's rights, to a client that reads and to one
+//! that does not.
 
 use std::path::Path;
 use std::process::Command;
@@ -83,7 +84,7 @@ fn the_running_kernel_is_served_without_root() {
 }
 
 #[test]
-fn a_page_that_does_not_read_does_not_hold_up_the_reader() {
+fn a_page_that_does_not_read_does_not_delay_the_reader() {
     if tracefs().is_none() {
         return;
     }
@@ -91,18 +92,18 @@ fn a_page_that_does_not_read_does_not_hold_up_the_reader() {
     let (mut program, url) = start(&[&["--max-rate", "0", "-e", "raw_syscalls", "--"], &command[..]].concat());
     let _silent = server::open(&url);
     let summary = program.wait_for("events read");
-    // A read and a write for each byte, each with its beginning and its end.
+    // A read and a write for each byte, each with entry and exit.
     let number = |text: &str| text.split_ascii_whitespace().last().unwrap().parse::<u64>().unwrap();
     let part = |what: &str| number(summary.split(what).next().unwrap());
     assert!(part(" events read") + part(" lost by the kernel") >= 1_200_000, "{summary}");
     // More than a ring holds: it was read while it was written.
     assert!(part(" events read") >= 100_000, "{summary}");
-    // Sockets and buffers hold a few MB of the hundred that these are.
+    // Sockets and buffers hold a few MB; these are a hundred.
     program.wait_for("datagrams for which a page had no room");
 }
 
 #[test]
-fn the_page_goes_on_drawing_while_more_happens_than_anybody_sees() {
+fn the_page_keeps_drawing_under_a_flood() {
     if tracefs().is_none() {
         return;
     }

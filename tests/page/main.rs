@@ -1,6 +1,6 @@
-//! The page: its server spoken to by sockets, and itself in a real browser, which is skipped where there is none.
+//! The page: its server through sockets, and the page itself in a real browser, if there is one.
 //!
-//! `FTRACE_LIVE_DEEP=1` sends a minute's datagrams instead of some seconds'. `docs/screenshots` takes the pictures.
+//! `FTRACE_LIVE_DEEP=1` sends datagrams for a minute instead of some seconds. `docs/screenshots` takes the pictures.
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,11 +1,11 @@
-//! What the page looks like, for people: docs/page.png is one of these. Run by `docs/screenshots`.
+//! Takes screenshots of the page, such as docs/page.png. Run by `docs/screenshots`.
 
 use std::path::PathBuf;
 
 use crate::demo::demo;
 use crate::devtools::Browser;
 
-/// Where an event is drawn that is a note.
+/// Where an event that is a note is drawn.
 const CHOSEN: &str = "(() => {
     const { lanes } = ftraceLive, stage = document.getElementById('stage');
     const items = [...lanes.lanes.values()].flatMap((lane) => lane.items).filter((item) => item.args && item.hit?.form === 0);
@@ -35,7 +35,7 @@ fn pictures() {
         let write = |what: &str| std::fs::write(folder.join(format!("{name}{what}.png")), tab.picture()).unwrap();
         write("-start");
         tab.click("#start");
-        // A few seconds later there is something on all lanes.
+        // A few seconds later all lanes have events.
         tab.get("window.began = performance.now()");
         tab.until("it is under way", "performance.now() > began + 9000 && ftraceLive.sound.level() > 0.001");
         write("");
@@ -43,7 +43,7 @@ fn pictures() {
             let place = tab.get(CHOSEN);
             (place[0].as_f64().unwrap(), place[1].as_f64().unwrap())
         };
-        // It moves on meanwhile.
+        // It moves meanwhile.
         let shown = |id: &str, act: &dyn Fn(f64, f64)| {
             while tab.get(&format!("document.getElementById('{id}').hidden")) == true {
                 let (x, y) = place();

@@ -1,4 +1,4 @@
-//! The server as a program speaks to it: the token, OSCQuery's LISTEN and IGNORE, and a client that is too slow.
+//! The server as seen by a program: the token, OSCQuery's LISTEN and IGNORE, and a client that is too slow.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -34,7 +34,7 @@ pub fn packet(address: &str, args: Vec<OscType>) -> Vec<u8> {
     encoder::encode(&OscPacket::Message(OscMessage { addr: address.into(), args })).unwrap()
 }
 
-/// A page's end of the connection to this URL, which has shown its token.
+/// A page's connection to this URL, which has shown its token.
 pub fn open(url: &str) -> WebSocket<TcpStream> {
     let (place, token) = url.split_once('#').unwrap();
     let place = place.replace("http:", "ws:");
@@ -83,7 +83,7 @@ fn next(socket: &mut WebSocket<TcpStream>) -> Option<OscMessage> {
     }
 }
 
-/// Waits until so many clients receive.
+/// Waits until this many clients receive.
 fn until_connected(page: &Page, count: usize) {
     let end = Instant::now() + PATIENCE;
     while page.frames().connected() != count {
@@ -132,7 +132,7 @@ fn a_browser_without_the_token_and_other_origins_and_hosts_are_refused() {
     assert_eq!(refused(&[("Origin", "http://evil.example")]), 403);
     assert_eq!(refused(&[("Origin", "null")]), 403);
     assert_eq!(refused(&[("Host", "evil.example")]), 403);
-    // And what is in the packets of one who has said nothing is not obeyed.
+    // Packets of a client that has not shown a token are ignored.
     let mut socket = connect(&page, &[]).unwrap();
     socket.send(Message::binary(packet("/ftrace/control/pause", vec![]))).unwrap();
     assert!(next(&mut socket).is_none());
@@ -141,7 +141,7 @@ fn a_browser_without_the_token_and_other_origins_and_hosts_are_refused() {
 }
 
 #[test]
-fn what_a_page_says_is_handed_on_and_answered_to_it_alone() {
+fn commands_of_a_page_are_passed_on_and_answered_to_it_only() {
     let mut page = page();
     let mut clients = page.clients().unwrap();
     assert!(page.clients().is_none(), "there is one desk");
@@ -166,7 +166,7 @@ fn what_a_page_says_is_handed_on_and_answered_to_it_alone() {
         loop {
             if let Some((client, bytes)) = clients.take() {
                 assert_eq!(bytes, packet);
-                // Those who are gone are no trouble.
+                // Answers to disconnected clients do no harm.
                 clients.answer(client + 1000, &bytes);
                 clients.answer(client, &bytes);
                 return client;
@@ -189,7 +189,7 @@ fn what_a_page_says_is_handed_on_and_answered_to_it_alone() {
 #[test]
 fn oscquery_clients_listen_to_single_addresses() {
     let page = page();
-    // Of the same user and no browser: it needs no token.
+    // It runs as the same user and is not a browser, so it needs no token.
     let mut socket = connect(&page, &[]).unwrap();
     let say = |socket: &mut WebSocket<TcpStream>, command: &str, address: &str| {
         let text = serde_json::json!({ "COMMAND": command, "DATA": address }).to_string();
@@ -202,7 +202,7 @@ fn oscquery_clients_listen_to_single_addresses() {
     assert_eq!(next(&mut socket).unwrap().args, [OscType::Int(1)]);
     say(&mut socket, "IGNORE", ADDRESS);
     say(&mut socket, "LISTEN", "/ftrace/irq/softirq_exit");
-    // It is obeyed at some time from now on.
+    // It takes effect at some time from now on.
     let end = Instant::now() + PATIENCE;
     socket.get_ref().set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     loop {
@@ -239,7 +239,7 @@ fn the_tree_is_read_over_http() {
 }
 
 #[test]
-fn a_replay_that_waits_has_all_its_addresses_already() {
+fn a_waiting_replay_already_has_all_its_addresses() {
     let (_program, url) = crate::demo::demo(&[]);
     let host = url.trim_start_matches("http://").split('/').next().unwrap();
     let tree = get(host, "/");
@@ -261,11 +261,11 @@ fn a_slow_client_loses_datagrams_which_are_counted_and_others_lose_none() {
     let mut slow = open();
     let mut quick = open();
     until_connected(&page, 2);
-    // 24 MB, of which sockets and buffers hold a few.
+    // 24 MB; sockets and buffers hold a few.
     let large = packet(ADDRESS, vec![OscType::Blob(vec![0; 8000])]);
     let (count, mut taken, mut heard) = (3000, 0, 0);
     for _ in 0..count {
-        // The sender never waits; where the server has not come round yet it is told so and tries again.
+        // The sender never waits; if the server is behind, sending fails and is tried again.
         while !send(&page, &large) {
             std::thread::yield_now();
         }
@@ -276,7 +276,7 @@ fn a_slow_client_loses_datagrams_which_are_counted_and_others_lose_none() {
         heard += usize::from(next(&mut quick).unwrap().addr == ADDRESS);
     }
     assert_eq!(heard, count, "one who reads gets them all");
-    // The slow one has some, and is told how many it has not.
+    // The slow client gets some, and is told how many it lost.
     let (mut had, mut told) = (0, 0);
     let end = Instant::now() + PATIENCE;
     while had + told < count {
@@ -294,10 +294,10 @@ fn a_slow_client_loses_datagrams_which_are_counted_and_others_lose_none() {
 }
 
 #[test]
-fn the_one_who_sends_never_waits_for_the_server() {
+fn the_sender_never_waits_for_the_server() {
     let page = page();
     page.frames().set_connected(1);
-    // More than there is room for, faster than anybody takes it away: each call says at once whether there was room.
+    // More than there is room for, faster than anybody reads: each call returns at once whether there was room.
     let large = packet(ADDRESS, vec![OscType::Blob(vec![0; 60_000])]);
     let sent = (0..2000).filter(|_| send(&page, &large)).count();
     assert!(sent >= 16, "{sent}");

@@ -1,9 +1,9 @@
-//! Who is not let in, as a browser sees it.
+//! Access control, as seen from a browser.
 
 use crate::demo::demo;
 use crate::devtools::Browser;
 
-/// Whether a WebSocket to this URL ever opens from the page, and whether it is sent anything.
+/// Whether a WebSocket to this URL can be opened from the page, and whether it receives anything.
 fn connects(url: &str, first: &str) -> String {
     format!(
         "new Promise((done) => {{
@@ -31,7 +31,7 @@ fn a_wrong_token_and_another_origin_are_refused() {
     assert_eq!(tab.text(&connects(&socket, &token.replace(|c: char| c.is_ascii_digit(), "x"))), "let go");
     assert_eq!(tab.text(&connects(&socket, token)), "served");
 
-    // From a page of another origin the right token does not help, and nothing can be read.
+    // From a page of another origin even the right token is refused, and nothing can be read.
     let stranger = browser.tab(800, 600);
     stranger.open("data:text/html,<title>x</title>");
     assert_eq!(stranger.text(&connects(&socket, token)), "refused");
@@ -43,7 +43,7 @@ fn a_wrong_token_and_another_origin_are_refused() {
 }
 
 #[test]
-fn another_name_that_leads_here_is_refused() {
+fn another_name_that_resolves_to_this_host_is_refused() {
     let Some(browser) = Browser::start() else { return };
     let (_program, url) = demo(&[]);
     let tab = browser.tab(800, 600);

@@ -1,4 +1,4 @@
-//! The page's voices are `render`'s: each timbre and form, played by both, has the same level and the same spectrum all along.
+//! The page's voices equal those of `render`: each timbre and form has the same level and spectrum over time in both.
 
 use ftrace_live::sound::{Form, Hit, SAMPLE_RATE, Score, Timbre};
 use serde_json::json;
@@ -10,13 +10,13 @@ const S: u64 = 1_000_000_000;
 /// Samples of a part that is compared: 50 ms.
 const PART: usize = 2400;
 const PARTS: usize = 8;
-/// Where chance begins, in both.
+/// The seed in both.
 const SEED: u64 = 5;
-/// By which both mix: `MIX` of src/sound/score.rs and of voices.js.
+/// The mix gains: `MIX` of src/sound/score.rs and of voices.js.
 const MIXES: [f64; 2] = [0.35, 1.0];
 
-/// Level, and level of the differences between neighbours, left and right, of each part: the latter is larger by 6 dB for each
-/// octave that the spectrum is higher.
+/// The level, and the level of differences between neighbouring samples, left and right, of each part: the latter
+/// grows by 6 dB for each octave of the spectrum.
 fn measure(samples: &[[f32; 2]]) -> Vec<f64> {
     let rms =
         |values: &mut dyn Iterator<Item = f64>| (values.map(|value| value * value).sum::<f64>() / PART as f64).sqrt();
@@ -31,7 +31,7 @@ fn measure(samples: &[[f32; 2]]) -> Vec<f64> {
 }
 
 fn rendered(hit: Hit) -> Vec<f64> {
-    // Behind the fade-in.
+    // After the fade-in.
     let began = hit.time_ns - 2 * S;
     let (mut samples, score) = (vec![], Score::new(vec![hit], began, hit.time_ns));
     let mut each = |frames: &[[f32; 2]]| {
@@ -42,7 +42,7 @@ fn rendered(hit: Hit) -> Vec<f64> {
     measure(&samples[2 * SAMPLE_RATE as usize..])
 }
 
-/// The same of the page's voices, and what of it is late: the limiter's 239 samples.
+/// The same for the page's voices, shifted by the delay of the limiter, 239 samples.
 const PLAYED: &str = "async (hit) => {
     const context = new OfflineAudioContext(2, 48000, 48000);
     await context.audioWorklet.addModule('voices.js');
@@ -63,7 +63,7 @@ const PLAYED: &str = "async (hit) => {
 }";
 
 #[test]
-fn each_timbre_sounds_as_it_is_rendered() {
+fn each_timbre_sounds_as_in_render() {
     let Some(browser) = Browser::start() else { return };
     let (_program, url) = demo(&[]);
     let tab = browser.tab(800, 600);
@@ -89,7 +89,7 @@ fn each_timbre_sounds_as_it_is_rendered() {
             let played: Vec<f64> = played.as_array().unwrap().iter().map(|value| value.as_f64().unwrap()).collect();
             let rendered = rendered(hit);
             assert_eq!(played.len(), rendered.len());
-            // What is 40 dB below the loudest is not heard beside it.
+            // 40 dB below the loudest is inaudible beside it.
             let floor = rendered.iter().copied().fold(0.0, f64::max) / MIXES[0] / 100.0;
             for (k, (ours, theirs)) in rendered.iter().zip(&played).enumerate() {
                 let apart = 20.0 * ((theirs / MIXES[1] + floor) / (ours / MIXES[0] + floor)).log10();

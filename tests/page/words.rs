@@ -1,4 +1,4 @@
-//! The kernel's own text beside each message.
+//! The kernel's own text with each message.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,7 +12,7 @@ use crate::common::program::{PATIENCE, Program};
 use crate::server;
 
 #[test]
-fn each_message_has_the_kernel_s_text_behind_it() {
+fn each_message_is_followed_by_the_kernels_text() {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/irq-exceptions");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
     command.arg("replay").arg(&fixture).args(["--page", "127.0.0.1:0", "--max-rate", "0"]);

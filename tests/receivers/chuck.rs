@@ -10,7 +10,7 @@ use crate::{
     sound, stream,
 };
 
-/// Sends back every message, argument by argument as its type tag says.
+/// Sends back every message, argument by argument according to its type tags.
 fn driver(port: u16, back: u16, patterns: &[String]) -> String {
     let addresses: String = patterns.iter().map(|p| format!("in.addAddress(\"{p}\");\n")).collect();
     format!(
@@ -64,8 +64,8 @@ fn chuck_sees_every_value_of_the_chuck_stream_in_order() {
     chuck.assert_no_complaint(&[]);
 }
 
-/// Writes what the patch plays to a file for some seconds, then says so. `--silent` has no clock, so the load follows
-/// ChucK's: each fortieth of a second of its time, which it gives about as long, is told to `back`.
+/// Records the patch's output to a file for some seconds, then says so. `--silent` has no clock, so the load follows
+/// ChucK's: it reports each fortieth of a second of its time to `back`.
 fn recorder(back: u16) -> String {
     format!(
         r#"
@@ -100,9 +100,9 @@ fn the_chuck_patch_is_heard() {
     ticks.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let back = ticks.local_addr().unwrap().port();
     let mut chuck = chuck(home.path(), &[("ftrace.ck", text), ("recorder.ck", recorder(back))]);
-    // What comes before ChucK waits for it is lost.
+    // Messages sent before ChucK waits for them are lost.
     chuck.wait_while_doing("ftrace-live: started on", || stream.send_first(port));
-    // Those of the time before.
+    // Reports from before.
     ticks.set_nonblocking(true).unwrap();
     while ticks.recv(&mut [0; 64]).is_ok() {}
     ticks.set_nonblocking(false).unwrap();

@@ -1,4 +1,4 @@
-//! The patches that control the stream: a replay is played from the real sclang, Pd and Python, and asked what became of it.
+//! The patches that control the stream: the real sclang, Pd and Python control a replay, which is then queried.
 
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, UdpSocket};
@@ -13,7 +13,7 @@ use crate::{
     stream,
 };
 
-/// A replay without end to `port`, with all irq events off, and a socket that asks it.
+/// An endless replay to `port` with all irq events off, and a socket to query it.
 struct Replay {
     child: std::process::Child,
     address: SocketAddr,
@@ -56,7 +56,7 @@ impl Replay {
         replay
     }
 
-    /// Says one word; returns what is answered first.
+    /// Sends one command; returns the first answer.
     fn ask(&self, word: &str, argument: &str) -> OscMessage {
         let args = vec![OscType::String(argument.to_owned())];
         let message = OscPacket::Message(OscMessage { addr: format!("/ftrace/control/{word}"), args });
@@ -90,13 +90,13 @@ impl Replay {
 }
 
 #[test]
-fn pd_turns_irqs_on_slows_a_replay_and_is_told_the_state() {
+fn pd_enables_irqs_slows_a_replay_and_receives_the_state() {
     if !program::installed("pd") {
         return;
     }
     let (home, port) = (tempfile::tempdir().unwrap(), program::free_port());
     let replay = Replay::start("pd", port);
-    // As if somebody clicked: a message each, half a second after the start.
+    // As if somebody clicked: one message each, half a second after the start.
     let hand = "#N canvas 0 0 450 300 12;
 #X obj 10 10 loadbang;
 #X obj 10 40 delay 500;
@@ -121,13 +121,13 @@ fn pd_turns_irqs_on_slows_a_replay_and_is_told_the_state() {
 }
 
 #[test]
-fn sclang_turns_irqs_on_slows_a_replay_and_is_told_the_state() {
+fn sclang_enables_irqs_slows_a_replay_and_receives_the_state() {
     if !program::installed("sclang") {
         return;
     }
     let (home, port) = (tempfile::tempdir().unwrap(), program::free_port());
     let replay = Replay::start("sc", port);
-    // A server is of no use here.
+    // No server is needed here.
     let silent = "s = (serverRunning: true, waitForBoot: { |self, f| f.fork }, sync: { }, sendBundle: { });";
     let hand =
         "fork { 1.wait; ~control.(\\enable, \"irq\"); ~control.(\\speed, 0.25); ~control.(\\solo, \"nothing\"); }";
@@ -139,7 +139,7 @@ fn sclang_turns_irqs_on_slows_a_replay_and_is_told_the_state() {
 }
 
 #[test]
-fn python_turns_irqs_on_slows_a_replay_and_is_told_the_state() {
+fn python_enables_irqs_slows_a_replay_and_receives_the_state() {
     if !python_installed() {
         return;
     }

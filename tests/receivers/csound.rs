@@ -9,7 +9,7 @@ use crate::{
     sound, stream,
 };
 
-/// Listens to each address with its exact type string and sends back what comes: orchestra and score.
+/// Listens to each address with its exact type string and sends back what it receives: orchestra and score.
 fn driver(port: u16, back: u16, signatures: &[(String, String)]) -> (String, String) {
     let (mut orchestra, mut score) = (format!("giPort OSCinit {port}\n"), String::new());
     for (k, (address, tags)) in signatures.iter().enumerate() {
@@ -52,7 +52,7 @@ fn csound_sees_every_value_of_the_csound_stream_in_order() {
         .iter()
         .map(|m| Seen { address: m.addr.clone(), values: m.args.iter().map(seen::value).collect() })
         .collect();
-    // Each address has its own instrument: the order holds within an address.
+    // Each address has its own instrument, so order is kept within an address only.
     for (address, _) in &signatures {
         let of = |all: &[Seen]| all.iter().filter(|s| s.address == *address).cloned().collect::<Vec<_>>();
         seen::assert_same(&of(&seen), &of(&want));
@@ -74,7 +74,7 @@ fn the_csound_patch_loads_without_a_complaint_and_reacts() {
     let mut csound = command("csound", home.path());
     csound.args(["-+rtaudio=null", "ftrace.csd"]);
     let mut csound = Program::start(csound);
-    // What comes before the instruments have started is lost.
+    // Messages sent before the instruments have started are lost.
     csound.wait_while_doing("ftrace-live: started on ", || stream.send_first(port));
     stream.send(port);
     csound.end(libc::SIGINT);
@@ -98,7 +98,7 @@ fn the_csound_patch_is_heard_and_a_recording_is_as_long() {
     csound.wait_while_doing("ftrace-live: started on ", || stream.send_first(port));
     sound::send_load(port);
     csound.end(libc::SIGINT);
-    // Left to itself, Csound writes a file as fast as it can.
+    // Without real time, Csound writes a file as fast as it can.
     let (lasted, heard) = (sound::assert_load(&home.path().join("sound.wav")), began.elapsed().as_secs_f64());
     assert!(lasted < heard + 1.0, "{lasted} s of sound in {heard} s");
     assert!(lasted > sound::SECONDS - 0.5, "{lasted} s of sound");

@@ -1,4 +1,4 @@
-//! Starts receivers with programs of ours, without a window and without a sound card. The load bench does so too.
+//! Starts receivers with our programs, without window and sound card. The load bench uses this too.
 
 use std::path::Path;
 use std::process::Command;
@@ -27,7 +27,7 @@ pub fn pd(home: &Path, patches: &[(&str, String)]) -> Program {
 /// ChucK with these programs; `--silent` renders as fast as it can.
 pub fn chuck(home: &Path, files: &[(&str, String)]) -> Program {
     let mut chuck = command("chuck", home);
-    // The other port is that of ChucK's own remote control, one for each ChucK.
+    // The other port is that of ChucK's own remote control, different for each ChucK.
     chuck.args(["--silent", "--srate:48000", "--caution-to-the-wind", &format!("--port:{}", program::free_port())]);
     for (name, text) in files {
         std::fs::write(home.join(name), text).unwrap();
@@ -49,7 +49,7 @@ pub fn csound(home: &Path, orchestra: &str, score: &str) -> Program {
     Program::start(csound)
 }
 
-/// The variables for a message with these type tags, and the lines that make them.
+/// The variables for a message with these type tags, and the lines that declare them.
 pub fn csound_variables(tags: &str) -> (Vec<String>, String) {
     let name = |(n, tag): (usize, char)| if tag == 's' { format!("S{n}") } else { format!("k{n}") };
     let names: Vec<String> = tags.chars().enumerate().map(name).collect();
@@ -59,7 +59,7 @@ pub fn csound_variables(tags: &str) -> (Vec<String>, String) {
     (names, lines)
 }
 
-/// `python3` with python-osc, or a line that says that there is none.
+/// `python3` with python-osc; if there is none, says so.
 pub fn python_installed() -> bool {
     let found = Command::new("python3").args(["-c", "import pythonosc"]).output().is_ok_and(|o| o.status.success());
     if !found {
@@ -68,7 +68,7 @@ pub fn python_installed() -> bool {
     found
 }
 
-/// Python looks for modules below HOME, so this one keeps the user's.
+/// Python searches modules below HOME, so this keeps the user's.
 pub fn python(folder: &Path) -> Command {
     let mut command = command("python3", folder);
     if let Some(home) = std::env::var_os("HOME") {

@@ -42,7 +42,7 @@ fn oscdump_prints_every_value_of_the_liblo_stream_in_order() {
     let stream = stream::of("liblo");
     let home = tempfile::tempdir().unwrap();
     let port = program::free_port();
-    // Line by line, or a pipe holds its output back.
+    // Line-buffered, since a pipe would delay its output.
     let mut oscdump = command("stdbuf", home.path());
     oscdump.args(["-oL", "oscdump", "-L", &port.to_string()]);
     let mut oscdump = Program::start(oscdump);

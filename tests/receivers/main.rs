@@ -1,7 +1,8 @@
-//! Real receivers on loopback: each gets its preset's stream of a real capture, and every value must arrive, in order,
-//! without a word of complaint; each runs the patch that is generated for it, and something must be heard.
+//! Real receivers on loopback: each gets its preset's stream of a real capture, and every value must arrive in order,
+//! without complaints; each runs the patch generated for it, and it must produce sound.
 //!
-//! A receiver that is not installed is skipped by name (`.ci/install-receivers` installs those that Debian and PyPI have).
+//! A receiver that is not installed is skipped by name (`.ci/install-receivers` installs those available from Debian
+//! and PyPI).
 
 #[path = "../common/mod.rs"]
 mod common;

@@ -1,5 +1,5 @@
-//! Receivers that are fed in their own words: SuperDirt's own handler in sclang, osc.js, and a program that Faust compiled. The
-//! oracle is what the same replay sends to a socket of the test's own.
+//! Receivers of mapped messages: SuperDirt's own handler in sclang, osc.js, and a program compiled by Faust. The
+//! oracle is what the same replay sends to a socket of the test.
 
 use std::collections::BTreeMap;
 use std::net::UdpSocket;
@@ -21,7 +21,7 @@ fn messages(packet: OscPacket, into: &mut Vec<OscMessage>) {
     }
 }
 
-/// Everything that a replay sends by this map to the receiver at `port`, and to us.
+/// Sends everything that a replay sends with this map to the receiver at `port`, and to us.
 fn play(map: &str, port: u16, more: &[&str]) -> Vec<OscMessage> {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
@@ -50,7 +50,7 @@ fn float(argument: &OscType) -> f32 {
     }
 }
 
-/// Where npm keeps osc.js; `None` says that it is not there.
+/// Where npm installs osc.js; `None` and a line if it is not installed.
 fn osc_js() -> Option<PathBuf> {
     if !program::installed("node") || !program::installed("npm") {
         return None;
@@ -116,7 +116,7 @@ const DSP: &str =
     "process = vgroup(\"ftrace\", (hslider(\"note\", 0, 0, 127, 0.001), hslider(\"gain\", 0, 0, 1, 0.001),
     hslider(\"pan\", 0, -1, 1, 0.001), hslider(\"irq\", 0, 0, 1, 0.001)));\n";
 
-/// An architecture as Faust's own are made: OSC, and each output printed when it changes.
+/// An architecture like Faust's own: OSC, and each output printed when it changes.
 const ARCHITECTURE: &str = r#"
 #include <cstdio>
 #include <unistd.h>
@@ -169,7 +169,7 @@ fn a_program_that_faust_compiled_follows_its_map() {
     heard.args(["-port", &port.to_string()]);
     let mut heard = Program::start(heard);
     heard.wait_for("ready");
-    // Slowly, so that it looks at each value.
+    // Slowly, so that it reads each value.
     let sent = play("faust", port, &["-e", "irq", "--speed", "1/2"]);
     let mut by_address = BTreeMap::<&str, Vec<f32>>::new();
     sent.iter().for_each(|message| by_address.entry(&message.addr).or_default().push(float(&message.args[0])));
@@ -188,7 +188,7 @@ fn a_program_that_faust_compiled_follows_its_map() {
             assert!(Instant::now() < give_up, "{address}: {seen:?}, not {sent:?}");
             std::thread::sleep(Duration::from_millis(50));
         };
-        // What it saw is what was sent, in that order; of values that came together it may have seen the last.
+        // It printed what was sent, in that order; of simultaneous values possibly only the last.
         let mut rest = sent.iter();
         for seen in &seen {
             assert!(rest.any(|sent| (sent - seen).abs() < 1e-4), "{address}: {seen} was not sent");
@@ -196,7 +196,7 @@ fn a_program_that_faust_compiled_follows_its_map() {
     }
 }
 
-/// The folders of SuperDirt and of Vowel, which it needs, where SuperCollider's Quarks puts them.
+/// The folders of SuperDirt and of Vowel, which it needs, where SuperCollider's Quarks installs them.
 fn superdirt() -> Option<Vec<PathBuf>> {
     let home = std::env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
     let folders = [
@@ -212,8 +212,8 @@ fn superdirt() -> Option<Vec<PathBuf>> {
     found.map(Vec::from)
 }
 
-/// SuperDirt on a server that is this test: no sound card is needed to see what it would play. Its own synths need sc3-plugins;
-/// here they are silent ones of the same names.
+/// SuperDirt on a server that is this test: no sound card is needed to check what it would play. Its own synths need
+/// sc3-plugins; silent ones with the same names replace them.
 fn dirt(port: u16, server: u16) -> String {
     format!(
         r#"
@@ -240,7 +240,7 @@ fn superdirt_plays_page_faults_with_nothing_but_its_map() {
     let Some(quarks) = superdirt() else { return };
     let (home, port) = (tempfile::tempdir().unwrap(), program::free_port());
     let server = UdpSocket::bind("127.0.0.1:0").unwrap();
-    // Synths are sent to it first.
+    // Synth definitions are sent to it first.
     let _ = socket2::SockRef::from(&server).set_recv_buffer_size(4 << 20);
     server.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
     let lines: String = quarks.iter().map(|quark| format!("    - {}\n", quark.display())).collect();
@@ -256,13 +256,13 @@ fn superdirt_plays_page_faults_with_nothing_but_its_map() {
         let is_it = |argument: &OscType| *argument == OscType::String(name.to_owned());
         message.args.iter().position(is_it).and_then(|at| message.args.get(at + 1).cloned())
     };
-    // A synth for each, as SuperDirt tells the server.
+    // A synth for each, as SuperDirt requests it from the server.
     let (mut synths, mut bytes, give_up) = (vec![], vec![0; 65536], Instant::now() + PATIENCE);
     while synths.len() < sent.len() {
         assert!(Instant::now() < give_up, "{} of {}: {:?}", synths.len(), sent.len(), sclang.said());
         let Ok(len) = server.recv(&mut bytes) else { continue };
         let mut told = vec![];
-        // Commands that are numbers, as sclang writes them, rosc does not read.
+        // rosc does not read commands given as numbers, which sclang also sends.
         take_apart(&bytes[..len], &mut |part| told.extend(part.ok().map(|(message, _)| message)));
         let plays = |m: &OscMessage| m.addr.ends_with("s_new") && format!("{:?}", m.args.first()).contains("\"super");
         synths.extend(told.into_iter().filter(plays));
@@ -272,7 +272,7 @@ fn superdirt_plays_page_faults_with_nothing_but_its_map() {
         assert_eq!(synth.args.first(), value(sent, "s").as_ref(), "{synth:?}");
         let heard = |name: &str| float(&value(synth, name).unwrap_or_else(|| panic!("no {name} in {synth:?}")));
         let was_sent = |name: &str| float(&value(sent, name).unwrap());
-        // SuperDirt's note 0 is middle C, its pan is from 0 to 1.
+        // SuperDirt's note 0 is middle C, its pan is 0 to 1.
         let freq = 440.0 * 2f32.powf((was_sent("note") + 60.0 - 69.0) / 12.0);
         assert!((heard("freq") / freq - 1.0).abs() < 1e-3, "{} Hz, not {freq}", heard("freq"));
         assert!((heard("pan") - (was_sent("pan") * 2.0 - 1.0)).abs() < 1e-4);

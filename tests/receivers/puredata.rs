@@ -9,7 +9,7 @@ use crate::{
     sound, stream,
 };
 
-/// Sends every list from `[oscparse]` back: the address's parts as strings, then the values.
+/// Sends every list from `[oscparse]` back: the parts of the address as strings, then the values.
 fn driver(port: u16, back: u16) -> String {
     format!(
         "#N canvas 0 0 450 300 12;
@@ -45,9 +45,9 @@ fn pd_sees_every_value_of_the_pd_stream_in_order() {
     let mut pd = pd(home.path(), &[("driver.pd", driver(port, echo.port()))]);
     pd.wait_for("ready");
     echo.awaken(port);
-    // Every number in Pd is a 32-bit float: an integer above 2^24 is rounded there.
+    // Every number in Pd is a 32-bit float: integers above 2^24 are rounded.
     let mut want = stream.as_seen(|n| f64::from(n as f32));
-    // `[oscparse]` hands the address on in parts.
+    // `[oscparse]` outputs the address in parts.
     for seen in &mut want {
         let parts = seen.address.split('/').skip(1).map(|p| Value::Text(p.into()));
         seen.values = parts.chain(std::mem::take(&mut seen.values)).collect();
@@ -62,7 +62,7 @@ fn pd_sees_every_value_of_the_pd_stream_in_order() {
     pd.assert_no_complaint(&[]);
 }
 
-/// Writes what the generated patch plays to a file.
+/// Records the generated patch's output to a file.
 fn recorder(file: &Path) -> String {
     format!(
         "#N canvas 0 0 450 300 12;

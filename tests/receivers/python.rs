@@ -1,4 +1,4 @@
-//! python-osc: a driver which sends back what its dispatcher is given, and the generated program.
+//! python-osc: a driver that sends back what its dispatcher receives, and the generated program.
 
 use rosc::OscType;
 

@@ -1,4 +1,4 @@
-//! rosc, as a program written with it receives: one datagram, `decode_udp`, a buffer of its own `decoder::MTU`.
+//! rosc as used by a receiving program: one datagram, `decode_udp`, and a buffer of `decoder::MTU`.
 
 use std::net::UdpSocket;
 

@@ -1,4 +1,4 @@
-//! What a receiver saw, as it tells it: each driver program sends every message back, or prints it.
+//! What a receiver got: each driver program sends every message back, or prints it.
 
 use std::{
     net::UdpSocket,
@@ -9,7 +9,7 @@ use rosc::{OscMessage, OscPacket, OscType, decoder};
 
 use crate::common::program::PATIENCE;
 
-/// One value as a receiver holds it.
+/// A value as seen by a receiver.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
     /// Any number.
@@ -20,7 +20,7 @@ pub enum Value {
     Bytes(Vec<u8>),
 }
 
-/// One message as a receiver holds it.
+/// A message as seen by a receiver.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Seen {
     /// The address.
@@ -29,7 +29,7 @@ pub struct Seen {
     pub values: Vec<Value>,
 }
 
-/// The address of a message that is sent to see whether a driver listens.
+/// The address of messages that probe whether a driver listens.
 pub const AWAKE: &str = "/awake";
 
 /// Where a driver sends back what it received.
@@ -49,7 +49,7 @@ impl Echo {
         self.socket.local_addr().unwrap().port()
     }
 
-    /// Sends the driver at `port` a message until one comes back: then it listens, and nothing will be lost.
+    /// Sends the driver at `port` a message until it is returned: then it listens, and nothing will be lost.
     pub fn awaken(&mut self, port: u16) {
         let message = OscPacket::Message(OscMessage { addr: AWAKE.into(), args: vec![OscType::Int(1)] });
         let message = rosc::encoder::encode(&message).unwrap();
@@ -64,7 +64,7 @@ impl Echo {
         }
     }
 
-    /// Up to `count` messages; fewer if nothing comes any more.
+    /// Up to `count` messages; fewer if no more arrive.
     pub fn receive(&mut self, count: usize) -> Vec<OscMessage> {
         let mut messages = Vec::new();
         while messages.len() < count {
@@ -78,7 +78,7 @@ impl Echo {
     }
 }
 
-/// Whether a message is the echo of one that was sent to see whether the driver listens.
+/// Whether a message is the echo of a probe.
 fn is_awake(message: &OscMessage) -> bool {
     let names_it = |a: &OscType| matches!(a, OscType::String(s) if s.trim_start_matches('/') == &AWAKE[1..]);
     message.addr == AWAKE || message.args.first().is_some_and(names_it)
@@ -103,7 +103,7 @@ pub fn value(argument: &OscType) -> Value {
     }
 }
 
-/// Fails with the first difference, in words.
+/// Fails with the first difference.
 pub fn assert_same(seen: &[Seen], sent: &[Seen]) {
     for (k, (seen, sent)) in seen.iter().zip(sent).enumerate() {
         assert_eq!(seen, sent, "message {k} of {} (left: as it arrived, right: as it was sent)", sent.address);

@@ -1,4 +1,4 @@
-//! A load of hits for every receiver that plays them, and what is measured of what they made of it.
+//! A load of hits for every receiver that plays them, and measurements of the resulting sound.
 
 use std::net::UdpSocket;
 use std::path::Path;
@@ -9,7 +9,7 @@ use ebur128::{EbuR128, Mode};
 use ftrace_live::osc::timetag;
 use rosc::{OscBundle, OscMessage, OscPacket, OscType};
 
-/// How long the load lasts, s, and what of it is measured for loudness: the rest is the flood.
+/// The duration of the load, s, and the part that is measured for loudness: the rest is the flood.
 pub const SECONDS: f64 = 5.0;
 const MIXED: f64 = 4.0;
 
@@ -19,14 +19,14 @@ fn hit(event: &str, form: i32, timbre: i32, numbers: [f32; 5]) -> OscPacket {
     OscPacket::Message(OscMessage { addr: "/ftrace/hit".into(), args })
 }
 
-/// Four seconds of a mixed load: 20 notes a second of all timbres, from both sides in turn, and two textures. Then a second of
-/// what no mapping exceeds: 40 notes and 4 textures, all as loud as can be.
+/// Four seconds of a mixed load: 20 notes a second of all timbres, alternating between both sides, and two textures.
+/// Then a second of the most that a mapping produces: 40 notes and 4 textures at full level.
 pub fn send_load(port: u16) {
     let began = Instant::now();
     send_load_by(port, |k| sleep(Duration::from_secs_f64(k as f64 / 40.0).saturating_sub(began.elapsed())));
 }
 
-/// The same by another clock: `wait` returns when the given fortieth of a second has come.
+/// The same by another clock: `wait` returns when the given fortieth of a second is reached.
 pub fn send_load_by(port: u16, mut wait: impl FnMut(usize)) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for k in 0..(SECONDS * 40.0) as usize {
@@ -69,7 +69,7 @@ pub fn send_load_by(port: u16, mut wait: impl FnMut(usize)) {
     socket.send_to(&rosc::encoder::encode(&OscPacket::Bundle(bundle)).unwrap(), ("127.0.0.1", port)).unwrap();
 }
 
-/// The frames of a WAV file of two channels, and their rate.
+/// The frames of a two-channel WAV file, and their rate.
 fn frames(path: &Path) -> (Vec<[f32; 2]>, u32) {
     let mut wav = hound::WavReader::open(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let spec = wav.spec();
@@ -84,12 +84,12 @@ fn frames(path: &Path) -> (Vec<[f32; 2]>, u32) {
     (samples.chunks_exact(2).map(|two| [two[0], two[1]]).collect(), spec.sample_rate)
 }
 
-/// What every receiver makes of the load: it is as loud as the others (all within 3 dB), in the middle, and never at full
-/// scale. Returns its length, s.
+/// Asserts the sound of the load: as loud as in other receivers (all within 3 dB), centred, and never at full scale.
+/// Returns its length, s.
 pub fn assert_load(path: &Path) -> f64 {
     let (frames, rate) = frames(path);
     let first = frames.iter().position(|[l, r]| l.abs().max(r.abs()) > 1e-3).expect("silence");
-    // After the fade-in, before the flood; as many seconds as are surely there where a receiver's clock runs as it can.
+    // After the fade-in, before the flood; only as many seconds as certainly exist if a receiver's clock runs freely.
     let from = first + rate as usize;
     let part = &frames[from.min(frames.len())..(from + rate as usize).min(frames.len())];
     let mut meter = EbuR128::new(2, rate, Mode::I).unwrap();

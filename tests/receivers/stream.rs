@@ -1,7 +1,7 @@
-//! A preset's stream of real captures: its datagrams as they go over the wire, and the messages in them.
+//! A preset's stream of real captures: its datagrams as sent, and the messages in them.
 //!
-//! `replay` sends each capture to a socket of the test's own; what comes there is held against `replay --print`, and a
-//! choice of the datagrams goes on to the receiver, no faster than any can take.
+//! `replay` sends each capture to a socket of the test; the received messages are compared with `replay --print`, and
+//! a selection of the datagrams is sent to the receiver, no faster than any can take.
 
 use std::{
     collections::HashMap,
@@ -20,20 +20,20 @@ use crate::{
     seen::{Echo, Seen, Value},
 };
 
-/// Of each event, at least so many are sent: many kinds rather than many of a kind.
+/// At least this many of each event are sent: many kinds rather than many of a kind.
 const OF_EACH: usize = 2;
 
-/// Messages that may be under way to a receiver: a tenth of what a default socket holds.
+/// The most unanswered messages at a receiver: a tenth of what a default socket holds.
 const FAR_AHEAD: usize = 100;
 
-/// A kernel's captures that have many kinds of fields between them.
+/// Captures of one kernel that together have many kinds of fields.
 struct Source {
     kernel: PathBuf,
     captures: &'static [&'static str],
 }
 
-/// The project's own captures; better, where the corpus is, those of another kernel, with every type that a probe can
-/// fetch, arrays and blobs.
+/// The project's own captures; with the corpus, those of another kernel, with every type that a probe can fetch,
+/// arrays and blobs.
 fn source() -> Source {
     match corpus::folder() {
         Some(corpus) => Source { kernel: corpus.join("x86_64-6.1.176"), captures: &["fs", "kprobe", "syscalls"] },
@@ -44,12 +44,12 @@ fn source() -> Source {
     }
 }
 
-/// What goes to a receiver, and what is in it.
+/// What is sent to a receiver, and its contents.
 pub struct Recorded {
     pub datagrams: Vec<Vec<u8>>,
     pub messages: Vec<(OscMessage, OscTime)>,
     preset: String,
-    /// A folder that looks like the tracefs of the kernel.
+    /// A folder that mirrors the kernel's tracefs.
     tracefs: PathBuf,
     schemas: HashMap<String, (String, Vec<String>)>,
 }
@@ -99,7 +99,7 @@ fn messages_of(datagram: &[u8]) -> Vec<(OscMessage, OscTime)> {
 }
 
 impl Recorded {
-    /// Replays a capture to a socket and gives the datagrams that came.
+    /// Replays a capture to a socket and returns the datagrams.
     fn replay(&mut self, capture: &Path) -> Vec<Vec<u8>> {
         let wire = UdpSocket::bind("127.0.0.1:0").unwrap();
         let _ = socket2::SockRef::from(&wire).set_recv_buffer_size(4 << 20);
@@ -123,7 +123,7 @@ impl Recorded {
         datagrams
     }
 
-    /// Learns the schemas, and holds what came over the wire against what `--print` says of it.
+    /// Stores the schemas, and compares what was sent with `--print`.
     fn check_print(&mut self, datagrams: &[Vec<u8>], printed: &str) {
         let mut printed = printed.lines();
         for (message, _) in datagrams.iter().flat_map(|d| messages_of(d)) {
@@ -179,7 +179,7 @@ impl Recorded {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    /// Sends everything to `port`, slowly: a busy machine must not lose any of it.
+    /// Sends everything to `port`, slowly, so that a busy machine loses nothing.
     pub fn send(&self, port: u16) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         for datagram in &self.datagrams {
@@ -188,8 +188,8 @@ impl Recorded {
         }
     }
 
-    /// Sends everything to `port`, whose program sends something back for every message that `answered` picks, and never
-    /// gets far ahead of it; what came back.
+    /// Sends everything to `port`, whose program returns something for every message selected by `answered`, without
+    /// getting far ahead of it; returns the answers.
     pub fn send_for_echo(&self, port: u16, echo: &mut Echo, answered: impl Fn(&OscMessage) -> bool) -> Vec<OscMessage> {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let (mut asked, mut echoes) = (0, Vec::new());
@@ -203,13 +203,14 @@ impl Recorded {
         echoes
     }
 
-    /// Sends the first datagram, in which the stream says that it starts.
+    /// Sends the first datagram, which announces the start of the stream.
     pub fn send_first(&self, port: u16) {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.send_to(&self.datagrams[0], ("127.0.0.1", port)).unwrap();
     }
 
-    /// The messages as a receiver should see them, numbers passed through `number` (what its own type of number keeps).
+    /// The messages as a receiver should see them, with numbers converted by `number` (to what its number type
+    /// keeps).
     pub fn as_seen(&self, number: impl Fn(f64) -> f64) -> Vec<Seen> {
         self.messages.iter().map(|(message, _)| seen(message, &number)).collect()
     }
@@ -222,7 +223,7 @@ fn seen(message: &OscMessage, number: &impl Fn(f64) -> f64) -> Seen {
         OscType::Double(v) => Value::Number(number(*v)),
         OscType::String(v) => Value::Text(v.clone()),
         OscType::Blob(v) => Value::Bytes(v.clone()),
-        // A timetag: every receiver has its own clock; the tests that get one look at it themselves.
+        // A timetag: every receiver has its own clock; the tests for those that get one check it themselves.
         OscType::Time(_) => Value::Number(0.0),
         other => panic!("no preset below full sends {other:?}"),
     });

@@ -9,8 +9,8 @@ use crate::{
     sound, stream,
 };
 
-/// Sends back every message: the address, the handler's `time`, then each value with its kind; floats as two words, since
-/// sclang itself sends only 32-bit ones.
+/// Sends back every message: the address, the handler's `time`, then each value with its type; floats as two words,
+/// since sclang itself sends only 32-bit ones.
 fn driver(port: u16, back: u16) -> String {
     format!(
         r#"
@@ -30,7 +30,7 @@ thisProcess.addOSCRecvFunc({{ |msg, time|
     )
 }
 
-/// What sclang says on a machine without a window system, sound or network discovery, and at its own start.
+/// What sclang prints on a machine without window system, sound or network discovery, and at its start.
 const NOISE: &[&str] = &[
     "QStandardPaths",
     "WebEngineContext",
@@ -98,7 +98,7 @@ fn seen_of(arguments: &[OscType]) -> (Seen, f64) {
     (Seen { address: address.clone(), values }, time)
 }
 
-/// Stands in for the server: collects what the patch would play, and renders it once the stream stops.
+/// Replaces the server: collects what the patch would play, and renders it when the stream stops.
 fn score(patch: &str) -> String {
     format!(
         r#"
@@ -142,7 +142,7 @@ fn the_sc_patch_is_heard() {
 }
 
 #[test]
-fn the_sc_patch_says_that_its_port_is_taken_and_nothing_else() {
+fn the_sc_patch_only_reports_that_its_port_is_in_use() {
     if !program::installed("sclang") {
         return;
     }
@@ -157,7 +157,7 @@ fn the_sc_patch_says_that_its_port_is_taken_and_nothing_else() {
     assert!(!sclang.said().iter().any(|line| line.contains("listening")), "{:?}", sclang.said());
 }
 
-/// As SuperDirt does it: the pairs become an event, and the bundle's time says when it is played.
+/// As SuperDirt does: the pairs become an event, and the bundle's time says when it is played.
 const DIRT: &str = r#"
 OSCdef(\dirt, { |msg, time|
 	var event = ().putPairs(msg[1..]);
@@ -168,7 +168,7 @@ OSCdef(\dirt, { |msg, time|
 "#;
 
 #[test]
-fn sclang_takes_page_faults_as_superdirt_does() {
+fn sclang_decodes_page_faults_as_superdirt_does() {
     if !program::installed("sclang") {
         return;
     }

@@ -29,7 +29,7 @@ fn a_file_is_48_khz_stereo_of_24_bits_and_the_same_for_the_same_seed() {
     let wav = file(&path, &["--speed", "1/4"]);
     let spec = hound::WavReader::open(&path).unwrap().spec();
     assert_eq!((spec.sample_rate, spec.channels, spec.bits_per_sample), (48_000, 2, 24));
-    // 0.47 s four times slower, and what rings on.
+    // 0.47 s four times slower, and the end of the last sounds.
     let seconds = data(&wav).len() as f64 / 6.0 / 48_000.0;
     assert!((2.5..4.0).contains(&seconds), "{seconds} s");
     assert_eq!(wav, file(&path, &["--speed", "1/4"]));
@@ -47,19 +47,19 @@ fn standard_output_has_the_same_samples() {
 }
 
 #[test]
-fn a_part_of_it_is_shorter_and_other_events_sound_otherwise() {
+fn a_part_is_shorter_and_other_events_sound_different() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.wav");
     let all = file(&path, &["--speed", "0.1"]);
     let part = file(&path, &["--speed", "0.1", "--from", "100ms", "--until", "200ms"]);
-    // 100 ms ten times slower and what rings on.
+    // 100 ms ten times slower and the end of the last sounds.
     let seconds = data(&part).len() as f64 / 6.0 / 48_000.0;
     assert!(data(&part).len() < data(&all).len() && (1.0..3.5).contains(&seconds), "{seconds} s");
     assert_ne!(data(&all), data(&file(&path, &["--speed", "0.1", "-e", "irq"])));
 }
 
 #[test]
-fn what_cannot_be_is_refused_with_the_remedy() {
+fn wrong_command_lines_are_refused_with_a_remedy() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     for (arguments, said) in [

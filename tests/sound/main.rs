@@ -1,4 +1,4 @@
-//! The eight rules of docs/SOUND.md, one file for what is heard as what and one for the samples, on the real captures and on
+//! The eight rules of docs/SOUND.md, one file for the mapping and one for the samples, on real captures and on
 //! made-up streams in simulated time.
 
 mod command;

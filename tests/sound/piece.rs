@@ -1,4 +1,4 @@
-//! Pieces to listen to: a capture's, or a stream's that is made up; and what can be measured of their samples.
+//! Pieces to listen to, from captures or made-up streams; and measurements of their samples.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,7 @@ use ftrace_live::sound::{Hit, Mapper, MapperOptions, SAMPLE_RATE, Score, When};
 
 pub const S: u64 = 1_000_000_000;
 pub const MS: u64 = 1_000_000;
-/// When every piece begins.
+/// The start of every piece.
 pub const BEGAN: u64 = 1_000_000_000 * S;
 
 pub const FIXTURES: [&str; 7] = ["irq-exceptions", "kmem", "losses", "one-second", "print", "sched", "syscalls"];
@@ -27,14 +27,14 @@ impl Observer for Deaf {
     fn position(&mut self, _: u64, _: u64) {}
 }
 
-/// What is heard of a capture at this speed, as `render` plays it.
+/// The score of a capture at this speed, as in `render`.
 pub fn of_fixture(name: &str, speed: f64, seed: u64) -> Score {
     let open = || capture::open(&fixture(name), Default::default());
     let options = MapperOptions { speed, seed, ..MapperOptions::default() };
     score(open().unwrap(), &mut || open(), Default::default(), options, &mut Deaf).unwrap().1
 }
 
-/// A stream that is made up, of events whose fields are `int`s.
+/// A made-up stream of events whose fields are `int`s.
 pub struct Stream {
     mapper: Mapper,
     hits: Vec<Hit>,
@@ -47,12 +47,12 @@ impl Stream {
         Stream { mapper: Mapper::new(options), hits: vec![], events: 0, last: BEGAN }
     }
 
-    /// Of two CPUs.
+    /// With two CPUs.
     pub fn plain() -> Stream {
         Stream::new(MapperOptions { cpus: 2, ..MapperOptions::default() })
     }
 
-    /// An event; its number in `event` and in its hits.
+    /// Adds an event; returns its number in `event` and in its hits.
     pub fn add(&mut self, system: &str, name: &str, fields: &[&str]) -> u16 {
         let id = self.events;
         self.events += 1;
@@ -68,7 +68,7 @@ impl Stream {
         id
     }
 
-    /// One event, at a time since the beginning, of task 100 + `cpu`.
+    /// An event at a time since the beginning, of task 100 + `cpu`.
     pub fn event(&mut self, event: u16, at: u64, cpu: u32, values: &[i32]) {
         let pid = 100 + cpu as i32;
         let mut record = [event.to_le_bytes().as_slice(), &[0; 2], &pid.to_le_bytes()].concat();
@@ -80,7 +80,7 @@ impl Stream {
         self.take();
     }
 
-    /// Time goes by.
+    /// Lets time pass.
     pub fn wait_until(&mut self, at: u64) {
         let mut now = self.last;
         while now < BEGAN + at {
@@ -104,7 +104,7 @@ impl Stream {
     }
 }
 
-/// 100 000 page faults in a second, by two CPUs, and then nothing.
+/// 100 000 page faults in a second on two CPUs, and then nothing.
 pub fn flood() -> Stream {
     let mut stream = Stream::plain();
     let fault = stream.add("exceptions", "page_fault_user", &["address", "ip", "error_code"]);
@@ -115,7 +115,7 @@ pub fn flood() -> Stream {
     stream
 }
 
-/// A minute of a machine that does next to nothing: a timer's interrupt, a task that wakes, now and then a write.
+/// A minute of a nearly idle machine: a timer's interrupt, a task that wakes, now and then a write.
 pub fn idle_minute() -> Stream {
     let mut stream = Stream::plain();
     let entry = stream.add("irq", "softirq_entry", &["vec"]);
@@ -137,7 +137,7 @@ pub fn idle_minute() -> Stream {
     stream
 }
 
-/// All samples, as `render` writes them.
+/// All samples, as written by `render`.
 pub fn samples(score: &Score) -> Vec<[f32; 2]> {
     let mut samples = vec![];
     let gain = score.gain(0).unwrap();
@@ -164,7 +164,7 @@ pub fn level(samples: &[[f32; 2]]) -> f64 {
     10.0 * power.max(1e-20).log10()
 }
 
-/// Where the middle of the spectrum lies, Hz: magnitudes of all whole blocks of 4096 samples.
+/// The centroid of the spectrum, Hz: magnitudes of all complete blocks of 4096 samples.
 pub fn centroid(samples: &[[f32; 2]]) -> f64 {
     const N: usize = 4096;
     let (mut weighted, mut sum) = (0.0, 0.0);
@@ -182,7 +182,7 @@ pub fn centroid(samples: &[[f32; 2]]) -> f64 {
     weighted / sum
 }
 
-/// The discrete Fourier transform of a power of two of complex numbers: Cooley and Tukey's.
+/// The discrete Fourier transform of a power of two of complex numbers (Cooley and Tukey).
 fn fourier(wave: &mut [(f64, f64)]) {
     let n = wave.len();
     if n == 1 {
@@ -199,8 +199,8 @@ fn fourier(wave: &mut [(f64, f64)]) {
     }
 }
 
-/// A minute of a desktop that nobody touches, as one looks with `-e irq sched timer block net`: hundreds of switches and
-/// softirqs a second, the compositor's 60 Hz now and then, a cursor, a mail check, the journal.
+/// A minute of an idle desktop, traced with `-e irq sched timer block net`: hundreds of switches and softirqs a
+/// second, the compositor's 60 Hz now and then, a cursor, a mail check, the journal.
 pub fn desktop_minute() -> Stream {
     let mut stream = Stream::new(MapperOptions { cpus: 4, ..MapperOptions::default() });
     let switch = stream.add("sched", "sched_switch", &["prev_pid", "next_pid"]);
@@ -223,7 +223,7 @@ pub fn desktop_minute() -> Stream {
     for ms in 0..60_000u64 {
         let at = ms * MS;
         let cpu = (chance() * 4.0) as u32;
-        // The compositor works for two seconds of each nine.
+        // The compositor works for two seconds of every nine.
         let busy = if ms / 1000 % 9 < 2 { 2.0 } else { 0.6 };
         if chance() < 0.25 * busy {
             let lasts = 2_000 + (chance() * chance() * 300_000.0) as u64;

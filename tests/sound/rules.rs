@@ -1,4 +1,4 @@
-//! What is heard as what.
+//! The mapping: which events are heard, and how.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use ftrace_live::sound::{Form, Hit, MAX_ONSETS, MAX_VOICES, MapperOptions};
 
 use crate::piece::{BEGAN, FIXTURES, MS, S, Stream, flood, idle_minute, of_fixture};
 
-/// All the pieces there are, with names.
+/// All pieces, with names.
 fn pieces() -> Vec<(String, Vec<Hit>)> {
     let mut pieces =
         vec![("flood".to_owned(), flood().hits().to_vec()), ("idle".to_owned(), idle_minute().hits().to_vec())];
@@ -28,7 +28,7 @@ fn onsets(hits: &[Hit]) -> usize {
     (0..times.len()).map(|k| times[k..].iter().take_while(|&&time| time < times[k] + S).count()).max().unwrap_or(0)
 }
 
-/// The forms that an event of this rate has in its fourth second.
+/// The forms of an event with this rate in its fourth second.
 fn forms(per_second: u64, options: MapperOptions) -> BTreeSet<Form> {
     let mut stream = Stream::new(options);
     let event = stream.add("sys", "event", &["size"]);
@@ -77,7 +77,7 @@ fn rule_1_there_are_at_most_40_onsets_a_second_and_64_voices() {
 }
 
 #[test]
-fn rule_1_a_texture_says_how_it_is_every_100_ms() {
+fn rule_1_a_texture_sends_its_state_every_100_ms() {
     let stream = flood();
     let times: Vec<u64> = stream.hits().iter().filter(|hit| !begins(hit)).map(|hit| hit.time_ns).collect();
     assert!(times.len() >= 8, "{}", times.len());
@@ -93,14 +93,14 @@ fn rule_1_level_and_colour_of_a_texture_follow_the_rate() {
         *stream.hits().last().unwrap()
     };
     let (few, many) = (of(100), of(100_000));
-    // 3 dB for each tenfold.
+    // 3 dB per factor of ten.
     let db = 20.0 * (many.level / few.level).log10();
     assert!((8.0..10.0).contains(&db), "{db} dB for a thousandfold");
     assert!(many.brightness > few.brightness + 0.4, "{} {}", many.brightness, few.brightness);
 }
 
 #[test]
-fn rule_2_what_is_larger_is_lower_and_longer_over_three_octaves() {
+fn rule_2_larger_events_are_lower_and_longer_over_three_octaves() {
     let mut stream = Stream::plain();
     let event = stream.add("sys", "event", &["size"]);
     for k in 0..200 {
@@ -122,7 +122,7 @@ fn rule_2_a_pair_gives_its_duration() {
     let exit = stream.add("irq", "irq_handler_exit", &["irq", "ret"]);
     for k in 0..40u64 {
         let lasts = if k % 2 == 0 { 5_000 } else { 5 * MS };
-        // Another CPU's interrupt lies within it.
+        // Another CPU's interrupt occurs within it.
         stream.event(entry, k * 400 * MS, 0, &[9]);
         stream.event(entry, k * 400 * MS + 1000, 1, &[9]);
         stream.event(exit, k * 400 * MS + lasts, 0, &[9, 1]);
@@ -175,7 +175,7 @@ fn rule_3_an_event_has_the_same_note_on_every_run() {
     }
 }
 
-/// Sounds that begin at one time, a semitone apart.
+/// Sounds that begin simultaneously, a semitone apart.
 fn clashes(hits: &[Hit]) -> usize {
     let clash = |two: &&[Hit]| {
         two[0].time_ns == two[1].time_ns
@@ -187,7 +187,7 @@ fn clashes(hits: &[Hit]) -> usize {
 }
 
 #[test]
-fn rule_4_what_is_normal_is_pentatonic_and_what_is_not_clashes() {
+fn rule_4_normal_events_are_pentatonic_and_errors_clash() {
     for (name, hits) in pieces() {
         let off = |hit: &&Hit| {
             let class = hit.note.rem_euclid(12.0);
@@ -196,7 +196,7 @@ fn rule_4_what_is_normal_is_pentatonic_and_what_is_not_clashes() {
         let off = hits.iter().filter(off).count();
         assert_eq!(off, clashes(&hits), "{name}: only the second note of an error is beside the scale");
     }
-    // `access` and `openat` of the shells find no file; interrupts do not fail.
+    // `access` and `openat` of the shells fail to find files; interrupts do not fail.
     assert!(clashes(of_fixture("syscalls", 0.1, 0).hits()) > 0);
     assert_eq!(clashes(of_fixture("irq-exceptions", 0.1, 0).hits()), 0);
     // The kernel lost 19 993 events there.
@@ -222,13 +222,13 @@ fn rule_5_place_is_the_cpu() {
     (0..5).for_each(|cpu| stream.event(event, u64::from(cpu) * 300 * MS, cpu, &[]));
     let pans: Vec<f32> = stream.hits().iter().map(|hit| (hit.pan * 10.0).round() / 10.0).collect();
     assert_eq!(pans, [-0.8, -0.4, 0.0, 0.4, 0.8]);
-    // A load of both CPUs is in the middle.
+    // A load on both CPUs is in the middle.
     let texture = *flood().hits().iter().rfind(|hit| hit.time_ns <= BEGAN + S).unwrap();
     assert!(texture.pan.abs() < 0.1, "{texture:?}");
 }
 
 #[test]
-fn rule_6_what_is_steady_sinks_what_ends_is_silent_and_what_comes_back_is_new() {
+fn rule_6_steady_events_fade_ended_ones_are_silent_and_returning_ones_are_new() {
     let mut stream = Stream::plain();
     let event = stream.add("sys", "event", &[]);
     for k in 0..200 * 60 {
@@ -249,7 +249,7 @@ fn rule_6_what_is_steady_sinks_what_ends_is_silent_and_what_comes_back_is_new() 
 }
 
 #[test]
-fn rule_7_one_knob_goes_from_calm_to_detail() {
+fn rule_7_one_parameter_goes_from_calm_to_detail() {
     let of = |detail, rate| forms(rate, MapperOptions { detail, ..MapperOptions::default() });
     assert_eq!((of(0.0, 8), of(0.5, 8), of(1.0, 8)), ([Form::Grain].into(), [Form::Note].into(), [Form::Note].into()));
     assert_eq!(of(1.0, 100), [Form::Grain].into());
@@ -257,7 +257,7 @@ fn rule_7_one_knob_goes_from_calm_to_detail() {
 }
 
 #[test]
-fn rule_8_a_hit_sounds_when_its_event_happened_and_slow_replays_stretch_grains() {
+fn rule_8_a_hit_sounds_when_its_event_occurred_and_slow_replays_stretch_grains() {
     let mut stream = Stream::plain();
     let event = stream.add("sys", "event", &[]);
     let times = [0, 7 * MS, 400 * MS, 401 * MS, 900 * MS];

@@ -1,4 +1,4 @@
-//! What comes out of the loudspeakers.
+//! The rendered samples.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::piece::{
 
 const SECOND: usize = SAMPLE_RATE as usize;
 
-/// Loudness, peak, and no sample that jumps.
+/// Asserts loudness, peak, and that no sample jumps.
 fn assert_pleasant(name: &str, samples: &[[f32; 2]]) {
     let (lufs, peak) = loudness(samples);
     assert!((-26.0..=-20.0).contains(&lufs), "{name}: {lufs} LUFS");
@@ -24,11 +24,11 @@ fn assert_pleasant(name: &str, samples: &[[f32; 2]]) {
 fn a_second_of_100_000_page_faults_is_a_sound() {
     let samples = samples(&flood().score());
     assert_pleasant("flood", &samples);
-    // Never silent where there are events.
+    // Never silent while there are events.
     for part in samples[..SECOND].chunks(SECOND / 10) {
         assert!(level(part) > -60.0, "{} dBFS", level(part));
     }
-    // And after the end there is silence.
+    // After the end there is silence.
     assert!(level(&samples[samples.len() - SECOND / 50..]) < -80.0);
 }
 
@@ -38,7 +38,7 @@ fn an_idle_minute_is_a_sound() {
     let samples = samples(&stream.score());
     assert_pleasant("idle", &samples);
     assert!((59 * SECOND..62 * SECOND).contains(&samples.len()), "{} s", samples.len() / SECOND);
-    // Something in every two seconds, and most of the time nothing.
+    // Some sound in every two seconds, and silence most of the time.
     assert!(samples[..58 * SECOND].chunks(2 * SECOND).all(|part| level(part) > -50.0));
     let quiet = samples.chunks(SECOND / 20).filter(|part| level(part) < -60.0).count();
     assert!(quiet > 20 * 60 / 3, "{quiet} of 1200 parts are silent");
@@ -58,7 +58,7 @@ fn denser_is_brighter_and_larger_is_lower() {
     let played = |per_second: u64, size: i32| {
         let mut stream = Stream::new(MapperOptions { cpus: 2, ..MapperOptions::default() });
         let event = stream.add("kmem", "kmalloc", &["bytes_req"]);
-        // What makes the range known.
+        // Establishes the range.
         (0..20).for_each(|k| stream.event(event, k * S / 20, 0, &[8 << (k % 2 * 12)]));
         (0..3 * per_second).for_each(|k| stream.event(event, S + k * S / per_second, (k % 2) as u32, &[size]));
         centroid(&samples(&stream.score())[2 * SECOND..4 * SECOND])
@@ -77,7 +77,7 @@ fn it_begins_softly_and_no_sample_jumps() {
     let samples = samples(&stream.score());
     let (first, later) = (level(&samples[..SECOND / 10]), level(&samples[SECOND * 2..SECOND * 2 + SECOND / 10]));
     assert!(first < later - 10.0, "{first} dBFS, then {later} dBFS");
-    // 2 ms of attack: from one sample to the next less than the steepest a 2 kHz tone has at full scale.
+    // 2 ms of attack: the difference between samples is less than the steepest of a 2 kHz tone at full scale.
     let steepest = samples.windows(2).map(|two| (two[1][0] - two[0][0]).abs()).fold(0f32, f32::max);
     assert!(steepest < 0.26, "{steepest}");
 }
@@ -98,11 +98,11 @@ fn both_ears_hear_each_cpu_on_its_side() {
 }
 
 #[test]
-fn a_minute_of_an_idle_desktop_is_music_and_no_drone() {
+fn a_minute_of_an_idle_desktop_is_not_a_drone() {
     let score = desktop_minute().score();
     let samples = samples(&score);
     assert_pleasant("desktop", &samples);
-    // Levels of tenths of a second, the quietest first: the bed is what is always there, sounds stand out of it.
+    // Levels of tenths of a second, the quietest first: textures are always there, other sounds are louder.
     let levels = |from: usize, until: usize| {
         let mut levels: Vec<f64> = samples[from * SECOND..until * SECOND].chunks(SECOND / 10).map(level).collect();
         levels.sort_by(f64::total_cmp);
@@ -111,7 +111,7 @@ fn a_minute_of_an_idle_desktop_is_music_and_no_drone() {
     let (first, later) = (levels(1, 6), levels(30, 60));
     assert!(later[later.len() / 10] < first[first.len() / 10] - 12.0, "the bed sinks: {first:?} {later:?}");
     assert!(later[later.len() * 95 / 100] > later[later.len() / 10] + 12.0, "sounds stand out: {later:?}");
-    // Most of what begins are notes of their own, of more than two octaves.
+    // Most of the sounds that begin are single notes, over more than two octaves.
     let begun: Vec<&Hit> = score.hits().iter().filter(|hit| hit.form == Form::Note).collect();
     assert!((2.0..20.0).contains(&(begun.len() as f64 / 60.0)), "{} notes", begun.len());
     let notes: BTreeSet<i32> = begun.iter().map(|hit| hit.note.round() as i32).collect();

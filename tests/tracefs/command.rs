@@ -1,4 +1,4 @@
-//! `-- COMMAND`: its very first events are there, and those of nobody else.
+//! `-- COMMAND`: its very first events are traced, and no one else's.
 
 use ftrace_live::tracefs::{Instance, StoppedCommand};
 

@@ -1,11 +1,11 @@
-//! An instance's life: made quiet, set up, filled, removed.
+//! The life of an instance: created inactive, set up, filled, removed.
 
 use ftrace_live::tracefs::{EventFilter, Instance, RawRead, Selection, TraceClock, TracefsError};
 
 use crate::{event, live};
 
 #[test]
-fn an_instance_is_made_quiet_and_leaves_nothing() {
+fn an_instance_is_created_inactive_and_leaves_nothing() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     let path = instance.path().to_path_buf();
@@ -19,7 +19,7 @@ fn an_instance_is_made_quiet_and_leaves_nothing() {
 }
 
 #[test]
-fn an_instance_goes_away_in_a_panic() {
+fn a_panic_removes_the_instance() {
     let Some(tracefs) = live() else { return };
     let path = std::sync::Mutex::new(None);
     let panicked = std::panic::catch_unwind(|| {
@@ -63,7 +63,7 @@ fn settings_arrive_in_the_control_files() {
     let read = |file: &str| instance.read(file).unwrap().trim().to_string();
     assert!(read("trace_clock").contains("[mono]"));
     assert_eq!(read("buffer_percent"), "0");
-    // The kernel counts in whole sub-buffers, and of those the part that holds records.
+    // The kernel counts in whole sub-buffers, and only the part with records.
     assert!(read("buffer_size_kb").parse::<u64>().unwrap() >= 512);
     let options = read("trace_options");
     assert!(options.lines().any(|line| line == "nooverwrite") && options.lines().any(|line| line == "event-fork"));
@@ -122,7 +122,7 @@ fn whole_groups_and_single_events_are_enabled_and_nothing_else() {
 }
 
 #[test]
-fn events_that_cannot_be_enabled_are_named_and_the_others_go_on() {
+fn events_that_cannot_be_enabled_are_reported_and_the_others_enabled() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     let (good, bad) = (event("irq:softirq_entry"), event("irq:no_such_event"));
@@ -135,7 +135,7 @@ fn events_that_cannot_be_enabled_are_named_and_the_others_go_on() {
 }
 
 #[test]
-fn a_filter_that_the_kernel_refuses_shows_the_kernels_own_words_and_caret() {
+fn a_filter_refused_by_the_kernel_has_its_message_and_caret() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     let selected = [event("irq:irq_handler_entry"), event("sched:sched_switch")];
@@ -157,7 +157,7 @@ fn a_filter_that_the_kernel_refuses_shows_the_kernels_own_words_and_caret() {
 }
 
 #[test]
-fn a_ring_too_large_for_memory_an_unknown_clock_cpu_and_process_are_each_said() {
+fn an_oversized_ring_an_unknown_clock_cpu_and_process_are_each_reported() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     let error = instance.set_buffer_kib(1 << 40).unwrap_err();
@@ -171,7 +171,7 @@ fn a_ring_too_large_for_memory_an_unknown_clock_cpu_and_process_are_each_said() 
 }
 
 #[test]
-fn a_tracer_that_the_kernel_does_not_have_is_refused_with_those_it_has() {
+fn an_unknown_tracer_is_refused_with_the_list_of_tracers() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     let error = instance.set_tracer("no_such_tracer", &[]).unwrap_err().to_string();
@@ -180,7 +180,7 @@ fn a_tracer_that_the_kernel_does_not_have_is_refused_with_those_it_has() {
 }
 
 #[test]
-fn what_is_written_into_the_ring_comes_out_raw_a_sub_buffer_a_read() {
+fn events_in_the_ring_are_read_raw_one_sub_buffer_per_read() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     instance.start().unwrap();

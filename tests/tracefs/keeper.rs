@@ -1,4 +1,4 @@
-//! The keeper: whatever ends the owner, the instance goes away, and the keeper holds nothing that others wait for.
+//! The keeper: however the owner ends, the instance is removed, and the keeper holds nothing that others wait for.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ use crate::{event, is_running, live, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_ftrace-live");
 
-/// Set for the process that [`owner`] starts.
+/// Set for the process started by [`owner`].
 const OWNER: &str = "FTRACE_LIVE_TEST_OWNER";
 
-/// Not a test by itself: run by the tests below in a process of its own, which they kill.
+/// Not a test: run by the tests below as a separate process, which they kill.
 #[test]
 fn owner_process() {
     if std::env::var_os(OWNER).is_none() {
@@ -42,7 +42,7 @@ struct Owner {
 
 impl Owner {
     fn start() -> Owner {
-        // The pipe is its standard output, its standard error, and a descriptor that it merely inherits.
+        // The pipe is its standard output, its standard error, and an inherited descriptor.
         let mut process = Command::new("sh")
             .args(["-c", "exec 9>&1 2>&1; exec \"$0\" --exact keeper::owner_process --nocapture"])
             .arg(std::env::current_exe().unwrap())
@@ -81,7 +81,7 @@ fn send(pid: u32, signal: Signal) {
 }
 
 #[test]
-fn after_sigkill_the_instance_goes_away_and_so_does_the_keeper() {
+fn after_sigkill_the_instance_is_removed_and_the_keeper_exits() {
     if live().is_none() {
         return;
     }
@@ -113,7 +113,7 @@ fn the_keeper_survives_the_signals_that_end_its_owner() {
 fn the_keeper_holds_no_pipe_of_its_owner_even_while_it_must_wait() {
     let Some(tracefs) = live() else { return };
     let mut owner = Owner::start();
-    // While somebody holds the ring open the keeper cannot remove it, and lives on.
+    // While somebody holds the ring open the keeper cannot remove it, and keeps running.
     let held = std::fs::File::open(owner.instance.join("per_cpu/cpu0/trace_pipe_raw")).unwrap();
     owner.kill();
     let (ended, end) = mpsc::channel();
@@ -147,7 +147,7 @@ fn after_an_orderly_end_the_keeper_ends_too() {
 }
 
 #[test]
-fn a_program_that_is_no_keeper_is_not_taken_for_one() {
+fn a_program_that_is_not_a_keeper_is_refused() {
     let Some(tracefs) = live() else { return };
     for program in ["/bin/true", "/bin/echo", "/no/such/program"] {
         let error = Keeper::start_program(Path::new(program), &tracefs).unwrap_err();

@@ -1,6 +1,7 @@
-//! The control files of the running kernel: instances come and go and leave nothing, whatever happens to their owner.
+//! The control files of the running kernel: instances are created and removed and leave nothing, whatever happens to
+//! their owner.
 //!
-//! All of it needs root and tracefs, and says so where it skips. Only instances of our own are written to.
+//! All of it needs root and tracefs, and says so if it skips. Only our own instances are written to.
 
 mod command;
 #[path = "../common/mod.rs"]
@@ -20,7 +21,7 @@ fn event(name: &str) -> EventName {
     name.parse().unwrap()
 }
 
-/// Waits until `condition` holds; a test that waits in vain fails with `what`. How long it took is nobody's concern.
+/// Waits until `condition` is true; fails with `what` after the deadline. The duration is not checked.
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let give_up = Instant::now() + Duration::from_secs(30);
     while !condition() {
@@ -29,7 +30,7 @@ fn wait_until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Whether a process is there and no zombie.
+/// Whether a process exists and is not a zombie.
 fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat")).unwrap_or_default();
     stat.rsplit(") ").next().is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['Z', 'X']))

@@ -1,5 +1,5 @@
-//! Finding tracefs, mounting it, and what is said where that is not possible. Each case runs in a process of its own, in
-//! a mount namespace or as a user where it is so.
+//! Finding tracefs, mounting it, and the errors. Each case runs in its own process, in a mount namespace or as
+//! another user.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -8,10 +8,10 @@ use ftrace_live::tracefs::{Tracefs, TracefsError};
 
 use crate::live;
 
-/// Set for the process that finds tracefs and says what it found.
+/// Set for the process that finds tracefs and prints the result.
 const FINDER: &str = "FTRACE_LIVE_TEST_FINDER";
 
-/// Not a test by itself: run by the tests below.
+/// Not a test: run by the tests below.
 #[test]
 fn finder_process() {
     if std::env::var_os(FINDER).is_none() {
@@ -23,8 +23,8 @@ fn finder_process() {
     }
 }
 
-/// What [`finder_process`] says where a shell has run `before` in a mount namespace of its own; `None` where it cannot
-/// be run so.
+/// The output of [`finder_process`] after a shell has run `before` in a mount namespace; `None` if that is not
+/// possible.
 fn find_after(before: &str, prepare: impl FnOnce(&mut Command)) -> Option<String> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &format!("{before}; exec \"$0\" --exact mount::finder_process --nocapture")]);
@@ -39,15 +39,14 @@ fn find_after(before: &str, prepare: impl FnOnce(&mut Command)) -> Option<String
     said.map(str::to_string)
 }
 
-/// Takes away every tracefs, wherever it is mounted, and debugfs with it: that mounts tracefs anew in its `tracing` as soon
-/// as anybody looks there (`trace_automount` in kernel/trace/trace.c). What is a mount point is read first: a table that
-/// is read while it changes leaves lines out.
+/// Unmounts every tracefs, and debugfs too: that mounts tracefs again in its `tracing` on access (`trace_automount`
+/// in kernel/trace/trace.c). The mount points are read first: a table that is read while it changes skips lines.
 const UNMOUNT: &str = r#"mounts=$(cat /proc/mounts); printf '%s\n' "$mounts" | while read -r _ at kind _; do
     case $kind in tracefs | debugfs) umount -l "$(printf '%b' "$at")" 2> /dev/null ;; esac
 done"#;
 
 #[test]
-fn where_tracefs_is_not_mounted_root_mounts_it_and_says_so() {
+fn root_mounts_an_unmounted_tracefs_and_says_so() {
     if live().is_none() {
         return;
     }
@@ -56,7 +55,7 @@ fn where_tracefs_is_not_mounted_root_mounts_it_and_says_so() {
 }
 
 #[test]
-fn where_tracefs_is_mounted_elsewhere_it_is_found_there() {
+fn a_tracefs_mounted_elsewhere_is_found() {
     if live().is_none() {
         return;
     }
@@ -67,7 +66,7 @@ fn where_tracefs_is_mounted_elsewhere_it_is_found_there() {
 }
 
 #[test]
-fn a_kernel_without_tracefs_is_told_from_one_that_is_not_root() {
+fn a_kernel_without_tracefs_and_missing_rights_are_distinguished() {
     if live().is_none() {
         return;
     }
@@ -80,9 +79,9 @@ fn a_kernel_without_tracefs_is_told_from_one_that_is_not_root() {
 }
 
 #[test]
-fn without_root_the_message_says_sudo_whether_it_is_mounted_or_not() {
+fn without_root_the_message_suggests_sudo_mounted_or_not() {
     let Some(tracefs) = live() else { return };
-    // A copy that nobody may run: the build folder may be closed to them.
+    // A copy that nobody may execute: the build folder may be inaccessible to them.
     let dir = tempfile::tempdir().unwrap();
     let program = dir.path().join("finder");
     std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();

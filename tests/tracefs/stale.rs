@@ -1,4 +1,4 @@
-//! Instances of owners that are gone are removed at the next start; nobody else's are touched.
+//! Instances whose owners have exited are removed at the next start; no others are touched.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use ftrace_live::tracefs::{Instance, remove_stale};
 use crate::live;
 
 #[test]
-fn only_instances_of_ours_without_an_owner_are_stale() {
+fn only_our_instances_without_an_owner_are_stale() {
     let Some(tracefs) = live() else { return };
     let instances = tracefs.root().join("instances");
     let mut process = Command::new("true").spawn().unwrap();
