@@ -2,7 +2,35 @@
 //!
 //! A [`Capture`] is the description of a traced kernel (sub-buffer layout, byte order, event formats, clock) and one
 //! feed of sub-buffers per CPU. [`folder`] reads it from a folder that mirrors tracefs, [`trace_dat`] from a file of
-//! trace-cmd; [`open`] detects which.
+//! trace-cmd, [`perf_data`] from one of perf; [`open`] detects which.
+//!
+//! # Example
+//!
+//! ```
+//! use byteorder::LittleEndian;
+//! use ftrace_live::capture;
+//!
+//! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/sched");
+//! let mut capture = capture::open(path.as_ref(), Default::default())?;
+//! assert_eq!((capture.clock.as_str(), capture.rings.len()), ("mono", 2));
+//! let mut merge = capture.merge();
+//! let (mut records, mut last) = (0, 0);
+//! while let Some(record) = merge.next_record::<LittleEndian>() {
+//!     assert!(record.time >= last);
+//!     (records, last) = (records + 1, record.time);
+//! }
+//! assert!(records > 100);
+//! # Ok::<(), capture::CaptureError>(())
+//! ```
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`folder`], [`trace_dat`], [`perf_data`] | read the containers |
+//! | [`convert`], [`trace_json`] | write other containers |
+//! | [`select`], [`window`], [`moment`] | select a part by event, by time, between events |
+//! | [`parts`] | reads a large capture with several threads |
+//! | [`stat`], [`latency`] | statistics, and the time between events |
+//! | [`recording`], [`clock_file`], [`origin`] | record a live instance; the clock; the machine |
 
 pub mod clock_file;
 mod control_files;

@@ -7,6 +7,38 @@
 //! A field keeps what the file *says* ([`Field::declaration`], offset, size, `signed`), byte for byte, so that a
 //! parsed file prints back unchanged, and what it *means* ([`Field::ctype`], [`Field::place`]), deduced once. Both
 //! are needed where they differ, as for an `int` stored in eight bytes.
+//!
+//! # Example
+//!
+//! ```
+//! use ftrace_live::format::{EventFormat, HeaderPage, LongSize, Place};
+//!
+//! let layout = HeaderPage::parse(
+//!     "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+//!      \tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n\
+//!      \tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n",
+//! )?;
+//! assert_eq!((layout.sub_buffer_size(), layout.long_size()), (4096, LongSize::Eight));
+//!
+//! let text = "name: sched_process_exec\nID: 310\nformat:\n\
+//!             \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+//!             \tfield:__data_loc char[] filename;\toffset:8;\tsize:4;\tsigned:0;\n\
+//!             \tfield:pid_t pid;\toffset:12;\tsize:4;\tsigned:1;\n\n\
+//!             print fmt: \"filename=%s pid=%d\", __get_str(filename), REC->pid\n";
+//! let format = EventFormat::parse("sched", text, layout.long_size())?;
+//! let [filename, pid] = &format.fields[..] else { panic!("two fields") };
+//! assert_eq!((&filename.place, &*filename.ctype.name), (&Place::DataLoc, "char"));
+//! assert_eq!((&*pid.name, &*pid.ctype.name, pid.offset), ("pid", "pid_t", 12));
+//! assert_eq!(format.to_string(), text);
+//! # Ok::<(), ftrace_live::format::FormatError>(())
+//! ```
+//!
+//! | file of the kernel | parsed by |
+//! |---|---|
+//! | `events/header_page` | [`HeaderPage`] |
+//! | `events/SYSTEM/EVENT/format` | [`EventFormat`] |
+//! | its `print fmt` | [`print_fmt::PrintFmt`] |
+//! | `/sys/kernel/btf/vmlinux` | [`btf::Btf`] |
 
 pub mod btf;
 mod declaration;

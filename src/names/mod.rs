@@ -5,6 +5,28 @@
 //!
 //! [`Names`] implements both from a folder with the files of tracefs: `kallsyms`, `printk_formats`, `saved_cmdlines`,
 //! `saved_tgids`, and `btf` or `constants`. Each may be absent; numbers are then shown instead of names.
+//!
+//! # Example
+//!
+//! ```
+//! use ftrace_live::names::{Names, Symbols};
+//!
+//! let (names, errors) = Names::read(|file| {
+//!     Ok(match file {
+//!         "saved_cmdlines" => Some(b"1234 bash\n".to_vec()),
+//!         "kallsyms" => Some(
+//!             b"ffffffff81000000 T _stext\nffffffff81000100 T vfs_read\nffffffff81000300 T _etext\n\
+//!               ffffffff82000000 B _end\n"
+//!                 .to_vec(),
+//!         ),
+//!         _ => None,
+//!     })
+//! });
+//! assert!(errors.is_empty());
+//! assert_eq!(names.comms.shown(1234), b"bash");
+//! let symbol = names.symbol(0xffff_ffff_8100_0110).expect("vfs_read is there");
+//! assert_eq!((symbol.name, symbol.offset, symbol.size), ("vfs_read", 0x10, 0x200));
+//! ```
 
 mod comms;
 mod enums;

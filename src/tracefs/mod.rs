@@ -14,6 +14,18 @@
 //! 5. [`Instance::create`], its `set_…` functions, [`Instance::enable`], [`Instance::open_raw`],
 //!    [`Instance::start`];
 //! 6. [`Instance::close`], or its `Drop`.
+//!
+//! `examples/live.rs` is a whole program. Without a kernel, selections work on the events of a capture:
+//!
+//! ```
+//! use ftrace_live::tracefs::{Among, EventName, Selection};
+//!
+//! let available = ["sched:sched_switch", "sched:sched_waking", "irq:softirq_entry"];
+//! let available: Vec<EventName> = available.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+//! let selected = Selection::parse(&["sched,!*_waking"])?.resolve_among(&available, Among::Capture)?;
+//! assert_eq!(selected.events, [EventName::new("sched", "sched_switch")]);
+//! # Ok::<(), ftrace_live::tracefs::TracefsError>(())
+//! ```
 
 // Available for captures and for the running kernel.
 mod among;
