@@ -1,12 +1,12 @@
-//! Reads what the Linux kernel's tracer, ftrace, records, and sends it as typed OSC messages: the library behind
-//! `ftrace-live`.
+//! Decodes the events that ftrace, the Linux kernel's tracer, records, and sends them as typed OSC messages: the library
+//! behind `ftrace-live`.
 //!
 //! A trace has three parts. For each CPU there is a **ring** of sub-buffers of usually 4 KiB; `header_page` describes
-//! the header of a sub-buffer, which holds a time and how much is filled. Behind the header stand **records**, each
-//! with the time since the one before it, and a payload that begins with the number of its event. For each event there
-//! is a **format**, a text file that says at which offset of the payload each field lies, of which C type it is, and
-//! how the kernel prints it. All three come from tracefs (`/sys/kernel/tracing`), from a folder that mirrors it, or
-//! from a `trace.dat` or `perf.data`.
+//! the header of a sub-buffer, which has a time and the number of bytes used. The header is followed by **records**,
+//! each with the time since the previous one, and a payload that begins with the id of its event. Each event has a
+//! **format**, a text file with the offset and the C type of each field of the payload, and the `print fmt` with which
+//! the kernel prints it. All three are read from tracefs (`/sys/kernel/tracing`), from a folder that mirrors it, or from
+//! a `trace.dat` or `perf.data`.
 //!
 //! # Example: values from a capture
 //!
@@ -17,7 +17,7 @@
 //! use ftrace_live::decode::{EventTable, Plan, Value};
 //! use ftrace_live::format::EventId;
 //!
-//! // A folder as here, a trace.dat or a perf.data.
+//! // A folder, a trace.dat or a perf.data.
 //! let path = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/x86_64-6.18/sched");
 //! let mut capture = capture::open(path.as_ref(), Default::default())?;
 //! let events = EventTable::new(std::mem::take(&mut capture.events));
@@ -40,9 +40,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Example: a record of one's own as text
+//! # Example: a record from any source as text
 //!
-//! Needs no feature. The bytes may come from anywhere.
+//! This needs no feature.
 //!
 //! ```
 //! use byteorder::LittleEndian;
@@ -66,46 +66,45 @@
 //! # Ok::<(), ftrace_live::format::FormatError>(())
 //! ```
 //!
-//! Four more stand in `examples/`: a capture as columns, a ring of one's own, events of one's own as OSC, and the running
-//! kernel.
+//! There are four more in `examples/`: a capture as columns, your own ring, your own events as OSC, and the running kernel.
 //!
 //! # Features and modules
 //!
-//! Without the default features the library is the decoder, which opens no files and depends on parsers alone.
+//! Without the default features the library is the decoder, which opens no files and depends only on parsers.
 //!
-//! | feature | module | what it does | and does not know |
+//! | feature | module | what it does | independent of |
 //! |---|---|---|---|
 //! | – | [`mod@format`] | the kernel's descriptions, parsed: `format`, `header_page`, `print fmt`, BTF | files, sockets |
 //! | – | [`ring`] | bytes of a sub-buffer → records | events, fields |
-//! | – | [`names`] | names for numbers: tasks, addresses, enum constants | who asks |
-//! | – | [`decode`] | format → plan; record and plan → typed values | where bytes come from |
+//! | – | [`names`] | names for numbers: tasks, addresses, enum constants | records |
+//! | – | [`decode`] | format → plan; record and plan → typed values | the source of the bytes |
 //! | – | [`render`] | record and print format → the kernel's own text | OSC |
-//! | – | [`escape`], [`duration`] | text made safe to show; spans of time as people write them | anything |
-//! | `osc` | [`wall`] | the time of day that messages say | who else has which |
+//! | – | [`escape`], [`duration`] | escaping text for a terminal; durations like `1.5s` | everything |
+//! | `osc` | [`wall`] | the time of day that messages carry | other machines |
 //! | `osc` | [`osc`] | event → address and type tags; values → bytes, bundles, datagrams | tracefs |
-//! | `capture` | [`capture`] | frozen rings: folders, `trace.dat` and `perf.data`, read and written | sinks |
-//! | `capture` | [`tracefs`] | names of events and clocks, selections, as the control files have them | records, OSC |
-//! | `tracefs` | [`tracefs`] | the running kernel's: find, mount, a private instance, enable, filter, tear down | records, OSC |
-//! | `tracefs` | [`keeper`], [`rights`] | the process that removes the instance; rights given up | what is traced |
+//! | `capture` | [`capture`] | captures: folders and `trace.dat`, read and written; `perf.data`, read | outputs |
+//! | `capture` | [`tracefs`] | names of events and clocks, selections, in the syntax of the tracefs files | records, OSC |
+//! | `tracefs` | [`tracefs`] | the running kernel: find, mount, make a private instance, enable, filter, remove | records, OSC |
+//! | `tracefs` | [`keeper`], [`rights`] | the process that removes the instance; dropping privileges | what is traced |
 //!
-//! The feature `cli`, which is on by default, is the program. Its modules are public for the binary and its tests; they are
-//! hidden here and no part of the library: they change in any version.
+//! The feature `cli`, which is on by default, is the program. Its modules are public for the binary and the tests, but are
+//! hidden here and not part of the library: they may change in any version.
 //!
-//! | module of the program | what it does | and does not know |
+//! | module of the program | what it does | independent of |
 //! |---|---|---|
-//! | `cli`, `commands` | what can be said, and which parts do it | how they do it |
-//! | `live`, `replay` | the two loops that join a source to the outputs | the insides of either |
-//! | `pipeline`, `output` | the one way from record to outputs | where records come from |
-//! | `map` | events and hits → messages in a receiver's own words | where they go |
+//! | `cli`, `commands` | the command line, and the code of each command | the insides of the rest |
+//! | `live`, `replay` | the two loops that connect a source to the outputs | the insides of both |
+//! | `pipeline`, `output` | the path from a record to the outputs | the source of the records |
+//! | `map` | events and hits → messages of the user's choice (`--map`) | transport |
 //! | `sound` | event → hit; hits → samples | OSC, browsers, sockets |
-//! | `page` | the page in a browser: HTTP, WebSocket, OSCQuery, the embedded files | events of one kernel, how sound is chosen |
-//! | `control` | OSC in → checked commands | how they are carried out |
-//! | `meaning` | groups, events and fields in a few words | anything |
-//! | `follow` | another machine's time of day, asked for and answered | what is sent by it |
-//! | `listen` | what arrives, printed | the kernel |
-//! | `terminal` | what the program says, and to whom | what it is about |
+//! | `page` | the page in a browser: HTTP, WebSocket, OSCQuery, the embedded files | single events, the choice of sounds |
+//! | `control` | OSC in → checked commands | their execution |
+//! | `meaning` | short descriptions of groups, events and fields | everything |
+//! | `follow` | another machine's time of day: asking and answering | what uses it |
+//! | `listen` | prints OSC that arrives | the kernel |
+//! | `terminal` | the program's messages to the user | their content |
 //!
-//! # The way of one record
+//! # The path of a record
 //!
 //! ```text
 //!  events/*/*/format ──nom──▶ EventFormat ──compile──▶ Plan, MessagePlan   (once for each event)
@@ -115,20 +114,20 @@
 //!  capture, live       ring::Walk     ring::Merge         pipeline   osc       osc::datagram, osc::transport
 //! ```
 //!
-//! 1. A [`ring::Feed`] gives the sub-buffers of one CPU as bytes: live from tracefs, or from a capture.
-//! 2. [`ring::Walk`] finds the records in a sub-buffer with their times and losses; [`ring::Merge`] puts those of all CPUs
-//!    into one order.
-//! 3. A record begins with its event's id. `pipeline` finds the plan by it, adds the time of day and the task's name, and
-//!    hands the record to every output.
-//! 4. [`osc::MessagePlan`] appends the message to a datagram; [`decode::Plan`] gives the same fields as values, and
-//!    [`render`] as the text that the kernel itself would print.
+//! 1. A [`ring::Feed`] returns the sub-buffers of one CPU as bytes: live from tracefs, or from a capture.
+//! 2. [`ring::Walk`] finds the records in a sub-buffer with their times and losses; [`ring::Merge`] merges those of all CPUs
+//!    in order of time.
+//! 3. A record begins with its event's id. `pipeline` looks up the plan, adds the time of day and the task's name, and passes
+//!    the record to every output.
+//! 4. [`osc::MessagePlan`] appends the message to a datagram; [`decode::Plan`] returns the same fields as values, and
+//!    [`render`] as the text that the kernel would print.
 //!
-//! # What holds everywhere
+//! # Conventions
 //!
-//! Every byte from a ring, a file or the network is untrusted: what is wrong is counted and named with its place, and the
-//! rest goes on. Nothing panics on it. Times are ns: of the trace clock in a [`ring::Record`], since 1970 in a message.
+//! Every byte from a ring, a file or the network is untrusted: an error is counted and reported with its position, and
+//! reading continues; nothing panics. Times are in ns: of the trace clock in a [`ring::Record`], since 1970 in a message.
 #![warn(missing_docs)]
-// What is public within the crate alone may be there for a feature that is off.
+// Without `cli`, some items that are public within the crate are unused.
 #![cfg_attr(not(feature = "cli"), allow(dead_code, unused_imports))]
 pub mod decode;
 pub mod duration;

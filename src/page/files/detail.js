@@ -1,4 +1,4 @@
-// One event: its name and fields beside the mouse, and all that is known of it in a panel.
+// One event: its name and fields next to the pointer, and all its details in a panel.
 
 const $ = (id) => document.getElementById(id);
 
@@ -19,7 +19,7 @@ function moment(ms) {
 export function value(argument) {
   if (argument instanceof Uint8Array) return [...argument.slice(0, 64)].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
   if (Array.isArray(argument)) return argument.map(value).join(" ");
-  // A number in the upper half of 64 bits that is not small is an address of the kernel's.
+  // A 64-bit number with the top bit set that is not a small negative one is a kernel address.
   if (typeof argument !== "string" && argument < -(2 ** 46)) return `0x${BigInt.asUintN(64, BigInt(argument)).toString(16)}`;
   if (typeof argument === "number" && !Number.isInteger(argument)) return String(Number(argument.toPrecision(6)));
   return String(argument);

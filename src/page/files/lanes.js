@@ -1,7 +1,7 @@
-// The lanes: what came, where and when, drawn; and what lies under a point.
+// The lanes: draws the events, and finds the event at a point.
 //
-// One lane for each group, one row in it for each event. Time goes from left to right and ends at the line near the right
-// edge, where what is drawn is heard. With prefers-reduced-motion nothing moves but that line.
+// One lane for each group, with one row for each event. Time goes from left to right and ends at the line near the right
+// edge, where an event is heard. With prefers-reduced-motion only that line moves.
 
 /** The time that is shown, ms. */
 const SPAN = 12000;
@@ -133,13 +133,13 @@ export class Lanes {
     const least = this.narrow ? 5.4 * em : 4.6 * em;
     this.laneHeight = Math.max(least, Math.min(this.stage.clientHeight / count, 15 * em));
     this.height = Math.max(this.stage.clientHeight, this.laneHeight * count);
-    // Where there is room, the names of the events have a column of their own.
+    // If there is room, the names of the events get their own column.
     this.names = 11.8 * em;
     this.left = this.narrow ? 0 : (this.width > 95 * em ? 22 : 11.5) * em;
     this.now = this.width - Math.max(18, this.width * 0.03);
     this.em = em;
     this.font = `${0.68 * em}px ${style.fontFamily}`;
-    // Where there is little room for time, notes are smaller.
+    // If there is little room for time, notes are smaller.
     this.dot = em * (this.narrow ? 0.66 : 1);
     const canvas = this.canvas;
     canvas.style.width = `${this.width}px`;
@@ -174,7 +174,7 @@ export class Lanes {
   draw(clock) {
     this.clock = clock;
     this.sweeping = this.still.matches;
-    // A sweep is drawn four times a second: nothing is seen to move.
+    // The sweep is drawn four times a second, without visible motion.
     if (this.sweeping && clock - this.drawn < 250 && clock >= this.drawn) return;
     this.drawn = clock;
     const { pen, colours, em } = this;
@@ -183,7 +183,7 @@ export class Lanes {
     pen.fillStyle = colours.ground;
     pen.fillRect(0, 0, this.width, this.height);
     const oldest = clock - SPAN;
-    // Seconds, faintly.
+    // The seconds.
     pen.fillStyle = colours.line;
     pen.globalAlpha = 0.55;
     for (let ms = Math.ceil(oldest / 1000) * 1000; ms <= clock; ms += 1000) pen.fillRect(Math.round(this.x(ms)), 0, 1, this.height);
@@ -196,7 +196,7 @@ export class Lanes {
       this.drawBands(lane, clock, oldest, heard);
       this.drawItems(lane, clock, oldest, heard);
     }
-    // The line at which it is heard.
+    // The line where events are heard.
     pen.globalAlpha = 0.9;
     pen.fillStyle = colours.soft;
     const line = this.sweeping ? this.x(clock) : this.now;
@@ -241,7 +241,7 @@ export class Lanes {
     const items = lane.items;
     let first = 0;
     while (first < items.length && items[first].ms < oldest) first++;
-    // What nobody can see any more goes, now and then.
+    // From time to time, drop what is out of sight.
     if (first > 500) {
       items.splice(0, first);
       first = 0;
@@ -255,7 +255,7 @@ export class Lanes {
       if (!this.narrow && x < this.left - 2) continue;
       const age = (clock - item.ms) / SPAN;
       if (!item.hit) {
-        // Of those in one place one is enough.
+        // One of several at the same place is enough.
         if (Math.abs(x - (lastX.get(item.event) ?? -9)) < 1) continue;
         lastX.set(item.event, x);
         pen.globalAlpha = heard * (0.62 - 0.4 * age);
@@ -266,7 +266,7 @@ export class Lanes {
       const radius = this.dot * (0.16 + 0.62 * Math.sqrt(level));
       pen.globalAlpha = heard * (0.9 - 0.55 * age);
       if (form === 0) {
-        // A note has a tail, as long as it is heard, and rings while it is new.
+        // A note has a tail as long as its sound, and a ring while it is new.
         const tail = Math.min((length / SPAN) * (this.now - this.left), (this.sweeping ? this.x(clock) : this.now) - x);
         if (tail > radius) {
           pen.globalAlpha *= 0.35;
@@ -315,7 +315,7 @@ export class Lanes {
     for (const item of lane.items) {
       if (item.ms > this.clock || item.ms < this.clock - SPAN) continue;
       const dx = this.x(item.ms) - x, dy = this.y(lane, item.event) - y;
-      // A message says more than a hit whose message was thinned.
+      // Prefer a message to a hit whose message was thinned out.
       const far = dx * dx + dy * dy * 0.6 + (item.args ? 0 : 30);
       if (far < least) [best, least] = [item, far];
     }

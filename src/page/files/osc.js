@@ -74,7 +74,7 @@ function message(view, start, end, ms, each) {
     }
     each(address, tags.slice(1), args, ms);
   } catch (error) {
-    // A message that is cut is no message.
+    // A truncated message is an error.
     if (!(error instanceof RangeError)) throw error;
   }
 }

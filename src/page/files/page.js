@@ -1,6 +1,6 @@
-// The page: connects, decodes, and joins what arrives to the lanes, to the sound and to what people press.
+// The page: connects, decodes, and passes messages to the lanes, the sound and the controls.
 //
-// Whatever comes from the kernel goes into the document as text alone (textContent).
+// Text from the kernel enters the document only as textContent.
 
 import { Detail, spoken } from "./detail.js";
 import { read, write } from "./osc.js";
@@ -24,8 +24,8 @@ let last = null;
 let calm = 0.5;
 
 // ---- Time ----------------------------------------------------------------------------------------------------------
-// Bundles carry the time of the machine that traces. What is between its clock and ours is taken from those that came
-// soonest; so that a page elsewhere keeps time as well.
+// Bundles carry the time of the machine that traces. Its difference from our clock is taken from the bundles with the
+// shortest delay, so that a page on another machine is in time as well.
 const delays = [Infinity, Infinity];
 let turned = 0;
 let offset = 0;
@@ -39,14 +39,14 @@ function arrived(ms) {
   }
   delays[0] = Math.min(delays[0], performance.timeOrigin + performance.now() - ms);
   const least = Math.min(...delays);
-  // Small changes are followed slowly: a jump would be heard.
+  // Small changes are followed slowly: a jump would be audible.
   offset = Math.abs(least - offset) > 100 ? least : offset + (least - offset) * 0.05;
 }
 
 /** The time on the tracing machine's clock of what is heard now, ms. */
 const clock = () => performance.timeOrigin + performance.now() - offset - LATENCY;
 
-// ---- What arrives --------------------------------------------------------------------------------------------------
+// ---- Messages ------------------------------------------------------------------------------------------------------
 function connect() {
   socket = new WebSocket(`ws://${location.host}/`);
   socket.binaryType = "arraybuffer";
@@ -56,7 +56,7 @@ function connect() {
   socket.onmessage = ({ data }) => {
     totals.frames++;
     read(data, message);
-    // Here, not with the next frame: a page in the background is not drawn, but heard.
+    // Here, not in the next frame: a page in the background is not drawn but is heard.
     sound.flush();
   };
   socket.onclose = () => {
@@ -74,7 +74,7 @@ const about = {
   },
   schema([address, tags, names]) {
     const parts = address.split("/");
-    // Signals stand deeper than events; they are for other clients.
+    // Signals have longer addresses than events; they are for other clients.
     if (parts.length > prefix.split("/").length + 2) return;
     schemas.set(address, { tags, names: names ? names.split(" ") : [], group: parts.at(-2), event: parts.at(-1) });
   },
@@ -117,7 +117,7 @@ const about = {
   },
 };
 
-// What is said to this page alone: answers, and how the stream stands.
+// Messages to this page only: answers, and the state of the stream.
 const answered = {
   ok([address]) {
     told(`${address.slice(prefix.length + 9)}: done`);
@@ -132,7 +132,7 @@ const answered = {
     told(values.join(" "));
   },
   state([, length, , paused]) {
-    // A replay says more of itself, to all.
+    // A replay sends more about itself, to all clients.
     if (replay || length) return;
     if (live?.paused !== !!paused) state("live", paused ? `${host}, paused: the kernel records nothing` : host);
     live = { paused: !!paused };
@@ -150,13 +150,13 @@ function told(words, wrong) {
   $("told").classList.toggle("bad", !!wrong);
 }
 
-// Once a second the server says that it is there: the light beats. Without that something is wrong.
+// The server sends a sign of life once a second, and the light blinks.
 let beaten = performance.now();
 function beat() {
   beaten = performance.now();
   const light = $("light");
   light.classList.remove("beat");
-  // A style that is computed in between begins the animation again.
+  // Computing the style in between restarts the animation.
   void light.offsetWidth;
   light.classList.add("beat");
   if (document.body.dataset.state === "quiet") state("live", host);
@@ -175,7 +175,7 @@ function message(address, tags, args, ms) {
   const slash = address.lastIndexOf("/");
   const name = address.slice(slash + 1);
   if (name === "start" && !schemas.has(address)) prefix = address.slice(0, slash);
-  // What is about the stream stands directly below the prefix; events stand deeper.
+  // Messages about the stream are directly below the prefix; events have longer addresses.
   if (slash === prefix.length && address.startsWith(prefix)) return about[name]?.(args, ms ?? Date.now());
   if (address.startsWith(`${prefix}/control/`)) return answered[name]?.(args);
   const schema = schemas.get(address);
@@ -187,11 +187,11 @@ function message(address, tags, args, ms) {
   lanes.add(last);
 }
 
-// The knob, 0 calm to 1 detail: calm lets go of what is faint and short; detail leaves all.
+// The knob, 0 calm to 1 detail: calm drops faint and short hits; detail keeps all.
 const wanted = (hit) => hit.level === 0 || hit.form === 2 || hit.level > Math.max(0, 0.5 - calm) * 0.4 * (hit.form + 1);
 const louder = (form) => (form === 2 ? 0.5 + calm : form === 1 ? Math.min(1.2, 0.4 + calm * 1.2) : 1);
 
-// ---- What is shown -------------------------------------------------------------------------------------------------
+// ---- Display -------------------------------------------------------------------------------------------------------
 function short(number) {
   if (number >= 1e6) return `${(number / 1e6).toFixed(1)} M`;
   if (number >= 1e4) return `${(number / 1e3).toFixed(0)} k`;
@@ -215,7 +215,7 @@ let seeking = false;
 function transport() {
   $("transport").hidden = false;
   const { paused } = replay ?? live;
-  // A kernel has no other pace and no other time.
+  // A live trace has no speed and no position.
   $("transport").classList.toggle("live", !replay);
   $("play").setAttribute("aria-label", paused ? "Play" : "Pause");
   $("play-shape").setAttribute("d", paused ? "M8 5v14l11-7z" : "M7 5h4v14H7zM13 5h4v14h-4z");
@@ -351,7 +351,7 @@ field.onpointerleave = () => {
 field.onclick = (event) => open(lanes.at(...point(event)));
 $("detail-close").onclick = () => detail.close();
 
-// ---- What is pressed -----------------------------------------------------------------------------------------------
+// ---- Controls ------------------------------------------------------------------------------------------------------
 async function listen(on) {
   if (on) await sound.start();
   else await sound.stop();
@@ -378,7 +378,7 @@ async function record() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// As the system has it, until somebody chooses.
+// The system's setting, until the user chooses.
 const light = matchMedia("(prefers-color-scheme: light)");
 function theme(name) {
   document.documentElement.dataset.theme = name;
@@ -389,7 +389,7 @@ function flip() {
   try {
     localStorage.setItem("theme", document.documentElement.dataset.theme);
   } catch {
-    // Without storage it is forgotten, and that is all.
+    // Without storage the choice is not remembered.
   }
 }
 function chosen() {
@@ -423,12 +423,12 @@ $("seek").onchange = ({ target }) => {
   seeking = false;
   command("seek", (replay.length * target.value) / 1000);
   sound.clear();
-  // Until the replay says so itself.
+  // Until the replay confirms it.
   replay.at = (replay.length * target.value) / 1000;
   replay.told = performance.now();
 };
 
-// A line as docs/WIRE.md has it: `enable exceptions`, `solo irq`, `rate 500`, `filter softirq_entry vec == 1`.
+// A command line as in docs/WIRE.md: `enable exceptions`, `solo irq`, `rate 500`, `filter softirq_entry vec == 1`.
 $("desk").onsubmit = (event) => {
   event.preventDefault();
   const [word, ...rest] = $("tell").value.trim().split(/\s+/);
@@ -485,7 +485,7 @@ function drawScope() {
   scope.beginPath();
   if (sound.on) {
     sound.analyser.getFloatTimeDomainData(samples);
-    // From a crossing upwards, so that it stands still.
+    // Start at an upward zero crossing, so that the picture is steady.
     let from = 1;
     while (from < 500 && !(samples[from - 1] < 0 && samples[from] >= 0)) from++;
     for (let x = 0; x <= width; x++) scope.lineTo(x, height / 2 - samples[from + Math.floor((x / width) * 500)] * height * 0.9);
@@ -496,7 +496,7 @@ function drawScope() {
   scope.stroke();
 }
 
-// A replay that pauses stands still on the lanes too, when what is under way has been heard; and goes on from there.
+// While a replay is paused, the lanes stop too, once the events on their way have been heard.
 const SETTLES = 400;
 let stands = null;
 function shown() {

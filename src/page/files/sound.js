@@ -1,4 +1,4 @@
-// From hits to the loudspeaker: the audio context, the worklet, volume, scope, recording. What sounds is made in voices.js.
+// The audio context, the worklet, volume, scope and recording. The sound itself is made in voices.js.
 
 /** How long after its time a hit sounds, ms: so that what comes a little late is not out of step. */
 export const LATENCY = 120;

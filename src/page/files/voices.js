@@ -1,6 +1,6 @@
-// The voices: an AudioWorklet that plays hits at their times. It decides nothing: what a hit is, /ftrace/hit says, and how each
-// timbre is made, recipes.json (src/sound/recipe.rs). A voice is that of src/sound/voice.rs, step by step, so that the page and
-// `render` sound the same; the page alone has a small room around it.
+// The voices: an AudioWorklet that plays hits at their times. /ftrace/hit defines a hit, and recipes.json (src/sound/recipe.rs)
+// defines each timbre. A voice is that of src/sound/voice.rs, step by step, so that the page and `render` sound the same, except
+// for a small room that only the page adds.
 
 const VOICES = 64;
 const LOOKAHEAD = 240;
@@ -139,7 +139,7 @@ class Voice {
   }
 
   playTexture(left, right, from, to) {
-    // Textures are noise first, whatever their timbre: a bed of tones would be an organ.
+    // Textures are mostly noise, whatever their timbre: many tones at once would sound like an organ.
     const tone = 0.55 * this.recipe.tone, noise = 0.6 + 0.2 * this.recipe.noise, { ratio } = this.recipe;
     const bend = this.recipe.bend * (0.2 + 0.8 * this.brightness);
     this.frequency += (this.aim - this.frequency) * Math.min(1, (to - from) / (0.03 * sampleRate));
@@ -155,7 +155,7 @@ class Voice {
         this.end();
       }
       if (this.shimmerLeft === 0) {
-        // The denser, the faster it flickers.
+        // The denser, the faster the flicker.
         this.shimmerLeft = Math.floor(sampleRate / (6 + 30 * this.brightness));
         this.shimmerAim = (0.65 + 0.35 * this.white() - this.shimmer) / this.shimmerLeft;
       }
@@ -208,7 +208,7 @@ class Limiter {
     this.at = 0;
     this.count = 0;
     this.released = 1;
-    // Candidates for the least of the last gains: number, gain; rising.
+    // Candidates for the minimum of the last gains, as (number, gain), ascending.
     this.least = [];
   }
 
@@ -258,7 +258,7 @@ class Hits extends AudioWorkletProcessor {
   told(data) {
     if (data.hits) {
       for (const hit of data.hits) {
-        // Nearly always the last: they come in the order of time.
+        // Nearly always at the end: they arrive in order of time.
         let at = this.queue.length;
         while (at > 0 && this.queue[at - 1].when > hit.when) at--;
         this.queue.splice(at, 0, hit);
