@@ -218,7 +218,7 @@ fn its_user_traces_lists_records_and_captures_without_a_capability() {
     }
     let (output, said) = lent.run(&["-t", "function", "--print"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(said.contains("has events and no tracer"), "{said}");
+    assert!(said.contains("has events, but no tracers"), "{said}");
     assert!(lent.is_quiet());
 }
 

@@ -125,7 +125,7 @@ fn an_existing_snapshot_is_copied_otherwise_one_is_taken() {
         // write.
         ("# tracer: nop\n#\n#\n# * Snapshot is freed *\n#\n", "was taken now", Some("0")),
         ("# tracer: nop\n#\n#\n# * Snapshot is allocated *\n#\n", "was taken now", Some("1")),
-        ("# tracer: nop\n#\n# entries-in-buffer/entries-written: 1/1   #P:1\n", "had was copied", None),
+        ("# tracer: nop\n#\n# entries-in-buffer/entries-written: 1/1   #P:1\n", "was copied and consumed", None),
     ];
     for (number, (state, says, told)) in states.into_iter().enumerate() {
         fs::write(&file, state).unwrap();

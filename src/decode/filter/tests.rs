@@ -207,19 +207,19 @@ fn length_and_depth_are_bounded() {
 
 /// As `filter_assign_type`: what a `char *` pointed to is not in the record, and only `cpumask_t` is a set of CPUs.
 #[test]
-fn a_field_s_type_says_what_it_is_compared_with() {
+fn the_type_of_a_field_decides_what_it_is_compared_with() {
     let text = "name: e\nID: 9\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
         \tfield:char * path;\toffset:8;\tsize:8;\tsigned:0;\n\
         \tfield:__data_loc u32[] list;\toffset:16;\tsize:4;\tsigned:0;\n\nprint fmt: \"\"\n";
     let format = EventFormat::parse("s", text, LongSize::Eight).unwrap();
     let error = |filter: &str| Filter::parse(filter).unwrap().compile(&format).unwrap_err().to_string();
-    let path = "filter: s:e: path is the address of a text:";
+    let path = "filter: s:e: path is the address of a string:";
     assert_eq!(
         error("path == \"x\""),
-        format!("{path} the text itself was not recorded, so it can be a condition live only")
+        format!("{path} the string itself was not recorded, so it can be used in a live filter only")
     );
-    assert_eq!(error("path == 5"), format!("{path} a text in quotes is wanted"));
-    assert_eq!(error("list == \"x\""), "filter: s:e: list is an unsigned number: a number is wanted");
+    assert_eq!(error("path == 5"), format!("{path} a string in quotes is expected"));
+    assert_eq!(error("list == \"x\""), "filter: s:e: list is an unsigned number: a number is expected");
 }
 
 #[test]
@@ -236,7 +236,7 @@ fn errors_say_what_does_not_suit_the_field() {
     assert_eq!(error("irq == 08"), format!("filter: s:e: irq is a signed number: {number}"));
     assert_eq!(error("irq == -9223372036854775809"), format!("filter: s:e: irq is a signed number: {number}"));
     assert_eq!(error("flags == 08"), format!("filter: s:e: flags is an unsigned number: {number}"));
-    assert_eq!(error("irq >"), "filter: a field, an operator and a value expected at column 6, found \"\"");
+    assert_eq!(error("irq >"), "filter: expected a field, an operator and a value at column 6, found \"\"");
     let quotes = "expected a number or a string in quotes at column";
     assert_eq!(error("who == worker"), format!("filter: {quotes} 8, found \"worker\""));
     assert_eq!(error("irq == +5 && irq > 1"), format!("filter: {quotes} 8, found \"+5 && irq > 1\""));
@@ -246,7 +246,7 @@ fn errors_say_what_does_not_suit_the_field() {
     assert_eq!(error("who > 5"), "filter: s:e: who is a string: a string in quotes is expected");
     assert_eq!(error("who > \"x\""), "filter: s:e: who is a string: strings can be compared with ==, != and ~");
     assert!(error(&format!("who == \"{}\"", "x".repeat(256))).ends_with("at most 255 bytes"));
-    assert!(error("irq == 0x000000000000000000000001").starts_with("filter: a number or"));
+    assert!(error("irq == 0x000000000000000000000001").starts_with("filter: expected a number or"));
     assert_eq!(
         error("mask & CPUS{x}"),
         "filter: s:e: mask is a set of CPUs: CPUS{…} must contain a list of the kernel's CPUs, such as 0,2-3"
