@@ -1,11 +1,11 @@
-//! The replay loop: a frozen ring, at the pace it was recorded at, stretched, or as fast as possible.
+//! The replay loop: plays a capture at the pace it was recorded at, scaled, or as fast as possible.
 //!
-//! Pace is kept against the time at which the replay began, so that errors do not add up; each pass of a `--loop` begins
-//! where the one before ends by its own time, not when its last event happened to be sent. Events that are due together
-//! leave together, as they would live.
+//! Times are relative to the start of the replay, so errors do not add up; each pass of a `--loop` begins where the
+//! pass before ends by its own time, not when its last event was sent. Events that are due together are sent
+//! together, as in a live run.
 //!
-//! An [`Observer`] may also control it: pause, speed, position, repetition. The capture is then opened again and read up to
-//! the position that is sought.
+//! An [`Observer`] may also control it: pause, speed, position, repetition. To seek, the capture is opened again and
+//! read up to the position.
 
 mod before;
 mod obey;
@@ -63,46 +63,46 @@ pub enum Speed {
 /// How a capture is played.
 #[derive(Debug, Clone)]
 pub struct PlayOptions {
-    /// How fast.
+    /// The speed.
     pub speed: Speed,
-    /// What of it.
+    /// The selected part.
     pub select: Select,
-    /// When it begins, ns since 1970; at once if not said.
+    /// When it begins, ns since 1970; at once if `None`.
     pub start_at: Option<u64>,
-    /// Whether it is played again and again.
+    /// Whether it is repeated.
     pub repeat: bool,
     /// The name of this machine, for `/ftrace/start`.
     pub host: String,
 }
 
-/// What a replay tells on its way, for people.
+/// What a replay reports to its caller.
 pub trait Observer {
-    /// Something is not as asked.
+    /// A warning.
     fn warn(&mut self, text: &str);
 
-    /// Where it is: ns of the capture's own time since the part that is played began, and the length of that part.
+    /// The position: ns of the capture's own time since the selected part began, and the length of that part.
     fn position(&mut self, at: u64, length: u64);
 
-    /// Somebody listens there now, or nobody does: at once, and as `status` as long as it lasts.
+    /// A target has gained or lost its receiver: at once, and as `status` for as long as it lasts.
     fn audience(&mut self, _news: &News, _status: Option<String>) {}
 
-    /// How it stands, whenever it looks around; `now` is ns since 1970.
+    /// The state, each time the loop looks around; `now` is ns since 1970.
     fn state(&mut self, _state: &State, _now: u64) {}
 
-    /// What it is told to do, if it is told something.
+    /// The next command, if there is one.
     fn command(&mut self) -> Option<Command> {
         None
     }
 
-    /// What became of that.
+    /// The result of that command.
     fn answer(&mut self, _done: Result<(), Refused>) {}
 
-    /// Whether it waits with the beginning, since nobody is there yet.
+    /// Whether to wait with the beginning because no receiver is there yet.
     fn waits(&self) -> bool {
         false
     }
 
-    /// Whether it is still there at its end, to be played from somewhere else.
+    /// Whether the replay stays at its end, so that it can be continued from another position.
     fn stays(&self) -> bool {
         false
     }
@@ -113,12 +113,12 @@ pub trait Observer {
     }
 }
 
-/// Why a pass ends before its end.
+/// Why a pass ends early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
     /// The replay ends.
     End,
-    /// It goes on from there, ns since the beginning of the part.
+    /// Continue from there, ns since the beginning of the part.
     Seek(u64),
 }
 
@@ -126,10 +126,10 @@ enum Stop {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReplayError {
-    /// What is asked for cannot be selected from it.
+    /// The selection does not fit the capture.
     #[error(transparent)]
     Select(#[from] SelectError),
-    /// A field to be aggregated, or that a map names, is not among the capture's.
+    /// The capture does not have a field that is to be aggregated, or that a map names.
     #[error(transparent)]
     Check(#[from] CheckError),
     /// It cannot be opened again.
@@ -138,7 +138,7 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is wrong rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
             ReplayError::Select(error) => error.is_usage(),
@@ -148,32 +148,33 @@ impl ReplayError {
     }
 }
 
-/// Events due within this time of each other leave together, ns: the default tick. A loop is not shorter.
+/// Events due within this time of each other are sent together, ns: the default tick. A loop is at least this long.
 const TOGETHER_NS: u64 = 1_000_000;
 /// How long the replay sleeps at most before it looks for a reason to stop.
 const LONGEST_SLEEP: Duration = Duration::from_millis(50);
 /// How often `/ftrace/stat` is sent.
 const STAT_NS: u64 = 1_000_000_000;
 
-/// What became of a replay.
+/// The result of a replay.
 #[derive(Debug, Clone, Default)]
 pub struct Played {
     /// Records and errors.
     pub counts: Counts,
-    /// Sub-buffers, or rests of them, that could not be walked.
+    /// Sub-buffers, or remainders of them, that could not be parsed.
     pub malformed_sub_buffers: u64,
-    /// Events that the capture says were lost.
+    /// Events that were lost, according to the capture.
     pub lost: u64,
-    /// Feeds that failed, and damaged pieces that were passed over, in words.
+    /// Feeds that failed, and damaged pieces that were skipped, as text.
     pub errors: Vec<String>,
-    /// Whether it was ended before the capture was.
+    /// Whether it was ended before the end of the capture.
     pub ended: bool,
 }
 
-/// Plays `capture` to `outputs`; when it is to be repeated, `again` opens it once more.
+/// Plays `capture` to `outputs`; `again` reopens it for each repetition.
 ///
 /// # Errors
-/// If the selection, or a field to be aggregated, does not go with the capture, before anything is sent; or if it cannot be opened again.
+/// The selection, or a field to be aggregated, does not fit the capture (before anything is sent), or it cannot be
+/// reopened.
 pub fn play(
     capture: Capture,
     again: &mut dyn FnMut() -> Result<Capture, CaptureError>,
@@ -188,12 +189,12 @@ pub fn play(
     Ok((played.pop().unwrap_or_default(), outputs.pop().unwrap_or_default()))
 }
 
-/// Plays `machines` together; when they are to be repeated, `again` opens all their captures once more, in the same order. The host
-/// of the options is that of a single capture.
+/// Plays `machines` together; `again` reopens all their captures, in the same order, for each repetition. The `host`
+/// of the options applies to a single capture only.
 ///
 /// # Errors
-/// If the selection goes with none of the captures, or a field to be aggregated is not there, before anything is sent; or if they
-/// cannot be opened again.
+/// The selection fits none of the captures, or a field to be aggregated does not exist (before anything is sent), or
+/// they cannot be reopened.
 pub fn play_together(
     machines: Vec<Machine>,
     again: &mut dyn FnMut() -> Result<Vec<Capture>, CaptureError>,
@@ -244,10 +245,10 @@ pub fn play_together(
         if end.is_continue() {
             end = player.pass(&mut parts, &mut played);
         }
-        // A capture without an event would be repeated without end and without a pause.
+        // A capture without events would be repeated endlessly without a pause.
         let empty = whole && player.read() == read;
         if end.is_continue() && (!player.repeat || empty) {
-            // One that is repeated may be told to play what it does have.
+            // With a command, one that is repeated may be told to play another part.
             let stays = player.observer.stays() || player.repeat && player.observer.obeys();
             end = if stays { player.rest() } else { break };
         }
@@ -269,24 +270,24 @@ pub fn play_together(
     Ok((played, player.voices.iter_mut().map(|voice| std::mem::take(voice.pipeline.outputs())).collect()))
 }
 
-/// The way from the records of `capture` to `outputs`, with the names that it keeps.
+/// The pipeline from the records of `capture` to `outputs`, with the task names that it has.
 fn pipeline_of(capture: &mut Capture, outputs: Outputs) -> Pipeline<Outputs> {
     pipeline_to(kernel_of(capture), outputs)
 }
 
-/// What is known of the kernel of `capture`.
+/// The names and types of the kernel of `capture`.
 fn kernel_of(capture: &Capture) -> Arc<Kernel> {
     let (names, _) = capture.names();
     Arc::new(Kernel { abi: Abi { endian: capture.endian, long: capture.header.long_size() }, names })
 }
 
-/// The way from the records of `kernel` to `outputs`.
+/// The pipeline from the records of `kernel` to `outputs`.
 fn pipeline_to<O: Output>(kernel: Arc<Kernel>, outputs: O) -> Pipeline<O> {
     let known = kernel.clone();
     Pipeline::new(kernel, outputs, Box::new(move |pid| known.names.comms.get(pid).map(<[u8]>::to_vec)))
 }
 
-/// Plays a record. An event that occurs for the first time is taken up from `table`, and `added` told to the pipeline.
+/// Plays a record. An event that occurs for the first time is taken from `table`, and added to the pipeline.
 #[inline]
 fn play_record<E: ByteOrder, O: Output>(
     pipeline: &mut Pipeline<O>,
@@ -307,13 +308,13 @@ fn play_record<E: ByteOrder, O: Output>(
     }
 }
 
-/// Checks what is asked of single events against those that are played.
+/// Checks the options about single events against the events that are played.
 fn check(outputs: &Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
     let known: Vec<_> = capture.events.iter().map(name_of).collect();
     outputs.check(&known, &played_of(capture, select))
 }
 
-/// The same, and takes them up where times between events are measured.
+/// The same, and adds them where times between events are measured.
 fn prepare(outputs: &mut Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
     check(outputs, capture, select)?;
     outputs.pair(&played_of(capture, select))

@@ -95,7 +95,7 @@ fn the_trace_has_no_event_of_ours_or_the_receivers_but_all_others() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let heard = listener.stop();
     end(somebody);
-    assert!(said.contains("receives, and is kept out of the trace"), "{said}");
+    assert!(said.contains("is a receiver and is excluded from the trace"), "{said}");
     let found = naming(&heard, &ours);
     assert!(found.is_empty(), "{} of {}, such as {:?}\n{said}", found.len(), heard.len(), found.first());
     let others = naming(&heard, &BTreeSet::from([pid]));
@@ -119,7 +119,7 @@ fn a_receiver_that_starts_later_is_excluded_from_then_on() {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ftrace-live"));
         command.args(["listen", &format!("127.0.0.1:{port}"), "--count", "1000000000"]);
         let receiver = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        live.wait_for(&format!("({}) receives, and is kept out of the trace", receiver.id()));
+        live.wait_for(&format!("({}) is a receiver and is excluded from the trace", receiver.id()));
         end(receiver);
     }
     end(somebody);

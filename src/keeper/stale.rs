@@ -13,8 +13,8 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::teardown::{instance_path, owner, remove_instance};
 
-/// Between its mkdir and its lock an instance has an owner and no lock: a young one, whose pid lives, is left alone. So is one of the
-/// future: the time of day was set back since.
+/// Between its mkdir and its lock, an instance has an owner but no lock: so a young one whose pid exists is left
+/// alone. So is one whose time is in the future: the time of day has been set back since.
 const YOUNG: Duration = Duration::from_secs(5);
 
 /// Removes our instances whose owner has exited; returns them, each with the result.

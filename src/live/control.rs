@@ -1,5 +1,5 @@
-//! Commands to a running trace: what reaches the kernel goes through the instance, so by the keeper; the rest is told to
-//! every reader.
+//! Commands to a running trace. What changes the kernel goes through the instance, and so through the keeper; the
+//! rest is sent to every reader.
 //!
 //! The order is that of [`Setup::apply`](crate::tracefs::Setup::apply): an event's format is known to every reader, and its
 //! filter set, before the kernel writes its first record.
@@ -21,52 +21,52 @@ use crate::names::Kernel;
 use crate::osc::aggregate::AggregateOptions;
 use crate::tracefs::{EventFilter, EventName, TracefsError};
 
-/// The places in the poll of the socket, and of what a page's clients say.
+/// The poll tokens of the control socket and of the page's clients.
 const SOCKET: Token = Token(3);
 const CLIENTS: Token = Token(4);
 
-/// What can be changed while it runs, and how it stands.
+/// What can be changed at run time, and its current state.
 pub(super) struct Desk {
     control: Control,
-    /// The events that are on in the kernel, the hidden ones left out.
+    /// The events that are enabled in the kernel, without the hidden ones.
     on: BTreeSet<EventName>,
-    /// Filters of the options: an event that is turned on later has them too.
+    /// The filters of the options, which also apply to events that are enabled later.
     filters: Vec<EventFilter>,
     paused: bool,
 }
 
 impl Desk {
-    /// Takes commands of `control`, with these events on.
+    /// Takes commands from `control`; `on` are the events that are enabled.
     pub(super) fn new(control: Control, on: impl Iterator<Item = EventName>, filters: Vec<EventFilter>) -> Desk {
         Desk { control, on: on.collect(), filters, paused: false }
     }
 
-    /// Wakes the poll when somebody says something.
+    /// Makes the poll wake when a command arrives.
     pub(super) fn register(&mut self, registry: &Registry) -> io::Result<()> {
         if let Some(socket) = self.control.socket() {
             registry.register(&mut SourceFd(&socket), SOCKET, Interest::READABLE)?;
         }
         let waker = Waker::new(registry, CLIENTS)?;
-        // That cannot fail but for a poll that is gone.
+        // This fails only if the poll is gone.
         self.control.wake_by(Box::new(move || drop(waker.wake())));
         Ok(())
     }
 }
 
 impl Session<'_> {
-    /// When there is something to be taken or told, whatever happens.
+    /// When the desk next has something to do without a command arriving.
     pub(super) fn told_due(&self) -> Option<Instant> {
         self.desk.as_ref()?.control.due()
     }
 
-    /// Carries out what it is told, and tells how it stands.
+    /// Executes the commands that have arrived, and reports the state.
     pub(super) fn obey(&mut self, since_began: Duration) {
         let Some(mut desk) = self.desk.take() else { return };
         if self.reader.rings.take_others() {
             desk.control.look();
         }
         while let Some(command) = desk.control.command() {
-            // What happened before it was said is heard as it was before.
+            // Events from before the command are handled as before.
             let _ = self.reader.rings.look();
             self.reader.turn(0..0);
             let done = self.carry_out(command, &mut desk);
@@ -87,7 +87,7 @@ impl Session<'_> {
                 self.instance.start()?;
                 desk.paused = false;
             }
-            // The desk has refused them: the kernel has its own time.
+            // The desk has refused these: a live trace runs in the kernel's time.
             Command::Speed(_) | Command::Seek(_) | Command::Loop(_) => {}
             Command::Rate(rate) => self.change(&Change::Rate(rate.map(|rate| rate.div_ceil(self.readers as u32)))),
             Command::Switch(switched) => return self.switch(&switched, desk),
@@ -95,7 +95,7 @@ impl Session<'_> {
             Command::Pids(pids) => self.only(&pids, desk)?,
             Command::Aggregate(options) => self.aggregate(options)?,
             Command::Names(names) => {
-                // Which names are needed, the outputs know once they are to say them.
+                // The outputs find out which names are needed when they format them.
                 self.reader.pipeline.outputs().set_names(names);
                 let kernel = names.then(|| self.kernel_for(&[]));
                 self.change(&Change::Names(names, kernel));
@@ -110,7 +110,7 @@ impl Session<'_> {
         self.reader.change(change);
     }
 
-    /// Turns events on and off in the kernel, and tells the readers which are heard.
+    /// Enables and disables events in the kernel, and tells the readers which ones to output.
     fn switch(&mut self, switched: &Arc<Switched>, desk: &mut Desk) -> Result<(), Refused> {
         let more: Vec<_> = switched.on.difference(&desk.on).cloned().collect();
         let fewer: Vec<_> = desk.on.difference(&switched.on).cloned().collect();
@@ -123,7 +123,7 @@ impl Session<'_> {
                 Err(error) => refuse(&mut refused, event, &error),
             }
         }
-        // Muted before they begin, where they are to be.
+        // Muted before they are enabled, where they are to be muted.
         let kernel = self.says_names().then(|| self.kernel_for(&formats));
         if !formats.is_empty() {
             self.change(&Change::Add(formats.clone(), kernel));
@@ -160,7 +160,7 @@ impl Session<'_> {
         if refused.events.is_empty() { Ok(()) } else { Err(refused) }
     }
 
-    /// Gives events another filter; if one of them refuses it, all keep theirs.
+    /// Gives events another filter; if the kernel refuses it for one of them, all keep theirs.
     fn filter(&mut self, events: &[EventName], condition: Option<&str>) -> Result<(), Refused> {
         let before = events.iter().map(|event| self.instance.condition(event)).collect::<Result<Vec<_>, _>>()?;
         let mut done = Ok(());
@@ -181,7 +181,7 @@ impl Session<'_> {
             }
             Err(error) => {
                 for (event, condition) in events.iter().zip(before) {
-                    // A refusal takes away the filter that was there (`apply_event_filter`).
+                    // A refused filter also removes the previous one (`apply_event_filter`).
                     let _ = self.instance.replace_filter(event, condition.as_deref());
                 }
                 Err(error.into())
@@ -189,12 +189,12 @@ impl Session<'_> {
         }
     }
 
-    /// Traces these processes alone, with what they start; all, if there are none.
+    /// Restricts tracing to these processes and their children; without any, traces all.
     fn only(&mut self, pids: &[u32], desk: &Desk) -> Result<(), TracefsError> {
         if !pids.is_empty() {
             self.instance.follow_forks()?;
         }
-        // The list can only be emptied and then filled: between, all would be let in.
+        // The list can only be emptied and then filled; in between, the kernel would trace every process.
         self.instance.stop()?;
         let done = self.instance.only_these_processes(pids);
         if !desk.paused {
@@ -216,7 +216,7 @@ impl Session<'_> {
         self.reader.pipeline.outputs().says_names()
     }
 
-    /// The kernel's names, as far as the events of now and `more` need them.
+    /// The kernel's names that the current events and `more` need.
     fn kernel_for(&mut self, more: &[Arc<EventFormat>]) -> Arc<Kernel> {
         let known = self.reader.pipeline.event_counts().map(|(format, _)| (**format).clone());
         let formats: Vec<_> = known.chain(more.iter().map(|format| (**format).clone())).collect();
@@ -226,7 +226,7 @@ impl Session<'_> {
     }
 }
 
-/// Events that are on in the kernel from the beginning to the end, selected or not: they carry task names.
+/// Events that stay enabled in the kernel throughout, selected or not: they carry task names.
 fn is_kept(event: &EventName) -> bool {
     event.system == "task" && TASK_EVENTS.contains(&event.name.as_str())
 }

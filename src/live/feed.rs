@@ -9,7 +9,7 @@ use super::rings::Ring;
 use crate::ring::Feed;
 use crate::tracefs::{RawBuffer, RawRead};
 
-/// The sub-buffers of one CPU, as many as a turn may take.
+/// The sub-buffers of one CPU, up to the quota of a turn.
 pub(super) struct InstanceFeed {
     raw: RawBuffer,
     sub_buffer: usize,
@@ -19,7 +19,7 @@ pub(super) struct InstanceFeed {
 }
 
 impl InstanceFeed {
-    /// `recording` gets each sub-buffer too.
+    /// Each sub-buffer is also given to `recording`.
     pub(super) fn new(raw: RawBuffer, sub_buffer: usize, recording: Option<Tap>) -> InstanceFeed {
         InstanceFeed { raw, sub_buffer, recording, left: 0, gone: false }
     }
@@ -60,8 +60,8 @@ impl Feed for InstanceFeed {
                 self.left -= 1;
                 return Ok(true);
             }
-            // So for seconds where the writer has moved to an empty sub-buffer, which `rb_per_cpu_empty` does not call
-            // empty. Its next commit wakes epoll all the same.
+            // This lasts for seconds if the writer has moved to an empty sub-buffer, which `rb_per_cpu_empty` does
+            // not call empty. The next commit wakes epoll all the same.
             RawRead::Nothing | RawRead::Empty => {}
             RawRead::Gone => self.gone = true,
         }

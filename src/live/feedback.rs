@@ -1,16 +1,18 @@
-//! The feedback guard: what our own sending makes happen is kept out of what is traced.
+//! The feedback guard: keeps events that our own sending causes out of the trace.
 //!
-//! Each datagram to a program on this machine makes that program run, which makes events, which make datagrams. Our own
-//! threads are kept out by [`Setup::apply`](crate::tracefs::Setup::apply). This adds
+//! Each datagram to a program on this machine makes that program run, which causes events, which cause datagrams.
+//! [`Setup::apply`](crate::tracefs::Setup::apply) excludes our own threads. This module adds
 //!
 //! - the processes that hold the socket a local target port belongs to, with all their threads and what they start
 //!   later; looked for again once a second, since a receiver may start after us, or anew;
-//! - the `sched` events in which the kernel names one of us from elsewhere. `set_event_notrace_pid` judges an event by
-//!   the task that runs: `sched_wakeup` of ours out of an interrupt, and `sched_switch` between the idle task and us, it
-//!   lets through (`event_filter_pid_sched_switch_probe_pre`, `…_wakeup_probe_pre`). With those events on, each time we
-//!   wake there would be new events, which wake us: so they get a filter by pid, joined to the user's own.
+//! - the `sched` events in which the kernel names one of us from another context. `set_event_notrace_pid` judges an
+//!   event by the running task, so it lets through a `sched_wakeup` of our thread from an interrupt, and a
+//!   `sched_switch`   between the idle task and us (`event_filter_pid_sched_switch_probe_pre`, `…_wakeup_probe_pre`).
+//!   If these events are   enabled, each wake of ours would cause new events, which wake us. So they get a filter by
+//!   pid, joined with the   user's filter.
 //!
-//! What is left (timers, interrupts, the idle task's own events) names nobody; [`Pace`](super::pace::Pace) sees to it.
+//! The rest (timers, interrupts, the idle task's events) names no pid of ours; [`Pace`](super::pace::Pace) handles
+//! it.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -19,26 +21,26 @@ use super::udp::{self, Socket};
 use crate::format::EventFormat;
 use crate::tracefs::{EventName, Instance, PidView, TracefsError, tasks_of};
 
-/// The most pids that a filter names: each costs every event of its kind a comparison.
+/// The most pids in a filter: each one costs a comparison for every event of that kind.
 const MOST: usize = 64;
 
-/// The fields of the `sched` events by which they name another task than the running one.
+/// The fields of the `sched` events that name a task other than the running one.
 const PID_FIELDS: [&str; 3] = ["pid", "prev_pid", "next_pid"];
 
-/// An event that names tasks, and the filter that the user gave it.
+/// An event that names tasks, and the user's filter for it.
 struct NamingEvent {
     event: EventName,
     fields: Vec<&'static str>,
     condition: Option<String>,
 }
 
-/// Keeps receivers on this machine, and what names us, out of an instance.
+/// Excludes receivers on this machine, and events that name us, from an instance.
 pub(super) struct FeedbackGuard {
     targets: Vec<SocketAddr>,
     naming: Vec<NamingEvent>,
-    /// Those kept out besides the receivers: our own threads and the guard process.
+    /// The excluded processes besides the receivers: our own threads and the guard process.
     ours: BTreeSet<u32>,
-    /// The receivers' sockets when last looked.
+    /// The receivers' sockets at the last look.
     inodes: BTreeSet<u64>,
     /// The receivers.
     pids: BTreeSet<u32>,
@@ -49,13 +51,13 @@ pub(super) struct FeedbackGuard {
 pub(super) struct Found {
     /// Processes that were not known before, by pid, as `name (pid)`.
     pub(super) new: Vec<String>,
-    /// What the kernel refused.
+    /// The kernel's refusals.
     pub(super) warnings: Vec<String>,
 }
 
 impl FeedbackGuard {
-    /// A guard for datagrams to `targets`, which are on this machine. The instance must have the user's filters
-    /// by now; `events` are those that are enabled. [`look`](FeedbackGuard::look) begins its work.
+    /// A guard for datagrams to `targets`, which are on this machine. The instance must already have the user's
+    /// filters; `events` are the enabled ones. The work starts with [`look`](FeedbackGuard::look).
     pub(super) fn new<'f>(
         instance: &Instance,
         targets: &[SocketAddr],
@@ -63,7 +65,8 @@ impl FeedbackGuard {
     ) -> Result<FeedbackGuard, TracefsError> {
         let targets = targets.to_vec();
         if !targets.is_empty() {
-            // A thread that a receiver starts is kept out from its first event, and a pid is given free when it ends.
+            // With this, a receiver's new threads are excluded from their first event, and a pid is removed when its
+            // task ends.
             instance.follow_forks()?;
         }
         let (inodes, pids) = (BTreeSet::new(), BTreeSet::new());
@@ -72,7 +75,7 @@ impl FeedbackGuard {
         Ok(guard)
     }
 
-    /// Takes up events that are to be enabled; those that are known already keep what they have.
+    /// Adds events that are about to be enabled; known ones keep their filters.
     pub(super) fn add<'f>(
         &mut self,
         instance: &Instance,
@@ -90,24 +93,24 @@ impl FeedbackGuard {
         self.name_nobody(instance)
     }
 
-    /// The filter that an event gets where the user wants this one; `None` where it gets nothing of ours.
+    /// The filter of an event for which the user wants `user`; `None` for events that the guard does not filter.
     pub(super) fn condition(&self, event: &EventName, user: Option<&str>) -> Option<String> {
         let naming = self.naming.iter().find(|naming| naming.event == *event)?;
         Some(condition(user, &naming.fields, &self.tasks()))
     }
 
-    /// The filter that the user wants of an event from here on.
+    /// Sets the user's filter of an event.
     pub(super) fn set_condition(&mut self, event: &EventName, user: Option<&str>) {
         for naming in self.naming.iter_mut().filter(|naming| naming.event == *event) {
             naming.condition = user.map(str::to_owned);
         }
     }
 
-    /// Looks who receives, and keeps those out who were not there before. `sockets` are those of now.
+    /// Looks for receivers, and excludes new ones. `sockets` are the current ones.
     pub(super) fn look(&mut self, instance: &Instance, sockets: &[Socket]) -> Found {
         let mut found = Found::default();
         if instance.pids() == PidView::Hidden {
-            // The pids of holders would be numbers of other tasks.
+            // In another pid namespace the pids of the holders would name other tasks.
             return found;
         }
         let receivers = self.targets.iter().flat_map(|target| udp::receivers(sockets, target));
@@ -125,7 +128,7 @@ impl FeedbackGuard {
         let mut warn = |result: Result<(), TracefsError>| {
             found
                 .warnings
-                .extend(result.err().map(|error| format!("the receiver is not kept out of the trace: {error}")));
+                .extend(result.err().map(|error| format!("the receiver cannot be excluded from the trace: {error}")));
         };
         warn(instance.exclude_tasks(new.iter().flat_map(|pid| tasks_of(*pid)).flatten()));
         warn(self.name_nobody(instance));
@@ -134,13 +137,13 @@ impl FeedbackGuard {
         found
     }
 
-    /// Those whom no filter is to let through.
+    /// The tasks that no filter may let through.
     fn tasks(&self) -> BTreeSet<u32> {
         let receivers = self.pids.iter().flat_map(|pid| tasks_of(*pid)).flatten();
         self.ours.iter().copied().chain(receivers).take(MOST).collect()
     }
 
-    /// Gives the events that name tasks their filter.
+    /// Sets the filters of the events that name tasks.
     fn name_nobody(&mut self, instance: &Instance) -> Result<(), TracefsError> {
         let tasks = self.tasks();
         for naming in &self.naming {
@@ -161,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_keeps_the_users_condition_whole() {
+    fn the_users_condition_is_put_in_parentheses() {
         let tasks = BTreeSet::from([7, 9]);
         assert_eq!(condition(None, &["pid"], &tasks), "pid != 7 && pid != 9");
         assert_eq!(

@@ -1,16 +1,16 @@
-//! The live loop: each CPU's `trace_pipe_raw`, polled with mio, to the outputs.
+//! The live loop: reads each CPU's `trace_pipe_raw`, polled with mio, and sends to the outputs.
 //!
-//! When to read is a matter of who is disturbed. The kernel wakes a reader about once for each event when events are
-//! sparse, and each wake is itself an interrupt and a context switch. So:
+//! When to read depends on what a read disturbs. With sparse events the kernel wakes a reader about once for each
+//! event, and each wake is itself an interrupt and a context switch. So:
 //!
-//! - while nothing comes, the loop sleeps in `epoll_wait`;
+//! - while no event comes, the loop sleeps in `epoll_wait`;
 //! - an event after a quiet time is read and sent at once;
-//! - while many come, the rings are read once a *tick* (1 ms), without asking epoll in between: then the kernel has
-//!   nobody to wake (`ring_buffer_poll_wait` notes a waiter only when it is called);
-//! - where our own waking is all there is to be read, the loop rests (`pace.rs`).
+//! - while many events come, the rings are read once a *tick* (1 ms) without asking epoll in between: then the kernel
+//!   has   nobody to wake (`ring_buffer_poll_wait` registers a waiter only when it is called);
+//! - if the events are only those that our own waking causes, the loop rests (`pace.rs`).
 //!
-//! A turn reads the rings that have something to their end (`rings.rs`), but no more than [`QUOTA`] sub-buffers of a CPU,
-//! so that a busy CPU cannot starve the others.
+//! A turn reads every ring that has something to its end (`rings.rs`), but at most [`QUOTA`] sub-buffers of a CPU, so
+//! that a busy CPU cannot starve the others.
 
 mod control;
 mod feed;
@@ -61,13 +61,13 @@ use signals::Signals;
 use status::Status;
 use udp::Drops;
 
-/// Sub-buffers of one CPU read in a turn.
+/// Sub-buffers of one CPU that a turn reads at most.
 pub const QUOTA: u32 = 256;
 /// The window of `/ftrace/stat` and of the status line.
 const SECOND: Duration = Duration::from_secs(1);
-/// How often receivers are told of the clock.
+/// How often `/ftrace/clock` is sent.
 const CLOCK_EVERY: Duration = Duration::from_secs(10);
-/// When it is first looked whether anybody listens on other machines.
+/// When the loop first checks whether a receiver on another machine listens.
 const FIRST_LOOK: Duration = Duration::from_millis(300);
 
 /// What to trace live, and how.
@@ -75,41 +75,41 @@ const FIRST_LOOK: Duration = Duration::from_millis(300);
 pub struct LiveOptions {
     /// What to trace.
     pub setup: Setup,
-    /// The keeper that makes the instance; one is started where there is none.
+    /// The keeper that makes the instance; without one, a keeper is started.
     pub keeper: Option<Arc<Keeper>>,
     /// A command to run; it and its children are then the only processes traced. Tracing ends when it ends.
     pub command: Vec<OsString>,
-    /// The same, where it is there already and waits.
+    /// The same, for a command that has already been started and is stopped.
     pub stopped: Option<StoppedCommand>,
-    /// How long at most.
+    /// How long to trace at most.
     pub duration: Option<Duration>,
     /// How often the rings are read while many events come.
     pub tick: Duration,
-    /// Whether what our own sending makes happen is kept out: the receivers on this machine, and the `sched` events that
-    /// name them or us.
+    /// Whether events that our own sending causes are excluded: the receivers on this machine, and the `sched` events
+    /// that name them or us.
     pub guard: bool,
-    /// A `trace.dat` to be written beside the stream.
+    /// A `trace.dat` that is written beside the stream.
     pub record: Option<PathBuf>,
-    /// Who may change it while it runs.
+    /// Where commands come from.
     pub control: Option<Control>,
 }
 
-/// Why tracing could not begin, or had to end.
+/// Why tracing could not start, or had to end.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LiveError {
-    /// The control files refused.
+    /// A tracefs file refused.
     #[error(transparent)]
     Tracefs(#[from] TracefsError),
-    /// A description of the kernel's is not understood.
-    #[error("{file} of this kernel is not understood: {source}")]
+    /// A description that the kernel gives is not understood.
+    #[error("cannot parse {file} of this kernel: {source}")]
     Format {
         /// Which file.
         file: String,
         /// Why.
         source: FormatError,
     },
-    /// An event has not the field that is to be aggregated, or that a map names.
+    /// An event does not have the field that is to be aggregated, or that a map names.
     #[error(transparent)]
     Check(#[from] CheckError),
     /// Polling, or the signal handlers, failed.
@@ -118,13 +118,13 @@ pub enum LiveError {
     /// The kernel refused every event.
     #[error("none of the events could be enabled; the first: {0}")]
     NothingEnabled(EnableFailure),
-    /// The recording cannot begin.
+    /// The recording cannot start.
     #[error(transparent)]
     Recording(#[from] RecordingError),
 }
 
 impl LiveError {
-    /// Whether the command line is at fault, rather than the machine: exit code 2 instead of 1.
+    /// Whether the command line is wrong rather than the machine: exit code 2 instead of 1.
     pub fn is_usage(&self) -> bool {
         match self {
             LiveError::Tracefs(error) => error.is_usage(),
@@ -134,30 +134,30 @@ impl LiveError {
     }
 }
 
-/// What became of a live run.
+/// The result of a live run.
 #[derive(Debug, Default)]
 pub struct Traced {
     /// Records and errors.
     pub counts: Counts,
-    /// Messages that went out, or could not.
+    /// Messages that were sent, or could not be sent.
     pub sent: SendCounts,
-    /// Events left out to keep below a rate cap.
+    /// Events left out because of `--max-rate`.
     pub thinned: u64,
-    /// The rings' own counts at the end, by CPU.
+    /// The rings' own statistics at the end, by CPU.
     pub cpus: Vec<(u32, CpuStats)>,
-    /// Datagrams that the receivers on this machine had no room for.
+    /// Datagrams that the receivers on this machine dropped.
     pub receiver_drops: u64,
-    /// Where nobody listened at the end, in words.
+    /// The targets where nobody listened at the end, as text.
     pub absent: Option<String>,
-    /// Sub-buffers, or rests of them, that could not be walked.
+    /// Sub-buffers, or remainders of them, that could not be parsed.
     pub malformed_sub_buffers: u64,
     /// How the command ended.
     pub command: Option<ExitStatus>,
-    /// How long it went.
+    /// How long the run took.
     pub time: Duration,
-    /// The events that occurred most, with their counts.
+    /// The most frequent events, with their counts.
     pub busiest: Vec<(String, u64)>,
-    /// The recording, if there was to be one.
+    /// The recording, if there is one.
     pub recorded: Option<Recorded>,
 }
 
@@ -168,32 +168,35 @@ impl Traced {
     }
 }
 
-/// Traces until the command ends, the time is over, or a signal says so. Nothing is left behind when this returns.
+/// Traces until the command ends, the duration is over, or a signal arrives. Cleans up before it returns.
 ///
-/// There are as many readers as `outputs`, of which there is at least one and no more than CPUs are of use; each reads
-/// some CPUs and has one of the outputs to itself. The first one's tells of the stream as a whole.
+/// There are as many readers as `outputs` (at least one; more than the number of CPUs is useless). Each reads some of
+/// the CPUs and has one of the outputs to itself. The first output also gets the messages about the stream as a
+/// whole.
 ///
-/// `say` gets a line for each thing done, for people.
+/// `say` gets a line of text for each step.
 ///
 /// # Errors
-/// Tracing could not begin.
+/// Tracing could not start.
 pub fn trace(
     tracefs: &Tracefs,
     mut options: LiveOptions,
     outputs: Vec<Outputs>,
     say: &mut dyn FnMut(String),
 ) -> Result<(Traced, Vec<Outputs>), LiveError> {
-    // Signals first: from here on Ctrl-C means an orderly end.
+    // Signal handlers first: from here on Ctrl-C ends the run in order.
     let signals = Signals::register()?;
     PidView::ours().note().into_iter().for_each(|note| say(note.to_owned()));
     let keeper = options.keeper.take().map_or_else(|| Keeper::start(tracefs), Ok)?;
     for stale in remove_stale(tracefs)? {
         match stale.removed {
             Ok(()) => say(format!("removed {}, left behind by an earlier run that was killed", stale.name)),
-            Err(error) => say(format!("warning: {} was left behind by an earlier run: {error}", stale.name)),
+            Err(error) => {
+                say(format!("warning: cannot remove {}, which an earlier run has left behind: {error}", stale.name))
+            }
         }
     }
-    // Before our threads are kept out: a child would inherit that.
+    // Before our threads are excluded: a child would inherit that.
     let command = match options.stopped.take() {
         Some(stopped) => Some(stopped),
         None if options.command.is_empty() => None,
@@ -203,7 +206,7 @@ pub fn trace(
     let control = options.control.take();
     let session = Session::begin(tracefs, &instance, (&options, control), command.as_ref(), outputs, say)?;
     let result = session.run(command, &options, signals, say);
-    // The raw files are closed by now, so that the instance can go.
+    // The raw files are closed by now, so the instance can be removed.
     instance.close()?;
     result
 }
@@ -211,16 +214,16 @@ pub fn trace(
 struct Session<'a> {
     tracefs: &'a Tracefs,
     instance: &'a Instance,
-    /// The one that this thread is, and what becomes threads.
+    /// The reader of this thread, and those that get threads of their own.
     reader: Reader,
     others: Vec<Reader>,
-    /// How many readers there are.
+    /// The number of readers.
     readers: usize,
     long: LongSize,
     desk: Option<control::Desk>,
     shared: Arc<Shared>,
     record: Option<Record>,
-    /// Whether the command, if any, runs.
+    /// Whether the command, if any, has been started.
     begun: bool,
     status: Status,
     guard: bool,
@@ -229,11 +232,11 @@ struct Session<'a> {
     audience: Audience,
     last: Total,
     window_start: Instant,
-    /// When receivers were last told of the clock.
+    /// When `/ftrace/clock` was last sent.
     clock_told: Instant,
 }
 
-/// All readers' reports and all rings' losses.
+/// The sum of all readers' reports and all rings' losses.
 #[derive(Default)]
 struct Total {
     report: Report,
@@ -296,7 +299,7 @@ impl<'a> Session<'a> {
         first.check(&tracefs.events()?, &asked)?;
         first.pair(&asked)?;
         let targets: Vec<_> = first.targets().collect();
-        // Lines on the same terminal would be torn apart.
+        // Lines on the same terminal would be mixed with the status line.
         let torn = first.prints() && io::stdout().is_terminal();
         let names = names::of_events(tracefs, &formats, first, say);
         let kernel = Arc::new(Kernel { abi: Abi { endian: Endian::NATIVE, long }, names });
@@ -307,7 +310,7 @@ impl<'a> Session<'a> {
         });
         let timeline = Timeline::is_needed_for(&setup.clock).then(|| Timeline::start(instance, &setup.clock));
         let shared = Shared::new(outputs.len(), timeline.transpose()?);
-        // Its times are made those of a clock that can be read.
+        // The times are converted to those of a clock that can be read.
         let clock = if shared.noted().is_some() { TraceClock::Mono } else { setup.clock.clone() };
         let begin = |path| Record::begin(tracefs, instance, path, shared.noted());
         let record = options.record.as_deref().map(begin).transpose()?;
@@ -382,7 +385,7 @@ impl<'a> Session<'a> {
         {
             record.abandon();
         }
-        // Whatever happened: nobody is left reading.
+        // Whatever happened, recording stops and the other readers end.
         let stopped = self.instance.stop();
         self.shared.end();
         wakers.iter().for_each(|waker| drop(waker.wake()));
@@ -395,7 +398,7 @@ impl<'a> Session<'a> {
                 Err(error) => failed = Some(error),
             }
         }
-        // Whatever happened: what was recorded is kept.
+        // Whatever happened, the recording is finished.
         let recorded = self.finish_recording(say);
         if let Some(error) = failed {
             return Err(error.into());
@@ -423,7 +426,7 @@ impl<'a> Session<'a> {
         Ok((traced, readers.map(|mut reader| std::mem::take(reader.pipeline.outputs())).collect()))
     }
 
-    /// Begins to record, reads and sends until it is time to end.
+    /// Starts recording, then reads and sends until the end.
     fn until_the_end(
         &mut self,
         command: Option<StoppedCommand>,
@@ -432,7 +435,7 @@ impl<'a> Session<'a> {
         began: Instant,
         say: &mut dyn FnMut(String),
     ) -> Result<Option<ExitStatus>, LiveError> {
-        // The other readers' threads are there now.
+        // By now the threads of the other readers exist.
         self.instance.exclude_ourselves()?;
         let events: Vec<_> = self.reader.pipeline.event_counts().map(|(format, _)| format.clone()).collect();
         if self.guard {
@@ -448,7 +451,7 @@ impl<'a> Session<'a> {
         self.reader.pipeline.flush();
         self.look_at_audience(say);
         self.window_start = Instant::now();
-        // From here on, what is different is somebody else's doing.
+        // From here on, any change is somebody else's.
         self.instance.changed_outside()?;
         self.instance.start()?;
         let mut child = command.map(StoppedCommand::release).transpose()?;
@@ -456,7 +459,7 @@ impl<'a> Session<'a> {
         self.follow(child.as_mut(), options, signals, began, say)
     }
 
-    /// Reads and sends until it is time to end.
+    /// Reads and sends until the end.
     fn follow(
         &mut self,
         mut child: Option<&mut Child>,
@@ -466,7 +469,7 @@ impl<'a> Session<'a> {
         say: &mut dyn FnMut(String),
     ) -> Result<Option<ExitStatus>, LiveError> {
         let deadline = options.duration.and_then(|duration| began.checked_add(duration));
-        // What other machines answer takes its time.
+        // The answers of other machines (ICMP) take a while.
         let mut look = began.checked_add(FIRST_LOOK);
         loop {
             let ends = [deadline, look, self.told_due()];
@@ -479,7 +482,7 @@ impl<'a> Session<'a> {
                 return Ok(None);
             }
             if signals.child() || child.is_some() && self.window_start.elapsed() >= SECOND {
-                // A child that cannot be waited for is as good as ended.
+                // A child that cannot be waited for counts as ended.
                 if let Some(status) = child.as_mut().and_then(|child| child.try_wait().ok().flatten()) {
                     return Ok(Some(status));
                 }
@@ -495,7 +498,7 @@ impl<'a> Session<'a> {
             }
             if self.window_start.elapsed() >= SECOND {
                 self.window(began.elapsed(), say);
-                // Without its keeper, or its instance, there is nothing more to be done in order.
+                // Without its keeper or its instance the run cannot go on.
                 for change in self.instance.changed_outside()? {
                     self.status.clear();
                     say(format!("warning: {change}"));
@@ -504,7 +507,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// The end of a window: statistics to all receivers, the status line, the clocks, the receivers.
+    /// The end of a window: sends the statistics and the clock, updates the status line, looks at the receivers.
     fn window(&mut self, since_began: Duration, say: &mut dyn FnMut(String)) {
         let total = self.total();
         let seconds = self.window_start.elapsed().as_secs_f32();
@@ -550,7 +553,7 @@ impl<'a> Session<'a> {
         self.window_start = Instant::now();
     }
 
-    /// Ends the recording, when all has been read.
+    /// Finishes the recording, when everything has been read.
     fn finish_recording(&mut self, say: &mut dyn FnMut(String)) -> Option<Recorded> {
         let record = self.record.take()?;
         self.status.clear();
@@ -562,20 +565,20 @@ impl<'a> Session<'a> {
         record.finish(self.tracefs, self.instance, known, names, records, say)
     }
 
-    /// All that was read, sent and lost so far; what other threads read, up to a second ago.
+    /// Everything that was read, sent and lost so far; of other threads, as of up to a second ago.
     fn total(&mut self) -> Total {
         let mut report = self.reader.report();
         if self.others.is_empty() {
             self.shared.reports_of_others(0).iter().for_each(|other| report.add(other));
         } else {
-            // They have come back from their threads.
+            // Other readers that have returned from their threads.
             self.others.iter_mut().for_each(|other| report.add(&other.report()));
         }
         let stats = |cpu: &u32| (*cpu, self.instance.stats(*cpu).unwrap_or_default());
         Total { report, cpus: self.instance.cpus().iter().map(stats).collect() }
     }
 
-    /// Says who does not listen, or listens again.
+    /// Reports that nobody listens at a target, or that somebody listens again.
     fn look_at_audience(&mut self, say: &mut dyn FnMut(String)) {
         for news in self.audience.look(self.reader.pipeline.outputs()) {
             self.status.clear();
@@ -584,8 +587,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Looks who receives on this machine: keeps newcomers out of the trace, and returns what each target had no room for
-    /// since the last look.
+    /// Looks for the receivers on this machine, excludes new ones from the trace, and returns what each target
+    /// dropped since the last look.
     fn look_at_receivers(&mut self, say: &mut dyn FnMut(String)) -> BTreeMap<SocketAddr, u64> {
         if !self.drops.any_local() {
             return BTreeMap::new();
@@ -595,7 +598,7 @@ impl<'a> Session<'a> {
             let found = guard.look(self.instance, &sockets);
             for receiver in found.new {
                 self.status.clear();
-                say(format!("{receiver} receives, and is kept out of the trace (--no-guard lets it in)"));
+                say(format!("{receiver} is a receiver and is excluded from the trace (--no-guard traces it)"));
             }
             for warning in found.warnings {
                 self.status.clear();
@@ -612,32 +615,32 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The events of a report with their formats.
+/// The events of a report, with their formats.
 fn formats_of<'r>(reader: &'r Reader, report: &'r Report) -> impl Iterator<Item = (&'r EventFormat, u64)> {
     let known: BTreeMap<_, _> = reader.pipeline.event_counts().map(|(format, _)| (format.id, &**format)).collect();
     report.events.iter().filter_map(move |(id, count)| Some((*known.get(id)?, *count)))
 }
 
-/// Room for events that were not read yet, KiB for each CPU, where nobody asks for another size: what a core can write in
-/// 60 ms flat out, so that a reader that is kept waiting loses nothing.
+/// The default size of a CPU's ring, KiB: what a core can write in 60 ms at most, so that a delayed reader loses
+/// nothing.
 const ROOM_KIB: u64 = 8192;
-/// The same for all CPUs together.
+/// The limit for all CPUs together.
 const ROOM_OF_ALL_KIB: u64 = 256 * 1024;
 
-/// The size of each CPU's ring, KiB, as asked for or as it should be.
+/// The size of each CPU's ring, KiB: as asked for, or the default.
 fn ring_kib(setup: &Setup, instance: &Instance) -> u64 {
     let cpus = instance.cpus().len().max(1) as u64;
     setup.buffer_kib.unwrap_or(ROOM_KIB.min(ROOM_OF_ALL_KIB / cpus))
 }
 
-/// Brings the instance where `setup` wants it.
+/// Applies `setup` to the instance.
 fn apply(setup: &Setup, instance: &Instance) -> Result<Enabled, TracefsError> {
     if setup.buffer_kib.is_some() {
         return setup.apply(instance);
     }
     let roomy = Setup { buffer_kib: Some(ring_kib(setup, instance)), ..setup.clone() };
     match roomy.apply(instance) {
-        // Then with the kernel's own size, about 1.4 MiB.
+        // Again with the kernel's default size, about 1.4 MiB.
         Err(TracefsError::BufferTooLarge { .. }) => setup.apply(instance),
         done => done,
     }
@@ -646,10 +649,10 @@ fn apply(setup: &Setup, instance: &Instance) -> Result<Enabled, TracefsError> {
 /// The events of the group `task` that tell of task names.
 const TASK_EVENTS: [&str; 2] = ["task_rename", "task_newtask"];
 
-/// The events that tell of task names, as far as the kernel has them and nobody asked for them anyway.
+/// The events that carry task names, as far as the kernel has them and they are not asked for anyway.
 ///
-/// The kernel counts what it overwrites without saying of which event: where a ring overflows, what is said to be lost
-/// includes those of these that were overwritten, while what is said to be read never includes them.
+/// The kernel counts overwritten events without saying which they were. So if a ring overflows, the number of lost
+/// events includes these hidden ones, while the number of events read never does.
 fn hidden_events(tracefs: &Tracefs, asked: &[EventName]) -> Vec<EventName> {
     let events = TASK_EVENTS.map(|name| EventName::new("task", name));
     events.into_iter().filter(|event| !asked.contains(event) && tracefs.format(event).is_ok()).collect()

@@ -1,6 +1,6 @@
-//! The running kernel's names for numbers, as far as the outputs and the events at hand need them.
+//! The running kernel's names for numbers, as far as the outputs and the given events need them.
 //!
-//! BTF takes 50 ms to read and kallsyms 100 ms; typed messages of most events need neither.
+//! Reading BTF takes 50 ms and kallsyms 100 ms; typed messages of most events need neither.
 
 use crate::format::btf::Btf;
 use crate::format::{EventFormat, LongSize};
@@ -11,13 +11,13 @@ use crate::tracefs::{PidView, Tracefs};
 
 /// The kernel's own types: a data file, no eBPF.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
-/// Conversions that print the name of an address, and events that print one without saying so.
+/// Conversions that print the symbol of an address, and events whose text prints one without such a conversion.
 const SYMBOLIC: [&str; 6] = ["%pS", "%ps", "%pB", "%pf", "%pF", "%pR"];
 
-/// The events whose format, or text, is a constant string of the kernel's, which the ring has by its address.
+/// Events whose format, or text, is a constant string of the kernel; the ring has only its address.
 const CONSTANT: [&str; 2] = ["bprint", "bputs"];
 
-/// The names that texts of `formats` need; reports those that cannot be read.
+/// The names that the texts of `formats` need; reports the ones that cannot be read.
 pub(super) fn of_events(
     tracefs: &Tracefs,
     formats: &[EventFormat],
@@ -42,27 +42,28 @@ pub(super) fn of_events(
             match tracefs.read_proc("kallsyms") {
                 Ok(text) => names.kallsyms = Kallsyms::parse(&text).into(),
                 Err(error) => {
-                    say(format!("addresses of the kernel stay numbers: /proc/kallsyms is closed to us ({error})"))
+                    say(format!("kernel addresses are shown as numbers: cannot read /proc/kallsyms: {error}"))
                 }
             }
         }
         names.printk_formats =
             tracefs.read_bytes("printk_formats").map(|text| PrintkFormats::parse(&text)).unwrap_or_default();
-        // Their strings are named by addresses, in this file of the top level alone.
+        // The addresses of their strings are named only in this file of the top-level tracefs directory.
         if tracefs.is_lent() && formats.iter().any(|format| CONSTANT.contains(&format.name.as_str())) {
-            say("constant strings of bprint and bputs stay unknown: only root may read printk_formats".to_owned());
+            say("constant strings of bprint and bputs are shown as addresses: only root may read printk_formats"
+                .to_owned());
         }
     }
     names
 }
 
-/// The running kernel's enum constants. Without BTF the number stands where the name would.
+/// The running kernel's enum constants. Without BTF, numbers are shown instead of their names.
 pub(crate) fn enums() -> Enums {
     let btf = std::fs::read(BTF).ok().and_then(|bytes| Btf::parse(&bytes).ok());
     btf.map(Enums::from).unwrap_or_default()
 }
 
-/// The formats of the tracer's own records (`ftrace:print`, stacks), which come without being enabled.
+/// The formats of the tracer's own records (`ftrace:print`, stacks), which appear without being enabled.
 pub(super) fn tracer_records(tracefs: &Tracefs, long: LongSize) -> Vec<EventFormat> {
     let records = tracefs.tracer_records().unwrap_or_default();
     let format =
@@ -70,8 +71,8 @@ pub(super) fn tracer_records(tracefs: &Tracefs, long: LongSize) -> Vec<EventForm
     records.iter().filter_map(format).collect()
 }
 
-/// Names tasks that were there before tracing began: by /proc, or where that has other pids than the kernel, by what the
-/// kernel itself notes of tasks that it saw run.
+/// Names tasks that existed before tracing began: from /proc, or, if that has other pids than the kernel, from
+/// `saved_cmdlines`.
 pub(super) fn of_tasks(tracefs: &Tracefs, pids: PidView) -> AskComm {
     if pids != PidView::Hidden {
         return Box::new(|tid| {

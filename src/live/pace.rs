@@ -1,9 +1,9 @@
-//! When to read next: at once, with the tick, or later so that we do not live on our own echo.
+//! When to read next: at once, with the tick, or later, so that the loop does not react to its own echo.
 //!
-//! Each time we wake and go back to sleep, the kernel does things that may be traced themselves: a timer expires, an
-//! interrupt comes, the idle task is left and entered again. These events carry nobody's pid but the idle task's, so no
-//! filter keeps them out, and with `-e timer power irq_vectors` each read would bring just the events of the read before,
-//! for ever. They are told from others by *when* they happen:
+//! Each time we wake and go back to sleep, the kernel does things that may themselves be traced: a timer expires, an
+//! interrupt comes, the idle task is left and entered again. These events carry the pid of the idle task, so no pid
+//! filter removes them, and with `-e timer power irq_vectors` each read would find just the events that the read
+//! before has caused, forever. They are distinguished from others by *when* they happen:
 //!
 //! ```text
 //!        asleep                 awake      asleep                awake
@@ -12,37 +12,37 @@
 //!       around going to sleep  around waking        └ events that are nobody's echo
 //! ```
 //!
-//! Events *apart* from our own waking earn credit, events *around* it cost credit; as long as there is credit, we read as
-//! soon as anything comes. Without credit we rest, until time has earned some. So what our own reading adds to the trace
-//! stays below [`SHARE`] of what is there anyway, plus [`ECHO_PER_SECOND`], and the gain of the loop below one.
+//! Events *apart* from our own waking earn credit, events *around* it cost credit. With credit, we read as soon as
+//! anything comes; without, we rest until time has earned some. So the events that our reading adds to the trace stay
+//! below [`SHARE`] of the others, plus [`ECHO_PER_SECOND`], and the gain of the feedback loop stays below one.
 
 use std::time::Duration;
 
-/// A turn that brings at least this many events apart from our own waking means that many come: the next turn is a tick
-/// later, whatever epoll would say.
+/// A turn with at least this many events apart from our own waking means that many come: the next turn follows one
+/// tick later, whatever epoll reports.
 const MANY: u64 = 16;
-/// So long after going to sleep, and before waking by timer, events are taken for our own doing, ns.
+/// Events this soon after we go to sleep, and before the timer wakes us, count as caused by us, ns.
 pub(super) const AFTER_SLEEP_NS: u64 = 100_000;
 /// See [`AFTER_SLEEP_NS`].
 pub(super) const BEFORE_WAKE_NS: u64 = 60_000;
-/// Events of our own doing that one event of the machine's pays for.
+/// Events caused by us that one event of the machine pays for.
 const SHARE: f64 = 0.2;
-/// Events of our own doing that a second pays for.
+/// Events caused by us that a second pays for.
 const ECHO_PER_SECOND: f64 = 50.0;
-/// The most that can be saved up: a burst of echo after a busy time is paid with it.
+/// The most credit that can be saved: a burst of echo after a busy time is paid from it.
 const MOST_CREDIT: f64 = 64.0;
-/// More events than this are nobody's echo, whenever they come.
+/// More events than this are no echo, whenever they come.
 const MOST_ECHO: u64 = 256;
-/// The longest rest, where the ring has room for it.
+/// The longest rest, if the ring is large enough for it.
 const LONGEST_REST: Duration = Duration::from_millis(250);
-/// What a core can write at most, bytes a ms: a rest must not be longer than a ring takes to fill, since a burst may begin
-/// with it.
+/// What a core can write at most, bytes per ms: a rest must not be longer than a ring takes to fill, since a burst
+/// may start during it.
 const BYTES_A_MS: u64 = 160_000;
 
 /// How to wait for the next turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// Not at all: there is more.
+    /// Not at all: there is more to read.
     No,
     /// Until an event comes.
     Event,
@@ -50,14 +50,14 @@ pub(super) enum Wait {
     Rest(Duration),
 }
 
-/// What a turn brought.
+/// The result of a turn.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Turn {
     /// Events apart from our own waking.
     pub(super) apart: u64,
     /// Events around it.
     pub(super) around: u64,
-    /// How long the times were that count as apart and as around, ns.
+    /// How long the times that count as apart and as around were, ns.
     pub(super) apart_ns: u64,
     /// See [`Turn::apart_ns`].
     pub(super) around_ns: u64,
@@ -70,7 +70,7 @@ pub(super) struct Turn {
 pub(super) struct Pace {
     tick: Duration,
     longest: Duration,
-    /// Echo that we may still cause, in events.
+    /// Credit, in events of echo that we may still cause.
     credit: f64,
     wait: Wait,
 }
@@ -90,7 +90,7 @@ impl Pace {
     /// A turn has ended.
     pub(super) fn turned(&mut self, turn: &Turn) {
         let many = turn.apart + turn.around > MOST_ECHO;
-        // What comes all the time comes around our waking, too. Without a sleep there is nothing to tell it from.
+        // Events that come all the time also come around our waking. Without a sleep there is no way to tell.
         let chance = turn.apart as f64 * turn.around_ns as f64 / turn.apart_ns.max(1) as f64;
         let judged = !many && turn.apart_ns > 0;
         let echo = if judged { (turn.around as f64 - chance).max(0.0) } else { 0.0 };
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn single_events_are_waited_for_and_many_are_taken_with_the_tick() {
+    fn single_events_are_waited_for_and_many_are_read_with_the_tick() {
         let mut pace = Pace::new(TICK, ROOMY);
         assert_eq!(pace.wait(), Wait::Event);
         pace.turned(&turn(3, 0, 100));
@@ -136,13 +136,13 @@ mod tests {
         assert_eq!(pace.wait(), Wait::Event);
     }
 
-    /// Lives through a second in which the machine itself makes `own` events a second and each turn makes `echo`; returns
-    /// how many events were echo.
+    /// Simulates a second in which the machine makes `own` events and each turn causes `echo`; returns the number of
+    /// echo events.
     fn second(pace: &mut Pace, own: u64, echo: u64) -> u64 {
         let (mut ns, mut made, mut due) = (0, 0, 0.0);
         while ns < 1_000_000_000 {
             let slept = match pace.wait() {
-                // The echo of going to sleep comes at once; without any, the next event of the machine's own.
+                // The echo of going to sleep comes at once; without echo, the machine's next event.
                 Wait::Event if echo > 0 => 50_000,
                 Wait::Event => 1_000_000_000 / own.max(1),
                 Wait::Rest(rest) => rest.as_nanos() as u64,
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn the_echo_stays_a_share_of_what_the_machine_does_itself() {
+    fn the_echo_stays_a_share_of_the_machines_own_events() {
         let mut pace = Pace::new(TICK, ROOMY);
         for own in [100, 1000, 5000] {
             second(&mut pace, own, 8);
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn with_a_tick_of_zero_nothing_is_ever_late() {
+    fn with_a_tick_of_zero_no_event_is_late() {
         let mut pace = Pace::new(Duration::ZERO, ROOMY);
         for _ in 0..100 {
             pace.turned(&turn(0, 100, 0));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_all_the_time_is_no_echo_where_it_comes_around_our_waking() {
+    fn steady_events_around_our_waking_are_no_echo() {
         let mut pace = Pace { credit: 0.0, ..Pace::new(TICK, ROOMY) };
         // 100 in 10 ms apart: 2 are to be expected in the 0.2 ms around.
         pace.turned(&turn(100, 2, 10));
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn however_much_echo_there_was_the_longest_rest_pays_for_it() {
+    fn the_longest_rest_pays_for_any_amount_of_echo() {
         let mut pace = Pace::new(TICK, ROOMY);
         pace.turned(&turn(0, 250, 1));
         assert_eq!(pace.wait(), Wait::Rest(LONGEST_REST));

@@ -1,9 +1,9 @@
-//! One reader: the rings of some CPUs, read in turns, to outputs of its own.
+//! A reader: reads the rings of some CPUs in turns, and sends to its own output.
 //!
-//! With `--readers N` there are N of them, each in a thread of its own with its own poll, pipeline and sockets, so that
-//! nothing on the way of an event is shared: no lock, no channel. The CPUs are dealt out in blocks of neighbours
-//! ([`deal`]): of 64 CPUs and 4 readers, the first has 0 to 15. What one reader learns that concerns another (a task's
-//! name, when it is time to end) goes through [`Shared`], which is looked at once a turn.
+//! With `--readers N` there are N of them, each in its own thread with its own poll, pipeline and sockets, so that
+//! the path of an event has nothing shared: no lock, no channel. The CPUs are dealt out in contiguous blocks
+//! ([`deal`]): with 64 CPUs and 4 readers the first has 0 to 15. What concerns other readers (a task's name, the end)
+//! goes through [`Shared`], which is checked once a turn.
 
 use std::convert::Infallible;
 use std::io;
@@ -38,34 +38,34 @@ type Native = byteorder::NativeEndian;
 pub(super) const SIGNALS: Token = Token(1);
 const END: Token = Token(2);
 
-/// What readers tell each other.
+/// What the readers exchange.
 pub(super) struct Shared {
     ended: AtomicBool,
     /// By reader.
     mailboxes: Vec<Mailbox>,
-    /// How a trace clock goes that no process can read.
+    /// The conversion of a trace clock that no process can read.
     timeline: Option<Mutex<Timeline>>,
 }
 
-/// What every reader is to do differently from here on.
+/// What every reader does differently from now on.
 #[derive(Debug, Clone)]
 pub(super) enum Change {
-    /// There are these events too; with what their numbers are called.
+    /// New events, with the kernel's names that they need.
     Add(Vec<Arc<EventFormat>>, Option<Arc<Kernel>>),
-    /// Which events are heard.
+    /// Which events are output.
     Silence(Arc<Switched>),
-    /// Messages a second at most.
+    /// The most messages per second.
     Rate(Option<u32>),
-    /// Enums and flags are words, or numbers.
+    /// Whether enums and flags are sent as words or as numbers.
     Names(bool, Option<Arc<Kernel>>),
-    /// Numbers for each window, or events.
+    /// Numbers for each window, or single events.
     Aggregate(Option<AggregateOptions>),
 }
 
-/// What the others have to tell one reader.
+/// What the others have sent to one reader.
 #[derive(Default)]
 struct Mailbox {
-    /// Whether there are names or changes: looked at once a turn.
+    /// Whether there is anything in it; checked once a turn.
     some: AtomicBool,
     names: Mutex<Vec<(i32, Vec<u8>)>>,
     changes: Mutex<Vec<Change>>,
@@ -80,15 +80,15 @@ pub(super) struct Report {
     pub(super) thinned: u64,
     /// Messages sent and left out, by stream.
     pub(super) streams: Vec<(u64, u64)>,
-    /// How often each event occurred.
+    /// The count of each event.
     pub(super) events: Vec<(EventId, u64)>,
     pub(super) malformed_sub_buffers: u64,
-    /// Records that sub-buffers held, hidden ones included.
+    /// Records in the sub-buffers, including hidden ones.
     pub(super) records: u64,
 }
 
 impl Report {
-    /// Both together.
+    /// Adds another report.
     pub(super) fn add(&mut self, other: &Report) {
         self.counts.read += other.counts.read;
         self.counts.malformed += other.counts.malformed;
@@ -118,33 +118,33 @@ impl Shared {
         Arc::new(Shared { ended: AtomicBool::new(false), mailboxes, timeline: timeline.map(Mutex::new) })
     }
 
-    /// What a recording notes of the timeline.
+    /// The timeline, as a recording stores it.
     pub(super) fn noted(&self) -> Option<Noted> {
         Some(self.timeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).noted())
     }
 
-    /// How times become ns, where they are not as they are; looked at anew where `refresh`.
+    /// How times are converted to ns, if they are not ns already; measured again with `refresh`.
     fn times(&self, refresh: bool) -> Option<Arc<Times>> {
         let mut timeline = self.timeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         if refresh {
-            // What was known goes on to hold for a while.
+            // If this fails, the old conversion is used for a while longer.
             let _ = timeline.refresh();
         }
         Some(Arc::new(Times::new(Vec::new(), false, Some(timeline.scale()))))
     }
 
-    /// Says that recording has stopped: what is left is to be read, and that is the end.
+    /// Says that recording has stopped: readers read what is left, and end.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
     }
 
-    /// What all readers but `index` have last reported.
+    /// The last reports of all readers but `index`.
     pub(super) fn reports_of_others(&self, index: usize) -> Vec<Report> {
         let others = self.mailboxes.iter().enumerate().filter(|(at, _)| *at != index);
         others.map(|(_, mailbox)| mailbox.report.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
     }
 
-    /// Tells all readers but the first, who tells them, to do something differently.
+    /// Sends a change to all readers but the first, which is the one that calls this.
     pub(super) fn change(&self, change: &Change) {
         for mailbox in self.mailboxes.iter().skip(1) {
             mailbox.changes.lock().unwrap_or_else(PoisonError::into_inner).push(change.clone());
@@ -152,7 +152,7 @@ impl Shared {
         }
     }
 
-    /// Tells all but `index` the name of a task.
+    /// Sends the name of a task to all readers but `index`.
     fn tell(&self, index: usize, pid: i32, name: &[u8]) {
         for (_, mailbox) in self.mailboxes.iter().enumerate().filter(|(at, _)| *at != index) {
             mailbox.names.lock().unwrap_or_else(PoisonError::into_inner).push((pid, name.to_vec()));
@@ -161,7 +161,7 @@ impl Shared {
     }
 }
 
-/// Deals `items` out to `readers`, in blocks of neighbours that differ by one at most.
+/// Deals `items` out to `readers`, in contiguous blocks whose sizes differ by at most one.
 pub(super) fn deal<T>(items: Vec<T>, readers: usize) -> Vec<Vec<T>> {
     let (count, mut items) = (items.len(), items.into_iter());
     let block = |at: usize| (at + 1) * count / readers - at * count / readers;
@@ -178,7 +178,7 @@ pub(super) struct Reader {
     tick: Duration,
     pub(super) pipeline: Pipeline<Outputs>,
     pub(super) rings: Rings<InstanceFeed>,
-    /// Of those that are threads; the first one is woken by signals.
+    /// For readers with a thread of their own; signals wake the first one.
     waker: Option<Arc<Waker>>,
     pace: Pace,
     unknown: Unknown,
@@ -187,7 +187,7 @@ pub(super) struct Reader {
     turn_ended_ns: u64,
 }
 
-/// What a reader is made with.
+/// What a reader is made of.
 pub(super) struct Parts {
     pub(super) index: usize,
     pub(super) shared: Arc<Shared>,
@@ -233,12 +233,12 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Wakes it when it sleeps.
+    /// Wakes it from its sleep.
     pub(super) fn waker(&self) -> Option<Arc<Waker>> {
         self.waker.clone()
     }
 
-    /// Reads and sends until recording has stopped, and then what is left: the life of a reader in a thread of its own.
+    /// Reads and sends until recording has stopped, then reads what is left: what a reader's own thread runs.
     pub(super) fn follow(mut self) -> io::Result<Reader> {
         let mut reported = Instant::now();
         while !self.shared.ended.load(Ordering::Acquire) {
@@ -257,8 +257,7 @@ impl Reader {
         Ok(self)
     }
 
-    /// Sleeps as the [pace](Pace) says, but no longer than until `due`. Returns the time between, in which what happens is
-    /// nobody's echo.
+    /// Sleeps as [`Pace`] says, but no longer than until `due`. Returns the time span in which events are no echo.
     pub(super) fn sleep(&mut self, due: Instant) -> io::Result<Range<u64>> {
         let began = self.now_ns();
         let left = due.saturating_duration_since(Instant::now());
@@ -278,11 +277,12 @@ impl Reader {
                 let woken = self.now_ns();
                 let early = self.tick.saturating_sub(self.last_turn.elapsed());
                 if rung && !early.is_zero() {
-                    // The second event within a tick waits for its end, together with those that follow it.
+                    // The second event within a tick waits for the end of the tick, together with those that follow
+                    // it.
                     rest(early);
                 }
                 match woken.saturating_sub(began) {
-                    // Woken by what going to sleep does.
+                    // Woken by an event that going to sleep has caused.
                     0..AFTER_SLEEP_NS if rung => {
                         woken + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS).max(woken)
                     }
@@ -290,13 +290,13 @@ impl Reader {
                 }
             }
         };
-        // Of the others, those that were written to meanwhile.
+        // Of the other rings, those that were written to meanwhile.
         self.rings.look()?;
         Ok(quiet.start..quiet.end.max(quiet.start))
     }
 
-    /// Reads the rings that have something, up to their quota, and sends what was read. Events in the time `apart` are
-    /// nobody's echo. Returns the number of events, and whether there is more.
+    /// Reads the rings that have something, up to their quota, and sends the records. Events in the time span `apart`
+    /// are no echo. Returns the number of events, and whether there is more.
     pub(super) fn turn(&mut self, apart: Range<u64>) -> (u64, bool) {
         self.read_mailbox();
         let before = self.pipeline.counts().read;
@@ -322,7 +322,7 @@ impl Reader {
         let now = self.now_ns();
         turn.around_ns = now.saturating_sub(self.turn_ended_ns).saturating_sub(turn.apart_ns);
         if now == 0 {
-            // A clock that we cannot read: every event counts as the machine's own.
+            // With a clock that we cannot read, every event counts as the machine's own.
             (turn.apart, turn.around) = (read, 0);
         }
         self.turn_ended_ns = now;
@@ -332,7 +332,7 @@ impl Reader {
         (read, turn.more)
     }
 
-    /// How long until the outputs have something to say though no event comes.
+    /// How long until the outputs have something to send without an event.
     fn outputs_due(&mut self) -> Option<Duration> {
         let due = self.pipeline.outputs().due()?;
         Some(Duration::from_nanos(due.saturating_sub(timetag::unix_now_ns())))
@@ -351,7 +351,7 @@ impl Reader {
         });
     }
 
-    /// Takes the names that other readers have learned, and what is to be done differently.
+    /// Takes the names and changes that other readers have sent.
     fn read_mailbox(&mut self) {
         let Some(mailbox) = self.shared.mailboxes.get(self.index) else { return };
         if mailbox.some.swap(false, Ordering::Acquire) {
@@ -363,7 +363,7 @@ impl Reader {
         }
     }
 
-    /// Does something differently from here on.
+    /// Applies a change.
     pub(super) fn change(&mut self, change: &Change) {
         let pipeline = &mut self.pipeline;
         match change {
@@ -390,8 +390,9 @@ impl Reader {
         }
     }
 
-    /// What is due about once a second: NTP moves the time of day against the trace clock, so their pair is taken anew;
-    /// and all rings are read, named or not, so that a wake-up that a kernel forgets costs a second at most.
+    /// What is due about once a second. NTP moves the time of day against the trace clock, so the pair of both is
+    /// measured again; and all rings are read, whether epoll named them or not, so that a lost wake-up costs a second
+    /// at most.
     pub(super) fn each_second(&mut self) {
         self.pair_clocks();
         self.rings.all();
@@ -422,10 +423,10 @@ impl Reader {
     }
 }
 
-/// Takes turns, each with its number of events and whether there is more, until two in a row bring nothing.
+/// Takes turns, each with its number of events and whether there is more, until two in a row find nothing.
 fn until_quiet(mut turn: impl FnMut() -> (u64, bool)) {
     let mut quiet = 0;
-    // A writer that was in the middle of an event finishes it after the stop.
+    // A writer that was in the middle of an event finishes it after recording has stopped.
     while quiet < 2 {
         let (read, more) = turn();
         quiet = if read == 0 && !more { quiet + 1 } else { 0 };
@@ -453,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_writer_finishes_after_the_stop_is_read() {
+    fn an_event_finished_after_the_stop_is_read() {
         let turns_taken = |turns: &[(u64, bool)]| {
             let mut left = turns.iter();
             until_quiet(|| left.next().copied().expect("it was quiet twice"));
@@ -465,7 +466,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_hears_the_names_that_others_learned_and_not_its_own() {
+    fn a_reader_gets_the_names_of_other_readers_and_not_its_own() {
         let shared = Shared::new(3, None);
         shared.tell(1, 77, b"cat");
         let heard: Vec<_> = shared.mailboxes.iter().map(|mailbox| mailbox.names.lock().unwrap().clone()).collect();

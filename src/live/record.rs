@@ -1,8 +1,8 @@
-//! `--record`: the sub-buffers that a live stream reads, kept in a `trace.dat` beside it. Their records stay as they were.
+//! `--record`: keeps the sub-buffers that a live stream reads in a `trace.dat`, unchanged.
 //!
-//! Every feed hands over what it reads before anything is decoded, so a recording costs a copy into the page cache and no
-//! decoding. A lock is taken once for each sub-buffer, not for each event. The stream does not depend on the recording:
-//! when that fails, the reason is said once and the stream goes on.
+//! Every feed hands over what it reads before anything is decoded, so a recording costs a copy into the page cache
+//! and no decoding. A lock is taken once per sub-buffer, not per event. The stream does not depend on the recording:
+//! if that fails, the reason is reported once and the stream goes on.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,30 +12,30 @@ use crate::capture::recording::{Recording, RecordingError};
 use crate::format::EventFormat;
 use crate::tracefs::{Instance, Noted, Tracefs};
 
-/// What was read so long ago, at the latest, survives a SIGKILL. It costs a write of one sub-buffer for each CPU.
+/// Sub-buffers read longer ago than this survive a SIGKILL. It costs a write of one sub-buffer per CPU.
 const FLUSH_EVERY: Duration = Duration::from_millis(100);
 
-/// What became of the recording beside a live stream.
+/// The result of a recording beside a live stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recorded {
     /// The file.
     pub path: PathBuf,
-    /// Events in it, those included that only tell of task names; where it was cut, no more than these.
+    /// Events in it, including those that only carry task names; an upper limit if it was cut.
     pub events: u64,
     /// Bytes of sub-buffers.
     pub bytes: u64,
-    /// Why it ended before the stream did, in words. What was recorded up to then is there.
+    /// Why it ended before the stream, as text. What was recorded before is in the file.
     pub cut: Option<String>,
-    /// Why the file is longer than it need be, in words.
+    /// Why the file is larger than necessary, as text.
     pub not_compact: Option<String>,
 }
 
-/// The way into a recording, for every feed its own.
+/// Access to a recording; every feed has its own.
 #[derive(Clone)]
 pub(super) struct Tap(Arc<Mutex<Option<Recording>>>);
 
 impl Tap {
-    /// Keeps a sub-buffer as it was read.
+    /// Stores a sub-buffer as it was read.
     pub(super) fn append(&self, cpu: u32, sub_buffer: &[u8]) {
         if let Some(recording) = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             recording.append(cpu, sub_buffer);
@@ -43,7 +43,7 @@ impl Tap {
     }
 }
 
-/// The recording, owned by the session that began it.
+/// The recording, owned by the session that started it.
 pub(super) struct Record {
     path: PathBuf,
     tap: Tap,
@@ -52,7 +52,7 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// Begins to record what `instance` will bring into the new file `path`.
+    /// Starts recording the sub-buffers of `instance` into the new file `path`.
     pub(super) fn begin(
         tracefs: &Tracefs,
         instance: &Instance,
@@ -64,7 +64,7 @@ impl Record {
         Ok(Record { path: path.to_owned(), tap, flushed: Instant::now(), failure_said: false })
     }
 
-    /// Notes what is known by now of a clock that no process can read.
+    /// Stores the current conversion of a clock that no process can read.
     pub(super) fn note(&self, noted: Option<Noted>) {
         if let Some(recording) = &mut *self.tap.0.lock().unwrap_or_else(PoisonError::into_inner) {
             recording.note(noted);
@@ -75,7 +75,7 @@ impl Record {
         self.tap.clone()
     }
 
-    /// Makes what was read survive this process, now and then.
+    /// Writes buffered data to the file from time to time, so that it survives this process.
     pub(super) fn flush_if_due(&mut self) {
         if self.flushed.elapsed() >= FLUSH_EVERY {
             if let Some(recording) = &mut *self.tap.0.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -85,7 +85,7 @@ impl Record {
         }
     }
 
-    /// Says that it has failed, and why, the first time that is so.
+    /// Reports a failure, once.
     pub(super) fn say_failure(&mut self, say: &mut dyn FnMut(String)) {
         if self.failure_said {
             return;
@@ -93,17 +93,17 @@ impl Record {
         let recording = self.tap.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = recording.as_ref().and_then(Recording::failure) {
             self.failure_said = true;
-            say(format!("warning: the recording ended: {error}; {} opens up to there", self.path.display()));
+            say(format!("warning: the recording ended: {error}; {} is readable up to that point", self.path.display()));
         }
     }
 
-    /// Gives it up before anything is in it: no file stays.
+    /// Gives up a recording that is still empty, and removes the file.
     pub(super) fn abandon(self) {
         self.tap.0.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
-    /// Ends it, when nothing is read any more. `known` are the events that the stream met, `names` those of the tasks,
-    /// `events` the number of records.
+    /// Finishes it, after the last read. `known` are the events in the stream, `names` those of the tasks, `events`
+    /// the number of records.
     pub(super) fn finish<'e>(
         mut self,
         tracefs: &Tracefs,

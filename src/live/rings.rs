@@ -1,17 +1,18 @@
-//! The rings of a reader, and which of them a turn reads: as many as have something, however many CPUs there are.
+//! The rings of a reader, and which of them a turn reads: only those that have something, however many CPUs there
+//! are.
 //!
-//! A read of an empty ring is a system call for nothing, and a machine of 512 CPUs has 512 rings of which few are written
-//! in the same millisecond. So a ring is in one of two states:
+//! Reading an empty ring is a wasted system call, and a machine with 512 CPUs has 512 rings of which few are written
+//! to in the same millisecond. So a ring is in one of two states:
 //!
-//! - *watched*: epoll names it once something is written, and only then it is read, until it is empty
-//!   (`EPOLLET`: what is left would not be named again). Naming it has armed it (`ring_buffer_poll_wait`), so the CPU that
-//!   commits to it next wakes epoll, by an interrupt of its own (`irq_work`, see `rb_wakeups`): an event that a read was
-//!   too early for is named later;
-//! - *busy*: it brought something while the reader follows the tick. It is read with each tick without being asked for,
-//!   and stands outside epoll, so that no CPU has anybody to wake. Some ticks that bring nothing make it watched again, and
-//!   so does the end of the busy time.
+//! - *watched*: it is read only after epoll has reported it, and then until it is empty (`EPOLLET`: epoll would not
+//!   report   what is left). Reporting it has armed it (`ring_buffer_poll_wait`), so the CPU that commits to it next
+//!   wakes epoll,   through an interrupt of its own (`irq_work`, see `rb_wakeups`): an event that comes too late for
+//!   a read is reported   later;
+//! - *busy*: it had something while the reader follows the tick. It is read with each tick without asking, and is not
+//!   in   epoll, so no CPU has anybody to wake. After some ticks without anything, or at the end of the busy time, it
+//!   is   watched again.
 //!
-//! A turn's system calls are then two for each ring that was named, one for each busy ring, and one for epoll.
+//! So a turn costs two system calls for each reported ring, one for each busy ring, and one for epoll.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -27,20 +28,20 @@ use super::pace::Wait;
 use crate::format::HeaderPage;
 use crate::ring::{Feed, Merge, Record, Times};
 
-/// The token of the first ring; those below are for whatever else wakes a reader.
+/// The token of the first ring; lower ones are for whatever else wakes a reader.
 const FIRST_RING: usize = 16;
-/// Ticks in a row that bring nothing from a busy ring before it is watched again.
+/// Ticks in a row without anything from a busy ring before it is watched again.
 const QUIET_TICKS: u32 = 16;
-/// How long to wait for epoll at most while a ring is to be read that it will not name.
+/// How long to wait for epoll at most while there is a ring to read that epoll will not report.
 const UNREAD: Duration = Duration::from_millis(1);
 
 /// A ring that epoll can watch, read in turns.
 pub(super) trait Ring: Feed + AsRawFd {
     /// A new turn, with its quota.
     fn begin_turn(&mut self);
-    /// Whether the turn brought something.
+    /// Whether the turn found something.
     fn brought(&self) -> bool;
-    /// Whether the turn ended because of the quota, so that there is likely more.
+    /// Whether the turn ended because of the quota, so that there is probably more.
     fn quota_used(&self) -> bool;
 }
 
@@ -48,9 +49,9 @@ pub(super) trait Ring: Feed + AsRawFd {
 struct State {
     fd: RawFd,
     watched: bool,
-    /// Whether it is among those that the next turn reads.
+    /// Whether the next turn reads it.
     due: bool,
-    /// Ticks in a row that brought nothing.
+    /// Ticks in a row that found nothing.
     quiet: u32,
 }
 
@@ -62,7 +63,7 @@ pub(super) struct Rings<F> {
     states: Vec<State>,
     due: Vec<usize>,
     busy: usize,
-    /// Whether epoll named something else than a ring.
+    /// Whether epoll reported something other than a ring.
     others: bool,
 }
 
@@ -82,20 +83,21 @@ impl<F: Ring> Rings<F> {
         Ok(rings)
     }
 
-    /// Sets how times become ns.
+    /// Sets how times are converted to ns.
     pub(super) fn set_times(&mut self, times: Arc<Times>) {
         self.merge.set_times(Some(times));
     }
 
-    /// Sleeps until a ring has something, or something else wakes the reader, or for `most`. Says whether a ring has.
+    /// Sleeps until a ring has something, something else wakes the reader, or `most` is over. Returns whether a ring
+    /// has something.
     pub(super) fn wait(&mut self, most: Duration) -> io::Result<bool> {
         let some = !self.due.is_empty();
         let named = self.ask(if some { most.min(UNREAD) } else { most })?;
         Ok(named || some)
     }
 
-    /// Asks which of the watched rings have something by now, and whether something else does: also where every ring is
-    /// busy, so that a command is heard under full load.
+    /// Asks epoll, without waiting, which of the watched rings have something, and whether something else does. Also
+    /// done when every ring is busy, so that commands are received under full load.
     pub(super) fn look(&mut self) -> io::Result<()> {
         self.ask(Duration::ZERO).map(drop)
     }
@@ -120,12 +122,12 @@ impl<F: Ring> Rings<F> {
         Ok(named)
     }
 
-    /// Whether epoll has named something else than a ring since this was last asked.
+    /// Whether epoll has reported something other than a ring since the last call.
     pub(super) fn take_others(&mut self) -> bool {
         std::mem::take(&mut self.others)
     }
 
-    /// Lets the next turn read every ring.
+    /// Makes the next turn read every ring.
     pub(super) fn all(&mut self) {
         for (index, state) in self.states.iter_mut().enumerate().filter(|(_, state)| !state.due) {
             state.due = true;
@@ -133,7 +135,7 @@ impl<F: Ring> Rings<F> {
         }
     }
 
-    /// Reads the rings that have something, up to their quota, in the order of time. Returns whether there is more.
+    /// Reads the rings that have something, up to their quota, in order of time. Returns whether there is more.
     pub(super) fn read<E: ByteOrder, B>(&mut self, each: impl FnMut(Record<'_>) -> ControlFlow<B>) -> bool {
         for &index in &self.due {
             self.merge.feed_mut(index).into_iter().for_each(Ring::begin_turn);
@@ -144,7 +146,7 @@ impl<F: Ring> Rings<F> {
         self.due.iter().any(|&index| merge.feed_mut(index).is_some_and(|feed| feed.quota_used()))
     }
 
-    /// After a turn: what the next one reads without asking, which depends on how it is waited for.
+    /// After a turn: decides what the next one reads without asking, which depends on how it is waited for.
     pub(super) fn settle(&mut self, wait: Wait) {
         let due = std::mem::take(&mut self.due);
         for &index in &due {
@@ -173,7 +175,7 @@ impl<F: Ring> Rings<F> {
 
     fn watch(&mut self, index: usize) -> io::Result<()> {
         let Some(state) = self.states.get_mut(index) else { return Ok(()) };
-        // What it holds already is named at once (`ep_insert`).
+        // If it holds something already, epoll reports it at once (`ep_insert`).
         self.poll.registry().register(&mut SourceFd(&state.fd), Token(FIRST_RING + index), Interest::READABLE)?;
         (state.watched, state.quiet) = (true, 0);
         self.busy -= 1;
@@ -205,12 +207,12 @@ mod tests {
     use crate::format::LongSize;
     use crate::ring::page::{Page, layout};
 
-    /// A ring of which a test decides what it holds; its file is an eventfd, which epoll names as it does a ring's.
+    /// A ring whose content a test decides; its file is an eventfd, which epoll reports like a ring's.
     struct Double {
         file: std::os::fd::OwnedFd,
-        /// Sub-buffers written and not read yet, by the times of their events.
+        /// Sub-buffers written and not read yet, as the times of their events.
         held: std::collections::VecDeque<u64>,
-        /// System calls: reads, with those that brought nothing.
+        /// System calls: reads, including those that found nothing.
         reads: u64,
         brought: bool,
         quota: u32,
@@ -292,7 +294,7 @@ mod tests {
     const TICK: Wait = Wait::Rest(Duration::from_millis(1));
 
     #[test]
-    fn of_512_rings_only_those_that_epoll_named_are_read() {
+    fn of_512_rings_only_those_that_epoll_reports_are_read() {
         let mut rings = rings(512);
         assert!(!rings.wait(Duration::ZERO).unwrap());
         assert_eq!(turn(&mut rings, Wait::Event), (vec![], false));
@@ -302,7 +304,7 @@ mod tests {
         }
         assert!(rings.wait(Duration::ZERO).unwrap());
         assert_eq!(turn(&mut rings, Wait::Event).0, [(3, 10), (500, 20), (77, 30)]);
-        // Each once for what it has, and once to find it empty.
+        // Once for the content, and once to find it empty.
         assert_eq!(reads(&mut rings), 6);
         assert!(!rings.wait(Duration::ZERO).unwrap());
         assert_eq!(turn(&mut rings, Wait::Event).0, []);
@@ -323,7 +325,7 @@ mod tests {
             assert_eq!(turn(&mut rings, TICK).0, [(9, tick)]);
             assert_eq!(reads(&mut rings) - before, 2);
         }
-        // It is watched again when ticks bring nothing, and from then on not read.
+        // It is watched again when ticks find nothing, and from then on not read.
         for _ in 0..QUIET_TICKS {
             assert!(!rings.states[9].watched);
             assert_eq!(turn(&mut rings, TICK).0, []);
@@ -336,14 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn what_a_busy_ring_holds_when_the_busy_time_ends_is_named() {
+    fn what_a_busy_ring_holds_when_the_busy_time_ends_is_reported() {
         let mut rings = rings(4);
         write(&mut rings, 2, 1);
         rings.look().unwrap();
         turn(&mut rings, TICK);
         turn(&mut rings, Wait::Event);
         assert!(rings.states[2].watched);
-        // Written while nobody watched.
+        // Written while it was not watched.
         rings.unwatch(2);
         write(&mut rings, 2, 5);
         rings.watch(2).unwrap();
@@ -352,19 +354,19 @@ mod tests {
     }
 
     #[test]
-    fn what_is_over_the_quota_comes_with_the_next_turn() {
+    fn records_over_the_quota_are_read_in_the_next_turn() {
         let mut rings = rings(2);
         (1..=6).for_each(|time| write(&mut rings, 1, time));
         rings.look().unwrap();
         let (read, more) = turn(&mut rings, Wait::No);
         assert_eq!((read.len(), more), (4, true));
-        // Nothing is asked of epoll for it.
+        // epoll is not asked for it.
         let (read, more) = turn(&mut rings, Wait::Event);
         assert_eq!((read, more), (vec![(1, 5), (1, 6)], false));
     }
 
     #[test]
-    fn a_command_is_heard_though_every_ring_is_busy() {
+    fn a_command_is_received_although_every_ring_is_busy() {
         let mut rings = rings(1);
         let command = Double::new();
         let fd = command.as_raw_fd();
@@ -379,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_end_all_are_read() {
+    fn at_the_end_all_rings_are_read() {
         let mut rings = rings(8);
         (0..8).for_each(|cpu| write(&mut rings, cpu, 8 - cpu as u64));
         rings.all();

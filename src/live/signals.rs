@@ -1,4 +1,4 @@
-//! The signals that end tracing, and the one that says that the command has ended.
+//! The signals that end tracing, and SIGCHLD, which says that the command has ended.
 
 use std::io;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-/// Flags say which signal came; a pipe, which epoll can wait for, says that one came.
+/// Flags say which signal arrived; a pipe, which epoll can wait for, says that one arrived.
 pub(super) struct Signals {
-    /// One pipe for all: a descriptor for each signal is too many where there are few.
+    /// One pipe for all signals, to save descriptors.
     delivery: SignalDelivery<UnixStream, SignalOnly>,
     ended: Arc<AtomicBool>,
     child: Arc<AtomicBool>,
@@ -24,14 +24,14 @@ impl Signals {
         let (ended, child) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let signals = [SIGINT, SIGTERM, SIGHUP, SIGCHLD];
         for signal in signals {
-            // The flag first: handlers run in the order of registration.
+            // The flag first: handlers run in the order of their registration.
             signal_hook::flag::register(signal, if signal == SIGCHLD { child.clone() } else { ended.clone() })?;
         }
         let delivery = SignalDelivery::with_pipe(UnixStream::from_std(pipe), write, SignalOnly, signals)?;
         Ok(Signals { delivery, ended, child })
     }
 
-    /// What becomes readable when a signal comes.
+    /// Becomes readable when a signal arrives.
     pub(super) fn pipe(&mut self) -> &mut UnixStream {
         self.delivery.get_read_mut()
     }

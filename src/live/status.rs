@@ -1,4 +1,4 @@
-//! The status line: what happens, once a second, on a terminal.
+//! The status line, drawn once a second on a terminal.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -8,24 +8,24 @@ use crate::escape::Escaped;
 use crate::osc::transport::SendCounts;
 use crate::output::Window;
 
-/// What was lost since the beginning, in kinds.
+/// Losses since the beginning, by kind.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Losses {
-    /// Events left out to keep below a rate cap.
+    /// Events left out because of `--max-rate`.
     pub(super) thinned: u64,
-    /// Where nobody listens, in words.
+    /// The targets where nobody listens, as text.
     pub(super) absent: Option<String>,
     /// Events overwritten before they were read.
     pub(super) overwritten: u64,
     /// Events that the kernel did not write.
     pub(super) dropped: u64,
-    /// Records that are not what their format says, or that have none.
+    /// Records that do not match their format, or that have none.
     pub(super) malformed: u64,
-    /// Datagrams that receivers on this machine had no room for.
+    /// Datagrams that receivers on this machine dropped.
     pub(super) receiver_drops: u64,
 }
 
-/// The last window's counts, to be compared with.
+/// The counts of the last window, for comparison.
 pub(super) struct Status {
     terminal: bool,
     shown: bool,
@@ -38,7 +38,7 @@ impl Status {
         Status { terminal, shown: false, sent: 0, events: HashMap::new() }
     }
 
-    /// Draws the line over the last one. `events` are the counts since the beginning.
+    /// Draws the line over the previous one. `events` are the counts since the beginning.
     pub(super) fn show(
         &mut self,
         since_began: Duration,
@@ -88,14 +88,14 @@ impl Status {
         for (count, name) in busiest.iter().filter(|(count, _)| *count > 0).take(3) {
             line.push_str(&format!("  {name} {}", per_second(*count)));
         }
-        // A line that is longer than the terminal would be left there each second.
+        // A line longer than the terminal would leave its rest behind each second.
         let width = terminal_size::terminal_size_of(std::io::stderr()).map_or(80, |(width, _)| usize::from(width.0));
         let line: String = Escaped(line).to_string().chars().take(width.saturating_sub(1)).collect();
         let _ = write!(std::io::stderr(), "\r\x1b[K{line}");
         self.shown = true;
     }
 
-    /// Takes the line away.
+    /// Clears the line.
     pub(super) fn clear(&mut self) {
         if std::mem::take(&mut self.shown) {
             let _ = write!(std::io::stderr(), "\r\x1b[K");

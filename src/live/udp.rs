@@ -1,4 +1,4 @@
-//! The receivers on this machine, as the kernel lists them: `/proc/net/udp` and `udp6`, and who holds which socket.
+//! The receivers on this machine, from `/proc/net/udp` and `udp6`, and the processes that hold their sockets.
 //!
 //! Own code rather than the `procfs` crate, whose `UdpNetEntry` leaves out the last column, `drops`.
 
@@ -10,56 +10,57 @@ use std::path::Path;
 /// A UDP socket of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Socket {
-    /// Where it receives.
+    /// The address it receives at.
     pub(super) local: SocketAddr,
-    /// The inode of the socket, by which `/proc/PID/fd` names it; 0 for one that no process holds any more.
+    /// The inode of the socket, as `/proc/PID/fd` shows it; 0 if no process holds it any more.
     pub(super) inode: u64,
-    /// Datagrams for which its buffer had no room, since it was made (`sk_drops`).
+    /// Datagrams that it dropped since it was made (`sk_drops`).
     pub(super) drops: u64,
 }
 
 impl Socket {
-    /// Whether datagrams to `target` come to this socket.
+    /// Whether it receives datagrams to `target`.
     fn receives(&self, target: &SocketAddr) -> bool {
         let (local, to) = (self.local.ip().to_canonical(), target.ip().to_canonical());
         let everybody = match to {
             IpAddr::V4(ip) => ip.is_broadcast() || ip.is_multicast(),
             IpAddr::V6(ip) => ip.is_multicast(),
         };
-        // A wildcard IPv6 socket takes IPv4 datagrams too (but for IPV6_V6ONLY, which the table does not show).
+        // A wildcard IPv6 socket also receives IPv4 datagrams (unless IPV6_V6ONLY is set, which the table does not
+        // show).
         let wildcard = local.is_unspecified() && (self.local.is_ipv6() || to.is_ipv4());
         self.local.port() == target.port() && (local == to || wildcard || everybody || to.is_unspecified())
     }
 }
 
-/// The UDP sockets of our network namespace. An unreadable table has none.
+/// The UDP sockets of our network namespace; none if the table cannot be read.
 pub(super) fn sockets() -> Vec<Socket> {
     let table = |file: &str| fs::read_to_string(Path::new("/proc/net").join(file)).unwrap_or_default();
     [table("udp"), table("udp6")].iter().flat_map(|table| parse(table).collect::<Vec<_>>()).collect()
 }
 
-/// Those of `sockets` that datagrams to `target` come to.
+/// Those of `sockets` that receive datagrams to `target`.
 pub(super) fn receivers<'s>(sockets: &'s [Socket], target: &SocketAddr) -> impl Iterator<Item = &'s Socket> {
     sockets.iter().filter(move |socket| socket.receives(target))
 }
 
-/// Whether `address` is one of this machine's, or reaches it among others (broadcast, multicast).
+/// Whether `address` is an address of this machine, or one that reaches it among others (broadcast, multicast).
 pub(super) fn is_local(address: IpAddr) -> bool {
-    // The kernel lets nobody bind to an address that is not its own.
+    // The kernel refuses to bind to an address that is not local.
     address.is_loopback() || UdpSocket::bind((address, 0)).is_ok()
 }
 
-/// What the sockets of local targets had no room for.
+/// What the sockets of local targets have dropped.
 #[derive(Debug)]
 pub(super) struct Drops {
     targets: Vec<SocketAddr>,
-    /// The counts when last looked, by inode. Before the first look: none.
+    /// The counts at the last look, by inode. `None` before the first look.
     last: Option<BTreeMap<u64, u64>>,
     total: u64,
 }
 
 impl Drops {
-    /// For those of `targets` that are on this machine.
+    /// For the ones of `targets` that are on this machine.
     pub(super) fn new(targets: &[SocketAddr]) -> Drops {
         let targets = targets.iter().copied().filter(|target| is_local(target.ip())).collect();
         Drops { targets, last: None, total: 0 }
@@ -75,8 +76,8 @@ impl Drops {
         &self.targets
     }
 
-    /// What each target had no room for since the last call; `sockets` are those of now. What a socket dropped before the
-    /// first call is not ours; one that is made later drops only for us.
+    /// What each target dropped since the last call; `sockets` are the current ones. What a socket dropped before the
+    /// first call is not ours; a socket that is made later drops only because of us.
     pub(super) fn since_last(&mut self, sockets: &[Socket]) -> BTreeMap<SocketAddr, u64> {
         let (mut counts, mut by_target) = (BTreeMap::new(), BTreeMap::new());
         for target in &self.targets {
@@ -96,13 +97,13 @@ impl Drops {
         by_target
     }
 
-    /// All drops, over all sockets.
+    /// The drops of all sockets.
     pub(super) fn total(&self) -> u64 {
         self.total
     }
 }
 
-/// The lines of a table (`udp4_format_sock`, `__ip6_dgram_sock_seq_show`); what is none is left out.
+/// The lines of a table (`udp4_format_sock`, `__ip6_dgram_sock_seq_show`); other lines are skipped.
 fn parse(table: &str) -> impl Iterator<Item = Socket> {
     table.lines().filter_map(|line| {
         let mut words = line.split_ascii_whitespace();
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_receives_what_is_sent_to_its_address_or_to_any_where_it_has_none() {
+    fn a_socket_receives_datagrams_to_its_address_or_to_any_if_it_has_none() {
         let receives = |local: &str, to: &str| {
             let socket = Socket { local: local.parse().unwrap(), inode: 1, drops: 0 };
             socket.receives(&to.parse().unwrap())
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_this_machine_are_told_from_others() {
+    fn addresses_of_this_machine_are_distinguished_from_others() {
         assert!(is_local("127.0.0.1".parse().unwrap()));
         assert!(is_local("::1".parse().unwrap()));
         assert!(!is_local("192.0.2.1".parse().unwrap()));

@@ -1,21 +1,21 @@
-//! Events that came without having been enabled by us: what somebody writes to `trace_marker`, and events that are made and
-//! enabled by others while we read.
+//! Events that we did not enable: what somebody writes to `trace_marker`, and events that others make and enable
+//! while we read.
 //!
-//! The ring gives their number alone, and only the `format` files say whose it is. Reading all of them takes the kernel some 100 ms, in
-//! which nothing is sent; so the few that can be meant without anybody's doing come first, and the search ends with the one
-//! that is found.
+//! The ring has only their id, and only the `format` files say which event that is. Reading all of them takes the
+//! kernel about 100 ms, in which nothing is sent. So the few events that appear without being enabled are tried
+//! first, and the search ends when the id is found.
 
 use std::collections::BTreeSet;
 
 use crate::format::{EventFormat, EventId, LongSize};
 use crate::tracefs::{EventName, Tracefs};
 
-/// Ids that no format explained when it was looked for.
+/// Ids for which no format was found.
 #[derive(Debug, Default)]
 pub(super) struct Unknown(BTreeSet<EventId>);
 
 impl Unknown {
-    /// The format of the event numbered `id`, if there is one now. Each id is looked for once.
+    /// The format of the event with this `id`, if there is one now. Each id is looked up once.
     #[cold]
     pub(super) fn look(&mut self, tracefs: &Tracefs, long: LongSize, id: EventId) -> Option<EventFormat> {
         let format = |event: &EventName| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok();
@@ -24,7 +24,7 @@ impl Unknown {
     }
 }
 
-/// The first event numbered `id` in these lists, each of which is made only if those before have it not.
+/// The first event with this `id` in these lists, each of which is made only if the ones before do not have it.
 fn find(
     id: EventId,
     lists: [&dyn Fn() -> Vec<EventName>; 2],
@@ -38,7 +38,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_to_the_trace_needs_none_of_the_events_formats() {
+    fn a_trace_marker_write_is_found_without_reading_the_events_formats() {
         let text = |id: u16| {
             format!(
                 "name: made\nID: {id}\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\nprint fmt: \"\"\n"

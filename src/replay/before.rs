@@ -1,5 +1,5 @@
-//! What lines depend on of the events before them: found by a look at a part's records that costs a fraction of what it takes
-//! to make lines of them.
+//! The state that a part's events leave for the lines after it, found by a first look through the part's records,
+//! which costs a fraction of what making lines costs.
 //!
 //! It is what a [`Pipeline`](crate::pipeline::Pipeline) and its text would keep of these records.
 
@@ -12,23 +12,23 @@ use crate::format::EventId;
 use crate::pipeline::TaskEvent;
 use crate::ring::Record;
 
-/// What lines depend on of the events before them.
+/// The state that lines depend on.
 #[derive(Clone, Default)]
 pub(super) struct Before {
     /// When each event last occurred.
     pub(super) last: BTreeMap<EventId, u64>,
-    /// The event that occurred first, `Some(None)` where it was none that is known: the text is guessed by it where the
-    /// kernel's release is not known.
+    /// The event that occurred first, `Some(None)` if it is an unknown one: without the kernel's release, the form of
+    /// the text is guessed from it.
     pub(super) first: Option<Option<EventId>>,
-    /// What tasks were last named, where an event told of it.
+    /// The last names of tasks, as far as events carried them.
     pub(super) names: BTreeMap<i32, Vec<u8>>,
-    /// CPUs that had a line, and how many lines there were.
+    /// The CPUs that had a line, and the number of lines.
     pub(super) cpus: BTreeSet<u32>,
     pub(super) lines: u64,
 }
 
 impl Before {
-    /// Adds what is known of the events behind these.
+    /// Adds the state of the events behind these.
     pub(super) fn then(&mut self, part: Before) {
         self.last.extend(part.last);
         self.names.extend(part.names);
@@ -38,16 +38,16 @@ impl Before {
     }
 }
 
-/// The events that tell of task names, of those in a table.
+/// The events of a table that carry task names.
 pub(super) fn task_events(table: &EventTable) -> BTreeMap<EventId, TaskEvent> {
     table.iter().filter_map(|format| Some((format.id, TaskEvent::of(format)?))).collect()
 }
 
-/// A look at some records.
+/// A look through some records.
 pub(super) struct Look<'a> {
     table: &'a EventTable,
     tasks: &'a BTreeMap<EventId, TaskEvent>,
-    /// When each event last occurred, by id; `u64::MAX`: it did not.
+    /// When each event last occurred, by id; `u64::MAX`: never.
     last: Vec<u64>,
     /// The CPU of the last line.
     cpu: Option<u32>,
@@ -73,7 +73,7 @@ impl<'a> Look<'a> {
         found.first.get_or_insert(known.is_some().then_some(id));
         let Some(last) = known else { return };
         *last = record.time;
-        // Nearly always empty, or of two.
+        // Nearly always empty, or one of two.
         if !self.tasks.is_empty()
             && let Some((pid, name)) = self.tasks.get(&id).and_then(|task| task.read::<E>(record.bytes))
         {
@@ -81,7 +81,7 @@ impl<'a> Look<'a> {
         }
     }
 
-    /// What was found.
+    /// The result.
     pub(super) fn end(self) -> Before {
         let occurred = self.last.iter().enumerate().filter(|(_, last)| **last != u64::MAX);
         Before { last: occurred.map(|(id, last)| (EventId(id as u16), *last)).collect(), ..self.found }

@@ -1,4 +1,4 @@
-//! Commands to a replay: what each does to the pace, the selection and the outputs.
+//! Commands to a replay: how each changes the pace, the selection and the outputs.
 
 use super::{Player, Speed, Time, is_among, name_of};
 use crate::control::{Command, Refused};
@@ -6,7 +6,7 @@ use crate::decode::Filter;
 use crate::tracefs::{EventName, TracefsError};
 
 impl<T: Time> Player<'_, T> {
-    /// Carries a command out. With `to` it asks for going on from there.
+    /// Executes a command. It sets `to` to ask for continuing from there.
     pub(super) fn carry_out(&mut self, command: Command, now: u64, to: &mut Option<u64>) -> Result<(), Refused> {
         match command {
             Command::Pause => self.halt(now),
@@ -22,7 +22,7 @@ impl<T: Time> Player<'_, T> {
                     self.go_on(now);
                 }
             }
-            // Of several, as a slider sends them, the last.
+            // Of several, as a slider sends them, the last one counts.
             Command::Seek(seconds) => *to = Some((seconds * 1e9) as u64),
             Command::Loop(repeat) => self.repeat = repeat,
             Command::Rate(rate) => {
@@ -61,7 +61,7 @@ impl<T: Time> Player<'_, T> {
         Ok(())
     }
 
-    /// Gives events another filter, from the next opening of the capture on: it must be one for each of them.
+    /// Gives events another filter from the next opening of the capture on; it must be valid for each of them.
     fn filter(&mut self, events: &[EventName], condition: Option<&str>) -> Result<(), Refused> {
         let formats: Vec<_> = self.voices.iter().flat_map(|voice| voice.table.iter()).collect();
         let mut names: Vec<_> = formats.iter().map(|format| name_of(format)).collect();
@@ -73,7 +73,7 @@ impl<T: Time> Player<'_, T> {
                 condition.compile(format)?;
             }
         }
-        // A filter of the options may be for many events: each of the others keeps it.
+        // A filter of the options may apply to many events: the others keep it.
         let mut filters = Vec::new();
         for filter in &self.select.filters {
             let others = filter.events().resolve(&names).map(|selected| selected.events).unwrap_or_default();
@@ -85,7 +85,7 @@ impl<T: Time> Player<'_, T> {
         Ok(())
     }
 
-    /// How far it is, ns since the beginning of the part.
+    /// The position, ns since the beginning of the part.
     fn position(&self, now: u64) -> u64 {
         match self.pace.speed {
             Speed::Times(_) if self.paused => self.pace.from,

@@ -5,13 +5,14 @@ use super::{Speed, TOGETHER_NS};
 /// When events are due.
 pub(super) struct Pace {
     pub(super) speed: Speed,
-    /// The time on the trace clock that is played at `began`; the first event's, if the capture does not tell.
+    /// The time on the trace clock that is played at `began`; the time of the first event if the capture does not
+    /// say.
     pub(super) origin: Option<u64>,
-    /// When this pass begins, or was last sought, resumed or given another speed, ns since 1970.
+    /// When this pass began, or was last continued after a seek, a pause or a change of speed, ns since 1970.
     pub(super) began: u64,
-    /// Which time of the pass was played then, ns since its beginning.
+    /// The time of the pass that was played then, ns since its beginning.
     pub(super) from: u64,
-    /// ns of this pass on the trace clock; known at the latest when it is over.
+    /// The length of this pass on the trace clock, ns; known at the latest when it is over.
     pub(super) length: u64,
 }
 
@@ -28,7 +29,7 @@ impl Pace {
         }
     }
 
-    /// How far into the capture a moment is, by its pace.
+    /// The position in the capture at a moment, according to the pace.
     pub(super) fn position(&self, now: u64) -> u64 {
         match self.speed {
             Speed::Times(times) => {
@@ -47,7 +48,7 @@ impl Pace {
         (self.origin, self.from) = (None, 0);
     }
 
-    /// Whether a record is before what is played.
+    /// Whether a record is before the selected part.
     #[inline]
     pub(super) fn is_before(&mut self, time: u64) -> bool {
         self.from > 0 && time.saturating_sub(*self.origin.get_or_insert(time)) < self.from

@@ -1,4 +1,4 @@
-//! What is played of each capture, and when that begins and ends on the clock that all of them have.
+//! The part of each capture that is played, and when it begins and ends on the common clock.
 
 use super::SelectError;
 use crate::capture::Capture;
@@ -6,17 +6,17 @@ use crate::capture::select::{Select, Selector};
 use crate::capture::window::{Point, Span, Window};
 use crate::tracefs::EventName;
 
-/// A capture at the beginning of what is to be played of it.
+/// A capture, positioned at the beginning of its selected part.
 pub(super) struct Part {
     pub(super) capture: Capture,
     /// `None`: all of it.
     pub(super) selector: Option<Selector>,
-    /// Nothing of it is played, though there is something of another one.
+    /// Nothing of this one is selected, though something of another one is.
     pub(super) silent: bool,
 }
 
 impl Part {
-    /// What `select` names of one capture, and when that begins and ends.
+    /// The part of one capture that `select` names, and when it begins and ends.
     ///
     /// # Errors
     /// Nothing is selected of it.
@@ -30,15 +30,16 @@ impl Part {
 /// The captures that are played together.
 pub(super) struct Parts {
     pub(super) parts: Vec<Part>,
-    /// When they begin and end, on the clock of all.
+    /// When they begin and end, on the common clock.
     pub(super) span: Option<Span>,
 }
 
 impl Parts {
-    /// What `select` names of the captures; `offsets` are added to their times for the clock of all. `warn` is told what selects nothing.
+    /// The parts of the captures that `select` names; `offsets` are added to their times to get the common clock.
+    /// `warn` is told which selections are empty.
     ///
     /// # Errors
-    /// Nothing is selected of any of them.
+    /// Nothing is selected in any of them.
     pub(super) fn of(
         captures: Vec<Capture>,
         offsets: &[u64],
@@ -75,7 +76,7 @@ impl Parts {
             let (selector, silent) = match bound {
                 Ok(selector) => (selector, false),
                 Err(error) if alone => return Err(error),
-                // What one of the machines has not, another may have.
+                // Another machine may have what this one does not.
                 Err(error @ SelectError::NoTime { .. }) => {
                     refused.get_or_insert(error);
                     (None, true)
@@ -96,36 +97,36 @@ impl Parts {
         }
     }
 
-    /// ns, where it is known.
+    /// ns, if known.
     pub(super) fn length(&self) -> u64 {
         self.span.map_or(0, |span| span.length())
     }
 }
 
-/// What of a span is played: by the window, not by the events taken, so that machines that play different events of one capture
-/// stay together.
+/// The part of a span that is played: given by the window, not by the selected events, so that machines that play
+/// different events of one capture stay synchronous.
 fn played(whole: Option<Span>, select: &Select) -> Option<Span> {
     let (from, until) = select.window.within(whole);
     whole.map(|whole| Span { first: whole.first.max(from), last: whole.last.min(until) })
 }
 
-/// A span on the clock of all.
+/// A span on the common clock.
 fn moved(span: Span, offset: u64) -> Span {
     Span { first: span.first.wrapping_add(offset), last: span.last.wrapping_add(offset) }
 }
 
-/// The window of one capture, whose span on the clock of all is `own`, of what is played on that clock.
+/// The window of one capture, whose span on the common clock is `own`, for what is played on that clock.
 fn within(asked: &Window, own: Option<Span>, (from, until): (u64, u64)) -> Window {
     let Some(own) = own.filter(|_| !asked.is_all()) else { return Window::default() };
     let point = |time: u64| Some(Point::AfterStart(time.saturating_sub(own.first)));
     match until < own.first {
-        // Before its first event there is nothing.
+        // Before its first event: an empty window.
         true => Window { from: point(u64::MAX), until: point(u64::MAX) },
         false => Window { from: point(from), until: point(until) },
     }
 }
 
-/// Whether each filter is for an event of one capture at least.
+/// Whether each filter fits an event of at least one capture.
 fn filters_fit(captures: &[Capture], select: &Select) -> Result<(), SelectError> {
     let fits =
         |text: &str| captures.iter().any(|capture| fitting(capture, select).iter().any(|fit| fit.text() == text));
@@ -135,7 +136,7 @@ fn filters_fit(captures: &[Capture], select: &Select) -> Result<(), SelectError>
     }
 }
 
-/// The filters that are for events of this capture.
+/// The filters for events of this capture.
 fn fitting(capture: &Capture, select: &Select) -> Vec<crate::tracefs::EventFilter> {
     let names: Vec<_> = capture.events.iter().map(|f| EventName::new(f.system.as_str(), f.name.as_str())).collect();
     select.filters.iter().filter(|filter| filter.events().resolve(&names).is_ok()).cloned().collect()

@@ -1,4 +1,4 @@
-//! The loop of a replay: waits until events are due, plays them, looks at what else is due, and does what it is told.
+//! The loop of a replay: waits until events are due, plays them, does what else is due, and executes commands.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ pub(super) struct Player<'a, T> {
     pub(super) pace: Pace,
     pub(super) time: &'a mut T,
     pub(super) observer: &'a mut dyn Observer,
-    /// Since the beginning of the pass, ns on the trace clock: the last event.
+    /// The last event, ns on the trace clock since the beginning of the pass.
     pub(super) at: u64,
     pub(super) last_stat: u64,
     pub(super) paused: bool,
     /// The last pass is over.
     pub(super) at_end: bool,
     pub(super) repeat: bool,
-    /// What of it is played, as it was last asked for.
+    /// The selection, as last asked for.
     pub(super) select: Select,
-    /// Events that are not to be heard.
+    /// Events that are muted.
     pub(super) switched: Arc<Switched>,
     pub(super) audience: Audience,
 }
 
 impl<T: Time> Player<'_, T> {
-    /// Sleeps until it is time to begin.
+    /// Sleeps until the start.
     pub(super) fn wait(&mut self, until: u64) -> ControlFlow<Stop> {
         let mut waited = false;
         loop {
@@ -55,7 +55,7 @@ impl<T: Time> Player<'_, T> {
             let until = until.max(now + TOGETHER_NS);
             let due = self.outputs_due().map_or(until, |due| due.min(until));
             self.time.sleep_until(if waited { now + TOGETHER_NS } else { due }, LONGEST_SLEEP);
-            // Others will not wait for us.
+            // The others do not wait for us.
             self.time.paused();
         }
     }
@@ -80,13 +80,13 @@ impl<T: Time> Player<'_, T> {
         };
         self.pace.length = self.pace.length.max(self.at);
         for (merge, played) in merges.iter_mut().zip(played) {
-            // However often it is played, it lost its events once.
+            // However often it is played, its losses count once.
             let sum = |of: fn(&crate::ring::Counts) -> u64| merge.counts().map(|(_, counts)| of(counts)).sum::<u64>();
             played.malformed_sub_buffers = played.malformed_sub_buffers.max(sum(|counts| counts.malformed));
             played.lost = played.lost.max(sum(|counts| counts.lost));
             let skipped = merge.feeds_mut().filter_map(|(cpu, feed)| Some((cpu, feed.skipped()?)));
-            let skipped =
-                skipped.map(|(cpu, (count, first))| format!("CPU {cpu}: {count} pieces passed over: {first}"));
+            let skipped = skipped
+                .map(|(cpu, (count, first))| format!("CPU {cpu}: {count} damaged pieces skipped; the first: {first}"));
             played.errors = skipped.collect();
             played.errors.extend(merge.take_errors().map(|(cpu, error)| format!("CPU {cpu}: {error}")));
         }
@@ -152,7 +152,8 @@ impl<T: Time> Player<'_, T> {
         ControlFlow::Continue(())
     }
 
-    /// Waits until an event of this time is due, and returns when that is; `None`: at once. What was due before it leaves.
+    /// Waits until an event of this time is due, and returns that moment; `None`: at once. Sends what was due before
+    /// it.
     #[inline]
     pub(super) fn until_due(&mut self, time: u64, now: &mut u64) -> ControlFlow<Stop, Option<u64>> {
         let Some(mut due) = self.pace.due(time) else { return ControlFlow::Continue(None) };
@@ -161,7 +162,7 @@ impl<T: Time> Player<'_, T> {
             self.flush();
             *now = self.look()?;
             loop {
-                // A pause has shifted it.
+                // A pause has moved it.
                 due = self.pace.due(time).unwrap_or(*now);
                 if due <= *now {
                     break;
@@ -173,7 +174,7 @@ impl<T: Time> Player<'_, T> {
                 self.flush();
             }
         } else if *now - due > TOGETHER_NS {
-            // Late: more is due than can be sent in time.
+            // Late: more events are due than can be sent in time.
             *now = self.look()?;
         }
         ControlFlow::Continue(Some(due))
@@ -186,12 +187,12 @@ impl<T: Time> Player<'_, T> {
         }
     }
 
-    /// Sends what waits.
+    /// Sends buffered messages.
     pub(super) fn flush(&mut self) {
         self.voices.iter_mut().for_each(|voice| voice.pipeline.flush());
     }
 
-    /// When an output has something to say though no event comes.
+    /// When an output has something to send without an event.
     pub(super) fn outputs_due(&mut self) -> Option<u64> {
         self.voices.iter_mut().filter_map(|voice| voice.pipeline.outputs().due()).min()
     }
@@ -201,7 +202,7 @@ impl<T: Time> Player<'_, T> {
         self.voices.iter().map(|voice| voice.pipeline.counts().read).sum()
     }
 
-    /// What is due besides events, and whether to go on. Returns the time.
+    /// Does everything that is due besides events, and decides whether to go on. Returns the time.
     pub(super) fn look(&mut self) -> ControlFlow<Stop, u64> {
         let paused = self.time.paused();
         if paused > 0 {
@@ -218,7 +219,7 @@ impl<T: Time> Player<'_, T> {
         ControlFlow::Continue(self.time.now())
     }
 
-    /// Does what it is told, and while it is paused nothing else; says how it stands.
+    /// Executes commands, and waits here while paused; reports the state.
     pub(super) fn obey(&mut self) -> ControlFlow<Stop> {
         loop {
             let (mut now, mut to) = (self.time.now(), None);
@@ -235,7 +236,7 @@ impl<T: Time> Player<'_, T> {
                 return ControlFlow::Continue(());
             }
             self.look_at(now)?;
-            // It is silence that goes on now.
+            // From here on there is silence.
             self.voices.iter_mut().for_each(|voice| voice.pipeline.outputs().tick(now));
             self.flush();
             let until = now + LONGEST_SLEEP.as_nanos() as u64 / 2;
@@ -265,12 +266,12 @@ impl<T: Time> Player<'_, T> {
         self.pace.began = now;
     }
 
-    /// Goes on from there with the next pass.
+    /// Continues from there with the next pass.
     pub(super) fn seek(&mut self, to: u64) {
         (self.pace.began, self.pace.from) = (self.time.now(), to);
     }
 
-    /// At its end, until it is played again or ends.
+    /// Stays at the end until it is continued or ended.
     pub(super) fn rest(&mut self) -> ControlFlow<Stop> {
         let now = self.time.now();
         self.halt(now);
@@ -311,7 +312,7 @@ impl<T: Time> Player<'_, T> {
         }
     }
 
-    /// All have the same receivers.
+    /// All outputs have the same receivers.
     pub(super) fn look_at_audience(&mut self) {
         let Some(voice) = self.voices.first_mut() else { return };
         for news in self.audience.look(voice.pipeline.outputs()) {

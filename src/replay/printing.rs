@@ -1,8 +1,9 @@
-//! The lines of a capture as fast as possible, made by several threads: those that [`play`](super::play) makes.
+//! The lines of a capture as fast as possible, made by several threads: the same lines as those of
+//! [`play`](super::play).
 //!
-//! A line depends on the events before it in a few ways: how long ago an event of its kind was, what a task was last named,
-//! whether its CPU has had a line. That is carried from part to part ([`parts`](crate::capture::parts)), found by a look
-//! ahead (`before`).
+//! A line depends on the events before it in a few ways: the time since the last event of its kind, the last name of
+//! a task, whether its CPU has had a line. This state is carried from part to part
+//! ([`parts`](crate::capture::parts)), and found by a first look through each part (`before`).
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -25,32 +26,32 @@ use crate::pipeline::{Counts, Pipeline, TaskEvent};
 use crate::ring::{Merge, Record};
 use crate::tracefs::ClockPair;
 
-/// Records between two looks at what has been written.
+/// The number of records between two checks of what has been written.
 const LOOK_EVERY: u32 = 256;
 
-/// Whether lines of this form can be made in parts: whether outputs that are made anew in the middle of a capture, and told
-/// what was before, go on as one would that was there from the beginning.
+/// Whether lines of this form can be made in parts: whether new outputs that start in the middle of a capture with
+/// the state before it continue exactly like outputs that were there from the beginning.
 pub fn can_print(capture: &Capture, outputs: &Outputs) -> bool {
     let Outputs { streams, lines, text, words, hits, mapped, midi, signals, .. } = outputs;
     let only_lines = streams.is_empty() && words.is_none() && hits.is_none() && mapped.is_none() && midi.is_none();
     let only_lines = only_lines && signals.is_none();
     let plain = lines.as_ref().is_none_or(|lines| lines.goes_on()) && text.as_ref().is_none_or(|text| text.goes_on());
-    // Events of ticks are marked with the time of day at which they are played.
+    // With a clock in ticks, events are marked with the time of day at which they are played.
     only_lines && outputs.prints() && plain && !capture.counts_ticks()
 }
 
-/// What became of the lines.
+/// The result of printing.
 pub struct Printed {
     /// What was played.
     pub played: Played,
-    /// Why lines could not be written to their end.
+    /// Why the output could not be written to its end.
     pub failure: Option<io::ErrorKind>,
 }
 
-/// Writes to `out` the lines of `capture` that `outputs`, which are given something to write to, have of it.
+/// Writes to `out` the lines that `outputs` make of `capture`.
 ///
 /// # Errors
-/// As those of [`play`](super::play).
+/// The same as those of [`play`](super::play).
 pub fn print(
     capture: Capture,
     select: &Select,
@@ -84,7 +85,7 @@ pub fn print(
             Told::Nothing => {}
         }
         observer.position(lost_time.saturating_sub(first), length);
-        // However long it was stopped, nothing is late.
+        // However long it was stopped, no event is late.
         time.paused();
         ended |= time.ended() || failure.is_some();
         if ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
@@ -114,7 +115,7 @@ struct Printing<'a> {
     kernel: Arc<Kernel>,
     pair: Option<ClockPair>,
     table: EventTable,
-    /// The events that tell of task names.
+    /// The events that carry task names.
     tasks: BTreeMap<EventId, TaskEvent>,
     selector: Option<&'a Selector>,
 }
@@ -195,12 +196,12 @@ impl Work for Printing<'_> {
     }
 }
 
-/// Why a part ends before its end.
+/// Why a part ends early.
 #[derive(PartialEq, Eq)]
 enum Why {
     /// No later event is taken.
     Past,
-    /// Nothing more is wanted.
+    /// Nothing more is needed.
     Stopped,
 }
 
@@ -213,7 +214,7 @@ impl Printing<'_> {
         pipeline
     }
 
-    /// Hands the records that are selected to `each`.
+    /// Hands the selected records to `each`.
     fn records<E: ByteOrder>(
         &self,
         merge: &mut Merge<RingFeed>,
@@ -228,7 +229,7 @@ impl Printing<'_> {
 }
 
 impl Spool {
-    /// Hands all of it on, if it is `least` bytes or more.
+    /// Hands the buffered lines on if they are `least` bytes or more.
     fn hand_on(&self, least: usize, out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>) -> Option<ControlFlow<()>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         (held.len() >= least).then(|| out(Told::Block(&mut held)))

@@ -1,4 +1,4 @@
-//! What is heard of a capture, without waiting for it: its hits, as `render` makes a sound of them.
+//! The hits of a capture, without waiting for them: from these, `render` makes a sound file.
 
 use super::{JumpingTime, Observer, PlayOptions, Played, ReplayError, Speed, Time, play};
 use crate::capture::select::Select;
@@ -6,7 +6,7 @@ use crate::capture::{Capture, CaptureError};
 use crate::output::{Hits, Outputs};
 use crate::sound::{MapperOptions, Score};
 
-/// The score of the part of `capture` that `select` names, at the speed of `options`. `again` opens it once more.
+/// The score of the selected part of `capture`, at the speed of `options`. `again` opens it once more.
 ///
 /// # Errors
 /// As [`play`].

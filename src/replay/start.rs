@@ -9,19 +9,19 @@ use jiff::{Timestamp, ToSpan, Zoned, civil};
 pub enum StartAt {
     /// ns since 1970.
     Unix(u64),
-    /// The next time it is this o'clock, where the program runs.
+    /// The next time that the local clock shows this.
     Clock(civil::Time),
 }
 
-/// The text is no moment.
+/// The text is not a time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no time to start at: write 20:15, 20:15:30, 2026-05-01T20:15:00Z, or seconds since 1970")]
+#[error("{0:?} is not a start time: use 20:15, 20:15:30, 2026-05-01T20:15:00Z, or seconds since 1970")]
 pub struct StartAtError(String);
 
 impl FromStr for StartAt {
     type Err = StartAtError;
 
-    /// Reads `HH:MM`, `HH:MM:SS`, RFC 3339, or seconds since 1970, each with a fraction or without.
+    /// Parses `HH:MM`, `HH:MM:SS`, RFC 3339, or seconds since 1970, each with or without a fraction.
     ///
     /// ```
     /// use ftrace_live::replay::StartAt;
@@ -36,7 +36,7 @@ impl FromStr for StartAt {
             return u64::try_from(timestamp.as_nanosecond()).map(StartAt::Unix).map_err(|_| bad());
         }
         if text.contains(':') {
-            // Only digits: jiff would also take a whole date here, and forget it.
+            // Digits only: jiff would also accept a whole date here, and ignore the date.
             let plain = text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b':' | b'.'));
             let time = text.parse::<civil::Time>().ok().filter(|_| plain);
             return time.map(StartAt::Clock).ok_or_else(bad);
@@ -56,7 +56,7 @@ impl FromStr for StartAt {
 }
 
 impl StartAt {
-    /// The moment, ns since 1970, seen from `now`; `None` if it is over, or beyond what a clock can say.
+    /// The moment, ns since 1970, seen from `now`; `None` if it has passed, or is out of range.
     pub fn unix_ns(self, now: &Zoned) -> Option<u64> {
         let unix = |at: Timestamp| u64::try_from(at.as_nanosecond()).ok();
         match self {
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_of_day_is_the_next_one_there_is() {
+    fn a_time_of_day_is_its_next_occurrence() {
         let now = zoned("2026-05-01T20:00:00+02:00[+02:00]");
         let said =
             |text: &str| at(text).unix_ns(&now).map(|ns| Timestamp::from_nanosecond(ns.into()).unwrap().to_string());
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn a_moment_that_is_over_is_no_start() {
+    fn a_moment_in_the_past_is_refused() {
         let now = zoned("1970-01-01T00:00:10+00:00[+00:00]");
         assert_eq!(at("10").unix_ns(&now), Some(10_000_000_000));
         assert_eq!(at("9.999").unix_ns(&now), None);
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_time_is_refused() {
+    fn text_that_is_not_a_time_is_refused() {
         for text in
             ["", "-1", "25:00", "12:61", "12", "1e9", "tomorrow", "20:15 tomorrow", "2026-05-01", "99999999999999"]
         {

@@ -1,4 +1,4 @@
-//! The replay's clock: the machine's own, which signals end and pause, or one that a test moves.
+//! The replay's clock: the machine's own, which signals end and pause, or one that a test controls.
 
 use std::io;
 use std::num::NonZeroU64;
@@ -12,7 +12,7 @@ use signal_hook::low_level::emulate_default_handler;
 use crate::osc::timetag;
 use crate::wall;
 
-/// The time, and waiting for it: the real one, or one of a test's own.
+/// The time, and waiting for it.
 pub trait Time {
     /// ns since 1970.
     fn now(&mut self) -> u64;
@@ -20,19 +20,20 @@ pub trait Time {
     /// Waits until about `unix_ns`, at most `longest`; may return earlier.
     fn sleep_until(&mut self, unix_ns: u64, longest: Duration);
 
-    /// For how long the replay was stopped by a signal since the last call, ns: the rest of it starts that much later.
+    /// How long a signal had stopped the replay since the last call, ns: the rest is played that much later.
     fn paused(&mut self) -> u64;
 
-    /// Whether it is to end.
+    /// Whether a signal has asked for the end.
     fn ended(&mut self) -> bool;
 }
 
-/// A clock that stands still but for what is waited for, to which it jumps: for what need not be heard now.
+/// A clock that jumps to the time that is waited for, and otherwise stands still: for output that is not played in
+/// real time.
 #[derive(Debug, Clone, Copy)]
 pub struct JumpingTime(u64);
 
 impl Default for JumpingTime {
-    /// The same beginning for all.
+    /// Always the same beginning.
     fn default() -> JumpingTime {
         JumpingTime(1_000_000_000_000_000_000)
     }
@@ -59,18 +60,18 @@ impl Time for JumpingTime {
 /// The machine's own time, with signals: Ctrl-C ends, SIGTSTP (Ctrl-Z) and SIGCONT (`fg`) pause.
 pub struct RealTime {
     ended: Arc<AtomicBool>,
-    /// SIGTSTP has come: the stop itself is ours to do.
+    /// SIGTSTP has arrived: stopping the process is our own task.
     to_stop: Arc<AtomicBool>,
     continued: Arc<AtomicBool>,
-    /// One moment on the monotonic clock, which does not jump, and in the time of day.
+    /// The same moment on the monotonic clock, which does not jump, and in the time of day.
     start: (Instant, u64),
     fell_asleep: u64,
-    /// The time of day is that of another machine, which does not jump either.
+    /// The time of day is taken from another machine, and does not jump either.
     follows: bool,
 }
 
 impl RealTime {
-    /// Takes over SIGINT, SIGTERM, SIGHUP, SIGTSTP and SIGCONT.
+    /// Installs handlers for SIGINT, SIGTERM, SIGHUP, SIGTSTP and SIGCONT.
     pub fn new() -> io::Result<RealTime> {
         let flag = || Arc::new(AtomicBool::new(false));
         let (ended, to_stop, continued) = (flag(), flag(), flag());
@@ -79,7 +80,7 @@ impl RealTime {
         }
         signal_hook::flag::register(SIGTSTP, to_stop.clone())?;
         signal_hook::flag::register(SIGCONT, continued.clone())?;
-        // The kernel may let a sleeper lie 50 µs longer, so that it can wake several at once. Where it does not listen,
+        // By default the kernel may wake a sleeper 50 µs late, to wake several at once. If it refuses to change that,
         // events are that much later.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
         let now = timetag::unix_now_ns();
@@ -106,7 +107,7 @@ impl Time for RealTime {
     fn paused(&mut self) -> u64 {
         if self.to_stop.swap(false, Ordering::Relaxed) {
             let stopped = self.now();
-            // Returns when SIGCONT has come.
+            // Returns after SIGCONT.
             if emulate_default_handler(SIGTSTP).is_ok() {
                 self.continued.store(false, Ordering::Relaxed);
                 return self.now().saturating_sub(stopped);
@@ -115,7 +116,8 @@ impl Time for RealTime {
         if !self.continued.swap(false, Ordering::Relaxed) {
             return 0;
         }
-        // SIGSTOP says nothing when it comes. It came while asleep, as good as always: a sleep is short beside a pause.
+        // SIGSTOP cannot be caught. It practically always arrives during a sleep, and a sleep is short compared with
+        // a pause.
         self.now().saturating_sub(self.fell_asleep)
     }
 

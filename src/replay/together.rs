@@ -1,4 +1,5 @@
-//! Several captures as one piece, in one order of the time of day. Each has outputs of its own, so that each keeps its name.
+//! Several captures played together, ordered by the time of day. Each has its own outputs, so that each keeps its
+//! host name.
 
 use std::ops::ControlFlow;
 
@@ -16,10 +17,10 @@ use crate::ring::Merge;
 pub struct Machine {
     /// What is played.
     pub capture: Capture,
-    /// Added to a time of its trace clock, it is the time of day, or that of the clock that all of them have. `None`: it is played
-    /// alone, by its own clock.
+    /// Added to a time of its trace clock, it gives the time of day, or that of the common clock. `None`: it is
+    /// played alone, by its own clock.
     pub offset: Option<u64>,
-    /// Whose it is, for `/ftrace/start`.
+    /// The host name, for `/ftrace/start`.
     pub host: String,
     /// Where its events go.
     pub outputs: Outputs,
@@ -49,7 +50,7 @@ impl<T: Time> Player<'_, T> {
             .map(|((merge, part), offset)| next(merge, part, *offset))
             .collect();
         let (mut last, mut turns, mut now) = (0, 0u32, self.time.now());
-        // Few: to look at all of them costs less than to keep them in order.
+        // There are few: looking at all of them costs less than keeping them in order.
         while let Some((index, _)) =
             heads.iter().enumerate().filter_map(|(index, head)| Some((index, (*head)?))).min_by_key(|&(_, at)| at)
         {
@@ -58,7 +59,7 @@ impl<T: Time> Player<'_, T> {
                 break;
             };
             if index != last && lines {
-                // Each has a buffer of its own; the order of lines is that of events.
+                // Each has a buffer of its own; the lines must be in the order of the events.
                 self.voices.get_mut(last).into_iter().for_each(|voice| voice.pipeline.outputs().flush_lines());
             }
             last = index;
@@ -77,7 +78,7 @@ impl<T: Time> Player<'_, T> {
         ControlFlow::Continue(())
     }
 
-    /// Plays the next event of one part, or passes it over; whether more of it may come.
+    /// Plays or skips the next event of one part; returns whether more may come.
     fn one<E: ByteOrder>(
         &mut self,
         (index, part): (usize, &Part),

@@ -1,4 +1,4 @@
-//! One of the captures that are played: the way of its events, and what it has told of itself.
+//! One of the captures that are played: the pipeline of its events, and what has been reported about it.
 
 use byteorder::ByteOrder;
 
@@ -14,16 +14,16 @@ use crate::ring::Record;
 /// See the [module](self).
 pub(super) struct Voice {
     pub(super) pipeline: Pipeline<Outputs>,
-    /// All events of the capture's kernel. The pipeline takes up those that occur, when they first do: a capture may
+    /// All events of the capture's kernel. The pipeline adds those that occur when they first do: a capture may
     /// describe thousands.
     pub(super) table: EventTable,
-    /// Added to a time of its trace clock, it is that of the clock of all.
+    /// Added to a time of its trace clock, it gives that of the common clock.
     pub(super) offset: u64,
     last: Counts,
 }
 
 impl Voice {
-    /// That of a part. `offset` is `None` where it is played alone: then by its own clock, whatever that counts.
+    /// The voice of a part. `offset` is `None` if it is played alone, by its own clock, whatever that counts.
     pub(super) fn new(
         part: &mut Part,
         outputs: Outputs,
@@ -57,7 +57,7 @@ impl Voice {
         });
     }
 
-    /// Tells its receivers of the time since it told them last.
+    /// Sends the statistics since the last call to its receivers.
     pub(super) fn stat(&mut self, seconds: f32) {
         let counts = self.pipeline.counts().clone();
         let window = Window {
@@ -72,7 +72,7 @@ impl Voice {
         outputs.stat(&window, &counts, |_| 0);
     }
 
-    /// Whether what it says stands on lines, whose order is that of all captures.
+    /// Whether its output consists of lines, which must be in the order of all captures.
     pub(super) fn has_lines(&mut self) -> bool {
         let outputs = self.pipeline.outputs();
         outputs.prints() || outputs.mapped.is_some()

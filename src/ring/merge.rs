@@ -1,4 +1,4 @@
-//! The sub-buffers of all CPUs as one stream of records in the order of time.
+//! The sub-buffers of all CPUs as one stream of records in order of time.
 //!
 //! Each CPU's ring is in order by itself; a k-way merge keeps the stream in order across them. The merge stays with one
 //! CPU for as long as that CPU's next record is not later than any other's, which costs one comparison a record; a change
@@ -10,9 +10,9 @@
 //! out     1  2  3  4  5  7  8  9
 //! ```
 //!
-//! Guarantee: records leave in order of time, of equal times the lower CPU's first, as long as every feed has a sub-buffer
-//! whenever it is asked. A live feed that runs dry is left out until [`Merge::resume`]; what it gets later may then be
-//! older than what has already left.
+//! Guarantee: records are given out in order of time, and for equal times the lower CPU's first, as long as every
+//! feed has a sub-buffer whenever it is asked. A live feed that runs dry is left out until [`Merge::resume`]; what it
+//! gets later may then be older than what has already been given out.
 
 use std::io;
 use std::ops::ControlFlow;
@@ -25,34 +25,35 @@ use super::times::Times;
 use super::tournament::{NONE, Tournament};
 use crate::format::HeaderPage;
 
-/// Where one CPU's sub-buffers come from, one after the other.
+/// The source of one CPU's sub-buffers, one after the other.
 pub trait Feed {
-    /// Puts the next sub-buffer into `page`, whose capacity is kept from call to call; `false` if there is none now.
+    /// Puts the next sub-buffer into `page`, whose capacity is reused; `false` if there is none now.
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool>;
 
-    /// How many sub-buffers there are in all, where that is known: in a frozen ring.
+    /// The total number of sub-buffers, where it is known: in a capture.
     fn sub_buffers(&mut self) -> io::Result<Option<u64>> {
         Ok(None)
     }
 
-    /// Makes sub-buffer number `index`, from 0, the next one; `false` where that cannot be done.
+    /// Makes sub-buffer number `index`, from 0, the next one; `false` if the feed cannot do that.
     fn seek(&mut self, index: u64) -> io::Result<bool> {
         let _ = index;
         Ok(false)
     }
 
-    /// Makes one of the last few sub-buffers the next one; `false` where that cannot be done without looking at all.
+    /// Makes one of the last few sub-buffers the next one; `false` if that cannot be done without reading all of
+    /// them.
     fn seek_near_end(&mut self) -> io::Result<bool> {
         Ok(false)
     }
 
-    /// Pieces that were damaged and passed over, with what was wrong with the first one.
+    /// The number of damaged pieces that were skipped, and what was wrong with the first one.
     fn skipped(&self) -> Option<(u64, String)> {
         None
     }
 
-    /// Another reader of the same sub-buffers, at the first one, for another thread; `None` where there is none, or where it
-    /// could find something else than this one.
+    /// Another reader of the same sub-buffers, at the first one, for another thread; `None` if there is none, or if
+    /// it could find something else than this one.
     fn twin(&mut self) -> Option<Box<dyn Feed + Send>> {
         None
     }
@@ -89,28 +90,28 @@ impl<F: Feed + ?Sized> Feed for Box<F> {
 pub struct Record<'a> {
     /// The CPU it was written on.
     pub cpu: u32,
-    /// Trace-clock time, ns where that is known.
+    /// Trace-clock time, ns if the unit is known.
     pub time: u64,
-    /// The time as it stands in the ring, in the unit of the trace clock.
+    /// The time as it is in the ring, in the unit of the trace clock.
     pub ticks: u64,
-    /// What the ring lost on this CPU right before it.
+    /// What the ring lost on this CPU right before this record.
     pub lost: Lost,
     /// Its payload, from `common_type` on; up to three bytes of padding may follow the last field.
     pub bytes: &'a [u8],
 }
 
-/// What was read on one CPU, and what was wrong with it.
+/// What was read on one CPU, and its errors.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
     /// Sub-buffers read.
     pub sub_buffers: u64,
     /// Records found.
     pub records: u64,
-    /// Events that sub-buffer flags say were overwritten before they were read.
+    /// Events that were overwritten before they were read, according to sub-buffer flags.
     pub lost: u64,
     /// Gaps of unknown size, each at least one event and not in `lost`.
     pub gaps: u64,
-    /// Sub-buffers, or rests of them, that could not be walked.
+    /// Sub-buffers, or remainders of them, that could not be parsed.
     pub malformed: u64,
     /// The first such error.
     pub first_error: Option<RingError>,
@@ -126,14 +127,14 @@ struct Cursor<F> {
     start: usize,
     end: usize,
     lost: Lost,
-    /// The feed said that it has nothing now, or failed.
+    /// The feed has nothing now, or has failed.
     dry: bool,
-    /// The time of the head as it stands in the ring.
+    /// The time of the head as it is in the ring.
     ticks: u64,
-    /// The feed failed and is not asked again.
+    /// The feed has failed and is not asked again.
     failed: bool,
     counts: Counts,
-    /// Sub-buffers read and not counted.
+    /// Sub-buffers that were read and are not counted.
     skipped: u64,
     error: Option<io::Error>,
 }
@@ -150,7 +151,7 @@ impl<F: Feed> Cursor<F> {
                     self.counts.records += 1;
                     self.ticks = found.time;
                     let time = times.map_or(found.time, |times| times.ns(self.cpu, found.time));
-                    // A time that is all ones would be taken for "no head".
+                    // A time of all ones would be taken for "no head".
                     return time.min(NONE - 1);
                 }
                 Some(Err(error)) => self.malformed(error),
@@ -162,7 +163,7 @@ impl<F: Feed> Cursor<F> {
         }
     }
 
-    /// Loads sub-buffers until one can be walked.
+    /// Loads sub-buffers until one can be parsed.
     #[cold]
     fn load<E: ByteOrder>(&mut self, layout: &HeaderPage) -> bool {
         while !self.dry {
@@ -222,28 +223,28 @@ pub struct Merge<F> {
     taken: bool,
     /// Whether `current` is ahead of all others.
     settled: bool,
-    /// The cursors without a head whose feeds are to be asked.
+    /// The cursors without a head whose feeds are asked next.
     asked: Vec<usize>,
-    /// How times become ns, where they are not as they are.
+    /// How times are converted to ns, if they are not ns already.
     times: Option<Arc<Times>>,
-    /// Records from this time on stay where they are.
+    /// Records from this time on are not given out.
     until: u64,
 }
 
-/// Where a merge has come on one CPU: what is equal goes on equally.
+/// The position of a merge on one CPU: from equal positions, merges continue equally.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
     /// Sub-buffers read.
     pub(super) sub_buffers: u64,
     walk: Walk,
-    /// The record that is next; `None`: there is none.
+    /// The next record; `None`: there is none.
     head: Option<(usize, usize, u64)>,
     lost: Lost,
     failed: bool,
 }
 
 impl<F: Feed> Merge<F> {
-    /// A merge over `(cpu, feed)` pairs, whose sub-buffers all have the layout `layout`. Nothing is read yet.
+    /// A merge over `(cpu, feed)` pairs, whose sub-buffers all have the layout `layout`. Reads nothing yet.
     pub fn new(layout: HeaderPage, feeds: impl IntoIterator<Item = (u32, F)>) -> Merge<F> {
         let cursors: Vec<_> = feeds
             .into_iter()
@@ -281,18 +282,18 @@ impl<F: Feed> Merge<F> {
         merge
     }
 
-    /// Sets how times become ns, for all records that were not looked at yet.
+    /// Sets how times are converted to ns, for all records that have not been looked at yet.
     pub fn set_times(&mut self, times: Option<Arc<Times>>) {
         self.times = times;
     }
 
-    /// Leaves records from the time `until` on where they are: the merge is at its end when every CPU has come to one.
+    /// Leaves out records from the time `until` on: the merge ends when every CPU has reached one.
     pub fn set_until(&mut self, until: u64) {
         self.until = until;
     }
 
-    /// Passes over the records of every CPU up to its first one that is not before `time`, and begins to count there: what a
-    /// merge with [`set_until`](Merge::set_until) of the same time has counted, is not counted again.
+    /// Skips the records of every CPU up to its first one that is not before `time`, and starts counting there: the
+    /// counts of a merge with [`set_until`](Merge::set_until) of the same time are not repeated.
     pub fn skip_before<E: ByteOrder>(&mut self, time: u64) {
         self.refill::<E>();
         for (index, cursor) in self.cursors.iter_mut().enumerate() {
@@ -308,7 +309,7 @@ impl<F: Feed> Merge<F> {
         (self.limit, self.settled, self.taken) = (0, false, false);
     }
 
-    /// Where every CPU is, where `begins` are the numbers of the sub-buffers at which their feeds were.
+    /// The position on every CPU, where `begins` are the numbers of the sub-buffers at which their feeds were.
     pub fn positions<E: ByteOrder>(&mut self, begins: &[u64]) -> Vec<Position> {
         self.peek::<E>();
         let position = |(index, cursor): (usize, &Cursor<F>)| {
@@ -325,17 +326,17 @@ impl<F: Feed> Merge<F> {
         self.cursors.iter().enumerate().map(position).collect()
     }
 
-    /// The feeds again, as they were given.
+    /// Returns the feeds.
     pub fn into_feeds(self) -> impl Iterator<Item = (u32, F)> {
         self.cursors.into_iter().map(|cursor| (cursor.cpu, cursor.feed))
     }
 
-    /// Asks every feed again that had run dry.
+    /// Asks every feed that has run dry again.
     pub fn resume(&mut self) {
         (0..self.cursors.len()).for_each(|index| self.resume_one(index));
     }
 
-    /// Asks one feed again if it had run dry: number `index`, in the order in which they were given.
+    /// Asks one feed again if it has run dry: number `index`, in the order in which they were given.
     pub fn resume_one(&mut self, index: usize) {
         let Some(cursor) = self.cursors.get_mut(index).filter(|cursor| cursor.dry && !cursor.failed) else { return };
         cursor.dry = false;
@@ -370,10 +371,10 @@ impl<F: Feed> Merge<F> {
         Some(Record { cpu: cursor.cpu, time: self.time, ticks: cursor.ticks, lost, bytes })
     }
 
-    /// Hands every record to `each`, the earliest of all CPUs' first, until every feed is dry or `each` breaks off.
+    /// Gives every record to `each`, the earliest of all CPUs' first, until every feed is dry or `each` breaks.
     ///
-    /// The same order as [`next_record`](Merge::next_record), and several times as fast: as long as one CPU is ahead, its
-    /// walk stays in registers.
+    /// The order is that of [`next_record`](Merge::next_record), and it is several times as fast: as long as one CPU
+    /// is ahead, its state stays in registers.
     #[inline]
     pub fn for_each<E: ByteOrder, B>(&mut self, mut each: impl FnMut(Record<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
         if self.times.is_some() {
@@ -402,7 +403,7 @@ impl<F: Feed> Merge<F> {
                 let mut bytes = page.get(cursor.start..cursor.end).unwrap_or_default();
                 let mut lost = std::mem::take(&mut cursor.lost);
                 let mut records = 0;
-                // Within one sub-buffer nothing but the run changes.
+                // Within one sub-buffer nothing but `run` changes.
                 let (flow, end) = loop {
                     let flow = each(Record { cpu: cursor.cpu, time, ticks: time, lost, bytes });
                     lost = Lost::Nothing;
@@ -430,7 +431,7 @@ impl<F: Feed> Merge<F> {
                 };
                 cursor.counts.records += records;
                 time = match end {
-                    // A time that is all ones would be taken for "no head".
+                    // A time of all ones would be taken for "no head".
                     None => time.min(NONE - 1),
                     Some(end) => {
                         if let Some(Err(error)) = end {
@@ -475,12 +476,12 @@ impl<F: Feed> Merge<F> {
         }
         self.settled = false;
         let first = self.heads.first().filter(|first| first.time < self.until)?;
-        // How much further it stays ahead is looked at when it has stepped that far: of many rings one seldom does.
+        // How far it stays ahead is computed when it has stepped that far: with many rings, one seldom does.
         (self.current, self.time, self.limit, self.settled) = (first.ring, first.time, first.limit, true);
         Some(())
     }
 
-    /// Asks the feeds that are to be asked.
+    /// Asks the feeds that are marked for it.
     #[inline(never)]
     fn refill<E: ByteOrder>(&mut self) {
         for index in self.asked.drain(..) {
@@ -490,7 +491,7 @@ impl<F: Feed> Merge<F> {
         }
     }
 
-    /// What was read so far, by CPU.
+    /// The counts so far, by CPU.
     pub fn counts(&self) -> impl Iterator<Item = (u32, &Counts)> {
         self.cursors.iter().map(|c| (c.cpu, &c.counts))
     }
@@ -505,7 +506,7 @@ impl<F: Feed> Merge<F> {
         self.cursors.get_mut(index).map(|cursor| &mut cursor.feed)
     }
 
-    /// The feeds that failed since the last call, with why. A feed that failed is not asked again.
+    /// The feeds that failed since the last call, and why. A feed that failed is not asked again.
     pub fn take_errors(&mut self) -> impl Iterator<Item = (u32, io::Error)> + '_ {
         self.cursors.iter_mut().filter_map(|c| c.error.take().map(|error| (c.cpu, error)))
     }

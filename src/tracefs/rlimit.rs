@@ -1,4 +1,4 @@
-//! The limit of open files, `RLIMIT_NOFILE`, raised where a machine of many CPUs needs it.
+//! The limit of open files, `RLIMIT_NOFILE`, which is raised on machines with many CPUs.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 

@@ -1,4 +1,4 @@
-//! Which thread has which part, and what is carried from part to part.
+//! Which thread has which part, and the state that is carried from part to part.
 
 use std::collections::BTreeMap;
 use std::sync::mpsc::Receiver;
@@ -6,18 +6,18 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Said, Work};
 
-/// Blocks that are kept to be filled again, for each part that may be begun.
+/// Blocks that are kept for reuse, for each part that may be in progress.
 const SPARE: usize = 16;
 
-/// What the threads share. Parts are handed out in order, so that the first one that is not done has a thread, which waits for
-/// nobody but who writes.
+/// State that the threads share. Parts are handed out in order, so the first unfinished part always has a thread, and
+/// that thread waits for nobody but the writer.
 pub(super) struct Board<W: Work> {
     state: Mutex<State<W>>,
     changed: Condvar,
-    /// Blocks that were written: a thread that fills one again asks the allocator for none, and the kernel for no pages.
+    /// Blocks that were written. A thread that reuses one needs no allocation, and the kernel no new pages.
     spare: Mutex<Vec<Vec<u8>>>,
     parts: usize,
-    /// Parts that may be begun before an earlier one is done.
+    /// How many parts may be started before an earlier one is done.
     ahead: usize,
 }
 
@@ -25,12 +25,12 @@ struct State<W: Work> {
     next: usize,
     done: usize,
     said: BTreeMap<usize, Receiver<Said<W>>>,
-    /// What is known of all events before a part: which, and what.
+    /// The state of all events before a part: the part's number, and the state.
     carry: (usize, W::Carry),
     stopped: bool,
 }
 
-/// Stops all when it goes.
+/// Stops all threads when it is dropped.
 pub(super) struct EndsAll<'b, W: Work>(&'b Board<W>);
 
 impl<W: Work> Drop for EndsAll<'_, W> {
@@ -51,7 +51,7 @@ impl<W: Work> Board<W> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until `ready` says something, or all is stopped.
+    /// Waits until `ready` returns something, or everything is stopped.
     fn wait<T>(&self, mut ready: impl FnMut(&mut State<W>) -> Option<T>) -> Option<T> {
         let mut state = self.lock();
         loop {
@@ -84,17 +84,17 @@ impl<W: Work> Board<W> {
         })?
     }
 
-    /// Says where to hear of a part.
+    /// Sets where the messages of a part are received.
     pub(super) fn hand_out(&self, part: usize, said: Receiver<Said<W>>) {
         self.change(|state| state.said.insert(part, said));
     }
 
-    /// Where to hear of a part, once a thread has it.
+    /// Where the messages of a part are received, once a thread has it.
     pub(super) fn part(&self, part: usize) -> Option<Receiver<Said<W>>> {
         self.wait(|state| state.said.remove(&part))
     }
 
-    /// What is known of the events before `part`, once it is; `add` adds those of the part.
+    /// The state of the events before `part`, once it is known; `add` adds the events of the part.
     pub(super) fn carry(&self, part: usize, add: impl FnOnce(&mut W::Carry)) -> Option<W::Carry> {
         let mut add = Some(add);
         let before = self.wait(|state| {
@@ -109,12 +109,12 @@ impl<W: Work> Board<W> {
         before
     }
 
-    /// An empty block, with the room of one that was written where there is such a one.
+    /// An empty block; a written one is reused where there is one.
     pub(super) fn block(&self) -> Vec<u8> {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    /// A block is written.
+    /// Gives back a block that was written.
     pub(super) fn written(&self, mut block: Vec<u8>) {
         block.clear();
         let mut spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,12 +123,12 @@ impl<W: Work> Board<W> {
         }
     }
 
-    /// A part is written.
+    /// Marks a part as written.
     pub(super) fn done(&self, part: usize) {
         self.change(|state| state.done = part + 1);
     }
 
-    /// Nothing more is wanted.
+    /// Stops all threads: nothing more is needed.
     pub(super) fn stop(&self) {
         self.change(|state| {
             state.stopped = true;

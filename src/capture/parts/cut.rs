@@ -1,4 +1,4 @@
-//! Where a capture is cut, and how a part of it is read.
+//! Where a capture is cut into parts, and how one part is read.
 
 use std::io;
 use std::sync::Arc;
@@ -10,18 +10,19 @@ use crate::capture::window::{Begins, Clock};
 use crate::capture::{Capture, RingFeed};
 use crate::ring::{Feed, Merge};
 
-/// Bytes of sub-buffers in a part: some ten thousand events. What is made of them is as long as they are, or several times as
-/// long, and waits in memory until the parts before it are written.
+/// Bytes of sub-buffers in a part: some ten thousand events. The output for them is as long or several times as long,
+/// and waits in memory until the earlier parts are written.
 pub(super) const PART: u64 = 1 << 20;
-/// Sub-buffers of a ring in a part, on average, at the least: each part reads the one in which it begins, and searches for it.
+/// The average number of sub-buffers of a ring in a part, at least: each part searches for the sub-buffer in which it
+/// begins, and reads it.
 const SUB_BUFFERS: u64 = 32;
-/// Bytes of sub-buffers in a capture that threads are begun for.
+/// The size of a capture, in bytes of sub-buffers, from which threads are worth starting.
 const WORTH: u64 = 4 << 20;
-/// The most parts there are.
+/// The largest number of parts.
 const MAX_PARTS: u64 = 1 << 14;
 
-/// The times to cut `capture` at, ascending; none where it is read as a whole. `window` is the first and the last time that is
-/// taken of it, `part` the bytes of sub-buffers that a part has. The rings are afterwards where they have to be for that.
+/// The times at which `capture` is cut, ascending; none if it is read as a whole. `window` is the first and the last
+/// selected time, `part` the bytes of sub-buffers in a part. Afterwards the rings are positioned for that.
 pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, part: u64, window: (u64, u64)) -> io::Result<Vec<u64>> {
     let (from, last) = window;
     let size = capture.header.sub_buffer_size() as u64;
@@ -35,7 +36,7 @@ pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, part: u64, window: (u64, u
         bytes = bytes.saturating_add(count.saturating_mul(size));
         longest = longest.max((count, index));
     }
-    // Of less, threads cost more than they save. Who asks for them gets them, of whatever length.
+    // For less, threads cost more than they save. With an explicit `--jobs N` they are used for any size.
     if jobs == Jobs::Processors && bytes < WORTH {
         return Ok(Vec::new());
     }
@@ -55,20 +56,20 @@ pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, part: u64, window: (u64, u
             let time = clock.begin_of(ring.cpu, &mut ring.feed, at)?;
             cuts.extend(time.filter(|time| *time > from && *time <= last && cuts.last().is_none_or(|cut| cut < time)));
         }
-        // Where it was.
+        // Back to the previous position.
         ring.feed.seek(begin)?;
     }
     Ok(cuts)
 }
 
-/// The rings of a capture, as one thread reads them.
+/// The rings of a capture, as read by one thread.
 pub(super) struct Reader<'c> {
     pub(super) clock: Clock<'c>,
     times: Option<Arc<crate::ring::Times>>,
     rings: Vec<(u32, RingFeed)>,
-    /// The number of the sub-buffer that each ring was sought at.
+    /// The number of the sub-buffer to which each ring was positioned.
     begins: Vec<u64>,
-    /// What was found out of each ring, searching.
+    /// What the searches have found out about each ring.
     known: Vec<Begins>,
 }
 
@@ -79,7 +80,7 @@ impl<'c> Reader<'c> {
         Reader { clock, times, rings, begins, known }
     }
 
-    /// Goes to where events from `time` on begin; 0 is the beginning.
+    /// Goes to the first events from `time` on; 0 is the beginning.
     pub(super) fn seek(&mut self, time: u64) -> io::Result<()> {
         for (((cpu, feed), begin), known) in self.rings.iter_mut().zip(&mut self.begins).zip(&mut self.known) {
             *begin = if time > 0 {
@@ -92,7 +93,7 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    /// Goes to where the last search has led.
+    /// Goes to the position that the last search found.
     pub(super) fn seek_again(&mut self) -> io::Result<()> {
         for ((_, feed), begin) in self.rings.iter_mut().zip(&self.begins) {
             feed.seek(*begin)?;
@@ -100,7 +101,7 @@ impl<'c> Reader<'c> {
         Ok(())
     }
 
-    /// The records from there on, but not those before `begin` or from `until` on.
+    /// The records from there on, without those before `begin` and those from `until` on.
     pub(super) fn merge<E: ByteOrder>(&mut self, begin: Option<u64>, until: Option<u64>) -> Merge<RingFeed> {
         let mut merge = Merge::new(self.clock.header.clone(), std::mem::take(&mut self.rings));
         merge.set_times(self.times.clone());
@@ -113,7 +114,7 @@ impl<'c> Reader<'c> {
         merge
     }
 
-    /// The rings again, for another part.
+    /// Takes the rings back, for another part.
     pub(super) fn take_back(&mut self, merge: Merge<RingFeed>) {
         self.rings = merge.into_feeds().collect();
     }

@@ -1,20 +1,22 @@
-//! A capture read in parts of its time by several threads, with the result of one that reads all of it.
+//! A capture read by several threads, each a part of its time, with the same result as reading it in one thread.
 //!
-//! A cut is a time T: what every CPU has before its first record that is not before T belongs to the part before the cut, and
-//! the rest to the part behind it. A merge gives out the first half of every CPU before anything of the second, since as long
-//! as one has a record of the first half, the earliest head is before T; so the parts' records one after the other are the
-//! merged stream, whatever the times in the rings are.
+//! A cut is a time T. On every CPU the records before the first one that is not before T belong to the part before
+//! the cut, the rest to the part behind it. A merge gives out the first half of every CPU before anything of the
+//! second half: as long as one CPU has a record of its first half, the earliest head is before T. So the records of
+//! the parts, one after the other, are the merged stream, whatever the times in the rings are.
 //!
 //! ```text
 //! cpu0  ──1────4──5─┊────────9──      part 0 │ part 1        T = 6
 //! cpu1  ────2──3────┊──7──8─────     1 2 3 4 5 │ 7 8 9
 //! ```
 //!
-//! Where a part begins is searched by halving, which trusts that a ring's sub-buffers are in order. So the end of a part and
-//! the beginning of the next are compared ([`Position`]), and where they differ all from there on is read by one thread.
+//! The beginning of a part is found by binary search, which assumes that the sub-buffers of a ring are in order. So
+//! the end of each part is compared with the beginning of the next ([`Position`]); where they differ, one thread
+//! reads everything from there on.
 //!
-//! What events before a cut mean for those behind it (names of tasks, times of last occurrences) is [carried](Work::Carry)
-//! over: each thread looks through its part first, and works when the parts before have been looked through.
+//! State that events before a cut have left for those behind it (names of tasks, times of last occurrences) is
+//! [carried](Work::Carry) over: each thread first looks through its part, and does its work when all earlier parts
+//! have been looked through.
 
 mod board;
 mod cut;
@@ -35,59 +37,60 @@ use crate::ring::{Counts, Merge, Position};
 use board::Board;
 use cut::Reader;
 
-/// Parts that may be read before the first of them is written, for each thread.
+/// Parts that each thread may read before the first of them is written.
 const AHEAD: usize = 2;
-/// Blocks of a part that wait to be written: as many as a part has, so that its thread never waits for who writes an earlier
-/// one, unless its lines are more than six times as long as its events.
+/// Blocks of a part that may wait to be written: as many as a part has, so that a thread never waits for the writer
+/// of an earlier part, unless its lines are more than six times as long as its events.
 const BLOCKS: usize = 64;
-/// Bytes of a block to hand on at once: few enough to stay in a processor's cache, enough not to wake who writes all the time.
+/// Bytes of a block that is handed on: small enough to stay in a processor's cache, large enough not to wake the
+/// writer all the time.
 pub(crate) const BLOCK: usize = 128 << 10;
-/// How often a thread that waits looks around.
+/// How often a waiting thread checks whether it should stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// How many threads read a capture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Jobs {
-    /// One for each processor, where the capture is worth it.
+    /// One for each processor, if the capture is large enough.
     Processors,
-    /// So many.
+    /// This many.
     Number(usize),
 }
 
-/// What is done with the records.
+/// What is done with the records of a capture.
 pub trait Work: Sync {
     /// What a thread keeps from one part to the next.
     type Hand;
-    /// What must be known of the events before a part.
+    /// The state that a part needs from the events before it.
     type Carry: Clone + Default + Send;
-    /// What a part comes to.
+    /// The result of a part.
     type Done: Send;
 
-    /// Bytes of sub-buffers that a part should have.
+    /// The bytes of sub-buffers that a part should have.
     fn part_size(&self) -> u64 {
         cut::PART
     }
 
-    /// Begins a thread.
+    /// Makes the state of a thread.
     fn hand(&self) -> Self::Hand;
 
-    /// Whether anything is to be known of the events before a part: else nothing is [looked](Work::look) at.
+    /// Whether a part needs state from the events before it; if not, [`look`](Work::look) is not called.
     fn carries(&self) -> bool {
         false
     }
 
-    /// Adds to `carry` what later parts must know of the records of `merge`.
+    /// Adds to `carry` the state that the records of `merge` leave for later parts.
     fn look<E: ByteOrder>(&self, merge: &mut Merge<RingFeed>, carry: &mut Self::Carry) {
         let _ = (merge, carry);
     }
 
-    /// Adds what was found [looking](Work::look) at a part to that of all parts before it.
+    /// Adds the state that [`look`](Work::look) found in a part to the state of all parts before it.
     fn carry(&self, before: &mut Self::Carry, part: Self::Carry) {
         let _ = (before, part);
     }
 
-    /// Does its work with the records of one part. What is to be written goes to `out`, which may be told the time as well and
-    /// breaks off where nothing is wanted any more; the work breaks off for that reason, or when it needs no later record.
+    /// Works on the records of one part. Output goes to `out`, which may also be given the time, and breaks when
+    /// nothing more is needed; the work stops then, or when it needs no later record.
     fn work<E: ByteOrder>(
         &self,
         hand: &mut Self::Hand,
@@ -102,57 +105,57 @@ pub trait Work: Sync {
 pub struct Read {
     /// The CPU.
     pub cpu: u32,
-    /// How much.
+    /// The counts.
     pub counts: Counts,
-    /// Pieces that were damaged and passed over, in words.
+    /// The damaged pieces that were skipped, as text.
     pub skipped: Option<String>,
     /// Why it was not read to its end.
     pub error: Option<String>,
 }
 
-/// What a capture came to, part by part.
+/// The result of a capture, part by part.
 #[derive(Debug)]
 pub struct Total<D> {
     /// The parts.
     pub parts: Vec<D>,
-    /// What was read of every CPU, over all parts.
+    /// What was read of every CPU, summed over all parts.
     pub read: Vec<Read>,
-    /// How many threads there were.
+    /// The number of threads.
     pub jobs: usize,
 }
 
-/// What is told on the way.
+/// What is reported during the work.
 pub enum Told<'b> {
-    /// The next bytes to be written. The block is empty afterwards, and has room for others.
+    /// The next bytes to write. The block is empty afterwards and is reused.
     Block(&'b mut Vec<u8>),
-    /// All before this time of the trace clock is done.
+    /// Everything before this time of the trace clock is done.
     Time(u64),
-    /// Nothing is new.
+    /// Nothing new.
     Nothing,
 }
 
-/// What a part comes to.
+/// The result of a part.
 struct End<W: Work> {
     done: W::Done,
     read: Vec<Read>,
     positions: Vec<Position>,
     before: W::Carry,
-    /// It needs no later part.
+    /// No later part is needed.
     ended: bool,
 }
 
-/// What a thread says of its part.
+/// What a thread reports about its part.
 enum Said<W: Work> {
     Begin(Vec<Position>),
     Block(Vec<u8>),
     End(Box<End<W>>),
 }
 
-/// Has the records of `capture`, at the beginning of what `selector` takes, worked with by `jobs` threads. `take` takes what is
-/// to be written, in order, and may break off.
+/// Does the work on the records of `capture` that `selector` takes, in `jobs` threads. `take` gets the output in
+/// order, and may break.
 ///
 /// # Errors
-/// If the capture cannot be searched for places to cut it at.
+/// The capture cannot be searched for places to cut it.
 pub fn work<W: Work>(
     capture: &mut Capture,
     selector: Option<&Selector>,
@@ -174,7 +177,7 @@ pub fn work<W: Work>(
     let mut all =
         All { work, cuts: &cuts, from, own: Reader::new(clock, own), take, total: Vec::new(), read: Vec::new() };
     let jobs = twins.len().max(1);
-    // Fewer readers than were asked for, where some feed cannot be read twice, are as good as none.
+    // Some feed cannot be read twice. Fewer readers than asked for are not worth it.
     if twins.len() < 2 {
         all.alone(0, W::Carry::default(), 0)?;
     } else {
@@ -189,7 +192,7 @@ pub fn work<W: Work>(
 struct All<'a, W: Work> {
     work: &'a W,
     cuts: &'a [u64],
-    /// The time that the first part is searched by.
+    /// The time to which the first part is positioned.
     from: u64,
     own: Reader<'a>,
     take: &'a mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
@@ -198,7 +201,7 @@ struct All<'a, W: Work> {
 }
 
 impl<W: Work> All<'_, W> {
-    /// All from part `part` on, in this thread, but for the first `written` bytes.
+    /// Does all parts from `part` on in this thread, without the first `written` bytes of output.
     fn alone(&mut self, part: usize, before: W::Carry, mut written: usize) -> io::Result<()> {
         let begin = part.checked_sub(1).and_then(|cut| self.cuts.get(cut)).copied();
         self.own.seek(begin.unwrap_or(self.from))?;
@@ -247,7 +250,7 @@ impl<W: Work> All<'_, W> {
         }
     }
 
-    /// All parts, each in one of as many threads as there are readers; this one writes.
+    /// Does all parts, in as many threads as there are readers; this thread writes.
     fn together<E: ByteOrder>(&mut self, readers: Vec<Reader<'_>>) -> io::Result<()> {
         let board = Board::new(self.cuts.len() + 1, AHEAD * readers.len());
         let (work, cuts, from) = (self.work, self.cuts, self.from);
@@ -255,7 +258,7 @@ impl<W: Work> All<'_, W> {
             for mut reader in readers {
                 let board = &board;
                 scope.spawn(move || {
-                    // Whatever becomes of this thread, the others do not wait for it.
+                    // However this thread ends, the others stop waiting for it.
                     let _ends = board.ends_all();
                     let mut hand = work.hand();
                     while let Some(part) = board.take_part() {
@@ -275,7 +278,7 @@ impl<W: Work> All<'_, W> {
         })
     }
 
-    /// Takes what the threads say, part after part.
+    /// Takes what the threads report, part after part.
     fn write(&mut self, board: &Board<W>) -> io::Result<()> {
         let mut last: Option<Box<End<W>>> = None;
         let mut written = 0;
@@ -288,7 +291,7 @@ impl<W: Work> All<'_, W> {
                             return Ok(());
                         }
                     }
-                    // The thread could not begin: why, is found out here.
+                    // The thread could not start. Doing its work here finds the reason.
                     Err(RecvTimeoutError::Disconnected) => {
                         board.stop();
                         return match last.take() {
@@ -300,7 +303,7 @@ impl<W: Work> All<'_, W> {
                     Ok(Said::Begin(positions)) => {
                         if let Some(end) = last.take() {
                             if end.positions != positions {
-                                // The ring is not in order here: what was cut does not fit together.
+                                // The ring is not in order here: the parts do not fit together.
                                 board.stop();
                                 drop(said);
                                 return self.alone(part - 1, end.before, written);
@@ -348,7 +351,7 @@ struct Piece {
 }
 
 impl Piece {
-    /// `None`: it is not wanted any more, or cannot be read.
+    /// `None`: the part is no longer needed, or cannot be read.
     fn work<E: ByteOrder, W: Work>(
         &self,
         work: &W,
@@ -373,7 +376,7 @@ impl Piece {
         let mut merge = reader.merge::<E>(self.begin, self.until);
         to.send(Said::Begin(merge.positions::<E>(reader.begins()))).ok()?;
         let mut out = |told: Told<'_>| {
-            // Where this one is means nothing before those before it are written.
+            // The progress of this part means nothing before the earlier ones are written.
             let Told::Block(block) = told else { return ControlFlow::Continue(()) };
             let block = std::mem::replace(block, board.block());
             if to.send(Said::Block(block)).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -391,7 +394,8 @@ fn read_of(merge: &mut Merge<RingFeed>) -> Vec<Read> {
     let mut read: Vec<_> =
         merge.counts().map(|(cpu, counts)| Read { cpu, counts: counts.clone(), ..Read::default() }).collect();
     for (read, (_, feed)) in read.iter_mut().zip(merge.feeds_mut()) {
-        read.skipped = feed.skipped().map(|(count, first)| format!("{count} pieces passed over: {first}"));
+        read.skipped =
+            feed.skipped().map(|(count, first)| format!("{count} damaged pieces skipped; the first: {first}"));
     }
     for (cpu, error) in merge.take_errors() {
         if let Some(read) = read.iter_mut().find(|read| read.cpu == cpu && read.error.is_none()) {
@@ -402,7 +406,7 @@ fn read_of(merge: &mut Merge<RingFeed>) -> Vec<Read> {
 }
 
 impl Jobs {
-    /// How many threads that are.
+    /// The number of threads.
     pub fn number(self) -> usize {
         match self {
             Jobs::Processors => thread::available_parallelism().map_or(1, usize::from),

@@ -1,4 +1,4 @@
-//! An instance's rings: their clock, sizes and CPUs, recording on and off, and their ends to read from.
+//! The rings of an instance: clock, sizes and CPUs, recording on and off, and the files to read them from.
 
 use std::io;
 

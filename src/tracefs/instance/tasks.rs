@@ -1,4 +1,4 @@
-//! Whose events an instance records: `set_event_pid`, `set_event_notrace_pid`, `options/event-fork`.
+//! Which tasks an instance records: `set_event_pid`, `set_event_notrace_pid`, `options/event-fork`.
 
 use std::collections::BTreeSet;
 

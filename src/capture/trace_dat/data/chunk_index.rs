@@ -1,4 +1,4 @@
-//! Where the chunks of compressed data lie, as their heads say.
+//! The positions of the chunks of compressed data, from their headers.
 
 /// The most marks kept; when there are more, every other one is dropped.
 const MAX_MARKS: usize = 4096;

@@ -1,4 +1,4 @@
-//! Any sub-buffer of a run made the next one: by its number, or as the first of the last chunk.
+//! Seeking to a sub-buffer: by its number, or to the first one of the last chunk.
 
 use std::sync::Arc;
 

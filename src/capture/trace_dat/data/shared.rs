@@ -1,5 +1,5 @@
-//! What the readers of one file's CPUs share: the file, its byte order and compression, and the bound on what all of them
-//! together hold decompressed.
+//! What the readers of all CPUs of a file share: the file, its byte order and compression, and the limit on how much
+//! decompressed data all of them together hold.
 
 use std::sync::{
     Arc,
