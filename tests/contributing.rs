@@ -84,7 +84,7 @@ fn only_open_file_knows_a_container() {
 /// The live and the replay loop pass each event to all outputs without knowing any of them.
 #[test]
 fn only_its_module_and_the_commands_that_create_it_know_an_output() {
-    for output in ["Lines", "Text", "Words", "Hits", "Signals", "Mapped", "Latencies", "Midi"] {
+    for output in ["Lines", "Text", "TextMessages", "Hits", "Signals", "Mapped", "Latencies", "Midi"] {
         for (path, text) in sources() {
             // `render` makes a score from hits only.
             if ["src/output", "src/commands", "src/replay/score.rs"].iter().any(|known| path.starts_with(known)) {

@@ -2,7 +2,7 @@
 //!
 //! The input is a list; it is read as each of them.
 
-use ftrace_live::names::{Comms, Enums, Kallsyms, PrintkFormats, Tgids};
+use ftrace_live::names::{Enums, Kallsyms, PrintkFormats, SavedCmdlines, Tgids};
 use ftrace_live::tracefs::LastBoot;
 
 pub fn run(input: &[u8]) {
@@ -14,7 +14,7 @@ pub fn run(input: &[u8]) {
         _ = kallsyms.is_irq_entry(address);
     }
     _ = PrintkFormats::parse(input).get(0xffff_ffff_8200_0000);
-    let comms = Comms::parse(input);
+    let comms = SavedCmdlines::parse(input);
     _ = (comms.shown(1).len(), comms.get(-1), Tgids::parse(input).get(1));
     let text = String::from_utf8_lossy(input);
     if let Some(last) = LastBoot::parse(&text)

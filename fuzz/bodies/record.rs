@@ -7,7 +7,7 @@
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use ftrace_live::decode::{EventTable, Filter, Plan, Surroundings, Value};
 use ftrace_live::format::{Abi, Endian, EventFormat};
-use ftrace_live::names::{Comms, Kallsyms, Names, NoNames, PrintkFormats};
+use ftrace_live::names::{Kallsyms, Names, NoNames, PrintkFormats, SavedCmdlines};
 use ftrace_live::osc::{Comm, Head, MessageOptions, MessagePlan, Strings, Types};
 use ftrace_live::render::{GraphOptions, LineOptions, TraceText};
 use ftrace_live::ring::{Lost, Record};
@@ -25,7 +25,7 @@ fn names() -> Names {
         )
         .into(),
         printk_formats: PrintkFormats::parse(b"0xffffffff82000000 : \"%d %s %pS %*pbl\\n\"\n0xff : \"x\"\n"),
-        comms: Comms::parse(b"1 init\n306 a-long-name-015\n"),
+        comms: SavedCmdlines::parse(b"1 init\n306 a-long-name-015\n"),
         ..Names::default()
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::trace_dat::{Description, DescriptionError, EventText, Finished, Options, Recorder, WriteError};
 use crate::format::{Endian, EventFormat, EventId};
-use crate::names::Comms;
+use crate::names::SavedCmdlines;
 use crate::ring::Times;
 use crate::tracefs::{ClockPair, Instance, Noted, RawBuffer, RawRead, TraceClock, Tracefs};
 
@@ -191,7 +191,7 @@ fn note(options: &mut Options, noted: Option<Noted>) {
 /// Adds those of `names` that are missing to the text of `saved_cmdlines`, in the kernel's format
 /// (`saved_cmdlines_show`). Pid 0 is every CPU's idle task and is omitted.
 fn add_names(saved: &mut Vec<u8>, names: &BTreeMap<i32, String>) {
-    let known = Comms::parse(saved);
+    let known = SavedCmdlines::parse(saved);
     for (pid, name) in names.iter().filter(|(pid, name)| **pid > 0 && !name.contains('\n')) {
         if known.get(*pid).is_none() {
             saved.extend_from_slice(format!("{pid} {name}\n").as_bytes());

@@ -21,9 +21,9 @@ use crate::osc::addresses::Addresses;
 use crate::osc::datagram::Tag;
 use crate::osc::stream::{Stream, StreamOptions};
 use crate::osc::transport::Transport;
-use crate::osc::{MessageOptions, MessagePlan, Strings, Types, hit, words};
+use crate::osc::{MessageOptions, MessagePlan, Strings, Types, hit, text_message};
 use crate::output::audience::News;
-use crate::output::{Hits, Outputs, Words};
+use crate::output::{Hits, Outputs, TextMessages};
 use crate::page::demo::Demo;
 use crate::page::{ADDRESS, Page};
 use crate::render::Settings;
@@ -135,12 +135,12 @@ fn stream(
         None => Some(MAX_RATE),
     };
     let options = StreamOptions { message, mtu: MTU, tag: Tag::Event { latency_ns: 0 }, max_rate, aggregate: None };
-    for schema in [hit::schema(prefix), words::schema(prefix)] {
+    for schema in [hit::schema(prefix), text_message::schema(prefix)] {
         page.frames().add(&schema);
     }
     let stream = Stream::new(options, vec![Transport::frames(page.frames().clone())]);
     outputs.streams.push(stream.with_hits().with_text());
-    outputs.words = Some(Words::new(settings, prefix));
+    outputs.words = Some(TextMessages::new(settings, prefix));
 }
 
 /// The datagrams of a run for which pages had no room, as a message.

@@ -4,7 +4,7 @@
 
 use crate::format::btf::Btf;
 use crate::format::{EventFormat, LongSize};
-use crate::names::{Comms, Enums, Kallsyms, Names, PrintkFormats, hz};
+use crate::names::{Enums, Kallsyms, Names, PrintkFormats, SavedCmdlines, hz};
 use crate::output::Outputs;
 use crate::pipeline::AskComm;
 use crate::tracefs::{PidView, Tracefs};
@@ -83,7 +83,7 @@ pub(super) fn of_tasks(tracefs: &Tracefs, pids: PidView) -> AskComm {
     }
     let tracefs = tracefs.clone();
     Box::new(move |tid| {
-        let noted = Comms::parse(&tracefs.read_bytes("saved_cmdlines").ok()?);
+        let noted = SavedCmdlines::parse(&tracefs.read_bytes("saved_cmdlines").ok()?);
         noted.get(tid).filter(|name| *name != b"<...>").map(<[u8]>::to_vec)
     })
 }

@@ -6,8 +6,8 @@ use super::expression::{Expression, HitValue, Source, Step};
 use super::parse::{Argument, Constant, MessageRule, Trigger, is_text};
 use crate::decode::{self, DecodeError, Element, FieldPlan, Plan, Read, Value};
 use crate::format::EventFormat;
+use crate::osc::osc_string::{address_part, push, repair};
 use crate::osc::stream::Moment;
-use crate::osc::text::{address_part, push, repair};
 use crate::osc::{self, Comm, EncodeError, Full, Schema, Writer};
 use crate::sound::{Form, Hit};
 

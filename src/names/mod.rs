@@ -28,23 +28,23 @@
 //! assert_eq!((symbol.name, symbol.offset, symbol.size), ("vfs_read", 0x10, 0x200));
 //! ```
 
-mod comms;
 mod enums;
 mod fixed;
 mod functions;
 pub(crate) mod hz;
 mod kallsyms;
 mod printk_formats;
+mod saved_cmdlines;
 
 use std::cell::RefCell;
 use std::io;
 use std::sync::Arc;
 
-pub use comms::{Comms, Tgids};
 pub use enums::Enums;
 pub use functions::Functions;
 pub use kallsyms::Kallsyms;
 pub use printk_formats::PrintkFormats;
+pub use saved_cmdlines::{SavedCmdlines, Tgids};
 
 use crate::format::{
     Abi, HeaderPage,
@@ -129,7 +129,7 @@ pub struct Names {
     /// Parameters of functions by name, if calls are traced with their arguments.
     pub functions: Functions,
     /// Task names by pid.
-    pub comms: Comms,
+    pub comms: SavedCmdlines,
     /// Thread groups by pid.
     pub tgids: Tgids,
 }
@@ -166,7 +166,7 @@ impl Names {
         let mut names = Names {
             kallsyms: read("kallsyms").map(|b| Arc::new(Kallsyms::parse_with_pages(&b, page_size))).unwrap_or_default(),
             printk_formats: read("printk_formats").map(|b| PrintkFormats::parse(&b)).unwrap_or_default(),
-            comms: read("saved_cmdlines").map(|b| Comms::parse(&b)).unwrap_or_default(),
+            comms: read("saved_cmdlines").map(|b| SavedCmdlines::parse(&b)).unwrap_or_default(),
             tgids: read("saved_tgids").map(|b| Tgids::parse(&b)).unwrap_or_default(),
             enums: Enums::default(),
             functions: Functions::default(),

@@ -12,7 +12,7 @@ use super::types::Types;
 /// `/ftrace/start`: host, CPUs, schema version, time. Sent once.
 pub fn start(prefix: &str, types: Types, host: &str, cpus: usize, unix_ns: u64) -> OscMessage {
     let mut args = vec![
-        OscType::String(super::text::repaired(host.as_bytes(), 64)),
+        OscType::String(super::osc_string::repaired(host.as_bytes(), 64)),
         OscType::Int(cpus as i32),
         OscType::Int(SCHEMA_VERSION),
     ];

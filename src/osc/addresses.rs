@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::text::address_part;
+use super::osc_string::address_part;
 
 /// Replacement names for events whose addresses would collide.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

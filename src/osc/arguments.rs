@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use byteorder::ByteOrder;
 
-use super::text;
+use super::osc_string;
 use super::types::Types;
 use super::write::{EncodeError, Full, Writer};
 use crate::decode::{DecodeError, Element, FieldPlan, Number, Plan, Read, ShortText, Value, located, place, until_nul};
@@ -281,13 +281,13 @@ impl Arguments {
                 }
                 Op::Wide(ref number) => put_wide::<L>(L::signed(number.read::<E>(record)? as i64), &mut out)?,
                 Op::Text16(at) => match self.short(ShortText::at(record, at as usize)) {
-                    Some(text) => out.put_part(text.zero_filled(), text::padded(text.len()))?,
+                    Some(text) => out.put_part(text.zero_filled(), osc_string::padded(text.len()))?,
                     None => out = self.append_text(record, at as usize..at as usize + 16, out)?,
                 },
                 Op::LocatedText(at) => {
                     let place = place::<E>(record, at as usize, 0)?;
                     match self.short(ShortText::of(record, &place)) {
-                        Some(text) => out.put_part(text.zero_filled(), text::padded(text.len()))?,
+                        Some(text) => out.put_part(text.zero_filled(), osc_string::padded(text.len()))?,
                         None => out = self.append_text(record, place, out)?,
                     }
                 }
@@ -420,7 +420,7 @@ fn put_text(text: &[u8], limit: usize, out: &mut Writer<'_>) -> Result<(), Full>
 #[cold]
 fn put_repaired(bytes: &[u8], limit: usize, out: &mut Writer<'_>) -> Result<(), Full> {
     let start = out.written();
-    text::repair(bytes, limit, |piece| out.put_slice(piece))?;
+    osc_string::repair(bytes, limit, |piece| out.put_slice(piece))?;
     out.pad(out.written() - start, true)
 }
 

@@ -6,7 +6,7 @@
 
 use rosc::{OscMessage, OscType};
 
-use super::text;
+use super::osc_string;
 use super::timetag;
 use crate::wall::{Followed, KernelClock};
 
@@ -72,7 +72,7 @@ pub fn clock(prefix: &str, followed: Option<&Followed>, kernel: Option<&KernelCl
     let ms = |ns: u64| OscType::Float((ns as f64 / 1e6) as f32);
     let ahead_us = followed.map_or(0, |followed| followed.ahead_ns.div_euclid(1000));
     let whole = i32::try_from(ahead_us.div_euclid(1_000_000)).unwrap_or(i32::MAX);
-    let host = followed.map_or(String::new(), |followed| text::repaired(followed.host.as_bytes(), 64));
+    let host = followed.map_or(String::new(), |followed| osc_string::repaired(followed.host.as_bytes(), 64));
     let (round_trip, bound) = followed.map_or((0, 0), |followed| (followed.round_trip_ns, followed.bound_ns));
     let args = vec![
         OscType::String(host),

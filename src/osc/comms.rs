@@ -3,7 +3,7 @@
 //! The ring holds only pids. A lookup must cost next to nothing, so the table is indexed by pid, allocated in pages,
 //! and holds names as OSC strings.
 
-use super::text;
+use super::osc_string;
 
 /// A task's name as an OSC string: repaired, NUL-terminated, padded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,14 +23,14 @@ impl Comm {
     pub fn new(name: &[u8]) -> Comm {
         let (mut bytes, mut len) = ([0; 16], 0);
         // Not a String: tasks are renamed while events flow, and then nothing is allocated.
-        let Ok(()) = text::repair(crate::decode::until_nul(name), 15, |piece| {
+        let Ok(()) = osc_string::repair(crate::decode::until_nul(name), 15, |piece| {
             for (to, from) in bytes[len..].iter_mut().zip(piece) {
                 *to = *from;
             }
             len += piece.len();
             Ok::<(), std::convert::Infallible>(())
         });
-        Comm { bytes, padded: text::padded(len) as u32 }
+        Comm { bytes, padded: osc_string::padded(len) as u32 }
     }
 
     /// The name.

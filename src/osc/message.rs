@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
         let rest = self.bytes.get(self.at..).unwrap_or_default();
         match memchr::memchr(0, rest) {
             Some(end) => {
-                self.at = (self.at + super::text::padded(end)).min(self.bytes.len());
+                self.at = (self.at + super::osc_string::padded(end)).min(self.bytes.len());
                 &rest[..end]
             }
             None => {
@@ -276,7 +276,7 @@ mod tests {
     fn bytes(tags: &[u8], arguments: &[u8]) -> Vec<u8> {
         let mut out = b"/a\0\0,".to_vec();
         out.extend(tags);
-        out.resize(4 + super::super::text::padded(1 + tags.len()), 0);
+        out.resize(4 + super::super::osc_string::padded(1 + tags.len()), 0);
         out.extend(arguments);
         out
     }

@@ -54,6 +54,7 @@ pub mod hit;
 pub mod json;
 pub mod message;
 mod options;
+pub(crate) mod osc_string;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod oscquery;
@@ -74,19 +75,19 @@ pub(crate) mod schema;
 pub mod signal;
 mod signature;
 pub mod stream;
-pub(crate) mod text;
+pub mod text_message;
 pub mod text_stream;
 pub mod thin;
 pub mod timetag;
 pub mod transport;
 mod types;
-pub mod words;
+
 mod write;
 
 pub use comms::{Comm, Comms};
 pub use options::{MessageOptions, Strings};
+pub(crate) use osc_string::address_part;
 pub use plan::{Head, MessagePlan};
 pub use schema::{Argument, Omitted, Schema};
-pub(crate) use text::address_part;
 pub use types::Types;
 pub use write::{EncodeError, Full, Writer};

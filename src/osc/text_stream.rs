@@ -3,7 +3,7 @@
 
 use rosc::{OscMessage, OscPacket, encoder};
 
-use super::text::{self, padded};
+use super::osc_string::{self, padded};
 use super::transport::{SendCounts, Transport};
 
 /// The most datagrams kept to be sent together.
@@ -26,8 +26,8 @@ impl TextStream {
     /// A stream to `transports`, of messages to the address `address` (`/ftrace`).
     pub fn new(address: &str, transports: Vec<Transport>) -> TextStream {
         let mut prefix = Vec::new();
-        text::push(&mut prefix, address);
-        text::push(&mut prefix, ",dsii");
+        osc_string::push(&mut prefix, address);
+        osc_string::push(&mut prefix, ",dsii");
         TextStream { prefix, transports, datagrams: vec![Vec::new(); BATCH], filled: 0, too_long: 0 }
     }
 
@@ -62,7 +62,7 @@ impl TextStream {
         datagram.extend_from_slice(&prefix);
         datagram.extend_from_slice(&micros.to_be_bytes());
         let start = datagram.len();
-        let Ok(()) = text::repair(event, LONGEST, |piece| {
+        let Ok(()) = osc_string::repair(event, LONGEST, |piece| {
             datagram.extend_from_slice(piece);
             Ok::<(), std::convert::Infallible>(())
         });

@@ -15,8 +15,8 @@ mod midi_notes;
 pub mod midi_port;
 mod signals;
 mod text;
+mod text_messages;
 mod typed;
-mod words;
 
 use std::io;
 use std::net::SocketAddr;
@@ -47,7 +47,7 @@ pub use midi::Midi;
 pub use midi_file::MidiFile;
 pub use signals::{MIN_TICK, Signals, TICK};
 pub use text::Text;
-pub use words::Words;
+pub use text_messages::TextMessages;
 
 /// A destination of events.
 pub trait Output {
@@ -88,7 +88,7 @@ pub struct Outputs {
     /// The kernel's own text, as messages, as lines, or both.
     pub text: Option<Text>,
     /// The kernel's own text, in addition to the messages of the streams.
-    pub words: Option<Words>,
+    pub words: Option<TextMessages>,
     /// Hits, in addition to the messages of the streams.
     pub hits: Option<Hits>,
     /// Each event as numbers from 0 to 1, tick by tick.

@@ -338,10 +338,10 @@ pub(crate) fn pad_right(out: &mut Vec<u8>, start: usize, width: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::names::Comms;
+    use crate::names::SavedCmdlines;
 
     fn context(common: Common, cpu: u32, time: u64, options: &LineOptions) -> String {
-        let comms = Comms::parse(b"306 a-long-name-015\n1 init\n");
+        let comms = SavedCmdlines::parse(b"306 a-long-name-015\n1 init\n");
         let names = Names { comms, ..Names::default() };
         let mut out = vec![];
         write_context(&mut out, common, cpu, time, &names, options);

@@ -35,7 +35,7 @@ mod error;
 mod files;
 mod filter;
 mod name;
-mod select;
+mod set_event;
 mod stats;
 
 pub use among::Among;
@@ -44,7 +44,7 @@ pub use error::TracefsError;
 pub(crate) use files::Files;
 pub use filter::EventFilter;
 pub use name::EventName;
-pub use select::{Selected, Selection, Unmatched};
+pub use set_event::{Selected, Selection, Unmatched};
 pub use stats::CpuStats;
 
 // Available for the running kernel only.

@@ -4,7 +4,7 @@ use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
     capture::{Capture, CpuRing, counts_ticks, origin::Origin},
     format::{EventFormat, HeaderPage},
-    names::{Comms, Enums, Kallsyms, Names, NamesError, PrintkFormats, hz},
+    names::{Enums, Kallsyms, Names, NamesError, PrintkFormats, SavedCmdlines, hz},
 };
 
 /// The clock of a recording that does not state one: the kernel's default.
@@ -67,7 +67,7 @@ impl TraceDat {
             let names = Names {
                 kallsyms: kallsyms.as_deref().map(Kallsyms::parse).unwrap_or_default().into(),
                 printk_formats: PrintkFormats::parse(&printk_formats),
-                comms: Comms::parse(&comms),
+                comms: SavedCmdlines::parse(&comms),
                 enums: enums.clone(),
                 ..Names::default()
             };

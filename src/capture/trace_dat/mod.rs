@@ -22,7 +22,7 @@ mod error;
 pub(super) mod metadata;
 mod options;
 mod read;
-mod record;
+mod recorder;
 pub(super) mod source;
 mod write;
 
@@ -34,7 +34,7 @@ pub use error::{DatError, Problem};
 pub use metadata::{EventText, Metadata};
 pub use options::{Guest, Options, ShiftSample, TimeShift, Tsc2Nsec};
 pub use read::{Buffer, BufferData, Open, TraceDat};
-pub use record::{Finished, Recorder};
+pub use recorder::{Finished, Recorder};
 pub use write::{BufferOut, WriteError, Written, write};
 
 /// What every trace.dat begins with.

@@ -10,16 +10,16 @@
 //! A leaf (a function that calls no other) is printed on one line, which needs its return: the next record of the
 //! same CPU. So an entry's line, and all later lines of any CPU, are held back until that record.
 
+mod funcgraph;
 mod options;
-mod record;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 use std::collections::{HashMap, VecDeque};
 
+pub(super) use funcgraph::{Entry, EntryFields, Exit, ExitFields};
 pub use options::GraphOptions;
-pub(super) use record::{Entry, EntryFields, Exit, ExitFields};
 use writer::Writer;
 
 use super::line::{Common, LineOptions};

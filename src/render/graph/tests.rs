@@ -1,12 +1,12 @@
 use super::*;
-use crate::names::{Comms, Functions, Kallsyms};
+use crate::names::{Functions, Kallsyms, SavedCmdlines};
 
 fn names() -> Names {
     let kallsyms = b"c0300000 T _stext\nc0300100 T outer\nc0300200 T leaf\nc0300300 T __irqentry_text_start\n\
                      c0300300 T handler\nc0300400 T __irqentry_text_end\nc0300500 D _end\n";
     Names {
         kallsyms: Kallsyms::parse(kallsyms).into(),
-        comms: Comms::parse(b"1 init\n15 rcu_preempt\n"),
+        comms: SavedCmdlines::parse(b"1 init\n15 rcu_preempt\n"),
         ..Names::default()
     }
 }

@@ -11,21 +11,21 @@ use super::kernel_text::KernelText;
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::stream::Stream;
-use crate::osc::words::TextMessage;
+use crate::osc::text_message::TextMessage;
 use crate::render::Settings;
 
 /// Formats the texts and passes them to the streams.
-pub struct Words {
+pub struct TextMessages {
     text: KernelText,
     message: TextMessage,
     scratch: Vec<u8>,
 }
 
-impl Words {
+impl TextMessages {
     /// Text with these settings, sent with `prefix`.
-    pub fn new(settings: Settings, prefix: &str) -> Words {
+    pub fn new(settings: Settings, prefix: &str) -> TextMessages {
         let scratch = Vec::with_capacity(1 << 12);
-        Words { text: KernelText::new(settings), message: TextMessage::new(prefix), scratch }
+        TextMessages { text: KernelText::new(settings), message: TextMessage::new(prefix), scratch }
     }
 
     pub(super) fn add(&mut self, format: &Arc<EventFormat>, kernel: &Kernel) {

@@ -14,14 +14,14 @@ struct Comm {
 
 /// Task names by pid.
 #[derive(Debug, Clone, Default)]
-pub struct Comms {
+pub struct SavedCmdlines {
     by_pid: HashMap<i32, Comm>,
 }
 
-impl Comms {
+impl SavedCmdlines {
     /// Reads the text of `saved_cmdlines`: `1234 kworker/0:1`, one task a line.
-    pub fn parse(text: &[u8]) -> Comms {
-        let mut comms = Comms::default();
+    pub fn parse(text: &[u8]) -> SavedCmdlines {
+        let mut comms = SavedCmdlines::default();
         for (pid, name) in lines(text) {
             comms.insert(pid, name);
         }
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn names_may_contain_spaces_and_bytes_that_are_not_utf8() {
-        let comms = Comms::parse(b"15 rcu_preempt\n771 a b\n772 \xff\xfe\nnonsense\n");
+        let comms = SavedCmdlines::parse(b"15 rcu_preempt\n771 a b\n772 \xff\xfe\nnonsense\n");
         assert_eq!(comms.shown(15), b"rcu_preempt");
         assert_eq!(comms.shown(771), b"a b");
         assert_eq!(comms.shown(772), b"\xff\xfe");
@@ -103,13 +103,13 @@ mod tests {
 
     #[test]
     fn idle_and_forgotten_tasks_are_shown_as_the_kernel_shows_them() {
-        let comms = Comms::parse(b"");
+        let comms = SavedCmdlines::parse(b"");
         assert_eq!((comms.shown(0), comms.shown(7), comms.shown(-1)), (&b"<idle>"[..], &b"<...>"[..], &b"<XXX>"[..]));
     }
 
     #[test]
     fn a_name_is_cut_at_fifteen_bytes() {
-        let mut comms = Comms::default();
+        let mut comms = SavedCmdlines::default();
         comms.insert(1, b"a name that is too long");
         assert_eq!(comms.shown(1), b"a name that is ");
     }

@@ -1,7 +1,7 @@
 //! `/ftrace/text`: the kernel's own text of the event whose message precedes it.
 
+use super::osc_string;
 use super::schema::Schema;
-use super::text;
 use super::timetag;
 use super::write::{Full, Writer};
 
@@ -45,7 +45,7 @@ impl TextMessage {
         let mut len = 0;
         // OSC strings end at a NUL.
         let kernel = kernel.split(|&byte| byte == 0).next().unwrap_or_default();
-        text::repair(kernel, LONGEST, |piece| {
+        osc_string::repair(kernel, LONGEST, |piece| {
             len += piece.len();
             writer.put_slice(piece)
         })?;
