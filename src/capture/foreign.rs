@@ -8,10 +8,10 @@ use std::path::{Component, Path, PathBuf};
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
 use super::freeze::drain_ring;
-use super::kernel::{constants, uname};
+use super::kernel::{uname, write_constants};
 use super::new_folder::{NewFolder, NewFolderError};
 use super::{CommandEnd, FreezeError, Frozen};
-use crate::format::{Endian, EventFormat, EventId, HeaderPage};
+use crate::format::{Endian, EventFormat, EventId, HeaderPage, LongSize};
 use crate::ring::{Times, Walk};
 use crate::tracefs::{
     ClockPair, CpuStats, EventName, Files, Instance, LastBoot, MappedRing, RawBuffer, Timeline, TraceClock, Tracefs,
@@ -53,14 +53,7 @@ pub fn copy_instance(
     output: &Path,
     options: CopyOptions,
 ) -> Result<Frozen, FreezeError> {
-    let names = || tracefs.instances().into_iter().map(|instance| instance.name).collect::<Vec<_>>().join(", ");
-    let none = || FreezeError::NoInstance { name: name.to_owned(), there_are: names() };
-    let mut components = Path::new(name).components();
-    let single = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
-    let path = tracefs.root().join("instances").join(name);
-    if !single || !path.is_dir() {
-        return Err(none());
-    }
+    let path = folder_of(tracefs, name)?;
     let read = |file: &str| {
         let failed = |source| TracefsError::Io { action: "read", path: path.join(file), source };
         path.as_path().bytes(Path::new(file)).map_err(failed)
@@ -87,32 +80,7 @@ pub fn copy_instance(
         _ => clock,
     };
 
-    let (mut ids, mut stats, mut recorded, mut bytes) = (BTreeSet::new(), Vec::new(), 0, 0);
-    for cpu in cpus(&path) {
-        let dir = PathBuf::from(format!("per_cpu/cpu{cpu}"));
-        if snapshot.is_none() {
-            // A snapshot has no statistics.
-            let counts = read(&format!("per_cpu/cpu{cpu}/stats"))?;
-            folder.write(dir.join("stats"), &counts)?;
-            stats.push((cpu, CpuStats::parse(&String::from_utf8_lossy(&counts))));
-        }
-        if options.what != WhatOf::Ring {
-            let raw = dir.join(if snapshot.is_some() { "snapshot_raw" } else { "trace_pipe_raw" });
-            let (file, out) = folder.file(&raw)?;
-            let ring = RawBuffer::open(cpu, &path.join(&raw)).map_err(|source| FreezeError::Ring { cpu, source })?;
-            let seen = &mut |page: &[u8]| recorded += note(&header, page, &mut ids);
-            bytes += drain_ring(&ring, header.sub_buffer_size(), (&file, out), seen)?;
-            continue;
-        }
-        let ring = MappedRing::open(&path.join(&dir).join("trace_pipe_raw"));
-        let ring = ring.map_err(|source| FreezeError::NoMapping { instance: name.to_owned(), source })?;
-        let (file, mut out) = folder.file(dir.join("trace_pipe_raw"))?;
-        for page in ring.sub_buffers(&header) {
-            recorded += note(&header, &page, &mut ids);
-            bytes += page.len() as u64;
-            out.write_all(&page).map_err(|source| NewFolderError::Write { path: file.clone(), source })?;
-        }
-    }
+    let CopiedRings { ids, stats, recorded, bytes } = copy_rings(&path, name, options.what, &header, &mut folder)?;
     if let Some(snapshot) = snapshot {
         snapshot.give_back();
     }
@@ -121,9 +89,97 @@ pub fn copy_instance(
     if let Some(text) = &kept {
         folder.write("last_boot_info", text)?;
     }
+    copy_files(tracefs, &path, of_last_boot, &mut folder)?;
+    let mut warnings = Vec::new();
+    if let Some(last_boot) = last_boot.as_ref().filter(|_| of_last_boot) {
+        names_then(tracefs, name, last_boot, &mut folder, (&mut notes, &mut warnings))?;
+    } else if options.kallsyms
+        && let Ok(symbols) = tracefs.read_proc("kallsyms")
+    {
+        folder.write("kallsyms", &symbols)?;
+    }
+    let events = copy_formats(tracefs, &ids, header.long_size(), &mut folder, &mut warnings)?;
+    let times = Times::new(Vec::new(), false, scale);
+    let file = ClockFile { clock, pair, times, endian: Endian::NATIVE, long_size: header.long_size() };
+    folder.write(CLOCK_FILE, file.to_string().as_bytes())?;
+    folder.write("uname", uname().as_bytes())?;
+    let (folder, failures) = (folder.keep(), Vec::new());
+    let (cut, command) = (None, CommandEnd::None);
+    Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, notes, cut, command })
+}
+
+/// The folder of the instance `name`.
+fn folder_of(tracefs: &Tracefs, name: &str) -> Result<PathBuf, FreezeError> {
+    let mut components = Path::new(name).components();
+    let single = matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
+    let path = tracefs.root().join("instances").join(name);
+    if !single || !path.is_dir() {
+        let names: Vec<_> = tracefs.instances().into_iter().map(|instance| instance.name).collect();
+        return Err(FreezeError::NoInstance { name: name.to_owned(), there_are: names.join(", ") });
+    }
+    Ok(path)
+}
+
+/// What was copied of an instance's rings.
+#[derive(Default)]
+struct CopiedRings {
+    /// The events that occur.
+    ids: BTreeSet<EventId>,
+    stats: Vec<(u32, CpuStats)>,
+    recorded: u64,
+    bytes: u64,
+}
+
+/// Copies the sub-buffers and the statistics of each CPU of the instance `name` in the folder `instance`.
+fn copy_rings(
+    instance: &Path,
+    name: &str,
+    what: WhatOf,
+    header: &HeaderPage,
+    folder: &mut NewFolder,
+) -> Result<CopiedRings, FreezeError> {
+    let mut copied = CopiedRings::default();
+    for cpu in cpus(instance) {
+        let dir = PathBuf::from(format!("per_cpu/cpu{cpu}"));
+        if what != WhatOf::Snapshot {
+            // A snapshot has no statistics.
+            let file = dir.join("stats");
+            let failed = |source| TracefsError::Io { action: "read", path: instance.join(&file), source };
+            let counts = instance.bytes(&file).map_err(failed)?;
+            folder.write(&file, &counts)?;
+            copied.stats.push((cpu, CpuStats::parse(&String::from_utf8_lossy(&counts))));
+        }
+        if what != WhatOf::Ring {
+            let raw = dir.join(if what == WhatOf::Snapshot { "snapshot_raw" } else { "trace_pipe_raw" });
+            let (file, out) = folder.file(&raw)?;
+            let ring =
+                RawBuffer::open(cpu, &instance.join(&raw)).map_err(|source| FreezeError::Ring { cpu, source })?;
+            let seen = &mut |page: &[u8]| copied.recorded += note(header, page, &mut copied.ids);
+            copied.bytes += drain_ring(&ring, header.sub_buffer_size(), (&file, out), seen)?;
+            continue;
+        }
+        let ring = MappedRing::open(&instance.join(&dir).join("trace_pipe_raw"));
+        let ring = ring.map_err(|source| FreezeError::NoMapping { instance: name.to_owned(), source })?;
+        let (file, mut out) = folder.file(dir.join("trace_pipe_raw"))?;
+        for page in ring.sub_buffers(header) {
+            copied.recorded += note(header, &page, &mut copied.ids);
+            copied.bytes += page.len() as u64;
+            out.write_all(&page).map_err(|source| NewFolderError::Write { path: file.clone(), source })?;
+        }
+    }
+    Ok(copied)
+}
+
+/// Copies the settings of the instance in the folder `instance`, and the kernel's files of names.
+fn copy_files(
+    tracefs: &Tracefs,
+    instance: &Path,
+    of_last_boot: bool,
+    folder: &mut NewFolder,
+) -> Result<(), FreezeError> {
     for file in ["trace_clock", "trace_options", "current_tracer", "buffer_size_kb", "timestamp_mode"] {
         // Older kernels lack some of these.
-        if let Ok(bytes) = read(file) {
+        if let Ok(bytes) = instance.bytes(Path::new(file)) {
             folder.write(file, &bytes)?;
         }
     }
@@ -134,37 +190,30 @@ pub fn copy_instance(
             folder.write(file, &bytes)?;
         }
     }
-    let mut warnings = Vec::new();
-    if let Some(last_boot) = last_boot.as_ref().filter(|_| of_last_boot) {
-        names_then(tracefs, name, last_boot, &mut folder, (&mut notes, &mut warnings))?;
-    } else if options.kallsyms
-        && let Ok(symbols) = tracefs.read_proc("kallsyms")
-    {
-        folder.write("kallsyms", &symbols)?;
-    }
+    Ok(())
+}
+
+/// Copies the formats of the events with these ids and of the tracer's own records, and the constants they use.
+fn copy_formats(
+    tracefs: &Tracefs,
+    ids: &BTreeSet<EventId>,
+    long: LongSize,
+    folder: &mut NewFolder,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<EventName>, FreezeError> {
     let (mut formats, mut events) = (Vec::new(), Vec::new());
     let tracer_records: BTreeSet<EventName> = tracefs.tracer_records()?.into_iter().collect();
     for event in tracer_records.iter().cloned().chain(tracefs.events()?) {
         let Ok(text) = tracefs.format(&event) else { continue };
-        let Ok(format) = EventFormat::parse(&event.system, &text, header.long_size()) else { continue };
+        let Ok(format) = EventFormat::parse(&event.system, &text, long) else { continue };
         if ids.contains(&format.id) || tracer_records.contains(&event) {
             folder.write(event.folder().join("format"), text.as_bytes())?;
             formats.push(format);
             events.push(event);
         }
     }
-    match constants(tracefs, &formats) {
-        Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
-        Ok(_) => {}
-        Err(error) => warnings.push(format!("enum constants are shown as numbers in a replay: {error}")),
-    }
-    let times = Times::new(Vec::new(), false, scale);
-    let file = ClockFile { clock, pair, times, endian: Endian::NATIVE, long_size: header.long_size() };
-    folder.write(CLOCK_FILE, file.to_string().as_bytes())?;
-    folder.write("uname", uname().as_bytes())?;
-    let (folder, failures) = (folder.keep(), Vec::new());
-    let (cut, command) = (None, CommandEnd::None);
-    Ok(Frozen { folder, events, failures, stats, recorded, bytes, warnings, notes, cut, command })
+    write_constants(tracefs, &formats, folder, warnings)?;
+    Ok(events)
 }
 
 /// Writes the names of addresses as they were in the last boot, and reports what was done.

@@ -33,7 +33,7 @@ use crate::tracefs::{
 
 use super::clock_file::{CLOCK_FILE, ClockFile};
 use super::convert::is_dat_name;
-use super::kernel::{constants, uname};
+use super::kernel::{uname, write_constants};
 use super::new_folder::{NewFolder, NewFolderError};
 use super::parts::Jobs;
 use super::recording::{Recording, RecordingError};
@@ -376,13 +376,7 @@ fn freeze(
         folder.write(event.folder().join("format"), text.as_bytes())?;
         formats.extend(EventFormat::parse(&event.system, &text, header.long_size()));
     }
-    match constants(tracefs, &formats) {
-        Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
-        Ok(_) => {}
-        Err(error) => {
-            warnings.push(format!("enum constants are shown as numbers in a replay: /sys/kernel/btf/vmlinux: {error}"))
-        }
-    }
+    write_constants(tracefs, &formats, folder, &mut warnings)?;
     folder.write(CLOCK_FILE, clock_file(clock, pair, times, header.long_size()).to_string().as_bytes())?;
     folder.write("uname", uname().as_bytes())?;
     Ok(Contents { stats, bytes, warnings })

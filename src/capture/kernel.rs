@@ -1,12 +1,30 @@
 //! What the running kernel says about itself, for captures.
 
+use super::new_folder::{NewFolder, NewFolderError};
 use crate::format::EventFormat;
 use crate::format::btf::Btf;
 use crate::names::{Enums, hz};
 use crate::tracefs::Tracefs;
 
+/// Writes the `constants` file for these formats; adds a warning if they are not known.
+pub(super) fn write_constants(
+    tracefs: &Tracefs,
+    formats: &[EventFormat],
+    folder: &mut NewFolder,
+    warnings: &mut Vec<String>,
+) -> Result<(), NewFolderError> {
+    match constants(tracefs, formats) {
+        Ok(text) if !text.is_empty() => folder.write("constants", text.as_bytes())?,
+        Ok(_) => {}
+        Err(error) => {
+            warnings.push(format!("enum constants are shown as numbers in a replay: /sys/kernel/btf/vmlinux: {error}"));
+        }
+    }
+    Ok(())
+}
+
 /// The text of a `constants` file for these formats.
-pub(super) fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
+fn constants(tracefs: &Tracefs, formats: &[EventFormat]) -> Result<String, Box<dyn std::error::Error>> {
     let btf = Btf::parse(&std::fs::read("/sys/kernel/btf/vmlinux")?)?;
     let mut enums = Enums::from(btf);
     enums.set_hz(hz::told_among(|file| tracefs.read_bytes(file).ok()));

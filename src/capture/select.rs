@@ -109,7 +109,40 @@ impl Select {
     /// Binds the selection to `capture`, and seeks to the beginning of its window.
     pub fn bind(&self, capture: &mut Capture) -> Result<Selector, SelectError> {
         let cpu_count = capture.rings.iter().map(|ring| ring.cpu.saturating_add(1)).max().unwrap_or(0);
-        let formats = &capture.events;
+        if let Some(cpus) = &self.cpus
+            && !capture.rings.iter().any(|ring| cpus.contains(ring.cpu))
+        {
+            let there: CpuList = capture.rings.iter().map(|ring| ring.cpu).collect();
+            return Err(SelectError::NoCpu(there.to_string()));
+        }
+        // Only filters need task names, and only pids need thread groups; both are small compared to kallsyms.
+        let needs_names = !self.pids.is_empty() || !self.filters.is_empty();
+        let names_of = if needs_names { capture.names().0 } else { Names::default() };
+        let traced = Traced { kallsyms: Some(&names_of.kallsyms), cpus: Some(cpu_count) };
+        let (rules, warnings) = self.rules(&capture.events, &traced)?;
+        let (first, last) = self.seek(capture)?;
+        let mut threads = self.pids.clone();
+        threads.sort_unstable();
+        Ok(Selector {
+            rules,
+            takes_unknown: self.events.is_none(),
+            cpus: self.cpus.clone(),
+            threads: (!threads.is_empty()).then_some(threads),
+            processes: self.pids.clone(),
+            names: names_of,
+            cpu_count,
+            first,
+            last,
+            warnings,
+        })
+    }
+
+    /// The rule of each event, and warnings about the expressions that select events.
+    fn rules(
+        &self,
+        formats: &[EventFormat],
+        traced: &Traced<'_>,
+    ) -> Result<(Vec<Option<Rule>>, Vec<String>), SelectError> {
         let names: Vec<_> = formats.iter().map(|f| EventName::new(f.system.as_str(), f.name.as_str())).collect();
         let mut warnings = Vec::new();
         let mut rules: Vec<Option<Rule>> = Vec::new();
@@ -119,12 +152,6 @@ impl Select {
                 rules.resize_with(index + 1, || None);
             }
             rules[index] = Rule::of(format, self.events.is_none());
-        }
-        if let Some(cpus) = &self.cpus
-            && !capture.rings.iter().any(|ring| cpus.contains(ring.cpu))
-        {
-            let there: CpuList = capture.rings.iter().map(|ring| ring.cpu).collect();
-            return Err(SelectError::NoCpu(there.to_string()));
         }
         if let Some(events) = &self.events {
             let selected = events.resolve_among(&names, Among::Capture)?;
@@ -137,10 +164,6 @@ impl Select {
                 }
             }
         }
-        // Only filters need task names, and only pids need thread groups; both are small compared to kallsyms.
-        let needs_names = !self.pids.is_empty() || !self.filters.is_empty();
-        let names_of = if needs_names { capture.names().0 } else { Names::default() };
-        let traced = Traced { kallsyms: Some(&names_of.kallsyms), cpus: Some(cpu_count) };
         for filter in &self.filters {
             let events = filter.events().resolve_among(&names, Among::Capture);
             let events = events.map_err(|_| SelectError::NoEvent(filter.text().to_owned()))?.events;
@@ -149,10 +172,15 @@ impl Select {
                 if events.contains(name)
                     && let Some(rule) = rules.get_mut(format.id.index()).and_then(Option::as_mut)
                 {
-                    rule.matchers.push(condition.compile_for(format, &traced)?);
+                    rule.matchers.push(condition.compile_for(format, traced)?);
                 }
             }
         }
+        Ok((rules, warnings))
+    }
+
+    /// Seeks to the beginning of the window; returns its first and last time.
+    fn seek(&self, capture: &mut Capture) -> Result<(u64, u64), SelectError> {
         let span = if self.window.is_all() { None } else { Span::of(capture)? };
         let (first, last) = self.window.within(span);
         if first > 0 {
@@ -169,20 +197,7 @@ impl Select {
                 return Err(SelectError::NoTime { why, length: span.length() });
             }
         }
-        let mut threads = self.pids.clone();
-        threads.sort_unstable();
-        Ok(Selector {
-            rules,
-            takes_unknown: self.events.is_none(),
-            cpus: self.cpus.clone(),
-            threads: (!threads.is_empty()).then_some(threads),
-            processes: self.pids.clone(),
-            names: names_of,
-            cpu_count,
-            first,
-            last,
-            warnings,
-        })
+        Ok((first, last))
     }
 }
 

@@ -5,7 +5,8 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 use anyhow::{Context, Result};
 
 use super::{Usage, send};
-use crate::cli::SendArgs;
+use crate::capture::select::Select;
+use crate::cli::{ReplayArgs, SendArgs};
 use crate::control::desk::Settings;
 use crate::control::switches::Switches;
 use crate::control::udp::Control;
@@ -30,6 +31,19 @@ pub fn open(
     clients.into_iter().for_each(|clients| control.hear(Box::new(clients)));
     at.map_or(Ok(()), |at| listen(&mut control, at, prefix, live))?;
     Ok(Some(control))
+}
+
+/// The same for a replay of those of `events` that `select` takes.
+pub fn open_for_replay(
+    args: &ReplayArgs,
+    select: &Select,
+    events: Vec<EventName>,
+    page: Option<&mut Page>,
+    prefix: &str,
+) -> Result<Option<Control>> {
+    let pids: Vec<_> = select.pids.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect();
+    let settings = settings(&args.send, false, &pids, &select.filters, &events)?;
+    open(args.control.as_deref(), page, prefix, (Switches::new(events), settings))
 }
 
 fn listen(control: &mut Control, at: &str, prefix: &str, live: bool) -> Result<()> {

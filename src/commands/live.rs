@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use super::send::{self, Receiver};
 use super::source::Source;
 use super::written::{self, What};
-use super::{Usage, control, follow, list, page, player, send};
+use super::{Usage, control, follow, list, page, player};
 use crate::cli::{LiveArgs, TraceArgs};
 use crate::control::switches::Switches;
-use crate::live::{self, LiveOptions, Recorded};
+use crate::control::udp::Control;
+use crate::live::{self, LiveOptions, Recorded, Traced};
+use crate::map::Map;
 use crate::output::Outputs;
+use crate::page::Page;
 use crate::render::Settings;
 use crate::ring::CpuList;
 use crate::terminal::{self, Verbosity};
@@ -28,66 +32,26 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if send::lists_presets(&args.send.form)? {
         return Ok(ExitCode::SUCCESS);
     }
-    let (tick, duration) = (args.send.tick.unwrap_or(TICK), args.trace.seconds);
     // All errors of the options are found before anything is changed.
-    let readers = args.readers;
-    let whole = args.send.print
-        || args.send.hits
-        || args.send.signals
-        || args.send.aggregate.is_some()
-        || args.send.map.is_some()
-        || send::midi(&args.send)?.is_some();
-    if readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
-        let why = "more than 1 need --raw, and exclude --print, --hits, --map, --aggregate, --signals and --page";
-        return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
-    }
+    check_readers(args)?;
     if let Some(file) = &args.record {
         written::check("--record", file, What::Dat)?;
     }
     let player = player::start(&args.trace, tracefs, args.record.as_deref())?;
     let map = send::map(args.send.map.as_deref())?;
     let receivers = send::receivers(&args.send, map.as_deref())?;
-    let readers = readers.min(std::thread::available_parallelism().map_or(1, usize::from));
-    // The rate cap is for the whole stream, so each reader gets its share.
-    let mut parts = receivers.clone();
-    for part in &mut parts {
-        part.options.max_rate = part.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
-    }
+    let readers = args.readers.min(std::thread::available_parallelism().map_or(1, usize::from));
     let clock = follow::address(&args.send)?;
     let tracefs = player.tracefs.clone();
     let setup = Setup { sub_buffer_kib: args.sub_buffer, ..setup(&args.trace, &tracefs)? };
     setup.check()?;
-    let mut settings = Settings::default();
-    settings.line.set_clock(setup.clock.name());
-    settings.set_release(&rustix::system::uname().release().to_string_lossy());
-    // In a running kernel no two names clean to the same address: it refuses names with other characters.
-    let addresses = Arc::default();
-    let open = |_| send::open(&args.send, map.as_ref(), &parts, settings.clone(), true, &addresses);
-    let mut outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
     let mut page = args.send.page.as_deref().map(page::bind).transpose()?;
-    if let (Some(page), Some(outputs)) = (&page, outputs.first_mut()) {
-        page::add(outputs, page, &args.send, settings.clone(), &addresses)?;
-    }
+    let mut outputs = open_outputs(args, map.as_ref(), &receivers, readers, &setup.clock, page.as_ref())?;
     if !args.send.aggregate_fields.is_empty() || !args.send.aggregate_latencies.is_empty() || args.send.map.is_some() {
         check_fields(&tracefs, &setup, &mut outputs)?;
     }
-    let mut control = if args.control.is_some() || page.is_some() {
-        let switches = Switches::new(tracefs.events()?).with_on(&setup.events);
-        let settings = control::settings(&args.send, true, &args.trace.pids, &setup.filters, &setup.events)?;
-        control::open(args.control.as_deref(), page.as_mut(), &args.send.form.prefix, (switches, settings))?
-    } else {
-        None
-    };
-    if let Some(control) = &mut control {
-        // Probes may be created and removed while tracing.
-        let tracefs = tracefs.clone();
-        control.look_at(Box::new(move || tracefs.events().unwrap_or_default()));
-    }
+    let control = open_control(args, &tracefs, &setup, page.as_mut())?;
     let target = send::names(&args.send, &receivers, page.as_ref());
-    let mut say = |line: String| match line.strip_prefix("warning: ") {
-        Some(warning) => terminal::warn(warning),
-        None => terminal::say(line),
-    };
     let seen_alone = page.is_some() && receivers.is_empty() && !args.send.print;
     say(format!("{} {target}", if seen_alone { "open" } else { "sending to" }));
     if terminal::says(Verbosity::Verbose) {
@@ -104,23 +68,100 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         keeper: player.keeper,
         stopped: player.command,
         command: args.trace.command.clone(),
-        duration,
-        tick,
+        duration: args.trace.seconds,
+        tick: args.send.tick.unwrap_or(TICK),
         guard: !args.no_guard,
         record: args.record.clone(),
         control,
     };
     let (traced, outputs) = live::trace(&tracefs, options, outputs, &mut say)?;
     drop(follower);
-    let lost_by_page = page.and_then(page::close);
+    say_end(args, &traced, &outputs, &receivers, page.and_then(page::close));
+    let written = send::all_written(&outputs);
+    Ok(match traced.command {
+        Some(status) if !status.success() => ExitCode::from(exit_code(status) as u8),
+        _ if traced.recorded.as_ref().is_some_and(|recorded| recorded.cut.is_some()) => ExitCode::FAILURE,
+        _ if !written => ExitCode::FAILURE,
+        _ if args.fail_on_loss && is_incomplete(&traced, &outputs) => ExitCode::from(3),
+        _ => ExitCode::SUCCESS,
+    })
+}
 
+/// Prints a line about what is done.
+fn say(line: String) {
+    match line.strip_prefix("warning: ") {
+        Some(warning) => terminal::warn(warning),
+        None => terminal::say(line),
+    }
+}
+
+/// Opens the outputs, one set for each reader.
+fn open_outputs(
+    args: &LiveArgs,
+    map: Option<&Arc<Map>>,
+    receivers: &[Receiver],
+    readers: usize,
+    clock: &TraceClock,
+    page: Option<&Page>,
+) -> Result<Vec<Outputs>> {
+    // The rate cap is for the whole stream, so each reader gets its share.
+    let mut parts = receivers.to_vec();
+    for part in &mut parts {
+        part.options.max_rate = part.options.max_rate.map(|rate| rate.div_ceil(readers as u32));
+    }
+    let mut settings = Settings::default();
+    settings.line.set_clock(clock.name());
+    settings.set_release(&rustix::system::uname().release().to_string_lossy());
+    // In a running kernel no two names clean to the same address: it refuses names with other characters.
+    let addresses = Arc::default();
+    let open = |_| send::open(&args.send, map, &parts, settings.clone(), true, &addresses);
+    let mut outputs = (0..readers).map(open).collect::<Result<Vec<_>>>()?;
+    if let (Some(page), Some(outputs)) = (page, outputs.first_mut()) {
+        page::add(outputs, page, &args.send, settings.clone(), &addresses)?;
+    }
+    Ok(outputs)
+}
+
+/// Opens the control port and the page's controls.
+fn open_control(args: &LiveArgs, tracefs: &Tracefs, setup: &Setup, page: Option<&mut Page>) -> Result<Option<Control>> {
+    if args.control.is_none() && page.is_none() {
+        return Ok(None);
+    }
+    let switches = Switches::new(tracefs.events()?).with_on(&setup.events);
+    let settings = control::settings(&args.send, true, &args.trace.pids, &setup.filters, &setup.events)?;
+    let mut control = control::open(args.control.as_deref(), page, &args.send.form.prefix, (switches, settings))?;
+    if let Some(control) = &mut control {
+        // Probes may be created and removed while tracing.
+        let tracefs = tracefs.clone();
+        control.look_at(Box::new(move || tracefs.events().unwrap_or_default()));
+    }
+    Ok(control)
+}
+
+fn too_long(outputs: &[Outputs]) -> u64 {
+    outputs.iter().map(Outputs::too_long).sum()
+}
+
+/// Whether events were lost, malformed or not sent, for `--fail-on-loss`.
+fn is_incomplete(traced: &Traced, outputs: &[Outputs]) -> bool {
+    let malformed = traced.counts.malformed + traced.malformed_sub_buffers + traced.counts.unknown;
+    traced.lost() + malformed + traced.sent.unsent + too_long(outputs) + traced.receiver_drops > 0
+}
+
+/// Prints what was traced, where it went and what was lost.
+fn say_end(
+    args: &LiveArgs,
+    traced: &Traced,
+    outputs: &[Outputs],
+    receivers: &[Receiver],
+    lost_by_page: Option<String>,
+) {
     let sent = traced.sent;
-    let too_long: u64 = outputs.iter().map(Outputs::too_long).sum();
     say(format!(
         "{:.1} s, {} events read, {}, {} lost by the kernel",
         traced.time.as_secs_f64(),
         traced.counts.read,
-        send::done(&args.send, &receivers, sent),
+        send::done(&args.send, receivers, sent),
         traced.lost()
     ));
     if traced.lost() > 0 && !terminal::says(Verbosity::Usual) {
@@ -137,7 +178,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         (traced.thinned, "thinned, to keep below the rate cap (--max-rate)"),
         (traced.counts.malformed + traced.malformed_sub_buffers, "malformed"),
         (traced.counts.unknown, "of events without a format"),
-        (too_long, "too long for a datagram (--mtu)"),
+        (too_long(outputs), "too long for a datagram (--mtu)"),
         (sent.unsent, "could not be sent"),
         (traced.receiver_drops, "datagrams the receiver had no room for (its socket's buffer was full)"),
     ] {
@@ -156,20 +197,24 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         let busiest: Vec<_> = traced.busiest.iter().map(|(name, count)| format!("{name} {count}")).collect();
         say(format!("most: {}", busiest.join(", ")));
     }
-    if let Some(recorded) = &traced.recorded {
-        say_recorded(recorded, &mut say);
+    traced.recorded.iter().for_each(say_recorded);
+    send::say_not_shown(outputs);
+}
+
+/// Checks that several readers are compatible with the other options.
+fn check_readers(args: &LiveArgs) -> Result<()> {
+    let readers = args.readers;
+    let whole = args.send.print
+        || args.send.hits
+        || args.send.signals
+        || args.send.aggregate.is_some()
+        || args.send.map.is_some()
+        || send::midi(&args.send)?.is_some();
+    if readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
+        let why = "more than 1 need --raw, and exclude --print, --hits, --map, --aggregate, --signals and --page";
+        return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
-    let malformed = traced.counts.malformed + traced.malformed_sub_buffers + traced.counts.unknown;
-    let lost = traced.lost() + malformed + sent.unsent + too_long + traced.receiver_drops;
-    send::say_not_shown(&outputs);
-    let written = send::all_written(&outputs);
-    Ok(match traced.command {
-        Some(status) if !status.success() => ExitCode::from(exit_code(status) as u8),
-        _ if traced.recorded.is_some_and(|recorded| recorded.cut.is_some()) => ExitCode::FAILURE,
-        _ if !written => ExitCode::FAILURE,
-        _ if args.fail_on_loss && lost > 0 => ExitCode::from(3),
-        _ => ExitCode::SUCCESS,
-    })
+    Ok(())
 }
 
 /// Checks that traced events have the fields used for aggregates or by a map.
@@ -189,7 +234,7 @@ fn check_fields(tracefs: &Tracefs, setup: &Setup, outputs: &mut [Outputs]) -> Re
 }
 
 /// Reports the result of `--record`.
-fn say_recorded(recorded: &Recorded, say: &mut dyn FnMut(String)) {
+fn say_recorded(recorded: &Recorded) {
     let (file, kib) = (recorded.path.display(), recorded.bytes / 1024);
     match &recorded.cut {
         None => say(format!("{file}: {} events recorded in {kib} KiB", recorded.events)),

@@ -1,18 +1,16 @@
 //! `replay`: sends a capture as it would have been sent live.
 
-use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::page::{self, Shown};
-use super::play::{addresses, events, left_out, options, play, say_played, speed, start_at};
-use super::{captures, control, follow, progress::Bar, send, together};
+use super::play::{addresses, events, left_out, options, play, say_played, shown, speed, start_at};
+use super::send::{self, Receiver};
+use super::{captures, control, follow, page, together};
 use crate::cli::ReplayArgs;
-use crate::control::switches::Switches;
 use crate::output::Outputs;
-use crate::replay::{RealTime, Speed, can_print, print};
+use crate::replay::{Played, RealTime, Speed, can_print, print};
 use crate::terminal::{self, Verbosity};
 
 /// Replays.
@@ -39,16 +37,11 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let printed_settings = settings.clone();
     let mut outputs = send::open(&args.send, map.as_ref(), &receivers, settings.clone(), false, &addresses)?;
     let mut page = args.send.page.as_deref().map(page::open).transpose()?;
-    let control = {
-        let events = events(&select, &capture);
-        let pids: Vec<_> = select.pids.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect();
-        let settings = control::settings(&args.send, false, &pids, &select.filters, &events)?;
-        let desk = (Switches::new(events), settings);
-        control::open(args.control.as_deref(), page.as_mut(), &args.send.form.prefix, desk)?
-    };
+    let (prefix, events) = (&args.send.form.prefix, events(&select, &capture));
+    let control = control::open_for_replay(args, &select, events, page.as_mut(), prefix)?;
     if let Some(page) = &page {
         page::add(&mut outputs, page, &args.send, settings, &addresses)?;
-        page::know(page, &capture, &args.send.form.prefix, &addresses);
+        page::know(page, &capture, prefix, &addresses);
     }
     if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
         hits.set_speed(times);
@@ -58,11 +51,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
     }
     let options = options(speed, select, start_at(args)?, args.repeat);
-    // Lines on the same terminal would overwrite the bar.
-    let lines = args.send.print && io::stdout().is_terminal();
-    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
-    // Other receivers do not wait until somebody opens the page.
-    shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
+    let mut shown = shown(args, &receivers, page, control);
     let jobs = args.jobs.jobs();
     let alone = shown.is_bar() && !options.repeat && options.start_at.is_none() && speed == Speed::Max;
     let (mut failure, printed) = (None, jobs.number() > 1 && alone && can_print(&capture, &outputs));
@@ -75,22 +64,32 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     } else {
         play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?
     };
-    let done = send::done(&args.send, &receivers, outputs.counts());
-    let summary = format!("{} events, {done}", played.counts.read);
-    let mut left_out = left_out(&played, &outputs);
-    left_out.splice(..0, shown.close());
-    say_played(summary, left_out);
-    if let Some((event, error)) = &played.counts.first_error {
-        terminal::say(format_args!("first malformed record: {event}: {error}"));
-    }
-    captures::say_errors(&played.errors, salvage);
-    send::say_not_shown([&outputs]);
-    if outputs.thinned() > 0 && args.send.max_rate.is_none() {
-        terminal::say("thinned to the receiver's rate (--for); --max-rate 0 sends everything");
-    }
+    say_end(args, &played, &outputs, &receivers, shown.close());
     if !played.ended {
         captures::refuse_empty(&args.select, path, played.counts.read)?;
     }
     let written = send::all_written(&[outputs]) && send::are_written(failure);
     Ok(if played.errors.is_empty() && written { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints what was played, and what is missing from it.
+fn say_end(
+    args: &ReplayArgs,
+    played: &Played,
+    outputs: &Outputs,
+    receivers: &[Receiver],
+    lost_by_page: Option<String>,
+) {
+    let done = send::done(&args.send, receivers, outputs.counts());
+    let mut left_out = left_out(played, outputs);
+    left_out.splice(..0, lost_by_page);
+    say_played(format!("{} events, {done}", played.counts.read), left_out);
+    if let Some((event, error)) = &played.counts.first_error {
+        terminal::say(format_args!("first malformed record: {event}: {error}"));
+    }
+    captures::say_errors(&played.errors, args.open.salvage);
+    send::say_not_shown([outputs]);
+    if outputs.thinned() > 0 && args.send.max_rate.is_none() {
+        terminal::say("thinned to the receiver's rate (--for); --max-rate 0 sends everything");
+    }
 }

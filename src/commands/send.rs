@@ -212,39 +212,10 @@ pub fn open(
         let mapped = Mapped::new(map.clone(), mtu, tag, options.and_then(|options| options.max_rate), transports);
         outputs.mapped = Some(if args.print { mapped.to_lines(line_form(args), terminal::stdout()) } else { mapped });
     } else if !args.raw && (args.print || !receivers.is_empty()) {
-        for option in &settings.other_forms {
-            let lines = "so the kernel printed other lines; these are the ordinary ones";
-            terminal::warn(format_args!("the trace option {option} was on when this was captured: {lines}"));
-        }
-        let mut text = Text::new(settings, live);
-        if !receivers.is_empty() {
-            let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
-            // By default text is sent without a rate cap, as the program always did.
-            let max_rate = args.max_rate.filter(|&rate| rate != 0);
-            text = text.to_stream(TextStream::new(&args.form.prefix, transports), max_rate);
-        }
-        outputs.text = Some(if args.print { text_lines(args, text, terminal::stdout()) } else { text });
+        let transports = groups.into_iter().flat_map(|(_, transports)| transports).collect();
+        outputs.text = Some(open_text(args, settings, live, transports));
     } else if args.raw {
-        let stream = |(options, to): (&StreamOptions, _)| {
-            let mut options = options.clone();
-            options.message.addresses = addresses.clone();
-            let stream = Stream::new(options, to);
-            if args.signals { stream.with_signals(args.events_too) } else { stream }
-        };
-        outputs.streams = groups.into_iter().map(stream).collect();
-        if args.hits {
-            outputs.hits = Some(hits(args));
-            outputs.streams = std::mem::take(&mut outputs.streams).into_iter().map(Stream::with_hits).collect();
-        }
-        if let (Some(window), false) = (args.aggregate, args.aggregate_latencies.is_empty()) {
-            let pairs = args.aggregate_latencies.iter().map(|pair| pair.parse::<Pair>());
-            outputs.latencies = Some(Latencies::new(window, pairs.collect::<Result<_, _>>()?));
-        }
-        if args.print {
-            let lines = message_lines(args, printed_options(args, addresses)?, terminal::stdout());
-            let signals_alone = args.signals && !args.events_too;
-            outputs.lines = Some(if signals_alone { lines.without_events() } else { lines });
-        }
+        open_typed(args, groups, addresses, &mut outputs)?;
     }
     if args.signals {
         outputs.signals = Some(Signals::new(args.tick.unwrap_or(TICK), &args.form.prefix, addresses));
@@ -256,6 +227,51 @@ pub fn open(
         }
     }
     Ok(outputs)
+}
+
+/// The kernel's own text, sent to `transports` and printed.
+fn open_text(args: &SendArgs, settings: Settings, live: bool, transports: Vec<Transport>) -> Text {
+    for option in &settings.other_forms {
+        let lines = "so the kernel printed other lines; these are the ordinary ones";
+        terminal::warn(format_args!("the trace option {option} was on when this was captured: {lines}"));
+    }
+    let mut text = Text::new(settings, live);
+    if !transports.is_empty() {
+        // By default text is sent without a rate cap, as the program always did.
+        let max_rate = args.max_rate.filter(|&rate| rate != 0);
+        text = text.to_stream(TextStream::new(&args.form.prefix, transports), max_rate);
+    }
+    if args.print { text_lines(args, text, terminal::stdout()) } else { text }
+}
+
+/// `--raw`: a stream for each group of receivers, and what is sent in addition to the events.
+fn open_typed(
+    args: &SendArgs,
+    groups: Vec<(&StreamOptions, Vec<Transport>)>,
+    addresses: &Arc<Addresses>,
+    outputs: &mut Outputs,
+) -> Result<()> {
+    let stream = |(options, to): (&StreamOptions, _)| {
+        let mut options = options.clone();
+        options.message.addresses = addresses.clone();
+        let stream = Stream::new(options, to);
+        if args.signals { stream.with_signals(args.events_too) } else { stream }
+    };
+    outputs.streams = groups.into_iter().map(stream).collect();
+    if args.hits {
+        outputs.hits = Some(hits(args));
+        outputs.streams = std::mem::take(&mut outputs.streams).into_iter().map(Stream::with_hits).collect();
+    }
+    if let (Some(window), false) = (args.aggregate, args.aggregate_latencies.is_empty()) {
+        let pairs = args.aggregate_latencies.iter().map(|pair| pair.parse::<Pair>());
+        outputs.latencies = Some(Latencies::new(window, pairs.collect::<Result<_, _>>()?));
+    }
+    if args.print {
+        let lines = message_lines(args, printed_options(args, addresses)?, terminal::stdout());
+        let signals_alone = args.signals && !args.events_too;
+        outputs.lines = Some(if signals_alone { lines.without_events() } else { lines });
+    }
+    Ok(())
 }
 
 /// The form of messages that are printed.

@@ -1,21 +1,22 @@
 //! `replay` for several captures, and for the buffers of one, each with its own name in `--prefix`.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::page::{self, Shown};
-use super::play::{self, addresses, events, left_out, options, say_played, speed, start_at};
-use super::{Usage, captures, control, follow, progress::Bar, send};
+use super::play::{self, addresses, events, left_out, options, say_played, shown, speed, start_at};
+use super::send::{self, Receiver};
+use super::{Usage, captures, control, follow, page};
 use crate::capture::origin::{self, NoCommonClock};
 use crate::capture::{self, Capture, trace_dat};
 use crate::cli::{ReplayArgs, SendArgs};
-use crate::control::switches::Switches;
+use crate::map::Map;
 use crate::osc::address_part;
+use crate::output::Outputs;
+use crate::page::Page;
 use crate::replay::{Machine, RealTime, Speed, play_together};
 use crate::terminal;
 
@@ -47,12 +48,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let mut select = captures::select(&args.select)?;
     let map = send::map(args.send.map.as_deref())?;
     let receivers = send::receivers(&args.send, map.as_deref())?;
-    let mut parts = Vec::new();
-    for path in std::iter::once(&args.capture).chain(&args.more) {
-        for buffer in buffers(path, args)? {
-            parts.push(Part { capture: captures::open(path, args.open.salvage, buffer.as_deref())?, path, buffer });
-        }
-    }
+    let mut parts = parts(args)?;
     let all: Vec<&Capture> = parts.iter().map(|part| &part.capture).collect();
     let offsets = origin::offsets(&all).map_err(|NoCommonClock(index)| no_clock(&parts, index))?;
     let hosts = hosts(&parts);
@@ -66,50 +62,22 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let mut page = args.send.page.as_deref().map(page::open).transpose()?;
     let control = {
         let events: BTreeSet<_> = parts.iter().flat_map(|part| events(&select, &part.capture)).collect();
-        let events: Vec<_> = events.into_iter().collect();
-        let pids: Vec<_> = select.pids.iter().filter_map(|pid| u32::try_from(*pid).ok()).collect();
-        let settings = control::settings(&args.send, false, &pids, &select.filters, &events)?;
-        control::open(args.control.as_deref(), page.as_mut(), &common, (Switches::new(events), settings))?
+        control::open_for_replay(args, &select, events.into_iter().collect(), page.as_mut(), &common)?
     };
     let mut machines = Vec::new();
     for ((part, offset), host) in parts.into_iter().zip(offsets).zip(&hosts) {
-        let Part { capture, path, buffer } = part;
-        let buffer = buffer.filter(|name| !name.is_empty()).unwrap_or(TOP.to_owned());
-        let mut send = args.send.clone();
-        let prefix = send.form.prefix.replace(HOST, &address_part(host)).replace(BUFFER, &address_part(&buffer));
-        send.form.prefix.clone_from(&prefix);
-        let mut receivers = receivers.clone();
-        receivers.iter_mut().for_each(|receiver| receiver.options.message.prefix.clone_from(&prefix));
-        let addresses = if send.raw { addresses(&capture, &prefix) } else { Arc::default() };
-        let settings = captures::settings(path, &capture);
-        let mut outputs = send::open(&send, map.as_ref(), &receivers, settings.clone(), false, &addresses)?;
-        if let Some(page) = &page {
-            // It shows one kernel's events: those of all machines under the same addresses.
-            send.form.prefix.clone_from(&common);
-            let addresses = play::addresses(&capture, &common);
-            page::add(&mut outputs, page, &send, settings, &addresses)?;
-            page::know(page, &capture, &common, &addresses);
-        }
+        let (mut outputs, prefix) = open_outputs(&part, host, args, map.as_ref(), &receivers, page.as_ref())?;
         if let (Some(hits), Speed::Times(times)) = (&mut outputs.hits, speed) {
             hits.set_speed(times);
         }
-        terminal::say(format_args!("{} at {prefix}", path.display()));
-        let machine = Machine { capture, offset: Some(offset), host: host.clone(), outputs };
-        machines.push((machine, path.clone(), prefix));
+        let machine = Machine { capture: part.capture, offset: Some(offset), host: host.clone(), outputs };
+        machines.push((machine, part.path.clone(), prefix));
     }
-    if machines.iter().enumerate().any(|(at, (.., prefix))| machines.iter().take(at).any(|(.., other)| other == prefix))
-    {
-        terminal::warn(format_args!(
-            "several machines have the same addresses: --prefix '/ftrace/{HOST}' gives each its own"
-        ));
-    }
+    warn_of_same_addresses(machines.iter().map(|(.., prefix)| prefix.as_str()));
     let target = send::names(&args.send, &receivers, page.as_ref());
     terminal::say(format_args!("{} machines to {target}", machines.len()));
     let options = options(speed, select, start_at(args)?, args.repeat);
-    let lines = args.send.print && io::stdout().is_terminal();
-    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
-    // Other receivers do not wait until somebody opens the page.
-    shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
+    let mut shown = shown(args, &receivers, page, control);
     let (machines, names): (Vec<_>, Vec<_>) = machines.into_iter().map(|(m, path, prefix)| (m, (path, prefix))).unzip();
     let open = |(path, buffer): &(PathBuf, Option<String>)| {
         capture::open_buffer(path, trace_dat::Open { salvage }, buffer.as_deref())
@@ -117,7 +85,6 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let again = &mut || sources.iter().map(open).collect::<Result<Vec<_>, _>>();
     let (played, outputs) = play_together(machines, again, &options, &mut RealTime::new()?, &mut shown)?;
     shown.close().into_iter().for_each(terminal::lost);
-    let mut whole = true;
     for ((played, outputs), (path, prefix)) in played.iter().zip(&outputs).zip(&names) {
         let done = send::done(&args.send, &receivers, outputs.counts());
         say_played(format!("{prefix}: {} events, {done}", played.counts.read), left_out(played, outputs));
@@ -125,13 +92,65 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
             terminal::say(format_args!("{}: first malformed record: {event}: {error}", path.display()));
         }
         captures::say_errors(&played.errors, args.open.salvage);
-        whole &= played.errors.is_empty();
     }
+    let whole = played.iter().all(|played| played.errors.is_empty());
     if !played.iter().any(|played| played.ended) {
         let read = played.iter().map(|played| played.counts.read).sum();
         captures::refuse_empty(&args.select, &args.capture, read)?;
     }
     Ok(if whole && send::all_written(&outputs) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Warns if two machines have the same addresses.
+fn warn_of_same_addresses<'p>(prefixes: impl IntoIterator<Item = &'p str>) {
+    let mut known = BTreeSet::new();
+    if !prefixes.into_iter().all(|prefix| known.insert(prefix)) {
+        terminal::warn(format_args!(
+            "several machines have the same addresses: --prefix '/ftrace/{HOST}' gives each its own"
+        ));
+    }
+}
+
+/// Opens the captures, and each of their buffers separately if the addresses name it.
+fn parts(args: &ReplayArgs) -> Result<Vec<Part<'_>>> {
+    let mut parts = Vec::new();
+    for path in std::iter::once(&args.capture).chain(&args.more) {
+        for buffer in buffers(path, args)? {
+            parts.push(Part { capture: captures::open(path, args.open.salvage, buffer.as_deref())?, path, buffer });
+        }
+    }
+    Ok(parts)
+}
+
+/// Opens the outputs of one machine, and prints the prefix of its addresses; returns both.
+fn open_outputs(
+    part: &Part<'_>,
+    host: &str,
+    args: &ReplayArgs,
+    map: Option<&Arc<Map>>,
+    receivers: &[Receiver],
+    page: Option<&Page>,
+) -> Result<(Outputs, String)> {
+    let Part { capture, path, buffer } = part;
+    let common = common_prefix(&args.send.form.prefix);
+    let buffer = buffer.as_deref().filter(|name| !name.is_empty()).unwrap_or(TOP);
+    let mut send = args.send.clone();
+    let prefix = send.form.prefix.replace(HOST, &address_part(host)).replace(BUFFER, &address_part(buffer));
+    send.form.prefix.clone_from(&prefix);
+    let mut receivers = receivers.to_vec();
+    receivers.iter_mut().for_each(|receiver| receiver.options.message.prefix.clone_from(&prefix));
+    let addresses = if send.raw { addresses(capture, &prefix) } else { Arc::default() };
+    let settings = captures::settings(path, capture);
+    let mut outputs = send::open(&send, map, &receivers, settings.clone(), false, &addresses)?;
+    if let Some(page) = page {
+        // It shows one kernel's events: those of all machines under the same addresses.
+        send.form.prefix.clone_from(&common);
+        let addresses = play::addresses(capture, &common);
+        page::add(&mut outputs, page, &send, settings, &addresses)?;
+        page::know(page, capture, &common, &addresses);
+    }
+    terminal::say(format_args!("{} at {prefix}", path.display()));
+    Ok((outputs, prefix))
 }
 
 struct Part<'a> {

@@ -239,6 +239,7 @@ impl Desk {
     }
 
     /// Handles a request. Returns true if it is done, false if it waits.
+    /// Long: one arm for each request.
     fn obey(
         &mut self,
         request: Request,

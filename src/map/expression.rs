@@ -234,6 +234,13 @@ impl<'t> Reader<'t> {
         if !value.words.is_empty() || matches!(value.source, Source::Comm | Source::Event | Source::System) {
             return Err(self.text.mistake(&inner, format!("{word} needs a number, but this is a word")));
         }
+        self.arguments(word, &at, &mut value)?;
+        self.expect(')')?;
+        Ok(value)
+    }
+
+    /// Parses what follows the first argument of the function `word`.
+    fn arguments(&mut self, word: &str, at: &Range<usize>, value: &mut Expression) -> Result<(), Mistake> {
         let ends = |reader: &mut Self| Ok((reader.number()?, reader.number()?));
         match word {
             "unit" => value.steps.push(Step::Unit),
@@ -242,14 +249,14 @@ impl<'t> Reader<'t> {
             "lin" => {
                 let (lo, hi) = ends(self)?;
                 if lo == hi {
-                    return Err(self.text.mistake(&at, "lin needs two different limits"));
+                    return Err(self.text.mistake(at, "lin needs two different limits"));
                 }
                 value.steps.push(Step::Lin(lo, hi));
             }
             "log" => {
                 let (lo, hi) = ends(self)?;
                 if lo <= 0.0 || hi <= 0.0 || lo == hi {
-                    return Err(self.text.mistake(&at, "log needs two different limits above 0"));
+                    return Err(self.text.mistake(at, "log needs two different limits above 0"));
                 }
                 value.steps.push(Step::Log(lo, hi));
             }
@@ -266,8 +273,7 @@ impl<'t> Reader<'t> {
                 }
             }
         }
-        self.expect(')')?;
-        Ok(value)
+        Ok(())
     }
 
     fn source(&self, at: &Range<usize>, word: &str) -> Result<Source, Mistake> {

@@ -130,13 +130,7 @@ fn rule(text: Text<'_>, value: At<'_, '_>) -> Result<MessageRule, Mistake> {
             }
             "form" => {
                 form_at = Some(key.span());
-                forms.clear();
-                for value in list_or_one(value) {
-                    let (word, at) = string(text, value)?;
-                    let found = FORMS.iter().find(|(name, _)| *name == word);
-                    let known = FORMS.map(|(name, _)| name);
-                    forms.push(found.ok_or_else(|| text.unknown(&at, "form", word, &known))?.1);
-                }
+                forms = list_or_one(value).iter().map(|value| form(text, value)).collect::<Result<_, _>>()?;
             }
             "events" => {
                 for value in list_or_one(value) {
@@ -161,19 +155,9 @@ fn rule(text: Text<'_>, value: At<'_, '_>) -> Result<MessageRule, Mistake> {
     }
     for argument in &arguments {
         let Argument::Expression(Expression { source, .. }, place) = argument else { continue };
-        let why = match source {
-            Source::Hit(value) if !on_hit => format!("hit.{} exists for hits only: write on = \"hit\"", value.name()),
-            Source::Field(field) if on_hit => {
-                format!(
-                    "a hit may come from many events and has no field {field:?}: use hit.note and the like, event or system"
-                )
-            }
-            Source::Cpu | Source::Pid | Source::Comm | Source::Dt | Source::Latency(..) if on_hit => {
-                "a hit may come from many events: use hit.note and the like, event or system".to_owned()
-            }
-            _ => continue,
-        };
-        return Err(Mistake { file: text.file.to_owned(), place: Some(*place), what: why });
+        if let Some(what) = not_available(source, on_hit) {
+            return Err(Mistake { file: text.file.to_owned(), place: Some(*place), what });
+        }
     }
     if patterns.is_empty() {
         patterns.push(("*:*".to_owned(), Place::of(text.text, value.span().start)));
@@ -186,6 +170,28 @@ fn rule(text: Text<'_>, value: At<'_, '_>) -> Result<MessageRule, Mistake> {
         patterns,
         address: address.ok_or_else(|| wrong("a message needs an address"))?,
         arguments,
+    })
+}
+
+fn form(text: Text<'_>, value: At<'_, '_>) -> Result<Form, Mistake> {
+    let (word, at) = string(text, value)?;
+    let found = FORMS.iter().find(|(name, _)| *name == word);
+    Ok(found.ok_or_else(|| text.unknown(&at, "form", word, &FORMS.map(|(name, _)| name)))?.1)
+}
+
+/// Why hits, or events, do not have this value.
+fn not_available(source: &Source, on_hit: bool) -> Option<String> {
+    Some(match source {
+        Source::Hit(value) if !on_hit => format!("hit.{} exists for hits only: write on = \"hit\"", value.name()),
+        Source::Field(field) if on_hit => {
+            format!(
+                "a hit may come from many events and has no field {field:?}: use hit.note and the like, event or system"
+            )
+        }
+        Source::Cpu | Source::Pid | Source::Comm | Source::Dt | Source::Latency(..) if on_hit => {
+            "a hit may come from many events: use hit.note and the like, event or system".to_owned()
+        }
+        _ => return None,
     })
 }
 

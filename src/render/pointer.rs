@@ -208,6 +208,7 @@ fn write_pointer(out: &mut Vec<u8>, value: u64, mut spec: Spec, long: u8) {
 }
 
 /// Appends the data in the bytes.
+/// Long: one arm for each kind, as in `pointer` of lib/vsprintf.c.
 pub(super) fn write_pointee(
     out: &mut Vec<u8>,
     pointee: Pointee,

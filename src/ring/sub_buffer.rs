@@ -207,7 +207,7 @@ impl Walk {
         self.at
     }
 
-    /// The next data record, of any form.
+    /// The next data record, of any form. Long: an arm for each type of record, and its checks.
     #[inline(never)]
     fn next_other<E: ByteOrder>(&mut self, page: &[u8]) -> Option<Result<Found, RingError>> {
         let data = page.get(..self.end)?;

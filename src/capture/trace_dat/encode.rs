@@ -170,6 +170,7 @@ impl Metadata {
 }
 
 impl Options {
+    /// Long: one option after the other, each in its own form.
     fn encode(&self, out: &mut Encoder) -> Result<(), TooLong> {
         let texts = [
             (id::DATE, &self.date),

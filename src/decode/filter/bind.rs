@@ -95,101 +95,104 @@ fn test(predicate: &Predicate, format: &EventFormat, traced: &Traced<'_>) -> Res
     };
     let wrong = |why| FilterError::Type { event: format.full_name(), field: name.clone(), is: kind.name(), why };
     match value {
-        Literal::Number(word) => {
-            if matches!(kind, Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere) {
-                return Err(wrong("a string in quotes is expected"));
-            }
-            if *operator == Operator::Like {
-                return Err(wrong("~ applies to strings only"));
-            }
-            let number = if kind.is_signed() { signed(word) } else { unsigned(word) };
-            let number = number.ok_or_else(|| {
-                wrong(match word.starts_with('-') && !kind.is_signed() {
-                    true => "it cannot be negative",
-                    false => "a number is decimal, 0x… or, with a leading 0, octal, and has at most 64 bits",
-                })
-            })?;
-            Ok(match kind {
-                Kind::Cpu => Test::Cpu(*operator, number as i32),
-                Kind::Number(stored) | Kind::Mask(_, _, stored) if stored.is_comparable() => {
-                    Test::Number(stored, *operator, number)
-                }
-                _ => Test::Never,
-            })
-        }
-        Literal::Function(word) => {
-            let Kind::Number(stored) = kind else { return Err(wrong(".function applies to addresses only")) };
-            let negated = match operator {
-                Operator::Equal => false,
-                Operator::NotEqual => true,
-                _ => return Err(wrong(".function can be compared with == and != only")),
-            };
-            let Some(kallsyms) = traced.kallsyms.filter(|kallsyms| !kallsyms.is_empty()) else {
-                return Err(wrong(
-                    "the recording has no symbols (kallsyms), so .function can be used in a live filter only",
-                ));
-            };
-            let long = if kallsyms.text_start().is_some_and(|start| start <= u32::MAX.into()) { 4 } else { 8 };
-            if stored.size != long {
-                return Err(wrong(".function applies to addresses only"));
-            }
-            let address = match word.starts_with(|c: char| c.is_ascii_digit()) {
-                true => unsigned(word),
-                false => kallsyms.address_of(word),
-            };
-            let function = address.and_then(|address| {
-                let symbol = kallsyms.lookup(address)?;
-                let start = address - symbol.offset;
-                Some(start..start.wrapping_add(symbol.size))
-            });
-            let function = function.ok_or_else(|| wrong("there is no such function"))?;
-            Ok(Test::Function(stored, function, negated))
-        }
-        Literal::Text(text) => {
-            let (pattern, negated) = match operator {
-                Operator::Like => Pattern::like(text),
-                Operator::Equal => (Pattern::whole(text), false),
-                Operator::NotEqual => (Pattern::whole(text), true),
-                _ => return Err(wrong("strings can be compared with ==, != and ~")),
-            };
-            if text.len() >= MAX_TEXT {
-                return Err(wrong("a string may have at most 255 bytes"));
-            }
-            match kind {
-                Kind::Text(spot) => Ok(Test::Text(spot, pattern, negated)),
-                Kind::Comm(pid) => Ok(Test::Comm(pid, pattern, negated)),
-                Kind::TextElsewhere => {
-                    Err(wrong("the string itself was not recorded, so it can be used in a live filter only"))
-                }
-                _ => Err(wrong("a number is expected")),
-            }
-        }
-        Literal::Cpus(list) => {
-            let cpus = match kind {
-                Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere => {
-                    return Err(wrong("CPUS{…} applies to CPU numbers and masks only"));
-                }
-                Kind::Cpu => Cpus::Own,
-                Kind::Mask(spot, long, _) => Cpus::Mask(spot, long),
-                Kind::Number(stored) => Cpus::Number(stored),
-            };
-            if !matches!(operator, Operator::Bits | Operator::Equal | Operator::NotEqual) {
-                return Err(wrong("CPUS{…} can be compared with &, == and != only"));
-            }
-            let list = super::cpus::parse(list, traced.cpus);
-            let list = list.ok_or_else(|| wrong("CPUS{…} must contain a list of the kernel's CPUs, such as 0,2-3"))?;
-            let only = list.iter().next().filter(|_| list.iter().nth(1).is_none());
-            Ok(match (cpus, only) {
-                (Cpus::Number(stored), _) if !stored.is_comparable() => Test::Never,
-                // A single CPU and a number field are compared as numbers of the field's width.
-                (Cpus::Number(stored), Some(cpu)) => {
-                    let operator = if *operator == Operator::Bits { Operator::Equal } else { *operator };
-                    Test::Number(stored, operator, cpu.into())
-                }
-                _ => Test::Cpus(cpus, *operator, list),
-            })
-        }
+        Literal::Number(word) => number_test(kind, *operator, word),
+        Literal::Function(word) => function_test(kind, *operator, word, traced),
+        Literal::Text(text) => text_test(kind, *operator, text),
+        Literal::Cpus(list) => cpus_test(kind, *operator, list, traced),
     }
+    .map_err(wrong)
+}
+
+fn number_test(kind: Kind, operator: Operator, word: &str) -> Result<Test, &'static str> {
+    if matches!(kind, Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere) {
+        return Err("a string in quotes is expected");
+    }
+    if operator == Operator::Like {
+        return Err("~ applies to strings only");
+    }
+    let number = if kind.is_signed() { signed(word) } else { unsigned(word) };
+    let number = number.ok_or_else(|| match word.starts_with('-') && !kind.is_signed() {
+        true => "it cannot be negative",
+        false => "a number is decimal, 0x… or, with a leading 0, octal, and has at most 64 bits",
+    })?;
+    Ok(match kind {
+        Kind::Cpu => Test::Cpu(operator, number as i32),
+        Kind::Number(stored) | Kind::Mask(_, _, stored) if stored.is_comparable() => {
+            Test::Number(stored, operator, number)
+        }
+        _ => Test::Never,
+    })
+}
+
+fn function_test(kind: Kind, operator: Operator, word: &str, traced: &Traced<'_>) -> Result<Test, &'static str> {
+    let Kind::Number(stored) = kind else { return Err(".function applies to addresses only") };
+    let negated = match operator {
+        Operator::Equal => false,
+        Operator::NotEqual => true,
+        _ => return Err(".function can be compared with == and != only"),
+    };
+    let Some(kallsyms) = traced.kallsyms.filter(|kallsyms| !kallsyms.is_empty()) else {
+        return Err("the recording has no symbols (kallsyms), so .function can be used in a live filter only");
+    };
+    let long = if kallsyms.text_start().is_some_and(|start| start <= u32::MAX.into()) { 4 } else { 8 };
+    if stored.size != long {
+        return Err(".function applies to addresses only");
+    }
+    let address = match word.starts_with(|c: char| c.is_ascii_digit()) {
+        true => unsigned(word),
+        false => kallsyms.address_of(word),
+    };
+    let function = address.and_then(|address| {
+        let symbol = kallsyms.lookup(address)?;
+        let start = address - symbol.offset;
+        Some(start..start.wrapping_add(symbol.size))
+    });
+    let function = function.ok_or("there is no such function")?;
+    Ok(Test::Function(stored, function, negated))
+}
+
+fn text_test(kind: Kind, operator: Operator, text: &str) -> Result<Test, &'static str> {
+    let (pattern, negated) = match operator {
+        Operator::Like => Pattern::like(text),
+        Operator::Equal => (Pattern::whole(text), false),
+        Operator::NotEqual => (Pattern::whole(text), true),
+        _ => return Err("strings can be compared with ==, != and ~"),
+    };
+    if text.len() >= MAX_TEXT {
+        return Err("a string may have at most 255 bytes");
+    }
+    match kind {
+        Kind::Text(spot) => Ok(Test::Text(spot, pattern, negated)),
+        Kind::Comm(pid) => Ok(Test::Comm(pid, pattern, negated)),
+        Kind::TextElsewhere => Err("the string itself was not recorded, so it can be used in a live filter only"),
+        _ => Err("a number is expected"),
+    }
+}
+
+fn cpus_test(kind: Kind, operator: Operator, list: &str, traced: &Traced<'_>) -> Result<Test, &'static str> {
+    let cpus = match kind {
+        Kind::Text(_) | Kind::Comm(_) | Kind::TextElsewhere => {
+            return Err("CPUS{…} applies to CPU numbers and masks only");
+        }
+        Kind::Cpu => Cpus::Own,
+        Kind::Mask(spot, long, _) => Cpus::Mask(spot, long),
+        Kind::Number(stored) => Cpus::Number(stored),
+    };
+    if !matches!(operator, Operator::Bits | Operator::Equal | Operator::NotEqual) {
+        return Err("CPUS{…} can be compared with &, == and != only");
+    }
+    let list = super::cpus::parse(list, traced.cpus);
+    let list = list.ok_or("CPUS{…} must contain a list of the kernel's CPUs, such as 0,2-3")?;
+    let only = list.iter().next().filter(|_| list.iter().nth(1).is_none());
+    Ok(match (cpus, only) {
+        (Cpus::Number(stored), _) if !stored.is_comparable() => Test::Never,
+        // A single CPU and a number field are compared as numbers of the field's width.
+        (Cpus::Number(stored), Some(cpu)) => {
+            let operator = if operator == Operator::Bits { Operator::Equal } else { operator };
+            Test::Number(stored, operator, cpu.into())
+        }
+        _ => Test::Cpus(cpus, operator, list),
+    })
 }
 
 /// `MAX_FILTER_STR_VAL`.

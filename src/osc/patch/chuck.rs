@@ -6,7 +6,7 @@ use super::{
     introduction, quoted,
 };
 
-/// The program text.
+/// The program text. Long: it is that text as it goes into the file.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     let mut out = String::new();
     for line in introduction(Language::Chuck, schemas, listen, "chuck ftrace.ck") {

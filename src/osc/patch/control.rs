@@ -29,6 +29,7 @@ pub(super) fn sc(listen: Listen<'_>) -> String {
 }
 
 /// The lines for Python, before its server runs.
+/// Long: it is the text as it goes into the file.
 pub(super) fn python(listen: Listen<'_>) -> String {
     let Some(control) = listen.control else { return String::new() };
     let own = |name: &str| quoted(&format!("{}/control/{name}", listen.prefix), '"');
@@ -94,6 +95,7 @@ for part in (told, answers, typed):
 }
 
 /// The buttons for Pd, in a canvas of their own: each sends to `ftrace-control`, as other objects may.
+/// Long: objects and wires are in the order of the file, which numbers them.
 pub(super) fn pd(listen: Listen<'_>) -> Option<Canvas> {
     let control = listen.control?;
     let mut c = Canvas::default();

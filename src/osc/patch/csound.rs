@@ -6,7 +6,7 @@ use super::{
     introduction, quoted,
 };
 
-/// The program text.
+/// The program text. Long: it is that text as it goes into the file.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     let mut out = String::from("<CsoundSynthesizer>\n<CsOptions>\n-odac -d -m0 -R\n</CsOptions>\n<CsInstruments>\n");
     let run = "csound ftrace.csd    (csound -o x.wav ftrace.csd records it until Ctrl-C)";

@@ -17,6 +17,7 @@ use crate::sound::Timbre;
 const VOICES: usize = 32;
 
 /// The patch file's text.
+/// Long: objects and wires are in the order of the file, which numbers them.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     let mut main = Canvas::default();
     for line in introduction(Language::PureData, schemas, listen, "pd ftrace.pd") {
@@ -217,6 +218,7 @@ fn dispatch(c: &mut Canvas, number: usize, from: usize, count: usize, name: &str
 }
 
 /// One voice: a cosine with phase modulation by another, and noise in a band around the note.
+/// Long: objects and wires are in the order of the file, which numbers them.
 fn voice(texture: bool) -> Canvas {
     let mut c = Canvas::default();
     let inlet = c.object("inlet");

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::{Language, Listen, Schema, control, introduction, plain, quoted};
 
-/// The program text.
+/// The program text. Long: it is that text as it goes into the file.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     let mut out = String::from("#!/usr/bin/env python3\n");
     for line in introduction(Language::Python, schemas, listen, "pip install python-osc; python3 ftrace.py") {

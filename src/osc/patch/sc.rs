@@ -2,7 +2,7 @@
 
 use super::{Language, Listen, Schema, argument_comments, control, hit, hit::CEILING, introduction, quoted};
 
-/// The program text.
+/// The program text. Long: it is that text as it goes into the file.
 pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
     let mut out = String::new();
     let run = "sclang ftrace.scd    (in the IDE: put the cursor into the block, Ctrl-Enter)";

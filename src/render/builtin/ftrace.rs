@@ -106,6 +106,7 @@ impl Ftrace {
     }
 
     /// Appends the text after the context, with its line break.
+    /// Long: one arm for each type of record, as in kernel/trace/trace_output.c.
     pub(super) fn write<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &[u8], context: &Context<'_>) {
         let (names, options) = (context.names, context.options);
         let ip = |out: &mut Vec<u8>, address| symbol::write_ip(out, address, names, options, context.long);

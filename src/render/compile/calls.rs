@@ -16,6 +16,7 @@ const FLAG_HARDIRQ: u64 = 0x08;
 const FLAG_SOFTIRQ: u64 = 0x10;
 
 impl<'a> Compiler<'a> {
+    /// A call of a function or macro that print formats have. Long: a row for each.
     pub(super) fn call(&mut self, name: &str, args: &'a [Expr]) -> Compiled<Value> {
         let missing = || format!("{name}()");
         let arg = |n: usize| args.get(n).ok_or_else(missing);
