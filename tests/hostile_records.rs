@@ -5,28 +5,13 @@ mod common;
 use std::path::Path;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
+use common::chance::Chance;
 use common::corpus;
 use ftrace_live::capture::folder;
 use ftrace_live::format::Endian;
 use ftrace_live::names::Names;
 use ftrace_live::render::{GraphOptions, Settings, TraceText};
 use ftrace_live::ring::{Lost, Record};
-
-/// Pseudo-random numbers that are the same in each run (xorshift64*).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end as u64) as usize
-    }
-}
 
 /// The longest text of a record of `len` bytes: more than a line of the kernel can have.
 fn longest(len: usize) -> usize {

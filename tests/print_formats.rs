@@ -15,6 +15,8 @@ use ftrace_live::{
 
 mod common;
 
+use common::chance::Chance;
+
 /// All formats below `events`, parsed with the size of `long` from its `header_page`, or with `long`.
 fn formats(events: &Path, long: LongSize) -> (LongSize, Vec<EventFormat>) {
     // One read: the kernel returns nothing more to a second one.
@@ -37,22 +39,6 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     let mut found: Vec<_> = fs::read_dir(folder).into_iter().flatten().flatten().map(|e| e.path()).collect();
     found.sort();
     found
-}
-
-/// Pseudo-random numbers that are the same in each run (xorshift64*).
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn bytes(&mut self, len: usize) -> Vec<u8> {
-        (0..len).map(|_| self.next() as u8).collect()
-    }
 }
 
 /// Renders records of all lengths and kinds; asserts only that it ends with a text of limited length.

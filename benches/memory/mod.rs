@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use ftrace_live::capture::CpuRing;
 use ftrace_live::ring::Feed;
 
 /// One CPU's sub-buffers. Copies share them.
@@ -9,6 +10,18 @@ use ftrace_live::ring::Feed;
 pub struct Memory {
     pub pages: Arc<Vec<Vec<u8>>>,
     at: usize,
+}
+
+/// All sub-buffers of these rings, by CPU.
+pub fn load(rings: &mut [CpuRing]) -> Vec<(u32, Memory)> {
+    let all = |ring: &mut CpuRing| {
+        let (mut pages, mut page) = (vec![], vec![]);
+        while ring.feed.advance(&mut page).expect("a readable ring") {
+            pages.push(page.clone());
+        }
+        (ring.cpu, Memory::new(pages))
+    };
+    rings.iter_mut().map(all).collect()
 }
 
 impl Memory {
