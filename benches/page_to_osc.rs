@@ -24,7 +24,7 @@ use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::{MessageOptions, Types};
 use ftrace_live::output::{Mapped, Output};
 use ftrace_live::pipeline::Pipeline;
-use ftrace_live::ring::{Feed, Merge, Walk};
+use ftrace_live::ring::{Merge, Walk};
 use memory::Memory;
 
 /// What a typed message says of any event, as a map says it.
@@ -45,26 +45,14 @@ struct Bench {
 
 impl Bench {
     fn new(mut capture: Capture, types: Types) -> Bench {
-        let rings: Vec<_> = capture
-            .rings
-            .iter_mut()
-            .map(|ring| {
-                let (mut pages, mut page) = (vec![], vec![]);
-                while ring.feed.advance(&mut page).expect("a readable ring") {
-                    pages.push(page.clone());
-                }
-                (ring.cpu, Memory::new(pages))
-            })
-            .collect();
+        let rings = memory::load(&mut capture.rings);
         let table = EventTable::new(capture.events);
         let largest = table.iter().map(|format| format.id.index()).max().unwrap_or(0);
         let mut plans = vec![None; largest + 1];
         for format in table.iter() {
             plans[format.id.index()] = Some(Plan::compile(format));
         }
-        let message = MessageOptions { types, ..MessageOptions::default() };
-        let options =
-            StreamOptions { message, mtu: 1432, tag: Tag::Event { latency_ns: 0 }, max_rate: None, aggregate: None };
+        let options = StreamOptions::new(MessageOptions::new(types));
         let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
         let kernel = Arc::new(Kernel { abi, names: Names::default() });
         let mut pipeline = Pipeline::new(kernel, Stream::new(options, vec![]), Box::new(|_| Some(b"a task".to_vec())));

@@ -56,11 +56,14 @@ fn read(files: &[(String, PathBuf)]) -> Vec<EventFormat> {
 
 fn names() -> Names {
     let btf = fs::read("/sys/kernel/btf/vmlinux").ok().and_then(|bytes| Btf::parse(&bytes).ok());
-    Names { enums: btf.map(Enums::from).unwrap_or_default(), ..Names::default() }
+    let mut names = Names::default();
+    names.enums = btf.map(Enums::from).unwrap_or_default();
+    names
 }
 
 fn messages(formats: &[EventFormat], names: &Names) -> Vec<MessagePlan> {
-    let options = MessageOptions { names: true, ..MessageOptions::default() };
+    let mut options = MessageOptions::default();
+    options.names = true;
     formats.iter().map(|format| MessagePlan::compile(format, &options, ABI, names).0).collect()
 }
 

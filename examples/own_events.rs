@@ -26,7 +26,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 pub fn datagrams(now_ns: u64) -> Result<Vec<Vec<u8>>, Box<dyn std::error::Error>> {
     let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
     let format = EventFormat::parse("piano", FORMAT, abi.long)?;
-    let options = MessageOptions { prefix: "/my".to_owned(), ..MessageOptions::default() };
+    let mut options = MessageOptions::default();
+    options.prefix = "/my".to_owned();
     let (plan, _schema) = MessagePlan::compile(&format, &options, abi, &NoNames);
     let mut packer = Packer::new(1472, Tag::Event { latency_ns: 0 });
     for (note, force) in [(60, 512i32), (67, -3)] {

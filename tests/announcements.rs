@@ -11,7 +11,6 @@ use ftrace_live::capture::{self, select::Select, trace_dat::Open};
 use ftrace_live::format::{Abi, Endian, EventFormat, EventId, LongSize};
 use ftrace_live::names::{Kernel, Names};
 use ftrace_live::osc::announce::{APART_NS, PERIOD_NS};
-use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::packet::take_apart;
 use ftrace_live::osc::stream::{Moment, Stream, StreamOptions};
 use ftrace_live::osc::transport::Transport;
@@ -38,8 +37,7 @@ struct Wire {
 }
 
 fn options() -> StreamOptions {
-    let tag = Tag::Event { latency_ns: 0 };
-    StreamOptions { message: MessageOptions::default(), mtu: 1432, tag, max_rate: None, aggregate: None }
+    StreamOptions::new(MessageOptions::default())
 }
 
 impl Wire {

@@ -14,16 +14,15 @@ use ftrace_live::capture::{
     self, CaptureOptions, CommandEnd, FreezeError, Frozen, NewFolderError, clock_file::ClockFile,
 };
 use ftrace_live::keeper::Keeper;
-use ftrace_live::tracefs::{Selection, Setup, TraceClock, Tracefs};
+use ftrace_live::tracefs::{Selection, TraceClock, Tracefs};
 
 fn options(tracefs: &Tracefs, folder: &Path, events: &[&str], command: &[&str]) -> CaptureOptions {
     let selected = Selection::parse(events).unwrap().resolve(&tracefs.events().unwrap()).unwrap();
-    CaptureOptions {
-        folder: folder.to_path_buf(),
-        setup: Setup { events: selected.events, ..Setup::default() },
-        command: command.iter().map(Into::into).collect(),
-        ..CaptureOptions::default()
-    }
+    let mut options = CaptureOptions::default();
+    options.folder = folder.to_path_buf();
+    options.setup.events = selected.events;
+    options.command = command.iter().map(Into::into).collect();
+    options
 }
 
 fn run(tracefs: &Tracefs, options: CaptureOptions) -> Result<Frozen, FreezeError> {

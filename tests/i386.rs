@@ -193,7 +193,7 @@ fn values_and_messages_have_the_widths_of_a_32_bit_kernel() {
     let mut capture = folder::open(folder.path()).unwrap();
     let events = EventTable::new(std::mem::take(&mut capture.events));
     let abi = Abi { endian: Endian::Little, long: LongSize::Four };
-    let options = MessageOptions { types: Types::Full, ..MessageOptions::default() };
+    let options = MessageOptions::new(Types::Full);
     let head = Head { time: 1, dt: 0.0, cpu: 0, pid: 42, comm: &Comm::EMPTY };
     // The arguments after the message's header.
     let message = |bytes: &[u8]| {

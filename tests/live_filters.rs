@@ -188,7 +188,8 @@ impl Both {
 
     /// The same for the recording.
     fn recording(&self, filter: &str) -> Result<Vec<u64>, FilterError> {
-        let traced = Traced { kallsyms: Some(&self.kallsyms), cpus: Some(self.here.cpus) };
+        let mut traced = Traced::default();
+        (traced.kallsyms, traced.cpus) = (Some(&self.kallsyms), Some(self.here.cpus));
         let matcher = Filter::parse(filter)?.compile_for(&self.format, &traced)?;
         let plan = Plan::compile(&self.format);
         let index = self.format.fields.iter().position(|field| field.name == "x64n").unwrap();

@@ -49,15 +49,15 @@ fn nothing_is_allocated_between_record_and_datagram() {
             let table = EventTable::new(std::mem::take(&mut capture.events));
             let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
             let kernel = Arc::new(Kernel { abi, names: Names::default() });
-            let message = MessageOptions { types, ..MessageOptions::default() };
-            let tag = Tag::Event { latency_ns: 0 };
-            let options = StreamOptions { message, mtu: 1432, tag, max_rate: Some(1_000_000), aggregate: None };
+            let message = MessageOptions::new(types);
+            let mut options = StreamOptions::new(message);
+            options.max_rate = Some(1_000_000);
             let mut outputs = Outputs::default();
             outputs.streams.push(Stream::new(options, vec![]).with_signals(true));
             outputs.hits = Some(Hits::new(MapperOptions::default(), "/ftrace"));
             outputs.signals = Some(Signals::new(Duration::from_millis(20), "/ftrace", &Arc::default()));
             let map = Arc::new(Map::parse("a test's map", MAP).unwrap());
-            outputs.mapped = Some(Mapped::new(map, 1432, tag, None, vec![]));
+            outputs.mapped = Some(Mapped::new(map, 1432, Tag::Event { latency_ns: 0 }, None, vec![]));
             let mut pipeline = Pipeline::new(kernel, outputs, Box::new(|_| None));
             pipeline.add_all(&table);
             // The records in memory, so that reading files is not counted.

@@ -330,7 +330,7 @@ proptest! {
         let moment = Moment { event_ns, play_ns: event_ns, dt, cpu, pid, comm: &name };
 
         for types in Types::ALL {
-            let options = MessageOptions { types, ..MessageOptions::default() };
+            let options = MessageOptions::new(types);
             let (plan, schema) = MessagePlan::compile(&format, &options, abi, &Names::default());
             let (time, message) = if big {
                 sent::<BigEndian>(&plan, &record, &moment, types)
@@ -372,7 +372,7 @@ proptest! {
         let cut = &record[..(record.len() as f64 * keep) as usize];
         let moment = Moment { event_ns: 0, play_ns: 0, dt: 0.0, cpu: 0, pid: 1, comm: &Comm::EMPTY };
         for types in Types::ALL {
-            let options = MessageOptions { types, ..MessageOptions::default() };
+            let options = MessageOptions::new(types);
             let (plan, schema) = MessagePlan::compile(&format, &options, abi, &Names::default());
             let mut packer = Packer::new(16_384, Tag::Now);
             let head = moment.head(types);
@@ -453,7 +453,7 @@ proptest! {
         if let Ok(format) = EventFormat::parse("s", &String::from_utf8(bytes).unwrap(), LongSize::Eight) {
             let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
             for types in Types::ALL {
-                let options = MessageOptions { types, ..MessageOptions::default() };
+                let options = MessageOptions::new(types);
                 MessagePlan::compile(&format, &options, abi, &Names::default());
             }
         }

@@ -258,7 +258,7 @@ fn salvaging_reads_what_came_before_the_damage() {
     let cut = &whole[..whole.len() - whole.len() / 16];
     let cut = &cut[..cut.len() - cut.len() % 8 + 3];
     assert!(read_all(cut, Open::default()).is_err());
-    let salvaged = read_all(cut, Open { salvage: true }).unwrap();
+    let salvaged = read_all(cut, Open::new(true)).unwrap();
     assert!((1..all).contains(&salvaged), "{salvaged} of {all}");
 }
 
@@ -272,7 +272,7 @@ fn flipped_bytes_never_panic_and_never_allocate_more_than_the_file_has() {
                 let mut bytes = whole.clone();
                 bytes[at] = value;
                 let _ = read_all(&bytes, Open::default());
-                let _ = read_all(&bytes, Open { salvage: at % 2 == 0 });
+                let _ = read_all(&bytes, Open::new(at % 2 == 0));
             }
         }
     }

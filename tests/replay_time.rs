@@ -23,7 +23,7 @@ use ftrace_live::{
     },
     format::Endian,
     osc::print::Form,
-    osc::{MessageOptions, Strings, Types},
+    osc::{MessageOptions, Types},
     output::{Lines, Outputs},
     replay::{Observer, PlayOptions, Played, Speed, Time, play},
 };
@@ -151,16 +151,7 @@ fn heard_of(
     clock: &mut Clock,
 ) -> (Played, Vec<u64>) {
     let heard = Heard { now: clock.now.clone(), ..Heard::default() };
-    let message = MessageOptions {
-        types: Types::Full,
-        prefix: "/ftrace".to_owned(),
-        pointers: false,
-        strings: Strings::All,
-        string_limit: 64,
-        names: false,
-        brackets: true,
-        ..MessageOptions::default()
-    };
+    let message = MessageOptions::new(Types::Full);
     let mut outputs = Outputs::default();
     outputs.lines = Some(Lines::new(message, Form::Text, Box::new(heard.clone())));
     let (played, _) = play(open().unwrap(), open, outputs, options, clock, &mut Nobody).unwrap();
@@ -236,7 +227,8 @@ fn hundreds_of_passes_at_its_own_speed_do_not_drift() {
     let minutes = 100_000_000_000;
     let mut clock = Clock::new();
     clock.ends = START + minutes;
-    let select = Select { cpus: Some("0".parse().unwrap()), ..Select::default() };
+    let mut select = Select::default();
+    select.cpus = Some("0".parse().unwrap());
     let (played, heard) = heard(&PlayOptions { repeat: true, select, ..options(Speed::Times(1.0)) }, &mut clock);
     assert!(played.ended, "a loop ends only when it is told to");
     let events = times.len() - 1;
@@ -322,7 +314,8 @@ fn different_selections_of_one_capture_stay_in_step() {
     assert!(within.len() > 2 && within.len() < times.len());
     let mut clock = Clock::new();
     clock.ends = START + 40 * quarter;
-    let select = Select { window, ..Select::default() };
+    let mut select = Select::default();
+    select.window = window;
     let (_, heard) = heard(&PlayOptions { select, repeat: true, ..options(Speed::Times(1.0)) }, &mut clock);
     // Each pass is as long as the window, whatever event it begins with.
     for (pass, heard) in heard.chunks(within.len()).enumerate() {

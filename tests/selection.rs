@@ -54,6 +54,12 @@ fn captures() -> Vec<PathBuf> {
         .into()
 }
 
+fn select(change: impl FnOnce(&mut Select)) -> Select {
+    let mut select = Select::default();
+    change(&mut select);
+    select
+}
+
 fn window(from: Option<&str>, until: Option<&str>) -> Window {
     Window { from: from.map(|text| text.parse().unwrap()), until: until.map(|text| text.parse().unwrap()) }
 }
@@ -91,7 +97,7 @@ fn a_window_has_the_events_of_its_time_and_no_others() {
             (window(Some("-1ms"), Some("-0s")), last - 1_000_000, last),
         ] {
             let expected: Vec<_> = all.iter().filter(|event| (from..=until).contains(&event.0)).cloned().collect();
-            let found = taken(&path, &Select { window, ..Select::default() });
+            let found = taken(&path, &select(|select| select.window = window));
             assert!(found == expected, "{} {window:?}: {} of {}", path.display(), found.len(), expected.len());
         }
     }
@@ -141,10 +147,10 @@ fn events_cpus_and_tasks_are_selected_as_live() {
         assert!(found == expected, "{select:?}: {} of {}", found.len(), expected.len());
     };
     let events = Some(Selection::parse(&["sched_sw*,sched:sched_waking"]).unwrap());
-    check(Select { events, ..Select::default() }, &|event| {
+    check(select(|select| select.events = events), &|event| {
         ["sched_switch", "sched_waking"].contains(&name(event.3).as_str())
     });
-    check(Select { cpus: Some("1".parse().unwrap()), ..Select::default() }, &|event| event.1 == 1);
+    check(select(|select| select.cpus = Some("1".parse().unwrap())), &|event| event.1 == 1);
     // A task's own events, and those of others that wake it or switch to it.
     let pid = all.iter().map(|event| event.2).find(|&pid| pid > 0).unwrap();
     let field = |event: &Event, wanted: &str| {
@@ -155,7 +161,7 @@ fn events_cpus_and_tasks_are_selected_as_live() {
             _ => None,
         }
     };
-    check(Select { pids: vec![pid], ..Select::default() }, &|event| {
+    check(select(|select| select.pids = vec![pid]), &|event| {
         let other = match name(event.3).as_str() {
             "sched_switch" => field(event, "next_pid"),
             "sched_wakeup" | "sched_wakeup_new" | "sched_waking" => field(event, "pid"),
@@ -165,7 +171,7 @@ fn events_cpus_and_tasks_are_selected_as_live() {
     });
     // A condition on one event does not affect others.
     let filters = vec!["sched:sched_switch=prev_prio == 120 && next_comm ~ \"mig*\"".parse().unwrap()];
-    check(Select { filters, ..Select::default() }, &|event| {
+    check(select(|select| select.filters = filters), &|event| {
         let Some(prio) = field(event, "prev_prio").filter(|_| name(event.3) == "sched_switch") else { return true };
         prio == 120 && event.4.windows(9).any(|bytes| bytes == b"migration") && {
             let format = table.get(EventId(event.3)).unwrap();
@@ -181,9 +187,9 @@ fn selections_of_nothing_are_reported() {
     let mut capture = open(&corpus.join("tracedat/x86_64-6.18-v6.dat"));
     let mut bind = |select: Select| select.bind(&mut capture).err().map(|error| error.to_string());
     let events = Some(Selection::parse(&["sched_swtich"]).unwrap());
-    let error = bind(Select { events, ..Select::default() }).unwrap();
+    let error = bind(select(|select| select.events = events)).unwrap();
     assert!(error.contains("sched_switch"), "{error}");
-    let filters = |text: &str| Select { filters: vec![text.parse().unwrap()], ..Select::default() };
+    let filters = |text: &str| select(|select| select.filters = vec![text.parse().unwrap()]);
     assert_eq!(
         bind(filters("no_such_event=a == 1")).unwrap(),
         "filter \"no_such_event=a == 1\": the capture has no such event"
@@ -197,10 +203,10 @@ fn selections_of_nothing_are_reported() {
         (window(Some("1h"), None), "it begins after the last event"),
         (window(Some("100ms"), Some("50ms")), "that is after this"),
     ] {
-        let error = bind(Select { window, ..Select::default() }).unwrap();
+        let error = bind(select(|select| select.window = window)).unwrap();
         assert!(error.contains(why) && error.contains("the capture is 0.5"), "{error}");
     }
-    let cpus = Select { cpus: Some("99".parse().unwrap()), ..Select::default() };
+    let cpus = select(|select| select.cpus = Some("99".parse().unwrap()));
     let error = bind(cpus).unwrap();
     assert!(error.contains("none of these CPUs; it has 0-1"), "{error}");
 }

@@ -40,7 +40,9 @@ fn tree(root: &Path, name: &str, calls: &[u64]) -> PathBuf {
 
 fn copied(root: &Path, name: &str, to: &Path, what: WhatOf) -> Result<Vec<String>, FreezeError> {
     let tracefs = Tracefs::at(root).unwrap();
-    let frozen = copy_instance(&tracefs, name, to, CopyOptions { what, kallsyms: false })?;
+    let mut options = CopyOptions::default();
+    options.what = what;
+    let frozen = copy_instance(&tracefs, name, to, options)?;
     Ok([frozen.notes, frozen.warnings, vec![format!("{} events", frozen.recorded)]].concat())
 }
 

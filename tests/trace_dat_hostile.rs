@@ -16,7 +16,7 @@ use ftrace_live::{
     ring::Feed,
 };
 
-const SALVAGE: Open = Open { salvage: true };
+const SALVAGE: Open = Open::new(true);
 
 fn corpus_file(name: &str) -> Option<PathBuf> {
     Some(corpus::folder()?.join("tracedat").join(name))

@@ -52,7 +52,7 @@ fn schema(field: &str, size: u32, signed: u8, types: Types) -> Schema {
          \tfield:{field};\toffset:8;\tsize:{size};\tsigned:{signed};\n\nprint fmt: \"\"\n"
     );
     let format = EventFormat::parse("s", &text, LongSize::Eight).unwrap();
-    let options = MessageOptions { types, ..MessageOptions::default() };
+    let options = MessageOptions::new(types);
     MessagePlan::compile(&format, &options, Abi { endian: Endian::Little, long: LongSize::Eight }, &Names::default()).1
 }
 
@@ -91,7 +91,7 @@ fn the_messages_about_the_stream_have_the_tags_of_the_document() {
     }
 
     let window = Duration::from_millis(50);
-    let mut aggregator = Aggregator::new(AggregateOptions { window, fields: vec![], events_too: false }, "/ftrace");
+    let mut aggregator = Aggregator::new(AggregateOptions::new(window), "/ftrace");
     let text = "name: e\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
                 \tfield:int vec;\toffset:8;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
     aggregator.add(&EventFormat::parse("s", text, LongSize::Eight).unwrap(), "/ftrace/s/e");

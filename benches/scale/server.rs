@@ -19,13 +19,12 @@ use ftrace_live::decode::EventTable;
 use ftrace_live::format::{Abi, HeaderPage};
 use ftrace_live::names::{Kernel, Names};
 use ftrace_live::osc::MessageOptions;
-use ftrace_live::osc::datagram::Tag;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::transport::Transport;
 use ftrace_live::pipeline::Pipeline;
-use ftrace_live::ring::{Feed, Merge};
+use ftrace_live::ring::Merge;
 
-use crate::memory::Memory;
+use crate::memory::{self, Memory};
 use crate::rings::{Order, interleaved, scatter};
 use crate::{cpu_ns, merged};
 
@@ -119,15 +118,7 @@ type Rings = Vec<(u32, Memory)>;
 
 fn loaded(path: &Path) -> (HeaderPage, Rings, u64) {
     let mut capture = capture::open(path, Default::default()).expect("a fixture");
-    let rings: Rings = (capture.rings.iter_mut())
-        .map(|ring| {
-            let (mut pages, mut page) = (vec![], vec![]);
-            while ring.feed.advance(&mut page).expect("a readable ring") {
-                pages.push(page.clone());
-            }
-            (ring.cpu, Memory::new(pages))
-        })
-        .collect();
+    let rings = memory::load(&mut capture.rings);
     let events = walk(&capture.header, &rings);
     (capture.header, rings, events)
 }
@@ -143,9 +134,7 @@ fn walk(header: &HeaderPage, rings: &Rings) -> u64 {
 
 fn pipeline(path: &Path, transports: Vec<Transport>) -> Pipeline<Stream> {
     let capture = capture::open(path, Default::default()).expect("a fixture");
-    let message = MessageOptions::default();
-    let options =
-        StreamOptions { message, mtu: 1432, tag: Tag::Event { latency_ns: 0 }, max_rate: None, aggregate: None };
+    let options = StreamOptions::new(MessageOptions::default());
     let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
     let kernel = Arc::new(Kernel { abi, names: Names::default() });
     let stream = Stream::new(options, transports);

@@ -9,7 +9,7 @@ use super::{in_memory, read_records};
 
 pub fn run(input: &[u8]) {
     for salvage in [false, true] {
-        let Ok(dat) = perf_data::import(in_memory(input), Open { salvage }) else { continue };
+        let Ok(dat) = perf_data::import(in_memory(input), Open::new(salvage)) else { continue };
         let Ok(mut capture) = dat.capture(None) else { continue };
         _ = capture.names();
         read_records(&mut capture);

@@ -19,15 +19,12 @@ const DYNAMIC_EVENTS: &str = "p:kprobes/p_open do_sys_openat2 dfd=%di:s32 file=+
                               s:synthetic/lat u64 delta; char comm[16]\n";
 
 fn names() -> Names {
-    Names {
-        kallsyms: Kallsyms::parse(
-            b"ffffffff81000000 T _text\nffffffff81000100 t f.part.0\nffffffffc0000000 t g\t[m]\n",
-        )
-        .into(),
-        printk_formats: PrintkFormats::parse(b"0xffffffff82000000 : \"%d %s %pS %*pbl\\n\"\n0xff : \"x\"\n"),
-        comms: SavedCmdlines::parse(b"1 init\n306 a-long-name-015\n"),
-        ..Names::default()
-    }
+    let mut names = Names::default();
+    names.kallsyms =
+        Kallsyms::parse(b"ffffffff81000000 T _text\nffffffff81000100 t f.part.0\nffffffffc0000000 t g\t[m]\n").into();
+    names.printk_formats = PrintkFormats::parse(b"0xffffffff82000000 : \"%d %s %pS %*pbl\\n\"\n0xff : \"x\"\n");
+    names.comms = SavedCmdlines::parse(b"1 init\n306 a-long-name-015\n");
+    names
 }
 
 /// Reads every byte of a value.
@@ -48,8 +45,12 @@ fn messages(format: &EventFormat, abi: Abi, choices: u8) -> Vec<MessagePlan> {
     let levels = [Types::Portable, Types::Double, Types::Full];
     let strings = if choices & 8 == 0 { Strings::All } else { Strings::Comm };
     let (names, pointers, brackets) = (choices & 16 == 0, choices & 32 == 0, choices & 64 == 0);
-    let options =
-        levels.map(|types| MessageOptions { types, strings, names, pointers, brackets, ..Default::default() });
+    let options = levels.map(|types| {
+        let mut options = MessageOptions::new(types);
+        (options.strings, options.names) = (strings, names);
+        (options.pointers, options.brackets) = (pointers, brackets);
+        options
+    });
     let compile = |options| MessagePlan::compile(format, options, abi, &NoNames);
     options
         .iter()

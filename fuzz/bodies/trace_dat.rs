@@ -36,6 +36,6 @@ fn read(file: File, how: Open) {
 pub fn run(input: &[u8]) {
     for salvage in [false, true] {
         let file = in_memory(input);
-        read(file, Open { salvage });
+        read(file, Open::new(salvage));
     }
 }

@@ -66,6 +66,7 @@ impl ConvertError {
 
 /// The result of a conversion.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct Converted {
     /// What was written.
     pub written: Written,

@@ -23,6 +23,7 @@ type Native = byteorder::NativeEndian;
 
 /// What is copied from an instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum WhatOf {
     /// The contents of its ring, without consuming them.
     #[default]
@@ -35,6 +36,7 @@ pub enum WhatOf {
 
 /// How an instance is copied.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct CopyOptions {
     /// What to copy.
     pub what: WhatOf,

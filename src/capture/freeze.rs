@@ -46,6 +46,7 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// What to capture, for how long, and where to store it.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct CaptureOptions {
     /// The destination: a folder that does not exist or is empty, or a new `trace.dat` (by its ending).
     pub folder: PathBuf,
@@ -63,6 +64,7 @@ pub struct CaptureOptions {
 
 /// How the command ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum CommandEnd {
     /// There was no command.
     None,
@@ -74,6 +76,7 @@ pub enum CommandEnd {
 
 /// The result of a capture.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Frozen {
     /// The folder, or the `trace.dat`.
     pub folder: PathBuf,

@@ -90,6 +90,7 @@ pub struct CpuRing {
 }
 
 /// A frozen ring and the description of its kernel.
+#[non_exhaustive]
 pub struct Capture {
     /// The layout of the sub-buffers.
     pub header: HeaderPage,

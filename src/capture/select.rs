@@ -18,6 +18,7 @@ use crate::{
 
 /// The part of a capture to use. By default, all.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Select {
     /// These events, in the form of `-e`.
     pub events: Option<Selection>,

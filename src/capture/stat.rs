@@ -21,6 +21,7 @@ use crate::{
 
 /// Statistics of a capture. Times are of the trace clock, in its unit (ns for all but the counters).
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct Stat {
     /// The kernel, as far as stored: name, release, version, machine.
     pub kernel: Option<String>,
@@ -56,6 +57,7 @@ pub struct Stat {
 
 /// One event's numbers.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct EventStat {
     /// The group.
     pub system: String,
@@ -73,6 +75,7 @@ pub struct EventStat {
 
 /// One CPU's numbers. They include all records that were read, whatever is selected.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct CpuStat {
     /// The CPU.
     pub cpu: u32,
@@ -93,6 +96,7 @@ pub struct CpuStat {
 
 /// A gap in a ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Loss {
     /// The CPU.
     pub cpu: u32,
@@ -104,6 +108,7 @@ pub struct Loss {
 
 /// A time without an event on any CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Silence {
     /// When it began.
     pub from: u64,
@@ -113,6 +118,7 @@ pub struct Silence {
 
 /// Numbers of events over time.
 #[derive(Debug, Clone, Default, Serialize)]
+#[non_exhaustive]
 pub struct Activity {
     /// The beginning of the first interval.
     pub start: u64,
@@ -124,6 +130,7 @@ pub struct Activity {
 
 /// The activity of one system.
 #[derive(Debug, Clone, Serialize)]
+#[non_exhaustive]
 pub struct SystemActivity {
     /// The system.
     pub system: String,

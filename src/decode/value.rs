@@ -12,6 +12,7 @@ use crate::format::Endian;
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum Value<'r> {
     /// A signed integer.
     Signed(i64),

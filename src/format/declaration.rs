@@ -18,6 +18,7 @@ use super::LongSize;
 
 /// What one element of a field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Base {
     /// An integer of `bits` significant bits, possibly fewer than are stored: a system call's `int` takes eight bytes
     /// in the record, of which 32 bits count (`AT_FDCWD` is −100).
@@ -54,6 +55,7 @@ pub struct CType {
 
 /// Where in the record a field's value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Place {
     /// One value at the field's offset.
     Scalar,

@@ -38,6 +38,7 @@ impl fmt::Display for EventId {
 
 /// One field of an event: what the file says, and what that means.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Field {
     /// The declaration exactly as the file has it: `__data_loc char[] name`.
     pub declaration: String,
@@ -74,6 +75,7 @@ pub struct Field {
 /// assert_eq!(format.to_string(), text);
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EventFormat {
     /// The system (group) of the event: the name of its folder. The file itself does not state it.
     pub system: String,

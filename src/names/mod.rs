@@ -119,6 +119,7 @@ impl Symbols for NoNames {
 
 /// All names of one kernel, or of one capture.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Names {
     /// Functions and variables by address; large, so it is shared.
     pub kallsyms: Arc<Kallsyms>,

@@ -107,6 +107,7 @@ fn numbers(format: &EventFormat) -> impl Iterator<Item = (&str, FieldPlan)> {
 
 /// What is aggregated and how.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct AggregateOptions {
     /// The length of a window.
     pub window: Duration,
@@ -114,6 +115,13 @@ pub struct AggregateOptions {
     pub fields: Vec<AggregateField>,
     /// Whether the events themselves are sent too.
     pub events_too: bool,
+}
+
+impl AggregateOptions {
+    /// Windows of this length, of the first number of each event, instead of the events.
+    pub fn new(window: Duration) -> AggregateOptions {
+        AggregateOptions { window, fields: Vec::new(), events_too: false }
+    }
 }
 
 #[derive(Debug)]

@@ -12,6 +12,8 @@ use super::write::{EncodeError, Full};
 pub const SPAN_NS: u64 = 1_000_000;
 /// The longest UDP payload over IPv4.
 pub const MAX_MTU: usize = 65_507;
+/// The default for the largest datagram, in bytes: fits an Ethernet frame with room for IPv6 and a tunnel.
+pub const DEFAULT_MTU: usize = 1432;
 /// The shortest MTU accepted: every message of a plain event fits.
 pub const MIN_MTU: usize = 256;
 
@@ -26,6 +28,7 @@ const SLACK: usize = 64;
 
 /// The timetag of a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Tag {
     /// The event's real time, shifted by this many ns.
     Event {

@@ -7,6 +7,7 @@ use super::types::Types;
 
 /// Which strings are sent; the others are sent as empty strings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Strings {
     /// All.
     #[default]
@@ -19,6 +20,7 @@ pub enum Strings {
 
 /// Options that determine the form of every message.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct MessageOptions {
     /// The level of type tags.
     pub types: Types,
@@ -36,6 +38,13 @@ pub struct MessageOptions {
     pub addresses: Arc<Addresses>,
     /// Send arrays in brackets at the level [`Types::Full`]; otherwise they are flattened there too.
     pub brackets: bool,
+}
+
+impl MessageOptions {
+    /// With these types, and all else as by default.
+    pub fn new(types: Types) -> MessageOptions {
+        MessageOptions { types, ..MessageOptions::default() }
+    }
 }
 
 impl Default for MessageOptions {

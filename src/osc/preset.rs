@@ -11,8 +11,7 @@ use std::{
 
 use super::Types;
 
-/// The default for the largest datagram, in bytes: fits an Ethernet frame with room for IPv6 and a tunnel.
-pub const DEFAULT_MTU: usize = 1432;
+pub use super::datagram::DEFAULT_MTU;
 
 /// What one kind of receiver needs.
 #[derive(Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use rosc::{OscMessage, OscPacket};
 use super::about::{self, Stat};
 use super::aggregate::{AggregateError, AggregateOptions, Aggregator};
 use super::announce::{self, Announcer};
-use super::datagram::{Packer, Tag};
+use super::datagram::{DEFAULT_MTU, Packer, Tag};
 use super::options::MessageOptions;
 use super::plan::{Head, MessagePlan};
 use super::schema::Schema;
@@ -110,6 +110,7 @@ impl<'a> Moment<'a> {
 
 /// How a stream is sent.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct StreamOptions {
     /// The form of its messages.
     pub message: MessageOptions,
@@ -121,6 +122,14 @@ pub struct StreamOptions {
     pub max_rate: Option<u32>,
     /// Aggregates per window, instead of the events or in addition to them.
     pub aggregate: Option<AggregateOptions>,
+}
+
+impl StreamOptions {
+    /// Messages of this form, each with the time of its event, in datagrams of at most [`DEFAULT_MTU`] bytes; neither
+    /// thinned nor aggregated.
+    pub fn new(message: MessageOptions) -> StreamOptions {
+        StreamOptions { message, mtu: DEFAULT_MTU, tag: Tag::Event { latency_ns: 0 }, max_rate: None, aggregate: None }
+    }
 }
 
 /// A stream and its receivers.

@@ -16,6 +16,7 @@ use super::schema::Schema;
 
 /// The counts of what was sent to one receiver.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SendCounts {
     /// Messages passed to the network.
     pub sent: u64,

@@ -12,6 +12,7 @@ use crate::{
 
 /// The trace options and properties of the kernel that affect a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LineOptions {
     /// The clock counts nanoseconds, so show seconds. `counter`, `uptime`, `x86-tsc` and the like are shown as plain
     /// numbers.

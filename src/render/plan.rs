@@ -47,6 +47,7 @@ pub struct Unsupported {
 
 /// A field to which the print format gives a meaning beyond its C type, and how to format it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct FieldText {
     /// Its index in [`EventFormat::fields`].
     pub field: usize,

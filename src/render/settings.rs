@@ -8,6 +8,7 @@ use crate::{
 
 /// What the control files of a folder say about the text of its trace. Missing files mean the kernel's defaults.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Settings {
     /// `trace_options`, the clock and the kernel's release.
     pub line: LineOptions,

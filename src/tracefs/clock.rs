@@ -11,6 +11,7 @@ use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME,
 
 /// A trace clock of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum TraceClock {
     /// CLOCK_MONOTONIC: our default.
     Mono,

@@ -6,6 +6,7 @@ use super::{Files, LastBoot, Tracefs};
 
 /// One instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct InstanceState {
     /// Its name.
     pub name: String,

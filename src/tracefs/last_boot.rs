@@ -16,6 +16,7 @@ use std::fmt::Write;
 
 /// The contents of `last_boot_info`.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LastBoot {
     /// The ring has events of this boot.
     Current,

@@ -17,6 +17,7 @@ const TRACEFS_MAGIC: i64 = 0x7472_6163;
 
 /// What a [`Tracefs`] can be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Kind {
     /// The running kernel's.
     Live,

@@ -61,6 +61,7 @@ pub struct Selection {
 
 /// The events that a selection selects on one kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Selected {
     /// The events, each once, in the order of the kernel's list.
     pub events: Vec<EventName>,

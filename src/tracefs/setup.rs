@@ -6,6 +6,7 @@ use crate::ring::CpuList;
 /// What to trace and how. [`apply`](Setup::apply) prepares an instance for [`open_raw`](Instance::open_raw) and
 /// [`start`](Instance::start).
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Setup {
     /// The clock; `mono` by default.
     pub clock: TraceClock,

@@ -2,6 +2,7 @@
 
 /// The counts in `per_cpu/cpuN/stats`. Those that the kernel lacks are 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub struct CpuStats {
     /// Events in the ring now.
     pub entries: u64,

@@ -12,6 +12,7 @@ use super::{DatError, Part, Problem, source::Source};
 
 /// The compression named in the header of a version 7 file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// Sections and data are stored as they are.
     None,

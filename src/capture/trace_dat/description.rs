@@ -15,6 +15,7 @@ use crate::{
 
 /// The description of the traced kernel and the recording, for a new file.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Description {
     /// Byte order of the traced machine.
     pub endian: Endian,

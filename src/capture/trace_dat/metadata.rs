@@ -22,6 +22,7 @@ pub struct EventText {
 
 /// The kernel's description files, as the recording program copied them.
 #[derive(Debug, Clone, Default)]
+#[non_exhaustive]
 pub struct Metadata {
     /// `events/header_page`.
     pub header_page: String,

@@ -42,6 +42,7 @@ const MAGIC: [u8; 10] = *b"\x17\x08\x44tracing";
 
 /// A version of the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Version {
     /// Everything in a fixed order, uncompressed.
     V6,
@@ -51,6 +52,7 @@ pub enum Version {
 
 /// A part of the file, as named in errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Part {
     /// Magic, version, byte order, long size, page size, compression.
     FileHeader,

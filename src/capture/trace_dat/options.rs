@@ -87,6 +87,7 @@ pub struct Guest {
 
 /// The options of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Options {
     /// DATE: microseconds from trace time to the time of day, as a number in text (`0x…`).
     pub date: Option<String>,

@@ -17,14 +17,23 @@ use version_7::open_section;
 
 /// How to open a file.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Open {
     /// Read as much as possible of a damaged file. Errors are collected in [`TraceDat::problems`] instead of ending
     /// the reading.
     pub salvage: bool,
 }
 
+impl Open {
+    /// Strictly, or so that a damaged file is [salvaged](Open::salvage).
+    pub const fn new(salvage: bool) -> Open {
+        Open { salvage }
+    }
+}
+
 /// One ring buffer of the recording: the top-level one or an instance's.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct Buffer {
     /// The instance's name; empty for the top-level buffer.
     pub name: String,
@@ -38,6 +47,7 @@ pub struct Buffer {
 
 /// The contents of a buffer.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub enum BufferData {
     /// Raw sub-buffers by CPU ("flyrecord").
     Cpus(Vec<CpuData>),
@@ -60,6 +70,7 @@ pub enum BufferData {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct TraceDat {
     /// Version of the format.
     pub version: Version,

@@ -110,6 +110,7 @@ impl Region {
 
 /// How a recording ended.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Finished {
     /// What the file contains.
     pub written: Written,

@@ -29,6 +29,7 @@ pub struct BufferOut<F> {
 
 /// What was written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+#[non_exhaustive]
 pub struct Written {
     /// Sub-buffers.
     pub sub_buffers: u64,

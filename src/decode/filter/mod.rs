@@ -89,6 +89,7 @@ pub enum FilterError {
 
 /// What is known of the traced kernel besides the event's format.
 #[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
 pub struct Traced<'a> {
     /// Its symbols, for `.function`.
     pub kallsyms: Option<&'a Kallsyms>,

@@ -2,6 +2,7 @@
 
 /// A C expression over a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Expr {
     /// An integer or character literal.
     Integer(Literal),

@@ -2,6 +2,7 @@
 
 /// The tracer's own options in `trace_options`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct GraphOptions {
     /// `funcgraph-cpu`: the CPU's column.
     pub cpu: bool,

@@ -9,6 +9,7 @@ use crate::tracefs::{EventFilter, EventName, TracefsError};
 
 /// The result of [`Instance::enable`].
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct Enabled {
     /// The enabled events, in the given order.
     pub events: Vec<EventName>,
@@ -18,6 +19,7 @@ pub struct Enabled {
 
 /// An event that could not be enabled. Its `Display` is the warning.
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct EnableFailure {
     /// The event.
     pub event: EventName,
