@@ -67,10 +67,18 @@
 //! ```
 //!
 //! There are four more in `examples/`: a capture as columns, your own ring, your own events as OSC, and the running kernel.
+//! The time of a record is that of the trace clock; if the capture has a [`tracefs::ClockPair`], its `realtime_of` converts it
+//! to ns since 1970.
 //!
 //! # Features and modules
 //!
-//! Without the default features the library is the decoder, which opens no files and depends only on parsers.
+//! Without the default features the library is the decoder, which opens no files and depends only on parsers:
+//!
+//! ```toml
+//! [dependencies]
+//! ftrace-live = { version = "0.2", default-features = false, features = ["capture"] }
+//! byteorder = "1"
+//! ```
 //!
 //! | feature | module | what it does | independent of |
 //! |---|---|---|---|

@@ -114,7 +114,7 @@ impl<O: Output> Pipeline<O> {
 
     /// Adds all events of a table.
     pub fn add_all(&mut self, table: &EventTable) {
-        table.iter().for_each(|format| self.add(format, false));
+        table.shared().for_each(|format| self.add(format, false));
     }
 
     /// Adds an event, replacing one with the same id. A `hidden` event goes to no output; it is read for task names.

@@ -8,7 +8,6 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
 use common::program::installed;
@@ -63,9 +62,8 @@ fn decoded(mut capture: Capture) -> Vec<Line> {
     let mut settings = Settings::load(Path::new("/nowhere"), &capture.clock);
     settings.set_release(capture.uname.as_deref().expect("perf notes the release"));
     let table = EventTable::new(std::mem::take(&mut capture.events));
-    let formats: Vec<_> = table.iter().map(Arc::clone).collect();
     let long = capture.header.long_size();
-    let text = settings.text(formats.iter().map(|format| &**format), long, capture.endian, &names);
+    let text = settings.text(table.iter(), long, capture.endian, &names);
     let mut merge = capture.merge();
     let mut lines = Vec::new();
     while let Some(record) = merge.next_record::<LittleEndian>() {

@@ -104,7 +104,8 @@ pub struct Capture {
     pub clock: String,
     /// How times in the rings are converted to ns.
     pub times: Times,
-    /// One moment on the trace clock (in ns) and in the time of day, if stored.
+    /// One moment on the trace clock (in ns) and in the time of day, if stored: [`ClockPair::realtime_of`] converts the time
+    /// of any record.
     pub clock_pair: Option<ClockPair>,
     /// The kernel's name, release, version and machine, as far as stored.
     pub uname: Option<String>,

@@ -59,8 +59,7 @@ struct Writer<'a> {
 pub fn write(mut capture: Capture, jobs: Jobs, mut out: impl Write) -> io::Result<Written> {
     let (names, _) = capture.names();
     let table = EventTable::new(std::mem::take(&mut capture.events));
-    let known = |format: &'_ std::sync::Arc<EventFormat>| format.id;
-    let known: BTreeMap<_, _> = table.iter().map(|format| (known(format), Known::of(format))).collect();
+    let known: BTreeMap<_, _> = table.iter().map(|format| (format.id, Known::of(format))).collect();
     let making = Making { names: &names, known: &known };
     out.write_all(b"{\"displayTimeUnit\":\"ns\",\"traceEvents\":[")?;
     let (mut first, mut written) = (true, Ok(()));

@@ -37,7 +37,12 @@ impl EventTable {
     }
 
     /// All formats, by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<EventFormat>> {
+    pub fn iter(&self) -> impl Iterator<Item = &EventFormat> {
+        self.shared().map(|format| &**format)
+    }
+
+    /// The same, to be kept.
+    pub(crate) fn shared(&self) -> impl Iterator<Item = &Arc<EventFormat>> {
         self.by_id.iter().flatten()
     }
 }

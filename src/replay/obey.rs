@@ -43,7 +43,7 @@ impl<T: Time> Player<'_, T> {
             }
             Command::Aggregate(options) => {
                 if let Some(options) = &options {
-                    let formats = || self.voices.iter().flat_map(|voice| voice.table.iter().map(|format| &**format));
+                    let formats = || self.voices.iter().flat_map(|voice| voice.table.iter());
                     options.fields.iter().try_for_each(|field| field.check(formats()))?;
                 }
                 for voice in &mut self.voices {
