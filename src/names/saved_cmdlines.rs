@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(comms.shown(15), b"rcu_preempt");
         assert_eq!(comms.shown(771), b"a b");
         assert_eq!(comms.shown(772), b"\xff\xfe");
-        assert_eq!((comms.len(), comms.is_empty(), Comms::default().is_empty()), (3, false, true));
+        assert_eq!((comms.len(), comms.is_empty(), SavedCmdlines::default().is_empty()), (3, false, true));
     }
 
     #[test]
