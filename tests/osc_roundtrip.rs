@@ -1,6 +1,6 @@
 //! Random events and records → OSC datagrams → what rosc decodes.
 //!
-//! The expected values are computed here, from the table of types (README, "What goes over the wire") and the values
+//! The expected values are computed here, from the table of types (docs/WIRE.md, "Types") and the values
 //! put into the record, for the three levels of types, both byte orders and both sizes of `long`.
 
 use byteorder::{BigEndian, ByteOrder, LittleEndian};
