@@ -310,6 +310,10 @@ fn play_record<E: ByteOrder, O: Output>(
 
 /// Checks the options about single events against the events that are played.
 fn check(outputs: &Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
+    // Lines ask for nothing, and the formats of a whole kernel are some thousand.
+    if outputs.streams.is_empty() && outputs.mapped.is_none() {
+        return Ok(());
+    }
     let known: Vec<_> = capture.events.iter().map(name_of).collect();
     outputs.check(&known, &played_of(capture, select))
 }

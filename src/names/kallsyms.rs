@@ -10,10 +10,10 @@ use super::Symbol;
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    /// The name: a range of `Kallsyms::text`.
+    /// The name: a range of `SymbolTable::text`.
     name: u32,
     len: u16,
-    /// An index into `Kallsyms::modules`, from 1; 0 for the kernel itself.
+    /// An index into `SymbolTable::modules`, from 1; 0 for the kernel itself.
     module: u16,
 }
 
@@ -27,7 +27,7 @@ struct Module {
 
 /// All symbols of a kernel, sorted by address.
 #[derive(Debug, Clone, Default)]
-pub struct Kallsyms {
+pub(super) struct SymbolTable {
     /// All names, concatenated.
     text: String,
     /// Ascending.
@@ -47,16 +47,10 @@ pub struct Kallsyms {
     all: bool,
 }
 
-impl Kallsyms {
-    /// Parses the text of `kallsyms` of a kernel with pages of 4 KiB; see
-    /// [`parse_with_pages`](Kallsyms::parse_with_pages).
-    pub fn parse(text: &[u8]) -> Kallsyms {
-        Kallsyms::parse_with_pages(text, 4096)
-    }
-
+impl SymbolTable {
     /// Parses the text of `kallsyms` of a kernel with pages of `page_size` bytes. Lines of another form are skipped,
     /// and so are zero addresses, which the kernel shows to unprivileged readers (`kptr_restrict`).
-    pub fn parse_with_pages(text: &[u8], page_size: usize) -> Kallsyms {
+    pub(super) fn parse_with_pages(text: &[u8], page_size: usize) -> SymbolTable {
         let mut parsed = Parser { page: (page_size as u64).max(1), ..Parser::default() };
         let mut rest = text;
         while !rest.is_empty() {
@@ -69,27 +63,27 @@ impl Kallsyms {
     }
 
     /// How many symbols there are.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// Whether there are no symbols: the file was empty, or all addresses were zero.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Whether `address` lies in the code of interrupt entries (`__irqentry_text_start` to `__irqentry_text_end`).
-    pub fn is_irq_entry(&self, address: u64) -> bool {
+    pub(super) fn is_irq_entry(&self, address: u64) -> bool {
         self.irq_entry.as_ref().is_some_and(|range| range.contains(&address))
     }
 
     /// The address of `_stext`, where the kernel's code begins.
-    pub fn text_start(&self) -> Option<u64> {
+    pub(super) fn text_start(&self) -> Option<u64> {
         self.text_start
     }
 
     /// The address of the symbol called `name`; the kernel's own take precedence over those of modules.
-    pub fn address_of(&self, name: &str) -> Option<u64> {
+    pub(super) fn address_of(&self, name: &str) -> Option<u64> {
         let named = |entry: &Entry| {
             let at = entry.name as usize;
             self.text.get(at..at + usize::from(entry.len)) == Some(name)
@@ -98,7 +92,7 @@ impl Kallsyms {
     }
 
     /// The symbol that `address` lies in.
-    pub fn lookup(&self, address: u64) -> Option<Symbol<'_>> {
+    pub(super) fn lookup(&self, address: u64) -> Option<Symbol<'_>> {
         let range = match self.kernel.iter().any(|part| part.contains(&address)) {
             true => 0..self.first_module,
             false => self.first_module..self.entries.len(),
@@ -165,7 +159,7 @@ const MODULE_DATA: u64 = 1 << 20;
 
 #[derive(Default)]
 struct Parser {
-    out: Kallsyms,
+    out: SymbolTable,
     /// (address, entry) of the kernel itself and of modules.
     core: Vec<(u64, Entry)>,
     in_modules: Vec<(u64, Entry)>,
@@ -250,7 +244,7 @@ impl Parser {
         u16::try_from(modules.len()).ok()
     }
 
-    fn finish(self) -> Kallsyms {
+    fn finish(self) -> SymbolTable {
         let Parser { mut out, mut core, mut in_modules, .. } = self;
         // Stable: symbols at one address keep the order of the file.
         core.sort_by_key(|&(address, _)| address);
@@ -295,6 +289,11 @@ fn hex(text: &[u8]) -> Option<(u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::Kallsyms;
+
+    fn parse(text: &str) -> SymbolTable {
+        SymbolTable::parse_with_pages(text.as_bytes(), 4096)
+    }
 
     /// Lines in the form of a 6.1 kernel's file.
     const FILE: &str = "0000000000000000 A fixed_percpu_data\n\
@@ -316,7 +315,7 @@ mod tests {
         ffffffffc0285000 t ftrace_trampoline\t[__builtin__ftrace]\n";
 
     fn name(address: u64) -> Option<String> {
-        let symbols = Kallsyms::parse(FILE.as_bytes());
+        let symbols = parse(FILE);
         let Symbol { name, offset, size, module } = symbols.lookup(address)?;
         let module = module.map(|m| format!(" [{m}]")).unwrap_or_default();
         Some(format!("{name}+{offset:#x}/{size:#x}{module}"))
@@ -364,7 +363,7 @@ mod tests {
     fn where_only_functions_are_listed_a_module_s_data_belong_to_its_last_function() {
         // As a 6.1 s390x kernel printed it.
         let text = "0000000000100000 T _stext\n0000000000ae1000 T _etext\n000003ff7fdfc158 t ext4_exit_fs\t[ext4]\n";
-        let symbols = Kallsyms::parse(text.as_bytes());
+        let symbols = parse(text);
         let symbol = symbols.lookup(0x3ff_7fe1_7a00).unwrap();
         assert_eq!((symbol.name, symbol.offset, symbol.size), ("ext4_exit_fs", 0x1b8a8, 0xea8));
         assert_eq!(symbols.lookup(0x3ff_8fe1_7a00), None);
@@ -378,7 +377,7 @@ mod tests {
     #[test]
     fn a_file_of_zeros_or_garbage_and_an_empty_file_have_no_symbols() {
         for text in ["", "\n\n", "0000000000000000 T a\n0000000000000000 T b\n", "zzz", "ffffffff81000000", "12 T"] {
-            let symbols = Kallsyms::parse(text.as_bytes());
+            let symbols = parse(text);
             assert!(symbols.is_empty() && symbols.lookup(0x10).is_none(), "{text:?}");
         }
     }
@@ -388,7 +387,7 @@ mod tests {
         // Text and data lie apart, as since 6.4 (`struct module_memory`); a BPF program lies between them.
         const APART: &str = "ffffffff81000000 T _stext\nffffffff82000100 B _end\n\
             10000000 t text_a\t[m]\n10000100 t text_b\t[m]\n80000000 d data\t[m]\n";
-        let symbols = Kallsyms::parse(APART.as_bytes());
+        let symbols = parse(APART);
         let found = |address| symbols.lookup(address).map(|symbol| (symbol.name, symbol.offset));
         assert_eq!(found(0x1000_0104), Some(("text_b", 4)));
         assert_eq!(found(0x1000_0ff0), Some(("text_b", 0xef0)));
@@ -403,7 +402,7 @@ mod tests {
     fn without_data_symbols_no_address_past_the_text_has_a_name() {
         let text = "c0300000 T _stext\nc0300100 T f\nc0e00000 D _etext\nc12003c0 T _sinittext\nc1200400 t init_f\n\
                     c128aae8 T _einittext\n";
-        let symbols = Kallsyms::parse(text.as_bytes());
+        let symbols = parse(text);
         assert_eq!(symbols.lookup(0xc030_0104).unwrap().size, 0xc0e0_0000 - 0xc030_0100);
         assert_eq!(symbols.lookup(0xc0e0_0004), None);
         assert_eq!(symbols.lookup(0xc120_0404).unwrap().name, "init_f");

@@ -33,6 +33,7 @@ mod fixed;
 mod functions;
 pub(crate) mod hz;
 mod kallsyms;
+mod lazy_kallsyms;
 mod printk_formats;
 mod saved_cmdlines;
 
@@ -42,7 +43,7 @@ use std::sync::Arc;
 
 pub use enums::Enums;
 pub use functions::Functions;
-pub use kallsyms::Kallsyms;
+pub use lazy_kallsyms::Kallsyms;
 pub use printk_formats::PrintkFormats;
 pub use saved_cmdlines::{SavedCmdlines, Tgids};
 

@@ -1,6 +1,6 @@
 //! Record → the kernel's own line, as in the file `trace`.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use byteorder::ByteOrder;
 
@@ -47,7 +47,9 @@ pub struct TraceText {
     /// Set if the tracer is function_graph.
     graph: Option<Graph>,
     /// CPUs that have had a line.
-    started: HashSet<u32>,
+    started: BTreeSet<u32>,
+    /// The CPU of the last line.
+    last_cpu: Option<u32>,
     lines: u64,
     overrun: bool,
 }
@@ -61,7 +63,8 @@ impl TraceText {
             options,
             long,
             graph: None,
-            started: HashSet::new(),
+            started: BTreeSet::new(),
+            last_cpu: None,
             lines: 0,
             overrun: false,
         }
@@ -82,7 +85,8 @@ impl TraceText {
 
     /// Continues after `lines` lines that another writer printed, of the CPUs `started`.
     pub fn go_on(&mut self, started: &BTreeSet<u32>, lines: u64) {
-        self.started = started.iter().copied().collect();
+        self.started.clone_from(started);
+        self.last_cpu = None;
         self.lines = lines;
     }
 
@@ -128,7 +132,8 @@ impl TraceText {
         let (at, with) = (At { cpu: record.cpu, time, common }, With { names, options });
         self.lines += 1;
         let line_start = out.len();
-        let first_of_cpu = self.overrun && self.started.insert(record.cpu);
+        let other_cpu = self.last_cpu.replace(record.cpu) != Some(record.cpu);
+        let first_of_cpu = self.overrun && other_cpu && self.started.insert(record.cpu);
         if !first_of_cpu {
             line::write_lost(out, record.cpu, record.lost);
         }

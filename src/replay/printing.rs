@@ -69,6 +69,7 @@ pub fn print(
     let table = EventTable::new(std::mem::take(&mut capture.events));
     let printing = Printing {
         outputs,
+        types: example.lines.is_some(),
         carries: example.lines.is_some() || example.text.as_ref().is_some_and(|text| text.depends_on_before()),
         kernel: kernel_of(capture),
         pair: capture.clock_pair,
@@ -110,6 +111,8 @@ pub fn print(
 
 struct Printing<'a> {
     outputs: &'a (dyn Fn(Box<dyn Write + Send>) -> Outputs + Sync),
+    /// Whether there are lines of typed messages, which tell how long ago an event was and name its task.
+    types: bool,
     /// Whether lines depend on the events before them.
     carries: bool,
     kernel: Arc<Kernel>,
@@ -145,11 +148,9 @@ impl Work for Printing<'_> {
     }
 
     fn look<E: ByteOrder>(&self, merge: &mut Merge<RingFeed>, before: &mut Before) {
-        let mut look = Look::new(&self.table, &self.tasks);
-        let _ = self.records::<E>(merge, &mut |record| {
-            look.record::<E>(&record);
-            ControlFlow::Continue(())
-        });
+        let text_of = (!self.types).then(|| merge.counts().count());
+        let mut look = Look::new(&self.table, &self.tasks, text_of);
+        let _ = self.records::<E>(merge, &mut |record| look.record::<E>(&record));
         *before = look.end();
     }
 
