@@ -216,17 +216,17 @@ fn wrong_command_lines_are_refused_with_a_remedy() {
         (vec!["replay", folder, "--speed", "0"], "such as 1"),
         (vec!["replay", folder, "--speed", "1/0"], "such as 1"),
         (vec!["replay", folder, "--start-at", "later"], "20:15"),
-        (vec!["replay", folder, "--start-at", "1"], "is over"),
+        (vec!["replay", folder, "--start-at", "1"], "is in the past"),
         (vec!["replay", folder, "--print", "-e", "shced_switch"], "nearest: "),
         (vec!["replay", folder, "--print", "--filter", "nosuch=a>1"], "no such event"),
         (vec!["replay", folder, "--print", "-e", "fs"], "of this capture matches \"fs\""),
         (vec!["list", folder, "fs"], "`ftrace-live list CAPTURE`"),
         (vec!["replay", folder, "--print", "--cpu", "99"], "it has 0-1"),
         (vec!["stat", folder, "--from", "300ms", "--until", "200ms"], "that is after this"),
-        (vec!["replay", folder, "--speed", "max", "-i", "999999"], "no event of -i 999999"),
-        (vec!["replay", folder, "--speed", "max", "-i", "999999", "--loop"], "no event of -i 999999"),
-        (vec!["stat", folder, "-i", "999999"], "no event of -i 999999"),
-        (vec!["stat", folder, "--filter", "sched_switch=next_pid==999999", "-e", "sched_switch"], "no event of -e"),
+        (vec!["replay", folder, "--speed", "max", "-i", "999999"], "no events of -i 999999"),
+        (vec!["replay", folder, "--speed", "max", "-i", "999999", "--loop"], "no events of -i 999999"),
+        (vec!["stat", folder, "-i", "999999"], "no events of -i 999999"),
+        (vec!["stat", folder, "--filter", "sched_switch=next_pid==999999", "-e", "sched_switch"], "no events of -e"),
         (vec!["replay", "nowhere.dat"], "does not exist"),
         (vec!["convert", folder, "-o", &dat], "nothing is overwritten"),
         (vec!["convert", &dat, "-o", full], "nothing is overwritten"),
@@ -385,5 +385,5 @@ fn dynamic_fields_of_a_synthetic_event_have_one_value_each() {
     assert!(shown.ends_with("wl: comm=hello stack=STACK:\n=> 0xffffffff81000010\nlat=7\n"), "{shown}");
     let (code, said) =
         refused(&["replay", path, "--print", "--speed", "max", "--filter", "synthetic:wl=comm==\"hell\""]);
-    assert!(code == Some(2) && said.contains("no event of --filter"), "{said}");
+    assert!(code == Some(2) && said.contains("no events of --filter"), "{said}");
 }

@@ -1,6 +1,6 @@
 //! The page: served beside a stream, or with a capture of its own.
 
-use std::io::Write;
+use std::io::{self, IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use anyhow::{Context, Result};
 use rosc::{OscMessage, OscPacket, OscType, encoder};
 
 use super::progress::Bar;
+use super::send::Receiver;
 use super::{Usage, captures, control, play, send};
 use crate::capture::Capture;
 use crate::capture::select::Select;
-use crate::cli::{PageArgs, SendArgs};
+use crate::cli::{PageArgs, ReplayArgs, SendArgs};
 use crate::control::desk::Settings as Desk;
 use crate::control::switches::Switches;
 use crate::control::{Command, Refused, udp::Control};
@@ -182,6 +183,16 @@ pub fn run(args: &PageArgs) -> Result<ExitCode> {
         terminal::warn(error);
     }
     Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where a replay is shown, in addition to its receivers.
+pub(super) fn shown(args: &ReplayArgs, receivers: &[Receiver], page: Option<Page>, control: Option<Control>) -> Shown {
+    // Lines on the same terminal would overwrite the bar.
+    let lines = args.send.print && io::stdout().is_terminal();
+    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
+    // Other receivers do not wait until somebody opens the page.
+    shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
+    shown
 }
 
 /// Where a replay is shown and controlled.

@@ -1,6 +1,5 @@
 //! Common parts of `replay`, for one or several captures, and `page`.
 
-use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,18 +8,14 @@ use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
 
 use super::Usage;
-use super::page::Shown;
-use super::progress::Bar;
-use super::send::{self, Receiver};
+use super::send;
 use crate::capture::select::Select;
 use crate::capture::{self, Capture, trace_dat::Open};
 use crate::cli::ReplayArgs;
-use crate::control::udp::Control;
 use crate::format::EventFormat;
 use crate::osc::addresses::Addresses;
 use crate::osc::timetag;
 use crate::output::Outputs;
-use crate::page::Page;
 use crate::replay::{Observer, PlayOptions, Played, RealTime, Speed};
 use crate::terminal::{self, Verbosity};
 use crate::tracefs::EventName;
@@ -68,16 +63,6 @@ pub fn addresses(capture: &Capture, prefix: &str) -> Arc<Addresses> {
 pub fn options(speed: Speed, select: Select, start_at: Option<u64>, repeat: bool) -> PlayOptions {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     PlayOptions { speed, select, start_at, repeat, host }
-}
-
-/// Where a replay is shown, in addition to its receivers.
-pub(super) fn shown(args: &ReplayArgs, receivers: &[Receiver], page: Option<Page>, control: Option<Control>) -> Shown {
-    // Lines on the same terminal would overwrite the bar.
-    let lines = args.send.print && io::stdout().is_terminal();
-    let mut shown = Shown::new(if lines { Bar::none() } else { Bar::over_time() }, page).with_control(control);
-    // Other receivers do not wait until somebody opens the page.
-    shown.waits &= receivers.is_empty() && !args.send.print && args.start_at.is_none();
-    shown
 }
 
 /// Plays a capture, reopened with `how` (salvage, buffer) if it is repeated or sought in.

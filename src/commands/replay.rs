@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::play::{addresses, events, left_out, options, play, say_played, shown, speed, start_at};
+use super::play::{addresses, events, left_out, options, play, say_played, speed, start_at};
 use super::send::{self, Receiver};
 use super::{captures, control, follow, page, together};
 use crate::cli::ReplayArgs;
@@ -51,7 +51,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
         receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
     }
     let options = options(speed, select, start_at(args)?, args.repeat);
-    let mut shown = shown(args, &receivers, page, control);
+    let mut shown = page::shown(args, &receivers, page, control);
     let jobs = args.jobs.jobs();
     let alone = shown.is_bar() && !options.repeat && options.start_at.is_none() && speed == Speed::Max;
     let (mut failure, printed) = (None, jobs.number() > 1 && alone && can_print(&capture, &outputs));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Result;
 
-use super::play::{self, addresses, events, left_out, options, say_played, shown, speed, start_at};
+use super::play::{self, addresses, events, left_out, options, say_played, speed, start_at};
 use super::send::{self, Receiver};
 use super::{Usage, captures, control, follow, page};
 use crate::capture::origin::{self, NoCommonClock};
@@ -77,7 +77,7 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let target = send::names(&args.send, &receivers, page.as_ref());
     terminal::say(format_args!("{} machines to {target}", machines.len()));
     let options = options(speed, select, start_at(args)?, args.repeat);
-    let mut shown = shown(args, &receivers, page, control);
+    let mut shown = page::shown(args, &receivers, page, control);
     let (machines, names): (Vec<_>, Vec<_>) = machines.into_iter().map(|(m, path, prefix)| (m, (path, prefix))).unzip();
     let open = |(path, buffer): &(PathBuf, Option<String>)| {
         capture::open_buffer(path, trace_dat::Open { salvage }, buffer.as_deref())

@@ -205,7 +205,7 @@ impl<'t> Reader<'t> {
         self.blanks();
         let (at, word) = (self.here(), self.word());
         let number = word.parse::<f64>().ok().filter(|number| number.is_finite());
-        number.ok_or_else(|| self.text.mistake(&at, format!("{word:?} is no number")))
+        number.ok_or_else(|| self.text.mistake(&at, format!("{word:?} is not a number")))
     }
 
     fn value(&mut self, depth: usize) -> Result<Expression, Mistake> {
