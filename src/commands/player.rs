@@ -71,8 +71,8 @@ pub fn start(args: &TraceArgs, tracefs: Option<&Path>, output: Option<&Path>) ->
         arguments => Some(StoppedCommand::spawn_as(arguments, command.as_ref())?),
     };
     let name = player.name.as_ref().map_or_else(|| player.uid.to_string(), |name| name.to_string_lossy().into_owned());
-    // While we may: a descriptor for each CPU, and some more.
-    make_room_for_files(std::thread::available_parallelism().map_or(1, usize::from));
+    // While we may: some descriptors for each CPU, and some more.
+    make_room_for_files(3 * std::thread::available_parallelism().map_or(1, usize::from));
     rights::give_up(&player)?;
     terminal::detail(format_args!("reads and sends as {name}; only the keeper has root's rights"));
     let tracefs = tracefs.through(&keeper);

@@ -26,9 +26,9 @@ pub(super) const AFTER_SLEEP_NS: u64 = 100_000;
 /// See [`AFTER_SLEEP_NS`].
 pub(super) const BEFORE_WAKE_NS: u64 = 60_000;
 /// Events caused by us that one event of the machine pays for.
-const SHARE: f64 = 0.2;
+const SHARE: f64 = 0.1;
 /// Events caused by us that a second pays for.
-const ECHO_PER_SECOND: f64 = 50.0;
+const ECHO_PER_SECOND: f64 = 25.0;
 /// The most credit that can be saved: a burst of echo after a busy time is paid from it.
 const MOST_CREDIT: f64 = 64.0;
 /// More events than this are no echo, whenever they come.
@@ -165,7 +165,7 @@ mod tests {
         for echo in [1, 8, 100] {
             second(&mut pace, 0, echo);
             let made = second(&mut pace, 0, echo);
-            assert!(made <= 60.max(echo * 6), "{made} events of our own doing, {echo} each");
+            assert!(made <= 30.max(echo * 6), "{made} events of our own doing, {echo} each");
         }
     }
 
@@ -175,7 +175,7 @@ mod tests {
         for own in [100, 1000, 5000] {
             second(&mut pace, own, 8);
             let made = second(&mut pace, own, 8);
-            assert!(made as f64 <= 0.25 * own as f64 + 60.0, "{made} for {own}");
+            assert!(made as f64 <= 0.15 * own as f64 + 40.0, "{made} for {own}");
         }
     }
 
@@ -225,7 +225,7 @@ mod tests {
         let mut pace = Pace { credit: 0.0, ..Pace::new(TICK, ROOMY) };
         // 100 in 10 ms apart: 2 are to be expected in the 0.2 ms around.
         pace.turned(&turn(100, 2, 10));
-        let earned = 0.2 * 100.0 + 50.0 * 0.0102;
+        let earned = SHARE * 100.0 + ECHO_PER_SECOND * 0.0102;
         assert!((pace.credit - earned).abs() < 1e-9, "{}", pace.credit);
         pace.turned(&turn(100, 5, 10));
         assert!((pace.credit - (2.0 * earned - 3.0)).abs() < 1e-9, "{}", pace.credit);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::{Files, bytes_of, folders_of};
+use super::looked_at::LookedAt;
 use super::settings::Settings;
 use super::{Kind, PidView, TraceClock, Tracefs, TracefsError};
 use crate::keeper::{Answer, Base, Hands, Keeper, Request, Setting};
@@ -35,6 +36,8 @@ pub struct Instance {
     access: Access,
     /// The settings that we made, to detect changes by others.
     ours: Mutex<Settings>,
+    /// Files that are looked at again and again.
+    looked_at: LookedAt,
     removed: bool,
 }
 
@@ -61,7 +64,9 @@ impl Instance {
         let path = if lent { tracefs.root().to_path_buf() } else { tracefs.root().join("instances").join(&name) };
         // From here on `Drop` cleans up if a step fails.
         let (tracefs, pids, ours) = (tracefs.clone(), PidView::ours(), Mutex::default());
-        let mut instance = Instance { tracefs, name, path, cpus: Vec::new(), pids, access, ours, removed: false };
+        let looked_at = LookedAt::default();
+        let mut instance =
+            Instance { tracefs, name, path, cpus: Vec::new(), pids, access, ours, looked_at, removed: false };
         instance.cpus = instance.list_cpus()?;
         Ok(instance)
     }
@@ -125,6 +130,13 @@ impl Instance {
         self.open_file(file.as_ref()).map_err(|e| TracefsError::io("open", &self.path.join(file), e))
     }
 
+    /// The text of a file that is looked at again and again: it stays open, so that a look is no matter of the keeper's.
+    fn read_again(&self, file: &str) -> Result<String, TracefsError> {
+        let bytes = self.looked_at.read(file, |file| self.open_file(file));
+        let bytes = bytes.map_err(|e| TracefsError::io("read", &self.path.join(file), e))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
     fn open_file(&self, file: &Path) -> io::Result<File> {
         let answer = self.access.ask(&Request::Open(Base::Instance(self.name.clone()), file.to_owned()))?;
         answer.file.ok_or_else(|| io::ErrorKind::NotFound.into())
@@ -151,10 +163,11 @@ impl Instance {
     /// The instance, or its keeper, is gone.
     pub fn changed_outside(&self) -> Result<Vec<String>, TracefsError> {
         let found = Settings {
+            // The one that is asked of the keeper each time: so it is noticed when that is gone.
             on: Some(self.is_on()?),
-            clock: self.read("trace_clock").ok().and_then(|text| TraceClock::in_use(&text)),
-            kib: self.read("buffer_size_kb").ok().and_then(|text| text.split_whitespace().next()?.parse().ok()),
-            events: self.read("set_event")?.lines().filter_map(|line| line.parse().ok()).collect(),
+            clock: self.read_again("trace_clock").ok().and_then(|text| TraceClock::in_use(&text)),
+            kib: self.read_again("buffer_size_kb").ok().and_then(|text| text.split_whitespace().next()?.parse().ok()),
+            events: self.read_again("set_event")?.lines().filter_map(|line| line.parse().ok()).collect(),
         };
         let mut ours = self.ours();
         let changes = ours.changes(&found);
@@ -188,6 +201,8 @@ impl Instance {
             return Ok(());
         }
         self.removed = true;
+        // What is open keeps it (`trace_array_put`).
+        self.looked_at.close();
         let removed = self.access.ask(&Request::Remove(self.name.clone()));
         removed.map(drop).map_err(|e| TracefsError::io("remove", &self.path, e))
     }

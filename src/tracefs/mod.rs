@@ -60,6 +60,7 @@ mod instances;
 mod last_boot;
 #[cfg(feature = "tracefs")]
 mod lent;
+mod looked_at;
 #[cfg(feature = "tracefs")]
 mod mapped;
 #[cfg(feature = "tracefs")]

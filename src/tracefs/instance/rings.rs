@@ -130,7 +130,8 @@ impl Instance {
     /// # Errors
     /// One cannot be opened.
     pub fn open_raw(&self) -> Result<Vec<RawBuffer>, TracefsError> {
-        make_room_for_files(self.cpus.len());
+        // With the counts of each, which stay open, and what wakes who waits for it.
+        make_room_for_files(3 * self.cpus.len());
         self.cpus.iter().map(|cpu| self.open_raw_of(*cpu)).collect()
     }
 
@@ -143,6 +144,6 @@ impl Instance {
     /// # Errors
     /// The file cannot be read.
     pub fn stats(&self, cpu: u32) -> Result<CpuStats, TracefsError> {
-        self.read(format!("per_cpu/cpu{cpu}/stats")).map(|text| CpuStats::parse(&text))
+        self.read_again(&format!("per_cpu/cpu{cpu}/stats")).map(|text| CpuStats::parse(&text))
     }
 }
