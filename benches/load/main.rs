@@ -14,6 +14,7 @@
 //! The load runs on CPU 0, `ftrace-live` and the receiver share CPU 1; everything uses loopback and private
 //! instances. Other work on the machine distorts the figures: the load average is printed above them.
 
+mod alone;
 mod generator;
 mod latency;
 mod receiver;
@@ -60,6 +61,9 @@ fn main() {
     if asked("rate") {
         rate(seconds.unwrap_or(3.0));
     }
+    if asked("alone") {
+        alone::alone(seconds.unwrap_or(1.0));
+    }
     // `stages` by name only: looking costs.
     let stages = arguments.iter().any(|word| word == "stages");
     if stages || asked("latency") {
@@ -88,7 +92,10 @@ fn traced(pid: &str) -> [&str; 7] {
 /// The rate up to which nothing is lost.
 fn rate(seconds: f64) {
     println!("\nrate: raw_syscalls of one core, {seconds} s each");
-    println!("{:>6} {:>12} {:>12} {:>10} {:>12} {:>8}", "mtu", "events/s", "written", "lost", "received", "%");
+    println!(
+        "{:>6} {:>12} {:>12} {:>10} {:>12} {:>8} {:>9} {:>12}",
+        "mtu", "events/s", "written", "lost", "received", "%", "ns each", "ns datagram"
+    );
     for mtu in ["1432", "8192"] {
         for rate in [Some(250_000), Some(500_000), Some(1_000_000), Some(1_500_000), Some(2_000_000), None] {
             let receiver = Receiver::start("/ftrace/raw_syscalls", false);
@@ -97,6 +104,7 @@ fn rate(seconds: f64) {
             let tracer = Tracer::start(receiver.port, &[&traced(&pid)[..], &["--mtu", mtu]].concat());
             let done = generator.go(rate, seconds);
             std::thread::sleep(Duration::from_millis(200));
+            let spent = tracer.cpu().as_nanos() as f64;
             let said = tracer.stop();
             let received = receiver.received.clone();
             receiver.stop();
@@ -104,10 +112,12 @@ fn rate(seconds: f64) {
             let (written, received) = (said.read + said.lost, received.messages.load(Relaxed));
             assert!(written >= done.calls * EVENTS, "{} of {}\n{}", written, done.calls * EVENTS, said.text);
             println!(
-                "{mtu:>6} {:>12.0} {written:>12} {:>10} {received:>12} {:>8.3}",
+                "{mtu:>6} {:>12.0} {written:>12} {:>10} {received:>12} {:>8.3} {:>9.0} {:>12.0}",
                 done.rate(),
                 said.lost,
-                received as f64 / written as f64 * 100.0
+                received as f64 / written as f64 * 100.0,
+                spent / said.read.max(1) as f64,
+                spent / said.number(" datagrams").max(1) as f64
             );
         }
     }

@@ -52,6 +52,7 @@ pub mod hit;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod json;
+mod many;
 pub mod message;
 mod options;
 pub(crate) mod osc_string;

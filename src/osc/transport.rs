@@ -6,12 +6,12 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::ops::Add;
-use std::os::fd::AsRawFd;
 
 use rosc::OscMessage;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::frames::Frames;
+use super::many::{self, BATCH};
 use super::schema::Schema;
 
 /// The counts of what was sent to one receiver.
@@ -49,6 +49,8 @@ pub struct Transport {
     /// The counts at the last call of `refused_since`.
     asked: SendCounts,
     last_error: Option<io::ErrorKind>,
+    /// Whether datagrams may go in [runs](many).
+    runs: bool,
 }
 
 #[derive(Debug)]
@@ -61,8 +63,6 @@ enum Way {
 
 /// Send buffer requested for the socket, bytes: a burst of datagrams to a slow link waits there.
 const SEND_BUFFER: usize = 1 << 20;
-/// Datagrams in one `sendmmsg`.
-const BATCH: usize = 32;
 
 impl Transport {
     /// Opens a socket to `target`, from `source_port` (0: any). Broadcast addresses are allowed.
@@ -90,7 +90,7 @@ impl Transport {
     }
 
     fn by(way: Way) -> Transport {
-        Transport { way, counts: SendCounts::default(), asked: SendCounts::default(), last_error: None }
+        Transport { way, counts: SendCounts::default(), asked: SendCounts::default(), last_error: None, runs: true }
     }
 
     /// The receiver, if it is a single address.
@@ -148,7 +148,7 @@ impl Transport {
 
     /// Sends datagrams, each given with its number of messages.
     pub fn send<'d>(&mut self, datagrams: impl Iterator<Item = (&'d [u8], u64)>) {
-        let Transport { way, counts, last_error, .. } = self;
+        let Transport { way, counts, last_error, runs, .. } = self;
         let socket = match way {
             Way::Udp(socket, _) => socket,
             Way::Frames(frames) => {
@@ -158,7 +158,7 @@ impl Transport {
                 });
             }
         };
-        let mut sending = Sending { socket, counts, last_error };
+        let mut sending = Sending { socket, counts, last_error, runs };
         let (mut batch, mut messages, mut len) = ([&[][..]; BATCH], [0; BATCH], 0);
         for (datagram, count) in datagrams {
             (batch[len], messages[len]) = (datagram, count);
@@ -177,6 +177,7 @@ struct Sending<'t> {
     socket: &'t UdpSocket,
     counts: &'t mut SendCounts,
     last_error: &'t mut Option<io::ErrorKind>,
+    runs: &'t mut bool,
 }
 
 impl Sending<'_> {
@@ -186,7 +187,7 @@ impl Sending<'_> {
         while let Some((first, _)) = batch.split_first() {
             let result = match batch {
                 [_] => self.socket.send(first).map(|_| 1),
-                _ => send_many(self.socket, batch),
+                _ => many::send(self.socket, batch, *self.runs),
             };
             let taken = match result {
                 Ok(n) => {
@@ -194,6 +195,10 @@ impl Sending<'_> {
                     self.counts.datagrams += n as u64;
                     self.counts.sent += messages[..n].iter().sum::<u64>();
                     n
+                }
+                Err(error) if batch.len() > 1 && *self.runs && many::takes_no_runs(&error) => {
+                    *self.runs = false;
+                    continue;
                 }
                 Err(error) => {
                     let refused = error.kind() == io::ErrorKind::ConnectionRefused;
@@ -211,25 +216,6 @@ impl Sending<'_> {
             (batch, messages) = (&batch[taken..], &messages[taken..]);
         }
     }
-}
-
-/// Sends up to [`BATCH`] datagrams with one system call; returns how many went, at least one.
-fn send_many(socket: &UdpSocket, datagrams: &[&[u8]]) -> io::Result<usize> {
-    let len = datagrams.len().min(BATCH);
-    // SAFETY: `iovec` and `mmsghdr` are plain C structures, for which all zeros is a valid value.
-    let (mut parts, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { std::mem::zeroed() };
-    for ((datagram, part), header) in datagrams.iter().zip(&mut parts).zip(&mut headers) {
-        part.iov_base = datagram.as_ptr().cast_mut().cast();
-        part.iov_len = datagram.len();
-        header.msg_hdr.msg_iov = part;
-        header.msg_hdr.msg_iovlen = 1;
-    }
-    // SAFETY: the first `len` headers each refer to one part, and each part to a datagram; all live until the call
-    // returns, which only reads the datagrams. The socket is connected, so no address is needed.
-    let sent = unsafe {
-        libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), len as libc::c_uint, libc::MSG_DONTWAIT as _)
-    };
-    usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
 #[cfg(test)]
