@@ -10,6 +10,7 @@
 //! Ratios are from one run in which the parts alternate, so that variations of the machine cancel out.
 
 mod jobs;
+mod kernel;
 #[path = "../memory/mod.rs"]
 mod memory;
 mod rings;

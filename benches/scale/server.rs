@@ -1,10 +1,10 @@
 //! How many `--readers` a machine needs: costs measured here, and a server simulated with them.
 //!
 //! Measured, in this thread's own time: the merge of the rings of one reader (simulated in memory), encoding a record
-//! into a datagram (a fixture's events), sending a datagram to a socket on loopback with a receiver that reads it,
-//! and copying a sub-buffer. Simulated, millisecond by millisecond: CPUs that write at individual rates, which change
-//! every 50 ms (a mean times an exponential variate, limited to what a core can write), rings that are overwritten
-//! when they are full, and readers each of which loses its processor for 10 ms once in ten seconds.
+//! into a datagram (a fixture's events), sending a datagram to a socket on loopback with a receiver that reads it, and,
+//! as root, the kernel's part ([`kernel`]). Simulated, millisecond by millisecond: CPUs that write at individual rates,
+//! which change every 50 ms (a mean times an exponential variate, limited to what a core can write), rings that are
+//! overwritten when they are full, and readers each of which loses its processor for 10 ms once in ten seconds.
 
 use std::hint::black_box;
 use std::net::UdpSocket;
@@ -17,13 +17,14 @@ use byteorder::LittleEndian;
 use ftrace_live::capture;
 use ftrace_live::decode::EventTable;
 use ftrace_live::format::{Abi, HeaderPage};
-use ftrace_live::names::{Kernel, Names};
+use ftrace_live::names::{self, Names};
 use ftrace_live::osc::MessageOptions;
 use ftrace_live::osc::stream::{Stream, StreamOptions};
 use ftrace_live::osc::transport::Transport;
 use ftrace_live::pipeline::Pipeline;
 use ftrace_live::ring::Merge;
 
+use crate::kernel::{self, Kernel};
 use crate::memory::{self, Memory};
 use crate::rings::{Order, interleaved, scatter};
 use crate::{cpu_ns, merged};
@@ -36,10 +37,8 @@ const IN_DATAGRAM: f64 = 20.0;
 const IN_SUB_BUFFER: f64 = 4080.0 / RECORD;
 /// The most that a core can write, events per ms.
 const MOST: f64 = 2500.0;
-/// System calls of a turn, and of each ring in it (the read that finds it empty), ns: counted by `strace -c`, each as
-/// long as the shortest here.
-const TURN: f64 = 2000.0;
-const RING: f64 = 500.0;
+/// What the kernel's part of a turn costs where it cannot be measured, without root.
+const ASSUMED: Kernel = Kernel { sub_buffer: 529.0, empty: 500.0, turn: 2000.0 };
 const MS: f64 = 1e6;
 const SECONDS: u64 = 20;
 
@@ -50,7 +49,8 @@ struct Costs {
     merge: Vec<(u64, f64)>,
     encode: f64,
     datagram: f64,
-    sub_buffer: f64,
+    /// Reads of rings, full and empty, and the rest of a turn.
+    kernel: Kernel,
 }
 
 impl Costs {
@@ -89,20 +89,15 @@ impl Costs {
         drop(sending);
         drop(reading);
         let datagrams = events as f64 / IN_DATAGRAM;
-        let page = vec![1u8; 4096];
-        let mut to = vec![0u8; 4096];
-        let sub_buffer = best(&mut || {
-            for _ in 0..1000 {
-                to.copy_from_slice(black_box(&page));
-                black_box(&mut to);
-            }
-        }) / 1000.0;
+        let kernel = kernel::measure().unwrap_or_else(|| {
+            eprintln!("the kernel's part is assumed: measuring it needs root");
+            ASSUMED
+        });
         Costs {
             merge: merge.to_vec(),
             encode: (packed - walked).max(0.0) / events as f64,
             datagram: (sent - packed).max(0.0) / datagrams,
-            // The same again for the system call that reads it.
-            sub_buffer: sub_buffer + RING,
+            kernel,
         }
     }
 
@@ -110,7 +105,7 @@ impl Costs {
     fn event(&self, rings: u64) -> f64 {
         let merge =
             self.merge.iter().find(|(count, _)| *count >= rings).or(self.merge.last()).map_or(0.0, |(_, ns)| *ns);
-        merge + self.encode + self.datagram / IN_DATAGRAM + self.sub_buffer / IN_SUB_BUFFER
+        merge + self.encode + self.datagram / IN_DATAGRAM + self.kernel.sub_buffer / IN_SUB_BUFFER
     }
 }
 
@@ -136,7 +131,7 @@ fn pipeline(path: &Path, transports: Vec<Transport>) -> Pipeline<Stream> {
     let capture = capture::open(path, Default::default()).expect("a fixture");
     let options = StreamOptions::new(MessageOptions::default());
     let abi = Abi { endian: capture.endian, long: capture.header.long_size() };
-    let kernel = Arc::new(Kernel { abi, names: Names::default() });
+    let kernel = Arc::new(names::Kernel { abi, names: Names::default() });
     let stream = Stream::new(options, transports);
     let mut pipeline = Pipeline::new(kernel, stream, Box::new(|_| Some(b"a task".to_vec())));
     pipeline.add_all(&EventTable::new(capture.events));
@@ -186,8 +181,8 @@ fn simulate(costs: &Costs, cpus: u64, rate: f64, readers: u64, buffer_kib: f64) 
             if scatter(reader << 40 | ms).is_multiple_of(10_000) {
                 debt += 10.0 * MS;
             }
-            // A turn longer than a tick, or time without a processor, is made up for.
-            let mut left = MS - debt - TURN - RING * count as f64;
+            // A turn that was longer than a tick, or a time without a processor, is made up for.
+            let mut left = MS - debt - costs.kernel.turn - costs.kernel.empty * count as f64;
             debt = (-left).max(0.0);
             if left <= 0.0 {
                 continue;

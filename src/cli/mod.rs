@@ -133,6 +133,10 @@ pub struct LiveArgs {
     #[arg(value_parser = whole::<usize>(1, 1024))]
     pub readers: usize,
 
+    /// With --readers: one stream in the order of time. N threads empty the rings, one sends; every output goes with it
+    #[arg(long, help_heading = "Tracing")]
+    pub merged: bool,
+
     /// KiB per read: larger is cheaper at high rates; the kernel's default is a page
     #[arg(long, value_name = "KIB", allow_negative_numbers = true, help_heading = "Tracing")]
     #[arg(value_parser = whole::<u32>(0, u32::MAX.into()))]

@@ -41,6 +41,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     let map = send::map(args.send.map.as_deref())?;
     let receivers = send::receivers(&args.send, map.as_deref())?;
     let readers = args.readers.min(std::thread::available_parallelism().map_or(1, usize::from));
+    let (readers, merged) = if args.merged { (1, Some(readers)) } else { (readers, None) };
     let clock = follow::address(&args.send)?;
     let tracefs = player.tracefs.clone();
     let setup = Setup { sub_buffer_kib: args.sub_buffer, ..setup(&args.trace, &tracefs)? };
@@ -57,7 +58,8 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if terminal::says(Verbosity::Verbose) {
         let events: Vec<_> = setup.events.iter().map(ToString::to_string).collect();
         terminal::detail(format_args!("events: {}", events.join(" ")));
-        terminal::detail(format_args!("clock {}, {readers} readers", setup.clock));
+        let threads = merged.map_or_else(String::new, |threads| format!(", rings emptied by {threads} threads"));
+        terminal::detail(format_args!("clock {}, {readers} readers{threads}", setup.clock));
         receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
     }
     player.confine(args.record.as_deref())?;
@@ -70,6 +72,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         command: args.trace.command.clone(),
         duration: args.trace.seconds,
         tick: args.send.tick.unwrap_or(TICK),
+        merged,
         guard: !args.no_guard,
         record: args.record.clone(),
         control,
@@ -210,8 +213,9 @@ fn check_readers(args: &LiveArgs) -> Result<()> {
         || args.send.aggregate.is_some()
         || args.send.map.is_some()
         || send::midi(&args.send)?.is_some();
-    if readers > 1 && (!args.send.raw || whole || args.send.page.is_some()) {
-        let why = "more than 1 need --raw, and exclude --print, --hits, --map, --aggregate, --signals and --page";
+    if readers > 1 && !args.merged && (!args.send.raw || whole || args.send.page.is_some()) {
+        let why = "more than 1 need --raw, and exclude --print, --hits, --map, --aggregate, --signals and --page; \
+                   --merged makes them one stream";
         return Err(Usage(format!("--readers {readers} cannot be: {why}")).into());
     }
     Ok(())

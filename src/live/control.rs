@@ -62,12 +62,12 @@ impl Session<'_> {
     /// Executes the commands that have arrived, and reports the state.
     pub(super) fn obey(&mut self, since_began: Duration) {
         let Some(mut desk) = self.desk.take() else { return };
-        if self.reader.rings.take_others() {
+        if self.reader.turns.rings.take_others() {
             desk.control.look();
         }
         while let Some(command) = desk.control.command() {
             // Events from before the command are handled as before.
-            let _ = self.reader.rings.look();
+            let _ = self.reader.turns.rings.look();
             self.reader.turn(0..0);
             let done = self.carry_out(command, &mut desk);
             desk.control.answer(done);

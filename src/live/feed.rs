@@ -1,9 +1,10 @@
-//! One CPU's ring of a live instance, as a feed of sub-buffers.
+//! One CPU's ring of a live instance, as a feed of sub-buffers: read by ourselves, or by a thread that empties it.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 
 use super::QUOTA;
+use super::queue::QueueFeed;
 use super::record::Tap;
 use super::rings::Ring;
 use crate::ring::Feed;
@@ -66,5 +67,54 @@ impl Feed for InstanceFeed {
             RawRead::Gone => self.gone = true,
         }
         Ok(false)
+    }
+}
+
+/// Where a reader's sub-buffers of one CPU come from.
+pub(super) enum LiveFeed {
+    /// The ring itself.
+    Ring(InstanceFeed),
+    /// What another thread has taken from it.
+    Queue(QueueFeed),
+}
+
+impl Ring for LiveFeed {
+    fn begin_turn(&mut self) {
+        match self {
+            LiveFeed::Ring(feed) => feed.begin_turn(),
+            LiveFeed::Queue(feed) => feed.begin_turn(),
+        }
+    }
+
+    fn brought(&self) -> bool {
+        match self {
+            LiveFeed::Ring(feed) => feed.brought(),
+            LiveFeed::Queue(feed) => feed.brought(),
+        }
+    }
+
+    fn quota_used(&self) -> bool {
+        match self {
+            LiveFeed::Ring(feed) => feed.quota_used(),
+            LiveFeed::Queue(feed) => feed.quota_used(),
+        }
+    }
+}
+
+impl AsRawFd for LiveFeed {
+    fn as_raw_fd(&self) -> RawFd {
+        match self {
+            LiveFeed::Ring(feed) => feed.as_raw_fd(),
+            LiveFeed::Queue(feed) => feed.as_raw_fd(),
+        }
+    }
+}
+
+impl Feed for LiveFeed {
+    fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+        match self {
+            LiveFeed::Ring(feed) => feed.advance(page),
+            LiveFeed::Queue(feed) => feed.advance(page),
+        }
     }
 }

@@ -13,15 +13,18 @@
 //! that a busy CPU cannot starve the others.
 
 mod control;
+mod emptier;
 mod feed;
 mod feedback;
 pub(crate) mod names;
 mod pace;
+mod queue;
 mod reader;
 mod record;
 mod rings;
 mod signals;
 mod status;
+mod turns;
 mod udp;
 mod unknown;
 
@@ -48,12 +51,15 @@ use crate::output::{CheckError, Outputs, Window};
 use crate::pipeline::{Counts, Pipeline};
 use crate::terminal;
 use crate::tracefs::{
-    CpuStats, EnableFailure, Enabled, EventName, Instance, PidView, Setup, StoppedCommand, Timeline, TraceClock,
-    Tracefs, TracefsError, remove_stale,
+    CpuStats, EnableFailure, Enabled, EventName, Instance, PidView, RawBuffer, Setup, StoppedCommand, Timeline,
+    TraceClock, Tracefs, TracefsError, remove_stale,
 };
 use crate::wall;
 
+use emptier::Emptier;
+use feed::{InstanceFeed, LiveFeed};
 use feedback::FeedbackGuard;
+use queue::Emptied;
 use reader::{Parts, Reader, Report, SIGNALS, Shared};
 use record::Record;
 pub use record::Recorded;
@@ -85,6 +91,9 @@ pub struct LiveOptions {
     pub duration: Option<Duration>,
     /// How often the rings are read while many events come.
     pub tick: Duration,
+    /// So many threads empty the rings into memory for one reader, which sends all events in the order of time; `None`: each
+    /// reader reads for its own output.
+    pub merged: Option<usize>,
     /// Whether events that our own sending causes are excluded: the receivers on this machine, and the `sched` events
     /// that name them or us.
     pub guard: bool,
@@ -217,6 +226,8 @@ struct Session<'a> {
     /// The reader of this thread, and those that get threads of their own.
     reader: Reader,
     others: Vec<Reader>,
+    /// Threads that empty the rings for the reader, if it does not read them itself.
+    emptiers: Vec<Emptier>,
     /// The number of readers.
     readers: usize,
     long: LongSize,
@@ -292,7 +303,7 @@ impl<'a> Session<'a> {
             formats.extend(names::tracer_records(tracefs, long));
         }
         let mut outputs = outputs;
-        outputs.truncate(instance.cpus().len().max(1));
+        outputs.truncate(if options.merged.is_some() { 1 } else { instance.cpus().len().max(1) });
         let first = outputs.first_mut().ok_or_else(|| io::Error::other("there is no output"))?;
         let of = |format: &EventFormat| EventName::new(format.system.as_str(), format.name.as_str());
         let asked: Vec<_> = formats.iter().filter(|format| !hidden.contains(&of(format))).cloned().collect();
@@ -314,15 +325,34 @@ impl<'a> Session<'a> {
         let clock = if shared.noted().is_some() { TraceClock::Mono } else { setup.clock.clone() };
         let begin = |path| Record::begin(tracefs, instance, path, shared.noted());
         let record = options.record.as_deref().map(begin).transpose()?;
-        let rings = reader::deal(instance.open_raw()?, outputs.len());
+        let (tick, ring_kib, tap) = (options.tick, ring_kib(&setup, instance), record.as_ref().map(Record::tap));
+        let feed = |raw: RawBuffer| (raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size(), tap.clone()));
+        let feeds: Vec<_> = instance.open_raw()?.into_iter().map(feed).collect();
+        let (mut emptiers, mut of_all) = (Vec::new(), Vec::new());
+        let feeds = match options.merged {
+            None => feeds.into_iter().map(|(cpu, feed)| (cpu, LiveFeed::Ring(feed))).collect(),
+            Some(count) => {
+                for feeds in reader::deal(feeds, count.clamp(1, instance.cpus().len().max(1))) {
+                    let mut emptied = Vec::new();
+                    for (cpu, feed) in feeds {
+                        let (hand, queue) = queue::queue()?;
+                        emptied.push((cpu, Emptied::new(feed, hand)));
+                        of_all.push((cpu, LiveFeed::Queue(queue)));
+                    }
+                    let times = (clock.clone(), tick, ring_kib);
+                    emptiers.push(Emptier::new(shared.clone(), header.clone(), emptied, times)?);
+                }
+                of_all
+            }
+        };
+        let rings = reader::deal(feeds, outputs.len());
         let mut readers = Vec::new();
         for (index, (outputs, rings)) in outputs.into_iter().zip(rings).enumerate() {
             let mut pipeline = Pipeline::new(kernel.clone(), outputs, names::of_tasks(tracefs, instance.pids()));
             for format in &formats {
                 pipeline.add(format, hidden.contains(&EventName::new(&format.system, &format.name)));
             }
-            let (shared, tracefs, header) = (shared.clone(), tracefs.clone(), header.clone());
-            let (clock, tick, ring_kib) = (clock.clone(), options.tick, ring_kib(&setup, instance));
+            let (shared, tracefs, header, clock) = (shared.clone(), tracefs.clone(), header.clone(), clock.clone());
             readers.push(Reader::new(Parts {
                 index,
                 shared,
@@ -333,7 +363,6 @@ impl<'a> Session<'a> {
                 ring_kib,
                 pipeline,
                 rings,
-                recording: record.as_ref().map(Record::tap),
             })?);
         }
         let count = readers.len();
@@ -346,6 +375,7 @@ impl<'a> Session<'a> {
             instance,
             reader,
             others: readers,
+            emptiers,
             shared,
             record,
             begun: false,
@@ -367,16 +397,22 @@ impl<'a> Session<'a> {
         mut signals: Signals,
         say: &mut dyn FnMut(String),
     ) -> Result<(Traced, Vec<Outputs>), LiveError> {
-        let registry = self.reader.rings.poll.registry();
+        let registry = self.reader.turns.rings.poll.registry();
         registry.register(signals.pipe(), SIGNALS, Interest::READABLE)?;
         if let Some(desk) = &mut self.desk {
             desk.register(registry)?;
         }
-        let wakers: Vec<_> = self.others.iter().filter_map(Reader::waker).collect();
+        let of_emptiers = self.emptiers.iter().map(Emptier::waker);
+        let wakers: Vec<_> = self.others.iter().filter_map(Reader::waker).chain(of_emptiers).collect();
         let mut threads = Vec::new();
         for (index, reader) in std::mem::take(&mut self.others).into_iter().enumerate() {
             let named = std::thread::Builder::new().name(format!("reader-{}", index + 1));
             threads.push(named.spawn(move || reader.follow())?);
+        }
+        let mut emptying = Vec::new();
+        for (index, emptier) in std::mem::take(&mut self.emptiers).into_iter().enumerate() {
+            let named = std::thread::Builder::new().name(format!("emptier-{}", index + 1));
+            emptying.push(named.spawn(move || emptier.follow())?);
         }
         let began = Instant::now();
         let end = self.until_the_end(command, options, &mut signals, began, say);
@@ -390,8 +426,18 @@ impl<'a> Session<'a> {
         self.shared.end();
         wakers.iter().for_each(|waker| drop(waker.wake()));
         let time = began.elapsed();
+        while emptying.iter().any(|thread| !thread.is_finished()) {
+            // They may wait for room.
+            self.reader.turns.rings.all();
+            if self.reader.turn(0..0).0 == 0 {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        }
         self.reader.drain();
         let mut failed = None;
+        for thread in emptying {
+            failed = thread.join().unwrap_or_else(|_| Err(io::Error::other("an emptier panicked"))).err().or(failed);
+        }
         for thread in threads {
             match thread.join().unwrap_or_else(|_| Err(io::Error::other("a reader panicked"))) {
                 Ok(reader) => self.others.push(reader),

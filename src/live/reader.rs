@@ -5,9 +5,8 @@
 //! ([`deal`]): with 64 CPUs and 4 readers the first has 0 to 15. What concerns other readers (a task's name, the end)
 //! goes through [`Shared`], which is checked once a turn.
 
-use std::convert::Infallible;
 use std::io;
-use std::ops::{ControlFlow, Range};
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -15,10 +14,9 @@ use std::time::{Duration, Instant};
 use mio::{Token, Waker};
 
 use super::SECOND;
-use super::feed::InstanceFeed;
-use super::pace::{AFTER_SLEEP_NS, BEFORE_WAKE_NS, Pace, Turn, Wait};
-use super::record::Tap;
+use super::feed::LiveFeed;
 use super::rings::Rings;
+use super::turns::{Native, Turns, until_quiet};
 use super::unknown::Unknown;
 use crate::control::Switched;
 use crate::format::{EventFormat, EventId, HeaderPage, LongSize};
@@ -29,14 +27,11 @@ use crate::osc::transport::SendCounts;
 use crate::output::Outputs;
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::Times;
-use crate::tracefs::{EventName, Noted, RawBuffer, Timeline, TraceClock, Tracefs};
+use crate::tracefs::{EventName, Noted, Timeline, TraceClock, Tracefs};
 use crate::wall;
 
-/// The kernel's byte order: that of this machine.
-type Native = byteorder::NativeEndian;
-
 pub(super) const SIGNALS: Token = Token(1);
-const END: Token = Token(2);
+pub(super) const END: Token = Token(2);
 
 /// What the readers exchange.
 pub(super) struct Shared {
@@ -124,7 +119,7 @@ impl Shared {
     }
 
     /// How times are converted to ns, if they are not ns already; measured again with `refresh`.
-    fn times(&self, refresh: bool) -> Option<Arc<Times>> {
+    pub(super) fn times(&self, refresh: bool) -> Option<Arc<Times>> {
         let mut timeline = self.timeline.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner);
         if refresh {
             // If this fails, the old conversion is used for a while longer.
@@ -136,6 +131,11 @@ impl Shared {
     /// Says that recording has stopped: readers read what is left, and end.
     pub(super) fn end(&self) {
         self.ended.store(true, Ordering::Release);
+    }
+
+    /// Whether recording has stopped.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// The last reports of all readers but `index`.
@@ -174,17 +174,12 @@ pub(super) struct Reader {
     shared: Arc<Shared>,
     tracefs: Tracefs,
     long: LongSize,
-    clock: TraceClock,
-    tick: Duration,
     pub(super) pipeline: Pipeline<Outputs>,
-    pub(super) rings: Rings<InstanceFeed>,
+    pub(super) turns: Turns<LiveFeed>,
     /// For readers with a thread of their own; signals wake the first one.
     waker: Option<Arc<Waker>>,
-    pace: Pace,
+    /// Ids that even a second reading of the formats did not explain.
     unknown: Unknown,
-    last_turn: Instant,
-    /// The same moment on the trace clock.
-    turn_ended_ns: u64,
 }
 
 /// What a reader is made of.
@@ -197,38 +192,21 @@ pub(super) struct Parts {
     pub(super) tick: Duration,
     pub(super) ring_kib: u64,
     pub(super) pipeline: Pipeline<Outputs>,
-    pub(super) rings: Vec<RawBuffer>,
-    pub(super) recording: Option<Tap>,
+    pub(super) rings: Vec<(u32, LiveFeed)>,
 }
 
 impl Reader {
     pub(super) fn new(parts: Parts) -> io::Result<Reader> {
-        let Parts { index, shared, tracefs, header, clock, tick, ring_kib, mut pipeline, rings, recording } = parts;
+        let Parts { index, shared, tracefs, header, clock, tick, ring_kib, mut pipeline, rings } = parts;
         let long = header.long_size();
-        let feed = |raw: RawBuffer| (raw.cpu(), InstanceFeed::new(raw, header.sub_buffer_size(), recording.clone()));
-        let feeds = rings.into_iter().map(feed).collect();
-        let rings = Rings::new(header, feeds)?;
+        let rings = Rings::new(header, rings)?;
         if shared.mailboxes.len() > 1 {
             let shared = shared.clone();
             pipeline.tell_names(Box::new(move |pid, name| shared.tell(index, pid, name)));
         }
         let waker = if parts.index == 0 { None } else { Some(Arc::new(Waker::new(rings.poll.registry(), END)?)) };
-        let mut reader = Reader {
-            index,
-            shared,
-            tracefs,
-            long,
-            clock,
-            tick,
-            pipeline,
-            rings,
-            waker,
-            pace: Pace::new(tick, ring_kib),
-            unknown: Unknown::default(),
-            last_turn: Instant::now(),
-            turn_ended_ns: 0,
-        };
-        reader.turn_ended_ns = reader.now_ns();
+        let turns = Turns::new(rings, clock, tick, ring_kib);
+        let mut reader = Reader { index, shared, tracefs, long, pipeline, turns, waker, unknown: Unknown::default() };
         reader.pair_clocks();
         Ok(reader)
     }
@@ -241,7 +219,7 @@ impl Reader {
     /// Reads and sends until recording has stopped, then reads what is left: what a reader's own thread runs.
     pub(super) fn follow(mut self) -> io::Result<Reader> {
         let mut reported = Instant::now();
-        while !self.shared.ended.load(Ordering::Acquire) {
+        while !self.shared.has_ended() {
             let asleep = self.sleep(reported + SECOND)?;
             self.turn(asleep);
             if reported.elapsed() >= SECOND {
@@ -257,42 +235,12 @@ impl Reader {
         Ok(self)
     }
 
-    /// Sleeps as [`Pace`] says, but no longer than until `due`. Returns the time span in which events are no echo.
+    /// Sleeps until there is something to read or to send, but no longer than until `due`. Returns the time span in which
+    /// events are no echo.
     pub(super) fn sleep(&mut self, due: Instant) -> io::Result<Range<u64>> {
-        let began = self.now_ns();
         let left = due.saturating_duration_since(Instant::now());
         let left = self.outputs_due().map_or(left, |outputs| left.min(outputs));
-        let rest = |rest: Duration| {
-            // Nobody asks epoll, so the kernel wakes nobody.
-            std::thread::sleep(rest.min(left));
-        };
-        let quiet = match self.pace.wait() {
-            Wait::No => began..began,
-            Wait::Rest(time) => {
-                rest(time);
-                began + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS)
-            }
-            Wait::Event => {
-                let rung = self.rings.wait(left)?;
-                let woken = self.now_ns();
-                let early = self.tick.saturating_sub(self.last_turn.elapsed());
-                if rung && !early.is_zero() {
-                    // The second event within a tick waits for the end of the tick, together with those that follow
-                    // it.
-                    rest(early);
-                }
-                match woken.saturating_sub(began) {
-                    // Woken by an event that going to sleep has caused.
-                    0..AFTER_SLEEP_NS if rung => {
-                        woken + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS).max(woken)
-                    }
-                    _ => began + AFTER_SLEEP_NS..self.now_ns(),
-                }
-            }
-        };
-        // Of the other rings, those that were written to meanwhile.
-        self.rings.look()?;
-        Ok(quiet.start..quiet.end.max(quiet.start))
+        self.turns.sleep(left)
     }
 
     /// Reads the rings that have something, up to their quota, and sends the records. Events in the time span `apart`
@@ -300,10 +248,8 @@ impl Reader {
     pub(super) fn turn(&mut self, apart: Range<u64>) -> (u64, bool) {
         self.read_mailbox();
         let before = self.pipeline.counts().read;
-        let mut turn = Turn { apart_ns: apart.end - apart.start, ..Turn::default() };
-        let Reader { rings, pipeline, tracefs, long, unknown, .. } = self;
-        turn.more = rings.read::<Native, Infallible>(|record| {
-            turn.apart += u64::from(record.time.wrapping_sub(apart.start) < turn.apart_ns);
+        let Reader { turns, pipeline, tracefs, long, unknown, .. } = self;
+        let turn = turns.read(apart, |record| {
             if let Outcome::Unknown(id) = pipeline.record::<Native>(record, None)
                 && let Some(format) = unknown.look(tracefs, *long, id)
             {
@@ -311,25 +257,14 @@ impl Reader {
                 pipeline.offer_again();
                 pipeline.record::<Native>(record, None);
             }
-            ControlFlow::Continue(())
         });
         let now = timetag::unix_now_ns();
         self.pipeline.outputs().tick(now);
         self.pipeline.outputs().announce(now);
         self.pipeline.flush();
-        let read = self.pipeline.counts().read - before;
-        turn.around = read.saturating_sub(turn.apart);
-        let now = self.now_ns();
-        turn.around_ns = now.saturating_sub(self.turn_ended_ns).saturating_sub(turn.apart_ns);
-        if now == 0 {
-            // With a clock that we cannot read, every event counts as the machine's own.
-            (turn.apart, turn.around) = (read, 0);
-        }
-        self.turn_ended_ns = now;
-        self.last_turn = Instant::now();
-        self.pace.turned(&turn);
-        self.rings.settle(self.pace.wait());
-        (read, turn.more)
+        let (read, more) = (self.pipeline.counts().read - before, turn.more);
+        self.turns.end(turn, read);
+        (read, more)
     }
 
     /// How long until the outputs have something to send without an event.
@@ -338,15 +273,10 @@ impl Reader {
         Some(Duration::from_nanos(due.saturating_sub(timetag::unix_now_ns())))
     }
 
-    /// The trace clock's time; 0 for a clock that only the kernel can read.
-    fn now_ns(&self) -> u64 {
-        self.clock.now().unwrap_or(0)
-    }
-
     /// Reads what is left after recording has stopped.
     pub(super) fn drain(&mut self) {
         until_quiet(|| {
-            self.rings.all();
+            self.turns.rings.all();
             self.turn(0..0)
         });
     }
@@ -395,14 +325,14 @@ impl Reader {
     /// at most.
     pub(super) fn each_second(&mut self) {
         self.pair_clocks();
-        self.rings.all();
+        self.turns.rings.all();
     }
 
     fn pair_clocks(&mut self) {
         if let Some(times) = self.shared.times(self.index == 0) {
-            self.rings.set_times(times);
+            self.turns.set_times(times);
         }
-        if let Some(pair) = wall::pair(&self.clock) {
+        if let Some(pair) = wall::pair(&self.turns.clock) {
             self.pipeline.pair_clocks(pair.trace_ns, pair.realtime_ns);
         }
     }
@@ -417,21 +347,8 @@ impl Reader {
             thinned,
             streams,
             events: self.pipeline.event_counts().map(|(format, count)| (format.id, count)).collect(),
-            malformed_sub_buffers: self.rings.merge().counts().map(|(_, counts)| counts.malformed).sum(),
-            records: self.rings.merge().counts().map(|(_, counts)| counts.records).sum(),
-        }
-    }
-}
-
-/// Takes turns, each with its number of events and whether there is more, until two in a row find nothing.
-fn until_quiet(mut turn: impl FnMut() -> (u64, bool)) {
-    let mut quiet = 0;
-    // A writer that was in the middle of an event finishes it after recording has stopped.
-    while quiet < 2 {
-        let (read, more) = turn();
-        quiet = if read == 0 && !more { quiet + 1 } else { 0 };
-        if quiet == 1 {
-            std::thread::sleep(Duration::from_millis(1));
+            malformed_sub_buffers: self.turns.rings.merge().counts().map(|(_, counts)| counts.malformed).sum(),
+            records: self.turns.rings.merge().counts().map(|(_, counts)| counts.records).sum(),
         }
     }
 }
@@ -451,18 +368,6 @@ mod tests {
         for readers in 1..=64 {
             assert!(dealt(64, readers).iter().all(|block| !block.is_empty()));
         }
-    }
-
-    #[test]
-    fn an_event_finished_after_the_stop_is_read() {
-        let turns_taken = |turns: &[(u64, bool)]| {
-            let mut left = turns.iter();
-            until_quiet(|| left.next().copied().expect("it was quiet twice"));
-            turns.len() - left.len()
-        };
-        assert_eq!(turns_taken(&[(0, false), (0, false), (9, false)]), 2);
-        assert_eq!(turns_taken(&[(0, false), (3, false), (0, false), (0, false)]), 4);
-        assert_eq!(turns_taken(&[(5, true), (0, true), (0, false), (0, false)]), 4);
     }
 
     #[test]
