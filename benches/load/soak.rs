@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 use crate::generator::{EVENTS, Generator};
 use crate::receiver::Receiver;
 use crate::tracer::Tracer;
-use ftrace_live::tracefs::CpuStats;
 
 /// Buffers of the receivers' sockets: large enough, and so small that the kernel must drop.
 const ROOMS: [(&str, i32); 2] = [("256 MiB", 256 << 20), ("64 KiB", 64 << 10)];
@@ -92,10 +91,7 @@ fn run(seconds: f64, room: i32, load: impl Fn(&mut Generator) -> u64) {
     }
     // Everything has been read and sent; nobody else is traced.
     std::thread::sleep(Duration::from_millis(500));
-    let per_cpu = fs::read_dir(tracer.instance().join("per_cpu")).unwrap().flatten();
-    let stats: Vec<CpuStats> =
-        per_cpu.map(|cpu| CpuStats::parse(&fs::read_to_string(cpu.path().join("stats")).unwrap())).collect();
-    let written: u64 = stats.iter().map(|stats| stats.entries + stats.read + stats.lost()).sum();
+    let written = crate::written_to(&tracer.instance());
     let said = tracer.stop();
     std::thread::sleep(Duration::from_millis(500));
     let dropped = receiver.dropped();
