@@ -34,11 +34,7 @@ enum Number {
 /// An operation on a number; [`Step::Unit`] keeps the range it has seen.
 #[derive(Debug, Clone, Copy)]
 enum Motion {
-    Unit {
-        least: f64,
-        greatest: f64,
-        factor: f64,
-    },
+    Unit(Unit),
     Lin {
         from: f64,
         factor: f64,
@@ -50,6 +46,14 @@ enum Motion {
     },
     Add(f64),
     Mul(f64),
+}
+
+/// The least and the greatest number so far, and 1 / their distance.
+#[derive(Debug, Clone, Copy)]
+struct Unit {
+    least: f64,
+    greatest: f64,
+    factor: f64,
 }
 
 /// The type in which a number is sent.
@@ -72,7 +76,13 @@ enum Op {
     Cpu,
     Pid,
     Dt,
+    /// The three, and the thread's name behind them, as typed messages begin: one operation for four.
+    Moment,
     Number(Number, Option<Motion>, Wire),
+    /// A logarithm as a float: it is worked out in one.
+    Log(Number, f64, f32),
+    /// A number's place between the least and the greatest so far, as a float.
+    Unit(Number, Unit),
     /// A number with several operations.
     Moved(Number, Box<[Motion]>, Wire),
     /// A field's text.
@@ -165,7 +175,7 @@ fn compile(message: &MessageRule, format: &EventFormat) -> (Box<[Op]>, Schema) {
             (_, op) => ops.push(op),
         }
     }
-    let ops: Vec<_> = ops.into_iter().map(Op::short).collect();
+    let ops = fused(ops.into_iter().map(Op::short));
     let (system, event) = (format.system.clone(), format.name.clone());
     (ops.into(), Schema { address, tags, arguments, omitted: vec![], system, event })
 }
@@ -182,9 +192,24 @@ impl Op {
             Op::Number(Number::Cpu, None, Wire::Int) => Op::Cpu,
             Op::Number(Number::Pid, None, Wire::Int) => Op::Pid,
             Op::Number(Number::Dt, None, Wire::Float) => Op::Dt,
+            Op::Number(number, Some(Motion::Unit(unit)), Wire::Float) => Op::Unit(number, unit),
+            Op::Number(number, Some(Motion::Log { scale, factor }), Wire::Float) => Op::Log(number, scale, factor),
             op => op,
         }
     }
+}
+
+/// The same operations, with one for those that often stand together.
+fn fused(ops: impl Iterator<Item = Op>) -> Vec<Op> {
+    let mut fused = Vec::new();
+    for op in ops {
+        fused.push(op);
+        if let [.., Op::Dt, Op::Cpu, Op::Pid, Op::Comm] = fused[..] {
+            fused.truncate(fused.len() - 4);
+            fused.push(Op::Moment);
+        }
+    }
+    fused
 }
 
 fn osc_string(text: &str) -> Box<[u8]> {
@@ -249,6 +274,19 @@ fn value(
     (tag, name, kind, op)
 }
 
+impl Unit {
+    #[inline]
+    fn of(&mut self, number: f64) -> f64 {
+        let Unit { least, greatest, .. } = *self;
+        if number < least || number > greatest {
+            let (least, greatest) = (least.min(number), greatest.max(number));
+            let span = greatest - least;
+            *self = Unit { least, greatest, factor: if span > 0.0 { 1.0 / span } else { 0.0 } };
+        }
+        ((number - self.least) * self.factor).min(1.0)
+    }
+}
+
 impl Number {
     fn of(field: &FieldPlan) -> Number {
         let number = match field.read {
@@ -262,7 +300,7 @@ impl Number {
 impl Motion {
     fn of(step: Step) -> Motion {
         match step {
-            Step::Unit => Motion::Unit { least: f64::INFINITY, greatest: f64::NEG_INFINITY, factor: 0.0 },
+            Step::Unit => Motion::Unit(Unit { least: f64::INFINITY, greatest: f64::NEG_INFINITY, factor: 0.0 }),
             Step::Lin(lo, hi) => Motion::Lin { from: lo, factor: 1.0 / (hi - lo) },
             Step::Log(lo, hi) => Motion::Log { scale: 1.0 / lo, factor: (1.0 / (hi / lo).ln()) as f32 },
             Step::Add(number) => Motion::Add(number),
@@ -273,24 +311,21 @@ impl Motion {
     #[inline]
     fn apply(&mut self, number: f64) -> f64 {
         match self {
-            Motion::Unit { least, greatest, factor } => {
-                if number < *least || number > *greatest {
-                    (*least, *greatest) = (least.min(number), greatest.max(number));
-                    let span = *greatest - *least;
-                    *factor = if span > 0.0 { 1.0 / span } else { 0.0 };
-                }
-                ((number - *least) * *factor).min(1.0)
-            }
+            Motion::Unit(unit) => unit.of(number),
             Motion::Lin { from, factor } => ((number - *from) * *factor).clamp(0.0, 1.0),
             // Zero and negative numbers are below the range.
-            Motion::Log { scale, factor } => {
-                let ratio = (number.max(f64::MIN_POSITIVE) * *scale) as f32;
-                f64::from((ratio.max(f32::MIN_POSITIVE).ln() * *factor).clamp(0.0, 1.0))
-            }
+            Motion::Log { scale, factor } => f64::from(logarithm(number, *scale, *factor)),
             Motion::Add(more) => number + *more,
             Motion::Mul(factor) => number * *factor,
         }
     }
+}
+
+/// What has no logarithm is below all.
+#[inline]
+fn logarithm(number: f64, scale: f64, factor: f32) -> f32 {
+    let ratio = (number.max(f64::MIN_POSITIVE) * scale) as f32;
+    (ratio.max(f32::MIN_POSITIVE).ln() * factor).clamp(0.0, 1.0)
 }
 
 /// What a number can be taken from.
@@ -417,6 +452,21 @@ fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Resul
             Op::Cpu => out.put(from.cpu().min(i32::MAX as u32).to_be_bytes())?,
             Op::Pid => out.put(from.pid().to_be_bytes())?,
             Op::Dt => out.put(from.dt().to_be_bytes())?,
+            Op::Moment => {
+                let (bytes, padded) = (from.comm().bytes(), from.comm().padded());
+                let window = out.window::<28>()?;
+                window[..4].copy_from_slice(&from.dt().to_be_bytes());
+                window[4..8].copy_from_slice(&from.cpu().min(i32::MAX as u32).to_be_bytes());
+                window[8..12].copy_from_slice(&from.pid().to_be_bytes());
+                window[12..].copy_from_slice(bytes);
+                out.skip(12 + padded)?;
+            }
+            Op::Log(number, scale, factor) => {
+                out.put(logarithm(from.number::<E>(number)?, *scale, *factor).to_be_bytes())?;
+            }
+            Op::Unit(number, unit) => {
+                out.put((unit.of(from.number::<E>(number)?) as f32).to_be_bytes())?;
+            }
             Op::Number(number, motion, wire) => {
                 let value = from.number::<E>(number)?;
                 let value = motion.as_mut().map_or(value, |motion| motion.apply(value));
@@ -459,7 +509,7 @@ impl RecordPlan {
     ///
     /// # Errors
     /// If there is no room, or the record does not match its format.
-    #[inline]
+    #[inline(never)]
     pub fn encode<E: ByteOrder>(
         &mut self,
         record: &[u8],

@@ -185,7 +185,7 @@ impl Mapped {
         }
     }
 
-    #[inline(never)]
+    #[inline(always)]
     fn messages<E: ByteOrder>(&mut self, id: EventId, event: Event<'_>) -> Result<(), EncodeError> {
         let moment = &event.moment;
         if self.thinner.as_mut().is_some_and(|thinner| !thinner.admit(id.index(), moment.play_ns)) {
