@@ -202,29 +202,15 @@ pub fn play_together(
     time: &mut impl Time,
     observer: &mut dyn Observer,
 ) -> Result<(Vec<Played>, Vec<Outputs>), ReplayError> {
-    let (mut captures, mut others) = (Vec::new(), Vec::new());
-    for Machine { capture, offset, host, outputs } in machines {
-        captures.push(capture);
-        others.push((offset, host, outputs));
-    }
+    let apart = |Machine { capture, offset, host, outputs }| (capture, (offset, host, outputs));
+    let (captures, others): (Vec<_>, Vec<_>) = machines.into_iter().map(apart).unzip();
     let offsets: Vec<u64> = others.iter().map(|(offset, ..)| offset.unwrap_or(0)).collect();
     let mut parts = Parts::of(captures, &offsets, &options.select, &mut |warning| observer.warn(warning))?;
     let now = time.now();
     let began = options.start_at.unwrap_or(now);
-    let mut voices = Vec::new();
-    for (part, (offset, host, outputs)) in parts.parts.iter_mut().zip(others) {
-        voices.push((Voice::new(part, outputs, offset, &options.select)?, host, part.capture.rings.len()));
-    }
-    for (voice, host, cpus) in &mut voices {
-        voice.pipeline.outputs().start(host, *cpus, began, now);
-        if wall::followed().is_some() {
-            voice.pipeline.outputs().clock(now);
-        }
-        voice.pipeline.flush();
-    }
     let pace = Pace { speed: options.speed, origin: None, began, from: 0, length: parts.length() };
     let mut player = Player {
-        voices: voices.into_iter().map(|(voice, ..)| voice).collect(),
+        voices: begin_voices(&mut parts, others, &options.select, (began, now))?,
         pace,
         time,
         observer,
@@ -268,6 +254,27 @@ pub fn play_together(
         played.ended = end == ControlFlow::Break(Stop::End);
     }
     Ok((played, player.voices.iter_mut().map(|voice| std::mem::take(voice.pipeline.outputs())).collect()))
+}
+
+/// A voice for each part, and the messages that every stream begins with.
+fn begin_voices(
+    parts: &mut Parts,
+    machines: Vec<(Option<u64>, String, Outputs)>,
+    select: &Select,
+    (began, now): (u64, u64),
+) -> Result<Vec<Voice>, ReplayError> {
+    let mut voices = Vec::new();
+    for (part, (offset, host, outputs)) in parts.parts.iter_mut().zip(machines) {
+        voices.push((Voice::new(part, outputs, offset, select)?, host, part.capture.rings.len()));
+    }
+    for (voice, host, cpus) in &mut voices {
+        voice.pipeline.outputs().start(host, *cpus, began, now);
+        if wall::followed().is_some() {
+            voice.pipeline.outputs().clock(now);
+        }
+        voice.pipeline.flush();
+    }
+    Ok(voices.into_iter().map(|(voice, ..)| voice).collect())
 }
 
 /// The pipeline from the records of `capture` to `outputs`, with the task names that it has.

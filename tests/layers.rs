@@ -1,5 +1,5 @@
 //! Dependencies between modules, read from the paths in the source: no module depends on a layer above it, and there
-//! are no cycles.
+//! are no cycles. And no file or function is long without a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -183,4 +183,62 @@ fn the_paths_of_a_use_are_read_as_the_compiler_reads_them() {
     assert_eq!(paths(code, "crate"), ["a::B", "c::self", "c::D", "c::f::G", "c::f::h", "i::j"]);
     assert!(uses()["decode::plan"].contains("decode::field"));
     assert!(uses()["osc::plan"].contains("render::plan"), "{:?}", uses()["osc::plan"]);
+}
+
+/// Lines of a file without its tests, at most.
+const FILE: usize = 520;
+/// Lines of a function, at most; a longer one says why, in a comment that has the word `Long:`.
+const FUNCTION: usize = 60;
+
+/// Files that are longer, and why they may.
+const LONG_FILES: [(&str, &str); 1] =
+    [("live/mod.rs", "the session: its parts are in the files beside it, and it puts them together")];
+
+/// Every file of `src/` except tests, by its path there.
+fn files() -> Vec<(String, String)> {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let (mut folders, mut found) = (vec![src.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
+                let name = path.strip_prefix(&src).unwrap().display().to_string();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_file_and_no_function_is_long_without_a_reason() {
+    let mut wrong = Vec::new();
+    let mut functions = 0;
+    for (path, text) in files() {
+        let lines: Vec<&str> = text.lines().collect();
+        let tests = lines.windows(2).position(|two| two[0] == "#[cfg(test)]" && two[1].contains("mod "));
+        let lines = &lines[..tests.unwrap_or(lines.len())];
+        let known = LONG_FILES.iter().any(|(file, _)| path.ends_with(file));
+        if (lines.len() > FILE) != known {
+            wrong.push(format!("{path} has {} lines: split it by what it does, at most {FILE}", lines.len()));
+        }
+        for (at, line) in lines.iter().enumerate() {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            let words = line.trim_start().split('(').next().unwrap();
+            if !words.split(' ').any(|word| word == "fn") || words.starts_with("//") || line.ends_with([';', '}']) {
+                continue;
+            }
+            functions += 1;
+            let end = lines[at..].iter().position(|line| line.strip_prefix(indent) == Some("}"));
+            let comment = lines[..at].iter().rev().take_while(|line| line.trim_start().starts_with(['/', '#']));
+            let long = end.is_none_or(|end| end + 1 > FUNCTION);
+            if long && !comment.into_iter().any(|line| line.contains("Long:")) {
+                wrong.push(format!("{path}:{}: over {FUNCTION} lines: {}", at + 1, words.trim()));
+            }
+        }
+    }
+    assert!(functions > 2000, "{functions}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

@@ -265,6 +265,7 @@ impl Total {
 }
 
 impl<'a> Session<'a> {
+    /// Sets up the instance and its readers. Long: the order of the steps matters, and all of them fill one `Session`.
     fn begin(
         tracefs: &'a Tracefs,
         instance: &'a Instance,
@@ -390,6 +391,7 @@ impl<'a> Session<'a> {
         })
     }
 
+    /// Runs until the end. Long: it starts the threads and collects what they return.
     fn run(
         mut self,
         command: Option<StoppedCommand>,

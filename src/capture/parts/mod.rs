@@ -156,6 +156,7 @@ enum Said<W: Work> {
 ///
 /// # Errors
 /// The capture cannot be searched for places to cut it.
+/// Long: readers of all threads are made here, and lent to them.
 pub fn work<W: Work>(
     capture: &mut Capture,
     selector: Option<&Selector>,
@@ -279,6 +280,7 @@ impl<W: Work> All<'_, W> {
     }
 
     /// Takes what the threads report, part after part.
+    /// Long: one arm for each thing that a thread reports.
     fn write(&mut self, board: &Board<W>) -> io::Result<()> {
         let mut last: Option<Box<End<W>>> = None;
         let mut written = 0;
