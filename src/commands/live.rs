@@ -52,16 +52,7 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         check_fields(&tracefs, &setup, &mut outputs)?;
     }
     let control = open_control(args, &tracefs, &setup, page.as_mut())?;
-    let target = send::names(&args.send, &receivers, page.as_ref());
-    let seen_alone = page.is_some() && receivers.is_empty() && !args.send.print;
-    say(format!("{} {target}", if seen_alone { "open" } else { "sending to" }));
-    if terminal::says(Verbosity::Verbose) {
-        let events: Vec<_> = setup.events.iter().map(ToString::to_string).collect();
-        terminal::detail(format_args!("events: {}", events.join(" ")));
-        let threads = merged.map_or_else(String::new, |threads| format!(", rings emptied by {threads} threads"));
-        terminal::detail(format_args!("clock {}, {readers} readers{threads}", setup.clock));
-        receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
-    }
+    say_begin(args, &setup, &receivers, page.as_ref(), (readers, merged));
     player.confine(args.record.as_deref())?;
     let follower = follow::start(clock)?;
     page.as_mut().map_or(Ok(()), page::serve)?;
@@ -88,6 +79,26 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
         _ if args.fail_on_loss && is_incomplete(&traced, &outputs) => ExitCode::from(3),
         _ => ExitCode::SUCCESS,
     })
+}
+
+/// Prints where the events go, and with `-v` which they are.
+fn say_begin(
+    args: &LiveArgs,
+    setup: &Setup,
+    receivers: &[Receiver],
+    page: Option<&Page>,
+    (readers, merged): (usize, Option<usize>),
+) {
+    let target = send::names(&args.send, receivers, page);
+    let seen_alone = page.is_some() && receivers.is_empty() && !args.send.print;
+    say(format!("{} {target}", if seen_alone { "open" } else { "sending to" }));
+    if terminal::says(Verbosity::Verbose) {
+        let events: Vec<_> = setup.events.iter().map(ToString::to_string).collect();
+        terminal::detail(format_args!("events: {}", events.join(" ")));
+        let threads = merged.map_or_else(String::new, |threads| format!(", rings emptied by {threads} threads"));
+        terminal::detail(format_args!("clock {}, {readers} readers{threads}", setup.clock));
+        receivers.iter().for_each(|receiver| terminal::detail(receiver.described(args.send.raw)));
+    }
 }
 
 /// Prints a line about what is done.
