@@ -6,7 +6,7 @@ const MAX_MARKS: usize = 4096;
 /// The places of some chunks: enough to find any one in a few steps, and at most a few thousand.
 #[derive(Debug)]
 pub(super) struct ChunkIndex {
-    marks: Vec<Mark>,
+    pub(super) marks: Vec<Mark>,
     /// Every which chunk has a mark.
     stride: u32,
     /// The number of sub-buffers in all chunks.

@@ -28,7 +28,7 @@ impl Bytes {
     }
 
     /// Builds the index of chunks from their headers.
-    fn index(&mut self, unit: u64) -> Result<&ChunkIndex, DatError> {
+    pub(super) fn index(&mut self, unit: u64) -> Result<&ChunkIndex, DatError> {
         if self.index.is_none() {
             let (next, chunks) = (self.next, self.chunks);
             self.next = self.start;

@@ -22,9 +22,9 @@ pub(in crate::capture::trace_dat) struct Shared {
     /// Decompresses the next chunks of the readers; `None` if these run in several threads themselves.
     pub(super) ahead: Option<Ahead>,
     /// Decompressed bytes held by all readers.
-    held: AtomicU64,
+    pub(super) held: AtomicU64,
     /// The limit for all readers.
-    limit: u64,
+    pub(super) limit: u64,
     /// What each of them may hold in any case.
     pub(super) share: u64,
     /// Whether damaged pieces are skipped.
