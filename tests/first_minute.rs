@@ -88,11 +88,11 @@ fn replayed(options: &[&str]) -> (Vec<u8>, String) {
 #[test]
 fn options_about_typed_messages_send_typed_messages_and_say_so() {
     for (options, names) in [
-        (vec!["--for", "pd"], "--for asks"),
-        (vec!["--types", "full"], "--types asks"),
-        (vec!["--pointers", "--names"], "--pointers, --names asks"),
-        (vec!["--aggregate", "50ms"], "--aggregate asks"),
-        (vec!["--hits"], "--hits asks"),
+        (vec!["--for", "pd"], "implied by --for"),
+        (vec!["--types", "full"], "implied by --types"),
+        (vec!["--pointers", "--names"], "implied by --pointers, --names"),
+        (vec!["--aggregate", "50ms"], "implied by --aggregate"),
+        (vec!["--hits"], "implied by --hits"),
     ] {
         let (first, said) = replayed(&options);
         assert!(first.starts_with(b"#bundle\0"), "{options:?}: {}", first.escape_ascii());
@@ -114,7 +114,7 @@ fn a_target_with_a_receiver_is_sent_typed_messages() {
     let mut datagram = [0; 2048];
     let len = receiver.recv(&mut datagram).unwrap();
     assert!(datagram[..len].starts_with(b"#bundle\0"));
-    assert!(said(&output).contains("--to RECEIVER@HOST asks"), "{output:?}");
+    assert!(said(&output).contains("implied by --to RECEIVER@HOST"), "{output:?}");
     // Its rate cap thins at full speed, and the message says what to do.
     assert!(said(&output).contains("--max-rate 0"), "{output:?}");
     let all = run(&["replay", FIXTURE, "--speed", "max", "--to", &target, "--max-rate", "0"]);

@@ -123,7 +123,7 @@ fn a_map_uses_the_latency_of_the_last_pair() {
     assert_eq!(values, [[1.0, 3.0, 30.0], [2.0, 5.0, 30.0], [9.0, 5.0, 30.0], [1.0, 2.0, 20.0]]);
     for (args, why) in [
         ("\"$latency(begin)\"", "map.toml:4:19: \"begin\" is not a pair of events"),
-        ("\"$latency(begin..end\"", "')' expected"),
+        ("\"$latency(begin..end\"", "expected ')'"),
         ("\"$latency(begin..nosuch)\"", "nosuch is not traced"),
     ] {
         let output = printed(args);
