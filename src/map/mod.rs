@@ -9,6 +9,7 @@ mod expression;
 mod parse;
 mod place;
 mod plan;
+mod values;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -4,11 +4,12 @@ use byteorder::ByteOrder;
 
 use super::expression::{Expression, HitValue, Source, Step};
 use super::parse::{Argument, Constant, MessageRule, Trigger, is_text};
-use crate::decode::{self, DecodeError, Element, FieldPlan, Plan, Read, Value};
+use super::values::{From, Number, OfHit, OfRecord};
+use crate::decode::{Element, FieldPlan, Plan, Read};
 use crate::format::EventFormat;
 use crate::osc::osc_string::{address_part, push, repair};
 use crate::osc::stream::Moment;
-use crate::osc::{self, Comm, EncodeError, Full, Schema, Writer};
+use crate::osc::{self, EncodeError, Full, Schema, Writer};
 use crate::sound::{Form, Hit};
 
 /// The longest text sent, bytes.
@@ -16,20 +17,6 @@ const TEXT: usize = 64;
 
 /// Size of the copy for constant bytes, however many of them are used: the compiler knows its length.
 const CHUNK: usize = 64;
-
-/// Where a number comes from.
-#[derive(Debug, Clone, Copy)]
-enum Number {
-    /// An integer of any width, read without a branch; and whether it is an unsigned one of 64 bits.
-    Integer(decode::Number, bool),
-    Field(FieldPlan),
-    Hit(HitValue),
-    Cpu,
-    Pid,
-    Dt,
-    /// The last latency of this pair of events, ms.
-    Latency(usize),
-}
 
 /// An operation on a number; [`Step::Unit`] keeps the range it has seen.
 #[derive(Debug, Clone, Copy)]
@@ -287,16 +274,6 @@ impl Unit {
     }
 }
 
-impl Number {
-    fn of(field: &FieldPlan) -> Number {
-        let number = match field.read {
-            Read::Scalar(element @ Element::Integer { .. }) => decode::Number::new(field.offset, element),
-            _ => None,
-        };
-        number.map_or(Number::Field(*field), |number| Number::Integer(number, !number.fits_i64()))
-    }
-}
-
 impl Motion {
     fn of(step: Step) -> Motion {
         match step {
@@ -328,105 +305,6 @@ fn logarithm(number: f64, scale: f64, factor: f32) -> f32 {
     (ratio.max(f32::MIN_POSITIVE).ln() * factor).clamp(0.0, 1.0)
 }
 
-/// What a number can be taken from.
-trait From {
-    fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError>;
-    fn text<E: ByteOrder>(&self, field: &FieldPlan) -> Result<&[u8], DecodeError>;
-    fn comm(&self) -> &Comm;
-    fn cpu(&self) -> u32;
-    fn pid(&self) -> i32;
-    fn dt(&self) -> f32;
-}
-
-struct OfRecord<'a>(&'a [u8], &'a Moment<'a>, &'a [f64]);
-
-impl From for OfRecord<'_> {
-    #[inline(always)]
-    fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError> {
-        Ok(match number {
-            Number::Integer(number, false) => number.read::<E>(self.0)? as i64 as f64,
-            Number::Integer(number, true) => number.read::<E>(self.0)? as f64,
-            Number::Field(field) => match field.value::<E>(self.0)? {
-                Value::Signed(number) => number as f64,
-                Value::Unsigned(number) | Value::Pointer(number) => number as f64,
-                Value::Bool(truth) => f64::from(u8::from(truth)),
-                _ => 0.0,
-            },
-            Number::Cpu => f64::from(self.1.cpu),
-            Number::Pid => f64::from(self.1.pid),
-            Number::Dt => f64::from(self.1.dt),
-            Number::Latency(index) => self.2.get(*index).copied().unwrap_or(0.0),
-            Number::Hit(_) => 0.0,
-        })
-    }
-
-    fn text<E: ByteOrder>(&self, field: &FieldPlan) -> Result<&[u8], DecodeError> {
-        Ok(match field.value::<E>(self.0)? {
-            Value::Text(text) => text,
-            _ => &[],
-        })
-    }
-
-    #[inline(always)]
-    fn comm(&self) -> &Comm {
-        self.1.comm
-    }
-
-    #[inline(always)]
-    fn cpu(&self) -> u32 {
-        self.1.cpu
-    }
-
-    #[inline(always)]
-    fn pid(&self) -> i32 {
-        self.1.pid
-    }
-
-    #[inline(always)]
-    fn dt(&self) -> f32 {
-        self.1.dt
-    }
-}
-
-struct OfHit<'a>(&'a Hit);
-
-impl From for OfHit<'_> {
-    fn number<E: ByteOrder>(&self, number: &Number) -> Result<f64, DecodeError> {
-        let Number::Hit(value) = number else { return Ok(0.0) };
-        let hit = self.0;
-        Ok(match value {
-            HitValue::Form => f64::from(hit.form.number()),
-            HitValue::Timbre => f64::from(hit.timbre.number()),
-            HitValue::Note => f64::from(hit.note),
-            HitValue::Level => f64::from(hit.level),
-            HitValue::Length => f64::from(hit.length_ms),
-            HitValue::Seconds => f64::from(hit.length_ms) / 1e3,
-            HitValue::Pan => f64::from(hit.pan),
-            HitValue::Brightness => f64::from(hit.brightness),
-        })
-    }
-
-    fn text<E: ByteOrder>(&self, _: &FieldPlan) -> Result<&[u8], DecodeError> {
-        Ok(&[])
-    }
-
-    fn comm(&self) -> &Comm {
-        &Comm::EMPTY
-    }
-
-    fn cpu(&self) -> u32 {
-        0
-    }
-
-    fn pid(&self) -> i32 {
-        0
-    }
-
-    fn dt(&self) -> f32 {
-        0.0
-    }
-}
-
 /// `as` saturates.
 #[inline(always)]
 fn put(out: &mut Writer<'_>, value: f64, wire: Wire) -> Result<(), Full> {
@@ -438,6 +316,7 @@ fn put(out: &mut Writer<'_>, value: f64, wire: Wire) -> Result<(), Full> {
     }
 }
 
+/// Executes the operations. Long: one arm for each of them.
 #[inline(always)]
 fn run<E: ByteOrder>(ops: &mut [Op], from: &impl From, room: &mut [u8]) -> Result<usize, EncodeError> {
     let mut out = Writer::new(room);
