@@ -255,9 +255,9 @@ mod tests {
     fn a_rest_is_as_long_as_it_takes_to_earn_what_is_owed() {
         let mut pace = Pace { credit: 0.0, ..Pace::new(TICK, ROOMY) };
         pace.turned(&turn(0, 5, 1));
-        // 5 events, less 50 a second for 1.2 ms: 4.94 are owed, which 98.8 ms earn.
+        // 5 events, less 25 a second for 1.2 ms: 4.97 are owed, which 198.8 ms earn.
         let Wait::Rest(rest) = pace.wait() else { panic!("{:?}", pace.wait()) };
-        assert_eq!(rest.as_micros(), 98_800);
+        assert_eq!(rest.as_micros(), 198_800);
     }
 
     #[test]
