@@ -6,19 +6,24 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
+use rustix::process::{Resource, getrlimit};
+
 /// Longer than most of these files.
 const CHUNK: usize = 4096;
+/// Descriptors that are left to everything else: where the limit is as low as that, nothing stays open.
+const SPARE: u64 = 32;
 
 /// The files that were looked at, by name.
 #[derive(Debug, Default)]
 pub(super) struct LookedAt(Mutex<BTreeMap<String, File>>);
 
 impl LookedAt {
-    /// The bytes of `name` now, which is opened the first time.
+    /// The bytes of `name` now, which is opened the first time, and each time where there is no room to keep it open.
     ///
     /// # Errors
     /// It cannot be opened, or read.
@@ -29,7 +34,9 @@ impl LookedAt {
         }
         let file = open(Path::new(name))?;
         let bytes = whole(&file)?;
-        files.insert(name.to_owned(), file);
+        if has_room(file.as_raw_fd(), getrlimit(Resource::Nofile).current) {
+            files.insert(name.to_owned(), file);
+        }
         Ok(bytes)
     }
 
@@ -37,6 +44,12 @@ impl LookedAt {
     pub(super) fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
+}
+
+/// Whether `fd` may stay open below the limit of RLIMIT_NOFILE; `None`: there is none. The kernel gives out the lowest number that is
+/// free, so that it tells how many are in use.
+fn has_room(fd: RawFd, limit: Option<u64>) -> bool {
+    limit.is_none_or(|limit| u64::try_from(fd).is_ok_and(|fd| fd.saturating_add(SPARE) < limit))
 }
 
 /// All of a file, from its beginning, wherever it was read to.
@@ -61,6 +74,14 @@ fn whole(file: &File) -> io::Result<Vec<u8>> {
 mod tests {
     use super::*;
     use std::io::Write;
+
+    #[test]
+    fn where_few_descriptors_are_allowed_none_stays_open() {
+        // `ulimit -n 16`, the usual 1024 with few and with nearly all in use, and no limit.
+        assert!(!has_room(9, Some(16)));
+        assert!(has_room(9, Some(1024)) && !has_room(1000, Some(1024)));
+        assert!(has_room(100_000, None));
+    }
 
     #[test]
     fn a_file_is_opened_once_and_read_whole_as_it_is_now() {

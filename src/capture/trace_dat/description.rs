@@ -147,7 +147,8 @@ fn text(folder: &(impl Files + ?Sized), path: &Path) -> Result<String, Descripti
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Every `SYSTEM/EVENT/format` in `events`, sorted.
+/// Every `SYSTEM/EVENT/format` in `events`, sorted. Probes of others may be removed meanwhile, and their groups with them:
+/// what is gone is left out.
 fn formats(files: &(impl Files + ?Sized)) -> Result<Vec<EventText>, DescriptionError> {
     let events = Path::new("events");
     // In tracefs, files are beside the folders of events.
@@ -158,15 +159,24 @@ fn formats(files: &(impl Files + ?Sized)) -> Result<Vec<EventText>, DescriptionE
     };
     let mut formats = Vec::new();
     for system in folders(events)? {
-        for event in folders(&events.join(&system))? {
-            match text(files, &events.join(&system).join(event).join("format")) {
-                Ok(text) => formats.push(EventText { system: system.clone(), text }),
-                Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(error),
+        for event in unless_gone(folders(&events.join(&system)))?.unwrap_or_default() {
+            let path = events.join(&system).join(event).join("format");
+            if let Some(text) = unless_gone(text(files, &path))? {
+                formats.push(EventText { system: system.clone(), text });
             }
         }
     }
     Ok(formats)
+}
+
+/// `None` for a file or folder of an event that was removed: before it was opened (ENOENT), or before it was read (ENODEV,
+/// `f_start` in kernel/trace/trace_events.c).
+fn unless_gone<T>(read: Result<T, DescriptionError>) -> Result<Option<T>, DescriptionError> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(error) if matches!(error.source.raw_os_error(), Some(libc::ENOENT | libc::ENODEV)) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// `per_cpu/cpuN/stats` of each CPU, by number.
@@ -189,5 +199,45 @@ pub(in crate::capture) fn trace_clock_text(options: &Options, clock: Option<&str
         (Some(text), None) => text.clone(),
         (Some(text), Some(clock)) if TraceClock::in_use(text) == Some(TraceClock::from_name(clock)) => text.clone(),
         (_, clock) => format!("[{}]", clock.unwrap_or("local")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tracefs in which others remove their probes: the group `gone`, the events `a/closed` and `a/unlinked`.
+    struct Churning;
+
+    impl Files for Churning {
+        fn bytes(&self, file: &Path) -> io::Result<Vec<u8>> {
+            match file.to_str() {
+                Some("events/a/kept/format") => Ok(b"name: kept".to_vec()),
+                Some("events/a/closed/format") => Err(io::Error::from_raw_os_error(libc::ENODEV)),
+                Some("events/a/unlinked/format") => Err(io::Error::from_raw_os_error(libc::ENOENT)),
+                _ => Err(io::Error::from_raw_os_error(libc::EIO)),
+            }
+        }
+
+        fn folders(&self, folder: &Path) -> io::Result<Vec<String>> {
+            let names: &[&str] = match folder.to_str() {
+                Some("events") => &["gone", "a"],
+                Some("events/a") => &["unlinked", "kept", "closed"],
+                Some("events/gone") => return Err(io::Error::from_raw_os_error(libc::ENOENT)),
+                _ => return Err(io::Error::from_raw_os_error(libc::EIO)),
+            };
+            Ok(names.iter().map(|name| (*name).to_owned()).collect())
+        }
+    }
+
+    #[test]
+    fn events_that_are_removed_while_the_formats_are_read_are_left_out() {
+        let formats = formats(&Churning).unwrap();
+        assert_eq!(
+            formats.iter().map(|format| (&*format.system, &*format.text)).collect::<Vec<_>>(),
+            [("a", "name: kept")]
+        );
+        let broken = |number| DescriptionError { path: "events".into(), source: io::Error::from_raw_os_error(number) };
+        assert!(unless_gone::<()>(Err(broken(libc::EIO))).is_err());
     }
 }
