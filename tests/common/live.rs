@@ -1,7 +1,6 @@
 //! Receives in the test's own process what a live `ftrace-live` sends.
 
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -89,15 +88,12 @@ impl Listener {
     }
 }
 
-/// A receive buffer of 64 MiB, beyond `net.core.rmem_max`.
+/// A receive buffer of 64 MiB, beyond `net.core.rmem_max`; without root, as much as everybody may have.
 fn make_room(socket: &UdpSocket) {
-    let bytes: libc::c_int = 64 << 20;
-    // SAFETY: setsockopt(2) reads one int at the address given, which is that of a live one.
-    let done = unsafe {
-        let (value, len) = ((&raw const bytes).cast(), size_of_val(&bytes) as libc::socklen_t);
-        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, value, len)
-    };
-    assert_eq!(done, 0, "{}", std::io::Error::last_os_error());
+    const BYTES: usize = 64 << 20;
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(socket, BYTES).is_err() {
+        rustix::net::sockopt::set_socket_recv_buffer_size(socket, BYTES).unwrap();
+    }
 }
 
 fn take(packet: &OscPacket, heard: &mut Vec<Heard>) {
