@@ -4,6 +4,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "common/sources.rs"]
+mod sources;
+
 use ftrace_live::osc::preset::PRESETS;
 
 fn root() -> &'static Path {
@@ -12,21 +15,8 @@ fn root() -> &'static Path {
 
 /// The source files of the library and the program, without the tests at their end.
 fn sources() -> Vec<(PathBuf, String)> {
-    let (mut folders, mut found) = (vec![root().join("src")], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
-                let text = fs::read_to_string(&path).unwrap();
-                let text = text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
-                found.push((path.strip_prefix(root()).unwrap().to_owned(), text));
-            }
-        }
-    }
-    assert!(found.len() > 100);
-    found
+    let code = |text: String| text.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+    sources::all().into_iter().map(|(path, text)| (path, code(text))).collect()
 }
 
 /// The files whose code contains `word`, except those whose path begins with one of `known`.

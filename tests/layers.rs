@@ -2,8 +2,9 @@
 //! are no cycles. And no file or function is long without a reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::Path;
+
+#[path = "common/sources.rs"]
+mod sources;
 
 /// The layers of `src/`, the lowest first: each may use those before it.
 const ORDER: [&str; 27] = [
@@ -20,24 +21,20 @@ const CIRCLES: [(&[&str], &str); 1] = [(
 
 /// Every module and its source, without comments and without tests.
 fn modules() -> BTreeMap<String, String> {
-    fn walk(folder: &Path, within: &str, found: &mut BTreeMap<String, String>) {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let module = if within.is_empty() { name.clone() } else { format!("{within}::{name}") };
-            if path.is_dir() {
-                walk(&path, &module, found);
-            } else if path.extension().is_some_and(|end| end == "rs") && !["lib", "main", "tests"].contains(&&*name) {
-                let text = fs::read_to_string(&path).unwrap();
-                let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
-                let code = code.join("\n");
-                let code = code.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
-                found.insert(if name == "mod" { within.to_owned() } else { module }, code);
-            }
-        }
-    }
     let mut found = BTreeMap::new();
-    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
+    for (path, text) in sources::all() {
+        let path = path.strip_prefix("src").unwrap().with_extension("");
+        let mut names: Vec<&str> = path.iter().map(|name| name.to_str().unwrap()).collect();
+        match names.last() {
+            Some(&"lib" | &"main") => continue,
+            Some(&"mod") => drop(names.pop()),
+            _ => {}
+        }
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        let code = code.join("\n");
+        let code = code.split("#[cfg(test)]\nmod tests").next().unwrap().to_owned();
+        found.insert(names.join("::"), code);
+    }
     found
 }
 
@@ -194,29 +191,12 @@ const FUNCTION: usize = 60;
 const LONG_FILES: [(&str, &str); 1] =
     [("live/mod.rs", "the session: its parts are in the files beside it, and it puts them together")];
 
-/// Every file of `src/` except tests, by its path there.
-fn files() -> Vec<(String, String)> {
-    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let (mut folders, mut found) = (vec![src.clone()], Vec::new());
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|end| end == "rs") && !path.ends_with("tests.rs") {
-                let name = path.strip_prefix(&src).unwrap().display().to_string();
-                found.push((name, fs::read_to_string(&path).unwrap()));
-            }
-        }
-    }
-    found
-}
-
 #[test]
 fn no_file_and_no_function_is_long_without_a_reason() {
     let mut wrong = Vec::new();
     let mut functions = 0;
-    for (path, text) in files() {
+    for (path, text) in sources::all() {
+        let path = path.display().to_string();
         let lines: Vec<&str> = text.lines().collect();
         let tests = lines.windows(2).position(|two| two[0] == "#[cfg(test)]" && two[1].contains("mod "));
         let lines = &lines[..tests.unwrap_or(lines.len())];

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use mio::Waker;
 
 use super::SECOND;
-use super::feed::InstanceFeed;
+use super::feed::{InstanceFeed, Limited};
 use super::queue::Emptied;
 use super::reader::{END, Shared};
 use super::rings::Rings;
@@ -22,7 +22,7 @@ use crate::tracefs::TraceClock;
 /// See the [module](self).
 pub(super) struct Emptier {
     shared: Arc<Shared>,
-    turns: Turns<Emptied<InstanceFeed>>,
+    turns: Turns<Emptied<Limited<InstanceFeed>>>,
     waker: Arc<Waker>,
     tick: Duration,
 }
@@ -32,7 +32,7 @@ impl Emptier {
     pub(super) fn new(
         shared: Arc<Shared>,
         header: HeaderPage,
-        rings: Vec<(u32, Emptied<InstanceFeed>)>,
+        rings: Vec<(u32, Emptied<Limited<InstanceFeed>>)>,
         (clock, tick, ring_kib): (TraceClock, Duration, u64),
     ) -> io::Result<Emptier> {
         let rings = Rings::new(header, rings)?;

@@ -1,4 +1,5 @@
-//! One CPU's ring of a live instance, as a feed of sub-buffers: read by ourselves, or by a thread that empties it.
+//! One CPU's ring of a live instance, as a feed of sub-buffers: read by ourselves, or by a thread that empties it; in turns of a
+//! limited length.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -10,33 +11,18 @@ use super::rings::Ring;
 use crate::ring::Feed;
 use crate::tracefs::{RawBuffer, RawRead};
 
-/// The sub-buffers of one CPU, up to the quota of a turn.
+/// The sub-buffers of one CPU.
 pub(super) struct InstanceFeed {
     raw: RawBuffer,
     sub_buffer: usize,
     recording: Option<Tap>,
-    left: u32,
     gone: bool,
 }
 
 impl InstanceFeed {
     /// Each sub-buffer is also given to `recording`.
     pub(super) fn new(raw: RawBuffer, sub_buffer: usize, recording: Option<Tap>) -> InstanceFeed {
-        InstanceFeed { raw, sub_buffer, recording, left: 0, gone: false }
-    }
-}
-
-impl Ring for InstanceFeed {
-    fn begin_turn(&mut self) {
-        self.left = QUOTA;
-    }
-
-    fn brought(&self) -> bool {
-        self.left < QUOTA
-    }
-
-    fn quota_used(&self) -> bool {
-        self.left == 0
+        InstanceFeed { raw, sub_buffer, recording, gone: false }
     }
 }
 
@@ -48,7 +34,7 @@ impl AsRawFd for InstanceFeed {
 
 impl Feed for InstanceFeed {
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
-        if self.left == 0 || self.gone {
+        if self.gone {
             return Ok(false);
         }
         page.resize(self.sub_buffer, 0);
@@ -58,7 +44,6 @@ impl Feed for InstanceFeed {
                 if let Some(recording) = &self.recording {
                     recording.append(self.raw.cpu(), page);
                 }
-                self.left -= 1;
                 return Ok(true);
             }
             // This lasts for seconds if the writer has moved to an empty sub-buffer, which `rb_per_cpu_empty` does
@@ -78,29 +63,6 @@ pub(super) enum LiveFeed {
     Queue(QueueFeed),
 }
 
-impl Ring for LiveFeed {
-    fn begin_turn(&mut self) {
-        match self {
-            LiveFeed::Ring(feed) => feed.begin_turn(),
-            LiveFeed::Queue(feed) => feed.begin_turn(),
-        }
-    }
-
-    fn brought(&self) -> bool {
-        match self {
-            LiveFeed::Ring(feed) => feed.brought(),
-            LiveFeed::Queue(feed) => feed.brought(),
-        }
-    }
-
-    fn quota_used(&self) -> bool {
-        match self {
-            LiveFeed::Ring(feed) => feed.quota_used(),
-            LiveFeed::Queue(feed) => feed.quota_used(),
-        }
-    }
-}
-
 impl AsRawFd for LiveFeed {
     fn as_raw_fd(&self) -> RawFd {
         match self {
@@ -116,5 +78,47 @@ impl Feed for LiveFeed {
             LiveFeed::Ring(feed) => feed.advance(page),
             LiveFeed::Queue(feed) => feed.advance(page),
         }
+    }
+}
+
+/// A feed that gives [`QUOTA`] sub-buffers in a turn at most.
+pub(super) struct Limited<F> {
+    feed: F,
+    /// How many more the turn may have.
+    left: u32,
+}
+
+impl<F> Limited<F> {
+    /// The first turn is still to [begin](Ring::begin_turn).
+    pub(super) fn new(feed: F) -> Limited<F> {
+        Limited { feed, left: 0 }
+    }
+}
+
+impl<F: Feed> Feed for Limited<F> {
+    fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+        let some = self.left > 0 && self.feed.advance(page)?;
+        self.left -= u32::from(some);
+        Ok(some)
+    }
+}
+
+impl<F: AsRawFd> AsRawFd for Limited<F> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.feed.as_raw_fd()
+    }
+}
+
+impl<F: Feed + AsRawFd> Ring for Limited<F> {
+    fn begin_turn(&mut self) {
+        self.left = QUOTA;
+    }
+
+    fn brought(&self) -> bool {
+        self.left < QUOTA
+    }
+
+    fn quota_used(&self) -> bool {
+        self.left == 0
     }
 }

@@ -57,7 +57,7 @@ use crate::tracefs::{
 use crate::wall;
 
 use emptier::Emptier;
-use feed::{InstanceFeed, LiveFeed};
+use feed::{InstanceFeed, Limited, LiveFeed};
 use feedback::FeedbackGuard;
 use queue::Emptied;
 use reader::{Parts, Reader, Report, SIGNALS, Shared};
@@ -331,14 +331,14 @@ impl<'a> Session<'a> {
         let feeds: Vec<_> = instance.open_raw()?.into_iter().map(feed).collect();
         let (mut emptiers, mut of_all) = (Vec::new(), Vec::new());
         let feeds = match options.merged {
-            None => feeds.into_iter().map(|(cpu, feed)| (cpu, LiveFeed::Ring(feed))).collect(),
+            None => feeds.into_iter().map(|(cpu, feed)| (cpu, Limited::new(LiveFeed::Ring(feed)))).collect(),
             Some(count) => {
                 for feeds in reader::deal(feeds, count.clamp(1, instance.cpus().len().max(1))) {
                     let mut emptied = Vec::new();
                     for (cpu, feed) in feeds {
                         let (hand, queue) = queue::queue()?;
-                        emptied.push((cpu, Emptied::new(feed, hand)));
-                        of_all.push((cpu, LiveFeed::Queue(queue)));
+                        emptied.push((cpu, Emptied::new(Limited::new(feed), hand)));
+                        of_all.push((cpu, Limited::new(LiveFeed::Queue(queue))));
                     }
                     let times = (clock.clone(), tick, ring_kib);
                     emptiers.push(Emptier::new(shared.clone(), header.clone(), emptied, times)?);

@@ -38,7 +38,7 @@ pub(super) fn queue() -> io::Result<(Hand, QueueFeed)> {
     let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
     let held = Mutex::new(Held { asked: true, ..Held::default() });
     let queue = Arc::new(Queue { held, bell });
-    Ok((Hand(queue.clone()), QueueFeed { queue, left: 0 }))
+    Ok((Hand(queue.clone()), QueueFeed { queue }))
 }
 
 /// The end that sub-buffers are put in at.
@@ -114,21 +114,16 @@ impl<F: Ring> Ring for Emptied<F> {
 /// The end that sub-buffers are taken out at, as the feed of a ring.
 pub(super) struct QueueFeed {
     queue: Arc<Queue>,
-    left: u32,
 }
 
 impl Feed for QueueFeed {
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
-        if self.left == 0 {
-            return Ok(false);
-        }
         let mut held = self.queue.held.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(next) = held.full.pop_front() else {
             held.asked = true;
             return Ok(false);
         };
         held.spare.push(std::mem::replace(page, next));
-        self.left -= 1;
         Ok(true)
     }
 }
@@ -136,20 +131,6 @@ impl Feed for QueueFeed {
 impl AsRawFd for QueueFeed {
     fn as_raw_fd(&self) -> RawFd {
         self.queue.bell.as_raw_fd()
-    }
-}
-
-impl Ring for QueueFeed {
-    fn begin_turn(&mut self) {
-        self.left = QUOTA;
-    }
-
-    fn brought(&self) -> bool {
-        self.left < QUOTA
-    }
-
-    fn quota_used(&self) -> bool {
-        self.left == 0
     }
 }
 
@@ -161,6 +142,7 @@ mod tests {
 
     use byteorder::LittleEndian;
 
+    use super::super::feed::Limited;
     use super::super::pace::Wait;
     use super::super::rings::Rings;
     use super::*;
@@ -213,6 +195,11 @@ mod tests {
         Emptied::new(Double(eventfd(0, EventfdFlags::NONBLOCK).unwrap(), pages), hand)
     }
 
+    fn limited_queue() -> (Hand, Limited<QueueFeed>) {
+        let (hand, feed) = queue().unwrap();
+        (hand, Limited::new(feed))
+    }
+
     /// What is read in a turn: CPU, time, and what was lost before.
     fn turn<F: Ring>(rings: &mut Rings<F>) -> (Vec<(u32, u64, Lost)>, bool) {
         let mut read = Vec::new();
@@ -226,7 +213,7 @@ mod tests {
 
     #[test]
     fn what_two_threads_read_is_sent_in_one_order_of_time_with_its_losses() {
-        let ends: Vec<_> = (0..4).map(|_| queue().unwrap()).collect();
+        let ends: Vec<_> = (0..4).map(|_| limited_queue()).collect();
         let (hands, feeds): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
         let layout = layout(LongSize::Eight, 4096);
         let mut sender = Rings::new(layout.clone(), (0..).zip(feeds).collect()).unwrap();
@@ -264,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_queue_names_itself_again_once_it_was_found_empty() {
-        let (hand, feed) = queue().unwrap();
+        let (hand, feed) = limited_queue();
         let mut sender = Rings::new(layout(LongSize::Eight, 4096), vec![(3, feed)]).unwrap();
         for time in 1..5 {
             hand.push(&page(&[time]).build());
@@ -276,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_sender_that_cannot_keep_up_leaves_the_rest_in_the_ring() {
-        let (hand, mut feed) = queue().unwrap();
+        let (hand, mut feed) = limited_queue();
         let most = MOST as u64;
         let mut ring = emptied(hand, (0..most + 9).map(|time| page(&[time])));
         let mut taken = Vec::new();

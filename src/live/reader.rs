@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use mio::{Token, Waker};
 
 use super::SECOND;
-use super::feed::LiveFeed;
+use super::feed::{Limited, LiveFeed};
 use super::rings::Rings;
 use super::turns::{Native, Turns, until_quiet};
 use super::unknown::Unknown;
@@ -175,7 +175,7 @@ pub(super) struct Reader {
     tracefs: Tracefs,
     long: LongSize,
     pub(super) pipeline: Pipeline<Outputs>,
-    pub(super) turns: Turns<LiveFeed>,
+    pub(super) turns: Turns<Limited<LiveFeed>>,
     /// For readers with a thread of their own; signals wake the first one.
     waker: Option<Arc<Waker>>,
     /// Ids that even a second reading of the formats did not explain.
@@ -192,7 +192,7 @@ pub(super) struct Parts {
     pub(super) tick: Duration,
     pub(super) ring_kib: u64,
     pub(super) pipeline: Pipeline<Outputs>,
-    pub(super) rings: Vec<(u32, LiveFeed)>,
+    pub(super) rings: Vec<(u32, Limited<LiveFeed>)>,
 }
 
 impl Reader {

@@ -6,16 +6,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rosc::OscType;
 
-use crate::live;
 use crate::program::Running;
 use crate::receiver::{Receiver, events};
+use crate::{SLEWED_NS, live};
 
 /// Set for the process that causes page faults.
 const TOUCHER: &str = "FTRACE_LIVE_TEST_TOUCHER";
 const PAGES: usize = 300;
-
-/// The program pairs the trace clock with the time of day once a second; in between the latter may be slewed.
-const SLEWED_NS: u64 = 5_000_000;
 
 fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64

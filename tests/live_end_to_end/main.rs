@@ -20,6 +20,9 @@ use std::time::{Duration, Instant};
 
 use ftrace_live::tracefs::Tracefs;
 
+/// The program pairs the trace clock with the time of day once a second; in between the latter may be slewed.
+const SLEWED_NS: u64 = 5_000_000;
+
 /// The running kernel's tracefs, if available.
 struct Live {
     tracefs: Tracefs,

@@ -13,7 +13,7 @@ use rustix::process::Signal;
 use crate::common::report::{Line, ours, report, same};
 use crate::program::{Ended, PROGRAM, Running, run, run_command};
 use crate::receiver::Receiver;
-use crate::{Live, live, wait_until};
+use crate::{Live, SLEWED_NS, live, wait_until};
 
 /// Starts programs, which cause thousands of events of many kinds.
 const LOAD: &str = "for i in 1 2 3 4 5 6 7 8 9; do /bin/true; ls /usr/bin > /dev/null; done";
@@ -160,8 +160,7 @@ fn the_file_describes_the_kernel_its_clock_its_names_and_its_losses() {
     let events = ours(&file);
     for event in [&events[0], events.last().unwrap()] {
         let unix = pair.realtime_of(event.time).unwrap();
-        let slewed = 5_000_000;
-        assert!((before - slewed..=after + slewed).contains(&unix), "{unix} is not from {before} to {after}");
+        assert!((before - SLEWED_NS..=after + SLEWED_NS).contains(&unix), "{unix} is not from {before} to {after}");
     }
 }
 
@@ -241,8 +240,7 @@ fn single_events_share_sub_buffers_and_keep_their_times() {
         let pair = capture::open(&file, Open::default()).unwrap().clock_pair.unwrap();
         let recorded = events.iter().filter(|event| event.event == "print").map(|event| event.time);
         for (time, message) in recorded.zip(sent) {
-            // The clocks are paired anew each second, between which the time of day may be slewed.
-            assert!(message.time_ns().abs_diff(pair.realtime_of(time).unwrap()) < 5_000_000, "{message:?}");
+            assert!(message.time_ns().abs_diff(pair.realtime_of(time).unwrap()) < SLEWED_NS, "{message:?}");
         }
         let dat = TraceDat::open(&file, Open::default()).unwrap();
         let sub_buffers: u64 =
