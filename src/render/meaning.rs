@@ -9,7 +9,7 @@ use super::{
 };
 use crate::format::{
     Base, EventFormat, Field, Place,
-    print_fmt::{Expr, PrintFmt},
+    print_fmt::{Argument, Expr, PrintFmt},
 };
 
 /// What a field means beyond its C type.
@@ -124,8 +124,14 @@ fn is_bytes(field: &Field) -> bool {
     field.place != Place::Scalar && field.ctype.size == 1 && field.ctype.base != Base::Char
 }
 
-/// The field that `expr`, printed by `conversion`, refers to, and its meaning.
-pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) -> Option<(usize, Meaning)> {
+/// The field that `expr`, printed by `conversion`, refers to, and its meaning. `args` are all arguments of the print
+/// format.
+pub(super) fn shown(
+    conversion: &Conversion,
+    expr: &Expr,
+    args: &[Argument],
+    format: &EventFormat,
+) -> Option<(usize, Meaning)> {
     match conversion {
         Conversion::Pointer(letters) => Some((index(bare_field(expr)?, format)?, pointed_at(letters)?)),
         Conversion::Text => {
@@ -134,7 +140,9 @@ pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) 
             if let Some((meaning, _)) = tables.first() {
                 let mut fields = Vec::new();
                 tables.iter().for_each(|(_, value)| collect_fields(value, &mut fields));
-                return Some((index(only(&fields)?, format)?, *meaning));
+                let name = only(&fields)?;
+                let whole = tables.iter().all(|(_, value)| bare_field(value).is_some());
+                return (whole || !has_a_number_of(name, args)).then_some((index(name, format)?, *meaning));
             }
             if let Expr::Call(name, args) = expr
                 && matches!(
@@ -149,6 +157,27 @@ pub(super) fn shown(conversion: &Conversion, expr: &Expr, format: &EventFormat) 
             is_bytes(format.fields.get(at)?).then_some((at, Meaning::Text))
         }
         _ => None,
+    }
+}
+
+/// Whether some argument is a number made from the field `name`. If another argument names a part of the field
+/// (`REC->ioprio >> 13 & 7`), the name does not stand for its whole value: the field is a number with several parts.
+fn has_a_number_of(name: &str, args: &[Argument]) -> bool {
+    args.iter().filter_map(|argument| argument.expr.as_ref().ok()).any(|expr| {
+        let mut fields = Vec::new();
+        collect_fields(expr, &mut fields);
+        fields.contains(&name) && !is_text(expr)
+    })
+}
+
+/// Whether `expr` is a string: a literal, a table, or a choice of these.
+fn is_text(expr: &Expr) -> bool {
+    match expr {
+        Expr::Str(_) => true,
+        Expr::Call(name, _) => name.starts_with("__print_") || name.starts_with("__get_"),
+        Expr::Ternary(_, yes, no) => is_text(yes) || is_text(no),
+        Expr::Cast(_, inner) => is_text(inner),
+        _ => false,
     }
 }
 

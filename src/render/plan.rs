@@ -136,6 +136,7 @@ impl TextPlan {
         let mut builder = Builder {
             compiler: Compiler::new(format, long, endian, constants),
             long: Int { bits: (long.bytes() * 8) as u8, signed: false },
+            all: &parsed.args,
             args: parsed.args.iter().enumerate(),
             unsupported: vec![],
             fields: vec![],
@@ -253,6 +254,9 @@ struct Builder<'a> {
     compiler: Compiler<'a>,
     /// `unsigned long`
     long: Int,
+    /// All arguments.
+    all: &'a [Argument],
+    /// Those that no conversion has taken yet.
     args: std::iter::Enumerate<std::slice::Iter<'a, Argument>>,
     unsupported: Vec<Unsupported>,
     fields: Vec<FieldText>,
@@ -276,7 +280,7 @@ impl<'a> Builder<'a> {
             last.pieces.end = at + 1;
             return true;
         }
-        let Some((field, meaning)) = meaning::shown(conversion, expr, format) else { return false };
+        let Some((field, meaning)) = meaning::shown(conversion, expr, self.all, format) else { return false };
         let wanted = self.fields_only.is_none_or(|wanted| wanted(meaning));
         let new = wanted && self.fields.iter().all(|known| known.field != field);
         if new {

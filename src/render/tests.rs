@@ -486,6 +486,24 @@ fn a_field_of_an_enum_s_type_has_the_constant_s_name_without_any_table() {
     assert_eq!(name(7), ("zone=7".into(), "0x7".into()));
 }
 
+#[test]
+fn a_name_of_a_part_of_a_field_is_not_the_field_s_name() {
+    let named = |print_fmt: &str| {
+        let event = event("u32 v;8;4;0", print_fmt, LongSize::Eight);
+        let plan = TextPlan::compile(&event, LongSize::Eight, Endian::Little, &Known);
+        plan.fields().iter().map(|field| field.meaning).collect::<Vec<_>>()
+    };
+    let part = r#"__print_symbolic(REC->v >> 13 & 7, {1, "rt"}, {2, "be"})"#;
+    // The rest is printed as a number: `be,4` has two parts, and `be` alone would lose one.
+    assert_eq!(named(&format!(r#""%s,%u", {part}, REC->v & 7"#)), []);
+    assert_eq!(named(&format!(r#""%u %s", (u8)REC->v, {part}"#)), []);
+    // Nothing else of it is printed, or only as text.
+    assert_eq!(named(&format!(r#""%s", {part}"#)), [Meaning::Enum]);
+    assert_eq!(named(&format!(r#""%s%s", {part}, REC->v & 1 ? "+" : """#)), [Meaning::Enum]);
+    // The whole value has a name, and is printed as a number as well.
+    assert_eq!(named(r#""%u [%s]", REC->v, __print_symbolic((u32)REC->v, {1, "one"})"#), [Meaning::Enum]);
+}
+
 mod never_panics {
     use proptest::prelude::*;
 
