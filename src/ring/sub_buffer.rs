@@ -315,14 +315,14 @@ impl Walk {
 /// The byte order of sub-buffers, deduced from their commit words.
 ///
 /// No description file of the kernel states the byte order, but a commit never exceeds the data size and never uses
-/// bits 27 to 29, so a non-empty sub-buffer is valid in one byte order only. `None` if every page is empty or valid
-/// in neither.
+/// bits 27 to 29, so a non-empty sub-buffer is valid in one byte order only. An empty one may be valid in both. `None` if
+/// no page is valid in one order only.
 pub fn detect_byte_order<'a>(layout: &HeaderPage, pages: impl IntoIterator<Item = &'a [u8]>) -> Option<Endian> {
     let plausible = |word: Option<u64>| {
         // Only the low 32 bits: above them are copies of bit 31.
         word.map(|w| w as u32).is_some_and(|w| {
             let commit = u64::from(w) & COMMIT_MASK;
-            commit > 0 && commit <= layout.data_size() as u64 && w & 0x3800_0000 == 0
+            commit <= layout.data_size() as u64 && w & 0x3800_0000 == 0
         })
     };
     pages.into_iter().find_map(|page| {
@@ -336,3 +336,6 @@ pub fn detect_byte_order<'a>(layout: &HeaderPage, pages: impl IntoIterator<Item 
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
