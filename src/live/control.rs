@@ -13,7 +13,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token, Waker};
 
 use super::reader::Change;
-use super::{Session, TASK_EVENTS, names};
+use super::{Session, names};
 use crate::control::udp::Control;
 use crate::control::{Command, Refused, State, Switched};
 use crate::format::EventFormat;
@@ -228,7 +228,7 @@ impl Session<'_> {
 
 /// Events that stay enabled in the kernel throughout, selected or not: they carry task names.
 fn is_kept(event: &EventName) -> bool {
-    event.system == "task" && TASK_EVENTS.contains(&event.name.as_str())
+    event.system == "task" && names::TASK_EVENTS.contains(&event.name.as_str())
 }
 
 fn refuse(refused: &mut Refused, event: &EventName, why: &dyn std::fmt::Display) {

@@ -7,7 +7,7 @@ use crate::format::{EventFormat, LongSize};
 use crate::names::{Enums, Kallsyms, Names, PrintkFormats, SavedCmdlines, hz};
 use crate::output::Outputs;
 use crate::pipeline::AskComm;
-use crate::tracefs::{PidView, Tracefs};
+use crate::tracefs::{EventName, PidView, Tracefs};
 
 /// The kernel's own types: a data file, no eBPF.
 const BTF: &str = "/sys/kernel/btf/vmlinux";
@@ -66,8 +66,7 @@ pub(crate) fn enums() -> Enums {
 /// The formats of the tracer's own records (`ftrace:print`, stacks), which appear without being enabled.
 pub(super) fn tracer_records(tracefs: &Tracefs, long: LongSize) -> Vec<EventFormat> {
     let records = tracefs.tracer_records().unwrap_or_default();
-    let format =
-        |event: &crate::tracefs::EventName| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok();
+    let format = |event: &EventName| EventFormat::parse(&event.system, &tracefs.format(event).ok()?, long).ok();
     records.iter().filter_map(format).collect()
 }
 
@@ -86,4 +85,16 @@ pub(super) fn of_tasks(tracefs: &Tracefs, pids: PidView) -> AskComm {
         let noted = SavedCmdlines::parse(&tracefs.read_bytes("saved_cmdlines").ok()?);
         noted.get(tid).filter(|name| *name != b"<...>").map(<[u8]>::to_vec)
     })
+}
+
+/// The events of the group `task` that tell of task names.
+pub(super) const TASK_EVENTS: [&str; 2] = ["task_rename", "task_newtask"];
+
+/// The events that carry task names, as far as the kernel has them and they are not asked for anyway.
+///
+/// The kernel counts overwritten events without saying which they were. So if a ring overflows, the number of lost
+/// events includes these hidden ones, while the number of events read never does.
+pub(super) fn hidden_events(tracefs: &Tracefs, asked: &[EventName]) -> Vec<EventName> {
+    let events = TASK_EVENTS.map(|name| EventName::new("task", name));
+    events.into_iter().filter(|event| !asked.contains(event) && tracefs.format(event).is_ok()).collect()
 }
