@@ -92,6 +92,7 @@
 //! | `osc` | [`osc`] | event → address and type tags; values → bytes, bundles, datagrams | tracefs |
 //! | `capture` | [`capture`] | captures: folders and `trace.dat`, read and written; `perf.data`, read | outputs |
 //! | `capture` | [`tracefs`] | names of events and clocks, selections, in the syntax of the tracefs files | records, OSC |
+//! | `zstd-c` | [`capture`] | decompresses zstd in a `trace.dat` by the C library, which takes a third of the time | outputs |
 //! | `tracefs` | [`tracefs`] | the running kernel: find, mount, make a private instance, enable, filter, remove | records, OSC |
 //! | `tracefs` | [`keeper`], [`rights`] | the process that removes the instance; dropping privileges | what is traced |
 //!

@@ -6,9 +6,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
-
-use super::{DatError, Part, Problem, source::Source};
+use super::{
+    DatError, Part, Problem,
+    source::Source,
+    zstd_frame::{Decoder, MAGIC},
+};
 
 /// The compression named in the header of a version 7 file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +23,6 @@ pub enum Compression {
     /// Zstandard frames (RFC 8878).
     Zstd,
 }
-
-/// The beginning of a Zstandard frame. libzstd can omit it ("magicless" frames); both are accepted.
-const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-
-/// The largest window accepted for a zstd frame. The default level uses 2 MiB, the highest ordinary one 8 MiB.
-const MAX_ZSTD_WINDOW: u64 = 16 << 20;
 
 impl Compression {
     /// The algorithm with this name in the file's header.
@@ -57,17 +53,15 @@ pub(super) struct Decompressor {
 
 /// State that is kept from piece to piece.
 struct State {
-    zstd: FrameDecoder,
-    /// The compressed piece.
+    zstd: Decoder,
+    /// The compressed piece, behind room for [`MAGIC`].
     piece: Vec<u8>,
 }
 
 impl Decompressor {
     /// A decompressor for pieces compressed with `algorithm`.
     pub(super) fn new(algorithm: Compression) -> Decompressor {
-        let mut zstd = FrameDecoder::new();
-        zstd.set_max_window_size(MAX_ZSTD_WINDOW);
-        Decompressor { algorithm, state: Mutex::new(State { zstd, piece: Vec::new() }) }
+        Decompressor { algorithm, state: Mutex::new(State { zstd: Decoder::new(), piece: MAGIC.to_vec() }) }
     }
 
     /// Decompresses the `stored` bytes at `offset` into `out`, whose length is the announced size. The caller has
@@ -86,30 +80,23 @@ impl Decompressor {
         if stored > limit {
             return Err(failed(Problem::TooLarge { size: stored, limit }));
         }
-        // A decoder left in the middle by an earlier piece restarts with each frame.
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let State { zstd, piece } = &mut *state;
-        piece.resize(stored as usize, 0);
-        source.read(offset, piece, part)?;
-        decompress(self.algorithm, zstd, piece, out).map_err(failed)
-    }
-}
-
-fn decompress(algorithm: Compression, zstd: &mut FrameDecoder, piece: &[u8], out: &mut [u8]) -> Result<(), Problem> {
-    match algorithm {
-        Compression::None if piece.len() == out.len() => out.copy_from_slice(piece),
-        Compression::None => return Err(corrupt("its stored size differs from the announced one")),
-        Compression::Zlib => exactly(flate2::read::ZlibDecoder::new(piece), out)?,
-        Compression::Zstd => {
-            let magic = if piece.starts_with(&ZSTD_MAGIC) { &[][..] } else { &ZSTD_MAGIC };
-            exactly(StreamingDecoder::new_with_decoder(magic.chain(piece), &mut *zstd).map_err(corrupt)?, out)?;
-            let stored = zstd.get_checksum_from_data();
-            if stored.is_some() && stored != zstd.get_calculated_checksum() {
-                return Err(corrupt("the checksum does not match"));
+        piece.resize(MAGIC.len() + stored as usize, 0);
+        let (_, stored) = piece.split_at_mut(MAGIC.len());
+        source.read(offset, stored, part)?;
+        let decompressed = match self.algorithm {
+            Compression::None if stored.len() == out.len() => {
+                out.copy_from_slice(stored);
+                Ok(())
             }
-        }
+            Compression::None => Err(corrupt("its stored size differs from the announced one")),
+            Compression::Zlib => exactly(flate2::read::ZlibDecoder::new(&*stored), out),
+            Compression::Zstd if stored.starts_with(&MAGIC) => zstd.decode(stored, out).map_err(corrupt),
+            Compression::Zstd => zstd.decode(piece, out).map_err(corrupt),
+        };
+        decompressed.map_err(failed)
     }
-    Ok(())
 }
 
 impl fmt::Debug for Decompressor {

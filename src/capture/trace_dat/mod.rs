@@ -25,6 +25,7 @@ mod read;
 mod recorder;
 pub(super) mod source;
 mod write;
+mod zstd_frame;
 
 pub use compression::Compression;
 pub use data::{CpuData, SubBuffers, TextData};
