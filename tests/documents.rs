@@ -1,8 +1,12 @@
-//! The documentation: the book lists every page, and every link between files leads to a file and a heading that exist.
+//! The documentation: the book lists every page, every link between files leads to a file and a heading that exist, and
+//! no sentence, nor one of a comment, has a gap or a word twice.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+#[path = "common/sources.rs"]
+mod sources;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -102,4 +106,47 @@ fn links_and_headings_are_found() {
     let text = "# Here\n[a](#here) [b](#there) [c](none.md) [d](docs/WIRE.md#control) [e](docs/WIRE.md#none)\n";
     let wrong = wrong_links(&root().join("README.md"), text);
     assert_eq!(wrong.len(), 3, "{wrong:?}");
+}
+
+/// The gaps in a line, and the words that stand twice, outside of quoted code. A line with a bar is a table or a drawing.
+fn slips(line: &str) -> Vec<String> {
+    let prose: String = line.split('`').enumerate().map(|(at, part)| if at % 2 == 0 { part } else { "x" }).collect();
+    if prose.contains(['|', '│', '─']) {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let parts: Vec<&str> = prose.trim().split("  ").collect();
+    for two in parts.windows(2) {
+        let ends = |c: char| c.is_alphanumeric() || ",.;:)]”".contains(c);
+        let begins = |c: char| c.is_alphanumeric() || "([“".contains(c);
+        if two[0].ends_with(ends) && two[1].trim_start().starts_with(begins) {
+            found.push(format!("a gap: {line}"));
+        }
+    }
+    let words: Vec<&str> = prose.split_whitespace().collect();
+    let twice = |two: &&[&str]| two[0] == two[1] && two[0].len() > 1 && two[0].chars().all(|c| c.is_ascii_lowercase());
+    found.extend(words.windows(2).filter(twice).map(|two| format!("{} twice: {line}", two[0])));
+    found
+}
+
+#[test]
+fn no_sentence_has_a_gap_or_a_word_twice() {
+    let mut wrong = Vec::new();
+    let mut files = pages(root());
+    files.extend(["docs", "benches", "fuzz"].iter().flat_map(|folder| pages(&root().join(folder))));
+    for file in files {
+        let text = fs::read_to_string(&file).unwrap();
+        wrong.extend(lines(&text).flat_map(slips).map(|slip| format!("{}: {slip}", file.display())));
+    }
+    for (file, text) in sources::all() {
+        let comments = text.lines().map(|line| {
+            let line = line.trim_start();
+            let comment = ["//!", "///", "//"].iter().find_map(|start| line.strip_prefix(start));
+            comment.unwrap_or_default()
+        });
+        let comments: Vec<&str> = comments.collect();
+        wrong.extend(lines(&comments.join("\n")).flat_map(slips).map(|slip| format!("{}: {slip}", file.display())));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert_eq!(slips("epoll would not report   what is left, the the `a  b` a  = b").len(), 2);
 }

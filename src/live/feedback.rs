@@ -7,9 +7,9 @@
 //!   later; looked for again once a second, since a receiver may start after us, or anew;
 //! - the `sched` events in which the kernel names one of us from another context. `set_event_notrace_pid` judges an
 //!   event by the running task, so it lets through a `sched_wakeup` of our thread from an interrupt, and a
-//!   `sched_switch`   between the idle task and us (`event_filter_pid_sched_switch_probe_pre`, `…_wakeup_probe_pre`).
-//!   If these events are   enabled, each wake of ours would cause new events, which wake us. So they get a filter by
-//!   pid, joined with the   user's filter.
+//!   `sched_switch` between the idle task and us (`event_filter_pid_sched_switch_probe_pre`, `…_wakeup_probe_pre`).
+//!   If these events are enabled, each wake of ours would cause new events, which wake us. So they get a filter by
+//!   pid, joined with the user's filter.
 //!
 //! The rest (timers, interrupts, the idle task's events) names no pid of ours; [`Pace`](super::pace::Pace) handles
 //! it.

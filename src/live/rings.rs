@@ -5,12 +5,12 @@
 //! to in the same millisecond. So a ring is in one of two states:
 //!
 //! - *watched*: it is read only after epoll has reported it, and then until it is empty (`EPOLLET`: epoll would not
-//!   report   what is left). Reporting it has armed it (`ring_buffer_poll_wait`), so the CPU that commits to it next
-//!   wakes epoll,   through an interrupt of its own (`irq_work`, see `rb_wakeups`): an event that comes too late for
-//!   a read is reported   later;
+//!   report what is left). Reporting it has armed it (`ring_buffer_poll_wait`), so the CPU that commits to it next
+//!   wakes epoll, through an interrupt of its own (`irq_work`, see `rb_wakeups`): an event that comes too late for
+//!   a read is reported later;
 //! - *busy*: it had something while the reader follows the tick. It is read with each tick without asking, and is not
-//!   in   epoll, so no CPU has anybody to wake. After some ticks without anything, or at the end of the busy time, it
-//!   is   watched again.
+//!   in epoll, so no CPU has anybody to wake. After some ticks without anything, or at the end of the busy time, it
+//!   is watched again.
 //!
 //! So a turn costs two system calls for each reported ring, one for each busy ring, and one for epoll.
 
