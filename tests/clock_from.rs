@@ -7,10 +7,11 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use common::live::may_trace;
+use common::machines::{Machines, run};
 use common::program::{PATIENCE, Program, free_port, installed};
 use common::skipped;
 
@@ -22,40 +23,21 @@ const SECOND: i64 = 1000 * MS;
 /// How far the clock of the queried machine is ahead of the true one, s.
 const HOST_SHIFT: i64 = 40;
 
-/// Two namespaces connected by a cable, removed at the end; and the object that shifts clocks.
-struct Machines {
-    names: [String; 2],
+/// Two machines, and the object that shifts their clocks.
+struct Shifted {
+    machines: Machines,
     folder: tempfile::TempDir,
 }
 
-fn run(program: &str, line: &str) -> Result<(), String> {
-    let output =
-        Command::new(program).args(line.split(' ')).stdin(Stdio::null()).output().map_err(|e| e.to_string())?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(format!("{program} {line}: {}", String::from_utf8_lossy(&output.stderr))),
-    }
-}
-
-impl Machines {
-    fn new() -> Result<Machines, String> {
+impl Shifted {
+    fn new() -> Result<Shifted, String> {
         if cfg!(target_feature = "crt-static") {
             return Err("nothing can be preloaded into a static program".to_owned());
         }
-        let id = std::process::id();
-        let folder = tempfile::tempdir().unwrap();
-        let machines = Machines { names: [format!("ftrace-live-c{id}"), format!("ftrace-live-d{id}")], folder };
+        let shifted = Shifted { folder: tempfile::tempdir().unwrap(), machines: Machines::new()? };
         let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/shifted_clock.c");
-        run("cc", &format!("-shared -fPIC -o {} {source}", machines.object()))?;
-        let [asked, senders] = &machines.names;
-        run("ip", &format!("netns add {asked}"))?;
-        run("ip", &format!("netns add {senders}"))?;
-        run("ip", &format!("-n {asked} link add eth0 type veth peer name eth0 netns {senders}"))?;
-        for (name, address) in [(asked, "10.98.0.1/24"), (senders, "10.98.0.5/24")] {
-            run("ip", &format!("-n {name} addr add {address} dev eth0"))?;
-            run("ip", &format!("-n {name} link set eth0 up"))?;
-        }
-        Ok(machines)
+        run("cc", &format!("-shared -fPIC -o {} {source}", shifted.object()))?;
+        Ok(shifted)
     }
 
     fn object(&self) -> String {
@@ -64,17 +46,10 @@ impl Machines {
 
     /// The program on a machine, with a host name, and with its clock ahead of the true one.
     fn on(&self, machine: usize, name: &str, shift: i64) -> Command {
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--net=/run/netns/{}", self.names[machine])).args(["unshare", "--uts", "sh", "-c"]);
-        command.arg("echo $0 > /proc/sys/kernel/hostname && exec \"$@\"").arg(name);
+        let mut command = self.machines.on(machine, "unshare");
+        command.args(["--uts", "sh", "-c", "echo $0 > /proc/sys/kernel/hostname && exec \"$@\""]).arg(name);
         command.arg("env").arg(format!("LD_PRELOAD={}", self.object())).arg(format!("SHIFT_S={shift}")).arg(PROGRAM);
         command
-    }
-}
-
-impl Drop for Machines {
-    fn drop(&mut self) {
-        self.names.iter().for_each(|name| drop(run("ip", &format!("netns del {name}"))));
     }
 }
 
@@ -106,7 +81,7 @@ struct Instants {
     clocks: BTreeMap<String, serde_json::Value>,
 }
 
-fn at_the_same_time(machines: &Machines, option: &[&str]) -> Instants {
+fn at_the_same_time(machines: &Shifted, option: &[&str]) -> Instants {
     let mut listen = machines.on(0, "host", HOST_SHIFT);
     listen.args(["listen", "0.0.0.0:57120", "--json"]);
     let mut listen = Program::start(listen);
@@ -164,7 +139,7 @@ fn senders_with_different_clocks_use_the_time_of_the_queried_machine() {
     if !may_trace() || !["ip", "nsenter", "unshare", "cc"].into_iter().all(installed) {
         return;
     }
-    let machines = match Machines::new() {
+    let machines = match Shifted::new() {
         Ok(machines) => machines,
         Err(why) => return skipped::say(why),
     };
@@ -212,7 +187,7 @@ fn senders_with_different_clocks_use_the_time_of_the_queried_machine() {
 }
 
 /// A replay at the recorded speed uses the other machine's time.
-fn a_replay_too(machines: &Machines) {
+fn a_replay_too(machines: &Shifted) {
     let mut listen = machines.on(0, "host", HOST_SHIFT);
     listen.args(["listen", "0.0.0.0:57120", "--json"]);
     let mut listen = Program::start(listen);

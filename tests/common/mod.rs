@@ -6,6 +6,7 @@ pub mod corpus;
 pub mod instance;
 pub mod kernel_text;
 pub mod live;
+pub mod machines;
 pub mod made;
 pub mod program;
 pub mod record;
