@@ -319,10 +319,11 @@ impl Walk {
 /// no page is valid in one order only.
 pub fn detect_byte_order<'a>(layout: &HeaderPage, pages: impl IntoIterator<Item = &'a [u8]>) -> Option<Endian> {
     let plausible = |word: Option<u64>| {
-        // Only the low 32 bits: above them are copies of bit 31.
-        word.map(|w| w as u32).is_some_and(|w| {
-            let commit = u64::from(w) & COMMIT_MASK;
-            commit <= layout.data_size() as u64 && w & 0x3800_0000 == 0
+        word.is_some_and(|word| {
+            // Above the low 32 bits are copies of bit 31, or zeros: a commit of the other order would stand there.
+            let (high, low) = ((word >> 32) as u32, word as u32);
+            let commit = u64::from(low) & COMMIT_MASK;
+            commit <= layout.data_size() as u64 && low & 0x3800_0000 == 0 && matches!(high, 0 | u32::MAX)
         })
     };
     pages.into_iter().find_map(|page| {

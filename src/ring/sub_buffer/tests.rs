@@ -274,10 +274,12 @@ on_every_kernel! {
 
     fn the_byte_order_shows_in_the_commit_word<E>(long: LongSize) {
         let empty = Page::<E>::new(long, 10).build();
-        let full = Page::<E>::new(long, 10).data(1, b"abcd").lost(None).build();
         let big = E::read_u16(&[0, 1]) == 1;
         let want = if big { Endian::Big } else { Endian::Little };
-        assert_eq!(detect_byte_order(&layout(long, 4096), [&empty[..], &full]), Some(want));
+        let full = || Page::<E>::new(long, 10).data(1, b"abcd");
+        for full in [full().build(), full().lost(None).build(), full().lost(Some(9)).build()] {
+            assert_eq!(detect_byte_order(&layout(long, 4096), [&empty[..], &full]), Some(want));
+        }
         assert_eq!(detect_byte_order(&layout(long, 4096), [&empty[..]]), None);
     }
 
