@@ -210,3 +210,53 @@ impl Between {
         Ok(Window { from: point(begin.max(span.first)), until: point(end.min(span.last)) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::window::{Span, Window};
+    use super::*;
+
+    /// The part between moments that occur at these times, all of them among 1000 to 9000; `around` with a margin of 100.
+    fn part(window: Window, from: &[u64], until: &[u64], around: &[u64]) -> Result<(Point, Point), ()> {
+        let moment = |name: &str, times: &[u64]| (!times.is_empty()).then(|| name.parse::<Moment>().unwrap());
+        let between = Between {
+            from: moment("from", from),
+            until: moment("until", until),
+            around: moment("around", around).map(|moment| (moment, 100)),
+        };
+        let mut find = |moment: &Moment, after: u64| {
+            let times = match moment.event() {
+                "from" => from,
+                "until" => until,
+                _ => around,
+            };
+            times.iter().copied().find(|time| *time >= after).ok_or(())
+        };
+        let narrowed = between.narrow_by(window, Span { first: 1000, last: 9000 }, &mut find)?;
+        Ok((narrowed.from.unwrap(), narrowed.until.unwrap()))
+    }
+
+    fn points(from: u64, until: u64) -> Result<(Point, Point), ()> {
+        Ok((Point::AfterStart(from - 1000), Point::AfterStart(until - 1000)))
+    }
+
+    #[test]
+    fn a_part_is_from_the_first_moment_until_the_next() {
+        let all = Window::default();
+        assert_eq!(part(all, &[2000, 4000], &[1500, 3000], &[]), points(2000, 3000));
+        // The same event begins and ends it: its second occurrence, even if it is only 1 ns later.
+        assert_eq!(part(all, &[2000, 2001], &[2000, 2001], &[]), points(2000, 2001));
+        assert_eq!(part(all, &[], &[1000, 3000], &[]), points(1000, 1000));
+        assert_eq!(part(all, &[2000], &[2000], &[]), Err(()));
+    }
+
+    #[test]
+    fn moments_are_searched_in_the_window_and_do_not_widen_it() {
+        let window = Window { from: Some(Point::AfterStart(500)), until: Some(Point::AfterStart(3000)) };
+        assert_eq!(part(window, &[1200, 1500], &[], &[]), points(1500, 4000));
+        assert_eq!(part(window, &[], &[1200, 3500], &[]), points(1500, 3500));
+        assert_eq!(part(window, &[], &[7000], &[]), points(1500, 4000));
+        assert_eq!(part(window, &[], &[], &[1200, 1550]), points(1500, 1650));
+        assert_eq!(part(window, &[], &[], &[3950]), points(3850, 4000));
+    }
+}

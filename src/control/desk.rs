@@ -464,9 +464,13 @@ mod tests {
 
     fn say(desk: &mut Desk, port: u16, word: &str, args: &[&str]) -> Vec<Vec<u8>> {
         let args = args.iter().map(|text| OscType::String((*text).to_owned())).collect();
+        send(desk, port, word, args, Instant::now())
+    }
+
+    fn send(desk: &mut Desk, port: u16, word: &str, args: Vec<OscType>, now: Instant) -> Vec<Vec<u8>> {
         let message = OscMessage { addr: format!("/ftrace/control/{word}"), args };
         let bytes = encoder::encode(&OscPacket::Message(message)).unwrap();
-        desk.datagram(&bytes, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Instant::now())
+        desk.datagram(&bytes, SocketAddr::from((Ipv4Addr::LOCALHOST, port)), now)
     }
 
     fn texts(answer: &[u8]) -> Vec<String> {
@@ -540,11 +544,84 @@ mod tests {
         assert!(desk.command().is_none());
         let answers = say(&mut desk, 1, "query", &["filter"]);
         assert_eq!(texts(&answers[0])[1..], ["filter", "irq:softirq_entry", "vec == 2"]);
+        say(&mut desk, 1, "filter", &["softirq_entry", ""]);
+        assert!(matches!(desk.command(), Some(Command::Filter(_, None))));
+        desk.answer(Ok(()));
+        let answers = say(&mut desk, 1, "query", &["filter"]);
+        assert_eq!(texts(&answers[0])[1..], ["/ftrace/control/query"], "none is left");
         for word in ["speed", "seek", "loop"] {
-            let message = OscMessage { addr: format!("/ftrace/control/{word}"), args: vec![OscType::Int(1)] };
-            let bytes = encoder::encode(&OscPacket::Message(message)).unwrap();
-            let answers = desk.datagram(&bytes, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Instant::now());
+            let answers = send(&mut desk, 1, word, vec![OscType::Int(1)], Instant::now());
             assert!(texts(&answers[0])[0].ends_with("error"), "{word} live");
         }
+    }
+
+    #[test]
+    fn a_refusal_that_names_no_event_concerns_everybody_who_asked() {
+        let mut desk = desk(&[]);
+        say(&mut desk, 1, "enable", &["softirq_entry"]);
+        say(&mut desk, 2, "mute", &["sched"]);
+        desk.command().unwrap();
+        let answers = desk.answer(Err(Refused { why: "no".to_owned(), events: vec![] }));
+        let said: Vec<_> = answers.iter().map(|(to, answer)| (port(to), texts(answer)[0].clone())).collect();
+        assert_eq!(said, [(1, "/ftrace/control/error".to_owned()), (2, "/ftrace/control/error".to_owned())]);
+    }
+
+    #[test]
+    fn the_limit_of_looks_is_one_for_each_second() {
+        let mut desk = desk(&[]);
+        let looks = Arc::new(std::sync::atomic::AtomicU32::new(0));
+        let counted = looks.clone();
+        desk.look_at(Box::new(move || {
+            counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            vec![]
+        }));
+        let begin = Instant::now();
+        for tenths in 0..100 {
+            let now = begin + tenths * Duration::from_millis(100);
+            send(&mut desk, 1, "enable", vec![OscType::String("nothing".to_owned())], now);
+        }
+        assert_eq!(looks.load(std::sync::atomic::Ordering::Relaxed), 100);
+    }
+
+    #[test]
+    fn the_state_is_sent_when_it_changes_to_all_that_asked_in_the_last_minute() {
+        let mut desk = desk(&["sched:sched_switch"]);
+        let begin = Instant::now();
+        let at = |ms: u64| begin + Duration::from_millis(ms);
+        let notify = |desk: &mut Desk, port, on, now| send(desk, port, "notify", vec![OscType::Int(on)], now);
+        let state = |at, paused| State { at, paused, ..State::default() };
+        let told = |desk: &mut Desk, state: State, now| {
+            desk.state(&state, now).map(|(_, to)| to.iter().map(port).collect::<Vec<_>>())
+        };
+        assert_eq!(told(&mut desk, state(0, false), at(0)), None);
+        notify(&mut desk, 1, 1, at(0));
+        notify(&mut desk, 1, 1, at(0));
+        assert_eq!(told(&mut desk, state(0, false), at(0)), Some(vec![1]), "once, however often it asks");
+        // The position alone is told once a second.
+        assert_eq!(told(&mut desk, state(10, false), at(10)), None);
+        assert_eq!(told(&mut desk, state(999, false), at(999)), None);
+        assert_eq!(told(&mut desk, state(1000, false), at(1000)), Some(vec![1]));
+        // Everything else at once: another listener, a pause, an event that is muted.
+        notify(&mut desk, 2, 1, at(1100));
+        assert_eq!(told(&mut desk, state(1000, false), at(1100)), Some(vec![1, 2]));
+        assert_eq!(told(&mut desk, state(1000, false), at(1100)), None);
+        assert_eq!(told(&mut desk, state(1000, true), at(1200)), Some(vec![1, 2]));
+        say(&mut desk, 3, "mute", &["sched"]);
+        assert_eq!(told(&mut desk, state(1000, true), at(1300)), Some(vec![1, 2]));
+        notify(&mut desk, 2, 0, at(1400));
+        assert_eq!(told(&mut desk, state(1000, false), at(1400)), Some(vec![1]));
+        notify(&mut desk, 4, 1, at(50_000));
+        assert_eq!(told(&mut desk, state(0, false), at(60_001)), Some(vec![4]), "the first has not asked again");
+    }
+
+    #[test]
+    fn a_long_list_of_events_is_answered_in_datagrams_that_no_network_fragments() {
+        let events: Vec<_> = (0..200).map(|n| EventName::new("group", format!("event_{n:03}"))).collect();
+        let mut desk = Desk::new("/ftrace", Switches::new(events.clone()), Settings::default());
+        let answers = say(&mut desk, 1, "query", &["group"]);
+        // `group:event_000` has 15 bytes, with 8 for its tag and padding 23: 53 names reach the limit of 1200.
+        let counts: Vec<_> = answers.iter().map(|answer| texts(answer).len() - 1).collect();
+        assert_eq!(counts[..4], [53, 53, 53, 41]);
+        assert!(answers.iter().all(|answer| answer.len() < 1472));
     }
 }

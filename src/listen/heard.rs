@@ -315,11 +315,28 @@ mod tests {
     }
 
     #[test]
+    fn a_schema_that_changes_replaces_the_one_before() {
+        let mut heard = Heard::new();
+        let schema = |tags, names| encoded("/ftrace/schema", strings(["/ftrace/a/b", tags, names]));
+        lines(&mut heard, &schema("i", "cpu"));
+        lines(&mut heard, &schema("ii", "pid prio"));
+        let event = encoded("/ftrace/a/b", vec![OscType::Int(3), OscType::Int(4)]);
+        assert_eq!(lines(&mut heard, &event), "- /ftrace/a/b ,ii pid=3 prio=4\n");
+        assert_eq!(heard.unlike_schema, 0);
+    }
+
+    #[test]
     fn a_flood_of_addresses_takes_no_more_memory() {
         let mut heard = Heard::new();
         for n in 0..MOST_ADDRESSES + 5 {
             lines(&mut heard, &encoded(&format!("/{n}"), vec![]));
         }
         assert_eq!((heard.addresses.len(), heard.others), (MOST_ADDRESSES, 5));
+        // Those that are known still learn their names, and no others do.
+        for address in ["/7", "/new"] {
+            lines(&mut heard, &encoded("/ftrace/schema", strings([address, "i", "cpu"])));
+        }
+        assert_eq!(lines(&mut heard, &encoded("/7", vec![OscType::Int(1)])), "- /7 ,i cpu=1\n");
+        assert_eq!(lines(&mut heard, &encoded("/new", vec![OscType::Int(1)])), "- /new ,i 1\n");
     }
 }

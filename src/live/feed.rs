@@ -122,3 +122,41 @@ impl<F: Feed + AsRawFd> Ring for Limited<F> {
         self.left == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A feed that has this many sub-buffers, and a file that is not used.
+    struct Holds(u32);
+
+    impl Feed for Holds {
+        fn advance(&mut self, _: &mut Vec<u8>) -> io::Result<bool> {
+            let some = self.0 > 0;
+            self.0 -= u32::from(some);
+            Ok(some)
+        }
+    }
+
+    impl AsRawFd for Holds {
+        fn as_raw_fd(&self) -> RawFd {
+            -1
+        }
+    }
+
+    #[test]
+    fn a_turn_gets_its_quota_and_a_look_at_nothing_uses_none_of_it() {
+        let mut feed = Limited::new(Holds(QUOTA + 1));
+        let read = |feed: &mut Limited<Holds>| {
+            feed.begin_turn();
+            let mut count = 0;
+            while feed.advance(&mut Vec::new()).unwrap() {
+                count += 1;
+            }
+            (count, feed.brought(), feed.quota_used())
+        };
+        assert_eq!(read(&mut feed), (QUOTA, true, true));
+        assert_eq!(read(&mut feed), (1, true, false));
+        assert_eq!(read(&mut feed), (0, false, false));
+    }
+}

@@ -171,7 +171,7 @@ mod tests {
         fn begin_turn(&mut self) {}
 
         fn brought(&self) -> bool {
-            true
+            false
         }
 
         fn quota_used(&self) -> bool {

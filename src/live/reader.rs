@@ -371,6 +371,35 @@ mod tests {
     }
 
     #[test]
+    fn the_reports_of_all_readers_are_one_sum() {
+        let counts = |read, malformed, unknown| Counts { read, malformed, unknown, ..Counts::default() };
+        let sent = |datagrams| SendCounts { datagrams, ..SendCounts::default() };
+        let mut sum = Report {
+            counts: counts(10, 1, 2),
+            sent: sent(5),
+            thinned: 7,
+            streams: vec![(3, 4), (5, 6)],
+            events: vec![(EventId(1), 8), (EventId(2), 2)],
+            malformed_sub_buffers: 1,
+            records: 11,
+        };
+        let other = Report {
+            counts: counts(100, 10, 20),
+            sent: sent(50),
+            thinned: 70,
+            streams: vec![(30, 40), (50, 60)],
+            events: vec![(EventId(2), 20), (EventId(3), 80)],
+            malformed_sub_buffers: 10,
+            records: 110,
+        };
+        sum.add(&other);
+        assert_eq!((sum.counts.read, sum.counts.malformed, sum.counts.unknown), (110, 11, 22));
+        assert_eq!((sum.sent.datagrams, sum.thinned, sum.streams), (55, 77, vec![(33, 44), (55, 66)]));
+        assert_eq!(sum.events, [(EventId(1), 8), (EventId(2), 22), (EventId(3), 80)]);
+        assert_eq!((sum.malformed_sub_buffers, sum.records), (11, 121));
+    }
+
+    #[test]
     fn a_reader_gets_the_names_of_other_readers_and_not_its_own() {
         let shared = Shared::new(3, None);
         shared.tell(1, 77, b"cat");

@@ -381,6 +381,32 @@ mod tests {
     }
 
     #[test]
+    fn what_epoll_will_not_report_is_not_waited_for() {
+        let mut rings = rings(2);
+        (1..=6).for_each(|time| write(&mut rings, 1, time));
+        rings.look().unwrap();
+        assert!(turn(&mut rings, Wait::No).1);
+        let (began, far) = (std::time::Instant::now(), Duration::from_secs(60));
+        assert!(rings.wait(far).unwrap(), "there is something, though epoll does not know it");
+        assert!(began.elapsed() < far);
+        assert_eq!(turn(&mut rings, Wait::Event).0, [(1, 5), (1, 6)]);
+    }
+
+    #[test]
+    fn a_ring_is_read_once_however_often_it_is_named() {
+        let mut rings = rings(3);
+        write(&mut rings, 1, 1);
+        rings.look().unwrap();
+        write(&mut rings, 1, 2);
+        rings.look().unwrap();
+        rings.all();
+        rings.all();
+        let mut due = rings.due.clone();
+        due.sort_unstable();
+        assert_eq!(due, [0, 1, 2]);
+    }
+
+    #[test]
     fn at_the_end_all_rings_are_read() {
         let mut rings = rings(8);
         (0..8).for_each(|cpu| write(&mut rings, cpu, 8 - cpu as u64));

@@ -130,6 +130,9 @@ mod tests {
         let message = clock("/ftrace", Some(&followed), Some(&kernel));
         let (int, float) = (OscType::Int, OscType::Float);
         let host = OscType::String("10.0.0.5:57120".into());
+        // A part of a µs counts to the earlier one: -1 ns = -1 s + 999 999 µs.
+        let just_behind = clock("/ftrace", Some(&Followed { ahead_ns: -1, ..followed.clone() }), Some(&kernel));
+        assert_eq!(just_behind.args[1..3], [OscType::Int(-1), OscType::Int(999_999)]);
         // -1.5 s = -2 s + 500 000 µs.
         let args = vec![host, int(-2), int(500_000), float(0.25), float(0.125), int(1), float(1.5), float(0.02)];
         assert_eq!(message, OscMessage { addr: "/ftrace/clock".into(), args });

@@ -207,6 +207,16 @@ mod tests {
     }
 
     #[test]
+    fn small_datagrams_are_limited_by_their_number() {
+        let (frames, _) = frames();
+        let mut counts = [0; 2];
+        for _ in 0..CAPACITY / 64 + 5 {
+            frames.send([(&b"x"[..], 1)].into_iter(), |messages, taken| counts[usize::from(taken)] += messages);
+        }
+        assert_eq!(counts, [5, CAPACITY as u64 / 64]);
+    }
+
+    #[test]
     fn with_nobody_connected_nothing_is_queued() {
         let (frames, woken) = frames();
         frames.set_connected(0);

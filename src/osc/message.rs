@@ -307,6 +307,19 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_blob_the_next_argument_begins_at_a_whole_word() {
+        for len in 0..=4_u8 {
+            let blob: Vec<u8> = (1..=len).collect();
+            let mut arguments = [&[0, 0, 0, len][..], &blob].concat();
+            arguments.resize(arguments.len().next_multiple_of(4), 0);
+            let datagram = bytes(b"bi", &[&arguments[..], &[0, 0, 0, 7]].concat());
+            let message = Message::read(&datagram);
+            assert_eq!(message.arguments, [Argument::Value(OscType::Blob(blob)), int(7)], "{len}");
+            assert_eq!(message.fault, None);
+        }
+    }
+
+    #[test]
     fn errors_have_the_offset_of_their_byte() {
         let fault = |datagram: &[u8]| Message::read(datagram).fault.map(|fault| (fault.at, fault.what));
         assert_eq!(fault(b"/abc"), Some((0, Wrong::Unended)));
@@ -323,6 +336,7 @@ mod tests {
         assert_eq!(fault(&bytes(&[b'['; 65], b"")), Some((5 + 64, Wrong::Depth)));
         assert_eq!(fault(&bytes(b"", &[0; 4])), Some((8, Wrong::Trailing)));
         assert_eq!(fault(&bytes(b"i", &[0, 0, 0, 1])), None);
+        assert_eq!(fault(&bytes(b"i", &[0, 0, 0, 1, 0])), Some((12, Wrong::Trailing)));
         assert_eq!(Message::read(&bytes(b"ii", &[0, 0, 0, 1, 0, 0])).arguments, [int(1)]);
     }
 
@@ -337,6 +351,9 @@ mod tests {
         let blob = |bytes: &[u8]| vec![Argument::Value(OscType::Blob(bytes.to_vec()))];
         assert_eq!(shown(b"/a\0\0\0\0\0\x07"), (&b""[..], blob(&[0, 0, 0, 7])));
         assert_eq!(shown(b"/a\0\0fish\0\0\0\0"), (&b""[..], blob(b"fish\0\0\0\0")));
+        // Type tags that leave bytes over are none.
+        let over = b"/a\0\0ii\0\0\0\0\0\x01\0\0\0\x02\0\0\0\x03";
+        assert_eq!(shown(over), (&b""[..], blob(&over[4..])));
     }
 
     proptest! {

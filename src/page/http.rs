@@ -325,6 +325,8 @@ mod tests {
         {
             assert_eq!(get("/", &format!("{UPGRADE}Origin: {origin}\r\n")).0, 403, "{origin}");
         }
+        let ours = "Origin: http://127.0.0.1:5000\r\n";
+        assert_eq!(get("/", &format!("{UPGRADE}Origin: http://evil.example\r\n{ours}")).0, 400, "two of them");
     }
 
     #[test]
@@ -343,6 +345,8 @@ mod tests {
             assert_eq!(host("0.0.0.0:5000", ours), 200, "{ours}");
         }
         assert_eq!(host("0.0.0.0:5000", "evil.example:5000"), 403);
+        let nameless = Site { host: String::new(), ..site("0.0.0.0:5000") };
+        assert_eq!(answer(&nameless, "GET / HTTP/1.1\r\nHost: .local:5000\r\n\r\n").0, 403);
         assert_eq!(host("10.0.0.1:5000", "10.0.0.2:5000"), 403);
         assert_eq!(answer(&site("127.0.0.1:5000"), "GET / HTTP/1.1\r\n\r\n").0, 403);
         let twice = "GET / HTTP/1.1\r\nHost: localhost\r\nHost: evil.example\r\n\r\n";
@@ -365,6 +369,8 @@ mod tests {
         assert_eq!(site.reply(b"GET / HT"), Reply::More);
         let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(LONGEST_HEAD));
         assert_eq!(answer(&site, &long).0, 431);
+        let complete = format!("GET / HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(LONGEST_HEAD));
+        assert_eq!(answer(&site, &complete).0, 431);
         let many = format!("GET / HTTP/1.1\r\n{}\r\n", "X: y\r\n".repeat(HEADERS + 1));
         assert_eq!(answer(&site, &many).0, 431);
         assert_eq!(answer(&site, "\u{16}\u{3}\u{1} a TLS hello\r\n\r\n").0, 400);
