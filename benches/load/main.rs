@@ -71,7 +71,7 @@ fn main() {
         latency::latency(seconds.unwrap_or(8.0), stages);
     }
     if asked("idle") {
-        idle(seconds.unwrap_or(3.0));
+        idle(seconds.unwrap_or(2.0));
     }
     if asked("cost") {
         cost(seconds.unwrap_or(1.0));
@@ -124,54 +124,82 @@ fn rate(seconds: f64) {
     }
 }
 
-/// How an idle machine is affected.
+/// How an idle machine is affected: the tracer runs and is stopped in turns, so that what the machine does by itself meanwhile is in
+/// both. What its ring is given is counted, in which neither it nor the receiver is traced.
 fn idle(seconds: f64) {
-    println!("\nidle: to a local receiver, {seconds} s each in turn, medians of 5");
-    println!("{:>32} {:>10} {:>10} {:>7} {:>8} {:>8}", "events", "without/s", "with/s", "ratio", "wakes/s", "CPU %");
+    println!("\nidle: running and stopped in turns, {seconds} s each, medians of {TURNS}");
+    println!(
+        "{:>38} {:>9} {:>10} {:>10} {:>6} {:>8} {:>6} {:>9}",
+        "events", "receiver", "stopped/s", "running/s", "ratio", "wakes/s", "CPU %", "datagrams"
+    );
     for events in ["sched irq", "irq sched syscalls net timer", "syscalls net sock skb sched irq napi"] {
-        let words: Vec<&str> = events.split(' ').collect();
-        let (mut without, mut with, mut wakes, mut cpu) = (vec![], vec![], vec![], vec![]);
-        for _ in 0..5 {
-            without.push(counted(&words, seconds));
-            let receiver = Receiver::start("/ftrace/", false);
-            let tracer = Tracer::start(receiver.port, &[&["-e"], &words[..]].concat());
+        for reads in [false, true] {
+            let words: Vec<&str> = events.split(' ').collect();
+            let nobody = Receiver::nobody();
+            let receiver = reads.then(|| Receiver::start("/ftrace/", false));
+            let port = receiver.as_ref().map_or(nobody.local_addr().unwrap().port(), |receiver| receiver.port);
+            let tracer = Tracer::start(port, &[&["-e"], &words[..]].concat());
             // The announcements at the start are not typical of an idle run.
-            std::thread::sleep(Duration::from_millis(1200));
-            let look = || {
-                // As without it: what its ring was given. Messages would be announcements too, of 800 events 80 a second.
-                (written_to(&tracer.instance()), tracer.status("voluntary_ctxt_switches"), tracer.cpu(), Instant::now())
-            };
-            let before = look();
-            std::thread::sleep(Duration::from_secs_f64(seconds));
-            let after = look();
-            let time = (after.3 - before.3).as_secs_f64();
-            with.push((after.0 - before.0) as f64 / time);
-            wakes.push((after.1 - before.1) as f64 / time);
-            cpu.push((after.2 - before.2).as_secs_f64() / time * 100.0);
-            tracer.stop();
-            receiver.stop();
+            std::thread::sleep(Duration::from_millis(2000));
+            let (mut without, mut with, mut wakes, mut cpu) = (vec![], vec![], vec![], vec![]);
+            for _ in 0..TURNS {
+                tracer.hold();
+                without.push(Idle::of(&tracer, seconds).events);
+                tracer.release();
+                let running = Idle::of(&tracer, seconds);
+                with.push(running.events);
+                wakes.push(running.wakes);
+                cpu.push(running.cpu * 100.0);
+            }
+            let said = tracer.stop();
+            receiver.map(Receiver::stop);
+            let (without, with) = (median(&mut without), median(&mut with));
+            println!(
+                "{events:>38} {:>9} {without:>10.0} {with:>10.0} {:>6.2} {:>8.0} {:>6.2} {:>9}",
+                if reads { "reads" } else { "sleeps" },
+                with / without,
+                median(&mut wakes),
+                median(&mut cpu),
+                said.number(" datagrams")
+            );
         }
-        let (without, with) = (median(&mut without), median(&mut with));
-        let ratio = with / without;
-        println!(
-            "{events:>32} {without:>10.0} {with:>10.0} {ratio:>7.2} {:>8.0} {:>8.2}",
-            median(&mut wakes),
-            median(&mut cpu)
-        );
     }
 }
 
-/// Events a second without a reader.
-fn counted(events: &[&str], seconds: f64) -> f64 {
-    let instance = Quiet::start(events, None);
-    let began = Instant::now();
-    let before = instance.written();
-    std::thread::sleep(Duration::from_secs_f64(seconds));
-    (instance.written() - before) as f64 / began.elapsed().as_secs_f64()
+/// How often an idle tracer is looked at, running and stopped.
+const TURNS: usize = 7;
+
+/// What happens while it runs, or is stopped, a second.
+struct Idle {
+    /// Given to its rings.
+    events: f64,
+    wakes: f64,
+    /// Of a core.
+    cpu: f64,
+}
+
+impl Idle {
+    fn of(tracer: &Tracer, seconds: f64) -> Idle {
+        // It has read what came while it was stopped, or what it did before is over.
+        std::thread::sleep(Duration::from_millis(300));
+        let look = || (written_to(&tracer.instance()), tracer.wakes(), tracer.cpu_of_all(), Instant::now());
+        let before = look();
+        std::thread::sleep(Duration::from_secs_f64(seconds));
+        let after = look();
+        let time = (after.3 - before.3).as_secs_f64();
+        Idle {
+            events: (after.0 - before.0) as f64 / time,
+            wakes: (after.1 - before.1) as f64 / time,
+            cpu: (after.2 - before.2).as_secs_f64() / time,
+        }
+    }
 }
 
 /// An instance that records and is not read.
-struct Quiet(Instance);
+struct Quiet {
+    /// It records as long as this lives.
+    _instance: Instance,
+}
 
 impl Quiet {
     fn start(events: &[&str], pid: Option<u32>) -> Quiet {
@@ -183,11 +211,7 @@ impl Quiet {
         instance.exclude_ourselves().unwrap();
         instance.enable(&events).unwrap();
         instance.start().unwrap();
-        Quiet(instance)
-    }
-
-    fn written(&self) -> u64 {
-        written_to(self.0.path())
+        Quiet { _instance: instance }
     }
 }
 

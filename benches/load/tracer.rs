@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ftrace_live::tracefs::Tracefs;
+use rustix::process::{Pid, Signal, kill_process};
 
 /// A running `ftrace-live`.
 pub struct Tracer {
@@ -69,10 +70,44 @@ impl Tracer {
         Duration::from_nanos(text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0))
     }
 
+    /// How long all its threads have been on a CPU.
+    pub fn cpu_of_all(&self) -> Duration {
+        let spent = |text: String| text.split_whitespace().next().and_then(|word| word.parse().ok()).unwrap_or(0);
+        Duration::from_nanos(self.threads("schedstat").map(spent).sum())
+    }
+
+    /// How often its threads have gone to sleep.
+    pub fn wakes(&self) -> u64 {
+        let number = |text: String| {
+            let line = text.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+            line.and_then(|line| line.trim().parse().ok()).unwrap_or(0)
+        };
+        self.threads("status").map(number).sum()
+    }
+
+    /// A file of each of its threads.
+    fn threads(&self, file: &'static str) -> impl Iterator<Item = String> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.child.id())).into_iter().flatten().flatten();
+        threads.map(move |thread| fs::read_to_string(thread.path().join(file)).unwrap_or_default())
+    }
+
+    /// Stops it, until it is released.
+    pub fn hold(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn release(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Ends it.
     pub fn stop(self) -> Said {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        self.signal(Signal::INT);
         let output = self.child.wait_with_output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         let said = Said { text, ..Said::default() };

@@ -20,6 +20,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::link::{answer_message, answer_of, pair, receive, send};
 use super::{Answer, Hands, Request};
 use crate::tracefs::{Kind, Tracefs, TracefsError, is_tracefs};
@@ -91,6 +93,18 @@ impl Keeper {
     /// The keeper's pid, which must be excluded from the trace.
     pub fn pid(&self) -> u32 {
         self.pid
+    }
+
+    /// Whether its process has ended, or has closed our socket. It is not asked, so nobody waits for it.
+    pub(crate) fn is_gone(&self) -> bool {
+        let Ok(link) = self.link.try_lock() else {
+            // Another thread is talking to it.
+            return false;
+        };
+        let Some(link) = link.as_ref() else { return true };
+        // The kernel reports a hang-up whether it is asked for or not (`unix_poll`).
+        let mut polled = [PollFd::new(link, PollFlags::empty())];
+        poll(&mut polled, Some(&Timespec::default())).is_ok_and(|count| count > 0)
     }
 
     /// Sends a request and waits for the answer.

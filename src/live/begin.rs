@@ -10,7 +10,7 @@ use super::queue::{self, Emptied};
 use super::reader::{self, Parts, Reader, Shared};
 use super::record::{Record, Tap};
 use super::status::Status;
-use super::udp::Drops;
+use super::udp::{Drops, Tables};
 use super::window::Total;
 use super::{LiveError, LiveOptions, Session, control, names};
 use crate::control::udp::Control;
@@ -89,6 +89,7 @@ impl<'a> Session<'a> {
             status: Status::new(terminal::shows() && !torn),
             guard: options.guard,
             feedback: None,
+            tables: Tables::default(),
             drops: Drops::new(&targets),
             audience: Audience::default(),
             last: Total::default(),

@@ -52,7 +52,7 @@ impl Emptier {
         let mut last = Instant::now();
         while !self.shared.has_ended() {
             let left = (last + SECOND).saturating_duration_since(Instant::now());
-            let apart = self.turns.sleep(left)?;
+            let apart = self.turns.sleep(left, left)?;
             self.turn(apart);
             if last.elapsed() >= SECOND {
                 last = Instant::now();

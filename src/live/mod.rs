@@ -52,7 +52,7 @@ pub use record::Recorded;
 pub use result::{LiveError, Traced};
 use signals::Signals;
 use status::Status;
-use udp::Drops;
+use udp::{Drops, Tables};
 use window::Total;
 
 /// Sub-buffers of one CPU that a turn reads at most.
@@ -150,6 +150,7 @@ struct Session<'a> {
     status: Status,
     guard: bool,
     feedback: Option<FeedbackGuard>,
+    tables: Tables,
     drops: Drops,
     audience: Audience,
     last: Total,

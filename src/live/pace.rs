@@ -18,19 +18,21 @@
 
 use std::time::Duration;
 
-/// A turn with at least this many events apart from our own waking means that many come: the next turn follows one
-/// tick later, whatever epoll reports.
+/// At least this many events a tick apart from our own waking mean that many come: the next turn follows one tick later,
+/// whatever epoll reports. As many after a long rest do not: one tick later there would be nothing.
 const MANY: u64 = 16;
 /// Events this soon after we go to sleep, and before the timer wakes us, count as caused by us, ns.
 pub(super) const AFTER_SLEEP_NS: u64 = 100_000;
 /// See [`AFTER_SLEEP_NS`].
-pub(super) const BEFORE_WAKE_NS: u64 = 60_000;
+pub(super) const BEFORE_WAKE_NS: u64 = 120_000;
 /// Events caused by us that one event of the machine pays for.
 const SHARE: f64 = 0.1;
 /// Events caused by us that a second pays for.
 const ECHO_PER_SECOND: f64 = 25.0;
 /// The most credit that can be saved: a burst of echo after a busy time is paid from it.
 const MOST_CREDIT: f64 = 64.0;
+/// The most that is owed: what a few turns have caused is paid by the rests after them, a misjudged burst is not.
+const MOST_DEBT: f64 = 16.0;
 /// More events than this are no echo, whenever they come.
 const MOST_ECHO: u64 = 256;
 /// The longest rest, if the ring is large enough for it.
@@ -95,14 +97,14 @@ impl Pace {
         let judged = !many && turn.apart_ns > 0;
         let echo = if judged { (turn.around as f64 - chance).max(0.0) } else { 0.0 };
         let seconds = (turn.apart_ns + turn.around_ns) as f64 / 1e9;
-        let least = -ECHO_PER_SECOND * self.longest.as_secs_f64();
         let credit = self.credit + SHARE * turn.apart as f64 + ECHO_PER_SECOND * seconds - echo;
-        self.credit = credit.clamp(least, MOST_CREDIT);
+        self.credit = credit.clamp(-MOST_DEBT, MOST_CREDIT);
+        let ticks = (turn.apart_ns as f64 / self.tick.as_nanos() as f64).max(1.0);
         self.wait = if turn.more {
             Wait::No
         } else if self.credit < 0.0 && !self.tick.is_zero() && !many {
             Wait::Rest(Duration::from_secs_f64(-self.credit / ECHO_PER_SECOND).clamp(self.tick, self.longest))
-        } else if many || turn.apart >= MANY {
+        } else if many || turn.apart as f64 >= MANY as f64 * ticks {
             Wait::Rest(self.tick)
         } else {
             Wait::Event
@@ -134,6 +136,17 @@ mod tests {
         assert_eq!(pace.wait(), Wait::No);
         pace.turned(&turn(0, 0, 1));
         assert_eq!(pace.wait(), Wait::Event);
+    }
+
+    #[test]
+    fn many_after_a_long_rest_are_not_many_a_tick() {
+        let mut pace = Pace::new(TICK, ROOMY);
+        pace.turned(&turn(MANY, 0, 1));
+        assert_eq!(pace.wait(), Wait::Rest(TICK));
+        pace.turned(&turn(10 * MANY, 0, 50));
+        assert_eq!(pace.wait(), Wait::Event);
+        pace.turned(&turn(50 * MANY, 0, 50));
+        assert_eq!(pace.wait(), Wait::Rest(TICK));
     }
 
     /// Simulates a second in which the machine makes `own` events and each turn causes `echo`; returns the number of
@@ -261,11 +274,15 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_rest_pays_for_any_amount_of_echo() {
+    fn three_of_the_longest_rests_pay_for_any_amount_of_echo() {
         let mut pace = Pace::new(TICK, ROOMY);
         pace.turned(&turn(0, 250, 1));
-        assert_eq!(pace.wait(), Wait::Rest(LONGEST_REST));
-        pace.turned(&turn(0, 0, 250));
+        // 16 events, at 25 a second: 640 ms.
+        for rest in [250, 250, 140] {
+            let Wait::Rest(time) = pace.wait() else { panic!("{:?}", pace.wait()) };
+            assert!((rest - 1..=rest).contains(&time.as_millis()), "{time:?}");
+            pace.turned(&turn(0, 0, 250));
+        }
         assert_eq!(pace.wait(), Wait::Event);
     }
 }

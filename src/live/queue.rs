@@ -38,27 +38,39 @@ pub(super) fn queue() -> io::Result<(Hand, QueueFeed)> {
     let bell = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
     let held = Mutex::new(Held { asked: true, ..Held::default() });
     let queue = Arc::new(Queue { held, bell });
-    Ok((Hand(queue.clone()), QueueFeed { queue }))
+    Ok((Hand { queue: queue.clone(), room: MOST }, QueueFeed { queue }))
 }
 
 /// The end that sub-buffers are put in at.
-pub(super) struct Hand(Arc<Queue>);
+pub(super) struct Hand {
+    queue: Arc<Queue>,
+    /// Sub-buffers that there was room for at the last look. Nobody else puts any in, so there is room for at least as many.
+    room: usize,
+}
 
 impl Hand {
-    fn push(&self, page: &[u8]) {
-        let mut held = self.0.held.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Puts a sub-buffer in, for which there [is room](Hand::has_room).
+    fn push(&mut self, page: &[u8]) {
+        let mut held = self.queue.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut copy = held.spare.pop().unwrap_or_default();
         copy.clear();
         copy.extend_from_slice(page);
         held.full.push_back(copy);
+        self.room = MOST.saturating_sub(held.full.len());
         if std::mem::take(&mut held.asked) {
             // An edge for epoll; that it cannot be written for being full is beyond its 64 bits.
-            let _ = rustix::io::write(&self.0.bell, &1u64.to_ne_bytes());
+            let _ = rustix::io::write(&self.queue.bell, &1u64.to_ne_bytes());
         }
     }
 
-    fn is_full(&self) -> bool {
-        self.0.held.lock().unwrap_or_else(PoisonError::into_inner).full.len() >= MOST
+    /// Whether there is room for one more. The lock is taken only if there was none at the last push, so that a sub-buffer takes
+    /// it once on its way in.
+    fn has_room(&mut self) -> bool {
+        if self.room == 0 {
+            let held = self.queue.held.lock().unwrap_or_else(PoisonError::into_inner);
+            self.room = MOST.saturating_sub(held.full.len());
+        }
+        self.room > 0
     }
 }
 
@@ -78,7 +90,7 @@ impl<F> Emptied<F> {
 
 impl<F: Feed> Feed for Emptied<F> {
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
-        if self.hand.is_full() {
+        if !self.hand.has_room() {
             self.held_back = true;
             return Ok(false);
         }
@@ -251,7 +263,7 @@ mod tests {
 
     #[test]
     fn a_queue_names_itself_again_once_it_was_found_empty() {
-        let (hand, feed) = limited_queue();
+        let (mut hand, feed) = limited_queue();
         let mut sender = Rings::new(layout(LongSize::Eight, 4096), vec![(3, feed)]).unwrap();
         for time in 1..5 {
             hand.push(&page(&[time]).build());

@@ -225,7 +225,7 @@ impl Reader {
             if reported.elapsed() >= SECOND {
                 reported = Instant::now();
                 self.each_second();
-                let report = self.report();
+                let report = self.report(true);
                 if let Some(mailbox) = self.shared.mailboxes.get(self.index) {
                     *mailbox.report.lock().unwrap_or_else(PoisonError::into_inner) = report;
                 }
@@ -239,8 +239,13 @@ impl Reader {
     /// events are no echo.
     pub(super) fn sleep(&mut self, due: Instant) -> io::Result<Range<u64>> {
         let left = due.saturating_duration_since(Instant::now());
-        let left = self.outputs_due().map_or(left, |outputs| left.min(outputs));
-        self.turns.sleep(left)
+        let outputs = self.pipeline.outputs();
+        let (due, exactly) = (outputs.due(), outputs.due_exactly());
+        let until = |due: Option<u64>| {
+            let until = |due: u64| Duration::from_nanos(due.saturating_sub(timetag::unix_now_ns()));
+            due.map_or(left, |due| left.min(until(due)))
+        };
+        self.turns.sleep(until(exactly), until(due))
     }
 
     /// Reads the rings that have something, up to their quota, and sends the records. Events in the time span `apart`
@@ -265,12 +270,6 @@ impl Reader {
         let (read, more) = (self.pipeline.counts().read - before, turn.more);
         self.turns.end(turn, read);
         (read, more)
-    }
-
-    /// How long until the outputs have something to send without an event.
-    fn outputs_due(&mut self) -> Option<Duration> {
-        let due = self.pipeline.outputs().due()?;
-        Some(Duration::from_nanos(due.saturating_sub(timetag::unix_now_ns())))
     }
 
     /// Reads what is left after recording has stopped.
@@ -337,8 +336,8 @@ impl Reader {
         }
     }
 
-    /// What it has done so far.
-    pub(super) fn report(&mut self) -> Report {
+    /// What it has done so far, event by event only where `events`: of all of a kernel's that is work for each second.
+    pub(super) fn report(&mut self, events: bool) -> Report {
         let outputs = self.pipeline.outputs();
         let (sent, thinned, streams) = (outputs.counts(), outputs.thinned(), outputs.stream_counts().collect());
         Report {
@@ -346,7 +345,10 @@ impl Reader {
             sent,
             thinned,
             streams,
-            events: self.pipeline.event_counts().map(|(format, count)| (format.id, count)).collect(),
+            events: match events {
+                true => self.pipeline.event_counts().map(|(format, count)| (format.id, count)).collect(),
+                false => Vec::new(),
+            },
             malformed_sub_buffers: self.turns.rings.merge().counts().map(|(_, counts)| counts.malformed).sum(),
             records: self.turns.rings.merge().counts().map(|(_, counts)| counts.records).sum(),
         }

@@ -86,7 +86,7 @@ impl Session<'_> {
         self.window(time, say);
         self.reader.pipeline.outputs().stop();
         self.status.clear();
-        let total = self.total();
+        let total = self.total(true);
         let traced = Traced {
             busiest: self.busiest(&total.report, 5),
             counts: total.report.counts,
@@ -189,7 +189,7 @@ impl Session<'_> {
     fn finish_recording(&mut self, say: &mut dyn FnMut(String)) -> Option<Recorded> {
         let record = self.record.take()?;
         self.status.clear();
-        let records = self.total().report.records;
+        let records = self.total(false).report.records;
         let readers = || std::iter::once(&self.reader).chain(&self.others);
         let names = readers().flat_map(|reader| reader.pipeline.names());
         let known = readers().flat_map(|reader| reader.pipeline.event_counts().map(|(format, _)| &**format));

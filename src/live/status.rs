@@ -38,6 +38,11 @@ impl Status {
         Status { terminal, shown: false, sent: 0, events: HashMap::new() }
     }
 
+    /// Whether there is a terminal to draw it on.
+    pub(super) fn shows(&self) -> bool {
+        self.terminal
+    }
+
     /// Draws the line over the previous one. `events` are the counts since the beginning.
     pub(super) fn show(
         &mut self,

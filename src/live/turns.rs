@@ -1,9 +1,12 @@
 //! The turns of a thread that reads rings: how long it sleeps before each, and what in each is nobody's echo.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use rustix::thread::set_current_timer_slack;
 
 use super::pace::{AFTER_SLEEP_NS, BEFORE_WAKE_NS, Pace, Turn, Wait};
 use super::rings::{Ring, Rings};
@@ -41,23 +44,25 @@ impl<F: Ring> Turns<F> {
         self.clock.now().unwrap_or(0)
     }
 
-    /// Sleeps as the [pace](Pace) says, but no longer than for `left`. Returns the time between, in which what happens is
-    /// nobody's echo.
-    pub(super) fn sleep(&mut self, left: Duration) -> io::Result<Range<u64>> {
+    /// Sleeps as the [pace](Pace) says, but no longer than for `left`, and while it waits for events no longer than for `idle`.
+    /// Returns the time between, in which what happens is nobody's echo.
+    pub(super) fn sleep(&mut self, left: Duration, idle: Duration) -> io::Result<Range<u64>> {
         let began = self.now_ns();
-        let rest = |rest: Duration| {
-            // Nobody asks epoll, so the kernel wakes nobody.
-            std::thread::sleep(rest.min(left));
-        };
+        // In a rest nobody asks epoll, so the kernel wakes nobody.
+        let rest = |time: Duration| std::thread::sleep(time.min(left));
         let mut asked = false;
         let quiet = match self.pace.wait() {
             Wait::No => began..began,
             Wait::Rest(time) => {
-                rest(time);
+                if time > self.tick {
+                    doze(time.min(left))
+                } else {
+                    rest(time)
+                }
                 began + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS)
             }
             Wait::Event => {
-                let rung = self.rings.wait(left)?;
+                let rung = self.rings.wait(left.min(idle))?;
                 let woken = self.now_ns();
                 let early = self.tick.saturating_sub(self.last.elapsed());
                 if rung && !early.is_zero() {
@@ -107,6 +112,19 @@ impl<F: Ring> Turns<F> {
         self.last = Instant::now();
         self.pace.turned(&turn);
         self.rings.settle(self.pace.wait());
+    }
+}
+
+/// Sleeps for `time` at most. In the last quarter of it the kernel may wake us together with another timer of this CPU
+/// (`__hrtimer_run_queues`): to leave the idle state only for us is eight events of `timer`, to be one more of those that are
+/// woken is two.
+fn doze(time: Duration) {
+    let slack = time / 4;
+    let lax = NonZeroU64::new(slack.as_nanos() as u64).filter(|lax| set_current_timer_slack(Some(*lax)).is_ok());
+    std::thread::sleep(if lax.is_some() { time - slack } else { time });
+    if lax.is_some() {
+        // Back to what it was when the thread began, for what must not be late.
+        let _ = set_current_timer_slack(None);
     }
 }
 

@@ -3,9 +3,10 @@
 //! Own code rather than the `procfs` crate, whose `UdpNetEntry` leaves out the last column, `drops`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
-use std::path::Path;
+
+use crate::tracefs::LookedAt;
 
 /// A UDP socket of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,10 +34,17 @@ impl Socket {
     }
 }
 
-/// The UDP sockets of our network namespace; none if the table cannot be read.
-pub(super) fn sockets() -> Vec<Socket> {
-    let table = |file: &str| fs::read_to_string(Path::new("/proc/net").join(file)).unwrap_or_default();
-    [table("udp"), table("udp6")].iter().flat_map(|table| parse(table).collect::<Vec<_>>()).collect()
+/// The kernel's tables of UDP sockets, which are looked at once a second and stay open.
+#[derive(Debug, Default)]
+pub(super) struct Tables(LookedAt);
+
+impl Tables {
+    /// The UDP sockets of our network namespace; none if the tables cannot be read.
+    pub(super) fn sockets(&self) -> Vec<Socket> {
+        let table = |file: &str| self.0.read(file, |file| File::open(file)).unwrap_or_default();
+        let tables = [table("/proc/net/udp"), table("/proc/net/udp6")];
+        tables.iter().flat_map(|table| parse(&String::from_utf8_lossy(table)).collect::<Vec<_>>()).collect()
+    }
 }
 
 /// Those of `sockets` that receive datagrams to `target`.
@@ -176,7 +184,7 @@ mod tests {
     fn a_socket_of_ours_is_in_the_table_and_a_child_that_holds_it_is_found() {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         let address = socket.local_addr().unwrap();
-        let list = sockets();
+        let list = Tables::default().sockets();
         let found: Vec<_> = receivers(&list, &address).collect();
         assert_eq!(found.iter().map(|socket| socket.local).collect::<Vec<_>>(), [address]);
         let inodes = BTreeSet::from([found[0].inode]);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::reader::{Reader, Report};
-use super::{Session, status, udp};
+use super::{Session, status};
 use crate::format::EventFormat;
 use crate::osc::timetag;
 use crate::osc::transport::Transport;
@@ -37,7 +37,7 @@ impl Total {
 impl Session<'_> {
     /// The end of a window: sends the statistics and the clock, updates the status line, looks at the receivers.
     pub(super) fn window(&mut self, since_began: Duration, say: &mut dyn FnMut(String)) {
-        let total = self.total();
+        let total = self.total(self.status.shows());
         let seconds = self.window_start.elapsed().as_secs_f32();
         let drops = self.look_at_receivers(say);
         if let Some(record) = &mut self.record {
@@ -81,14 +81,15 @@ impl Session<'_> {
         self.window_start = Instant::now();
     }
 
-    /// Everything that was read, sent and lost so far; of other threads, as of up to a second ago.
-    pub(super) fn total(&mut self) -> Total {
-        let mut report = self.reader.report();
+    /// Everything that was read, sent and lost so far; of other threads, as of up to a second ago. Event by event only where
+    /// `events`.
+    pub(super) fn total(&mut self, events: bool) -> Total {
+        let mut report = self.reader.report(events);
         if self.others.is_empty() {
             self.shared.reports_of_others(0).iter().for_each(|other| report.add(other));
         } else {
             // Other readers that have returned from their threads.
-            self.others.iter_mut().for_each(|other| report.add(&other.report()));
+            self.others.iter_mut().for_each(|other| report.add(&other.report(events)));
         }
         let stats = |cpu: &u32| (*cpu, self.instance.stats(*cpu).unwrap_or_default());
         Total { report, cpus: self.instance.cpus().iter().map(stats).collect() }
@@ -109,7 +110,7 @@ impl Session<'_> {
         if !self.drops.any_local() {
             return BTreeMap::new();
         }
-        let sockets = udp::sockets();
+        let sockets = self.tables.sockets();
         if let Some(guard) = &mut self.feedback {
             let found = guard.look(self.instance, &sockets);
             for receiver in found.new {

@@ -347,8 +347,14 @@ impl Stream {
 
     /// When the stream next has something to send without an event, ns since 1970.
     pub fn due(&self) -> Option<u64> {
+        self.due_exactly().into_iter().chain(self.announcer.due()).min()
+    }
+
+    /// The same, without announcements of what was announced before.
+    pub fn due_exactly(&self) -> Option<u64> {
         let aggregates = self.aggregator.as_ref().and_then(Aggregator::due);
-        aggregates.into_iter().chain(self.announcer.due()).min()
+        let first = self.announcer.due().filter(|_| self.announcer.turn().0);
+        aggregates.into_iter().chain(first).min()
     }
 
     /// Sends the aggregates that are due at `now`, ns since 1970 on the clock by which events are played.

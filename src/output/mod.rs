@@ -258,11 +258,23 @@ impl Outputs {
 
     /// When there is next something to send without an event, ns since 1970.
     pub fn due(&self) -> Option<u64> {
+        self.streams.iter().filter_map(Stream::due).chain(self.due_exactly()).min()
+    }
+
+    /// The same, without what may be late by a rest: announcements that are repeated.
+    pub fn due_exactly(&self) -> Option<u64> {
         let midi = self.midi.as_ref().and_then(Midi::due);
         let signals = self.signals.as_ref().and_then(Signals::due);
         let latencies = self.latencies.as_ref().and_then(Latencies::due);
         let hits = self.hits.as_ref().and_then(Hits::due);
-        self.streams.iter().filter_map(Stream::due).chain(hits).chain(signals).chain(latencies).chain(midi).min()
+        self.streams
+            .iter()
+            .filter_map(Stream::due_exactly)
+            .chain(hits)
+            .chain(signals)
+            .chain(latencies)
+            .chain(midi)
+            .min()
     }
 
     /// Sends the aggregates, hits and signals that are due at `now`, on the clock by which events are played.

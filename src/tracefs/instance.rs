@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::files::{Files, bytes_of, folders_of};
 use super::looked_at::LookedAt;
-use super::settings::Settings;
+use super::settings::{Found, Settings};
 use super::{Kind, PidView, TraceClock, Tracefs, TracefsError};
 use crate::keeper::{Answer, Base, Hands, Keeper, Request, Setting};
 
@@ -162,17 +162,17 @@ impl Instance {
     /// # Errors
     /// The instance, or its keeper, is gone.
     pub fn changed_outside(&self) -> Result<Vec<String>, TracefsError> {
-        let found = Settings {
-            // The one that is asked of the keeper each time: so it is noticed when that is gone.
-            on: Some(self.is_on()?),
+        if self.access.keeper().is_some_and(Keeper::is_gone) {
+            return Err(TracefsError::io("read", &self.path.join("tracing_on"), io::ErrorKind::BrokenPipe.into()));
+        }
+        let mut ours = self.ours();
+        let found = Found {
+            on: self.read_again("tracing_on")?.trim() == "1",
             clock: self.read_again("trace_clock").ok().and_then(|text| TraceClock::in_use(&text)),
             kib: self.read_again("buffer_size_kb").ok().and_then(|text| text.split_whitespace().next()?.parse().ok()),
-            events: self.read_again("set_event")?.lines().filter_map(|line| line.parse().ok()).collect(),
+            events: self.read_again("set_event")?,
         };
-        let mut ours = self.ours();
-        let changes = ours.changes(&found);
-        *ours = found;
-        Ok(changes)
+        Ok(ours.changes(found))
     }
 
     fn set(&self, file: &str, setting: Setting) -> Result<(), TracefsError> {

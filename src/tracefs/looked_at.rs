@@ -1,7 +1,7 @@
-//! Control files that are looked at again and again, as the counts of a ring are once a second: they stay open.
+//! Files of tracefs and /proc that are looked at again and again, as the counts of a ring are once a second: they stay open.
 //!
 //! Opening one is the keeper's to do: two messages, two switches of tasks and a dozen system calls each time, for every CPU. A file of
-//! tracefs that is read at offset 0 again is made anew (`tracing_stats_read`, `seq_read_iter`).
+//! tracefs or of /proc/net that is read at offset 0 again is made anew (`tracing_stats_read`, `seq_read_iter`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,14 +20,14 @@ const SPARE: u64 = 32;
 
 /// The files that were looked at, by name.
 #[derive(Debug, Default)]
-pub(super) struct LookedAt(Mutex<BTreeMap<String, File>>);
+pub(crate) struct LookedAt(Mutex<BTreeMap<String, File>>);
 
 impl LookedAt {
     /// The bytes of `name` now, which is opened the first time, and each time where there is no room to keep it open.
     ///
     /// # Errors
     /// It cannot be opened, or read.
-    pub(super) fn read(&self, name: &str, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str, open: impl FnOnce(&Path) -> io::Result<File>) -> io::Result<Vec<u8>> {
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = files.get(name) {
             return whole(file);
@@ -41,7 +41,7 @@ impl LookedAt {
     }
 
     /// Closes them all.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

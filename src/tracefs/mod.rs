@@ -91,6 +91,7 @@ pub use last_boot::{KernelThen, LastBoot, Moved};
 #[cfg(feature = "tracefs")]
 pub use lent::{LendError, Lent};
 #[cfg(feature = "tracefs")]
+pub(crate) use looked_at::LookedAt;
 pub use mapped::MappedRing;
 #[cfg(feature = "tracefs")]
 pub(crate) use mount::is_tracefs;

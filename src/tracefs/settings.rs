@@ -13,6 +13,18 @@ pub(super) struct Settings {
     /// KiB of each ring, as rounded by the kernel: not known before it was read.
     pub(super) kib: Option<u64>,
     pub(super) events: BTreeSet<EventName>,
+    /// The text of `set_event` that names just these; unknown after we have changed them.
+    text: Option<String>,
+}
+
+/// The settings as they are found.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    pub(super) on: bool,
+    pub(super) clock: Option<TraceClock>,
+    pub(super) kib: Option<u64>,
+    /// The text of `set_event`: parsed only if it is another one, as a kernel's 800 events are work for each second.
+    pub(super) events: String,
 }
 
 /// How many events are named in a sentence.
@@ -25,25 +37,32 @@ impl Settings {
             Setting::Record(on) => self.on = Some(*on),
             Setting::Clock(clock) => self.clock = Some(TraceClock::from_name(clock)),
             Setting::BufferKib(_) | Setting::SubBufferKib(_) => self.kib = None,
-            Setting::NoEvents => self.events.clear(),
-            Setting::Event(event, true) => drop(self.events.insert(event.clone())),
-            Setting::Event(event, false) => drop(self.events.remove(event)),
-            Setting::Group(group, false) => self.events.retain(|event| event.system != *group),
+            Setting::NoEvents => self.events_now(|events| events.clear()),
+            Setting::Event(event, true) => self.events_now(|events| events.extend([event.clone()])),
+            Setting::Event(event, false) => self.events_now(|events| events.retain(|on| on != event)),
+            Setting::Group(group, false) => self.events_now(|events| events.retain(|event| event.system != *group)),
             // Whoever enables a group knows its events.
             _ => {}
         }
     }
 
-    /// The differences between `found` and this, as sentences.
-    pub(super) fn changes(&self, found: &Settings) -> Vec<String> {
+    fn events_now(&mut self, change: impl FnOnce(&mut BTreeSet<EventName>)) {
+        change(&mut self.events);
+        self.text = None;
+    }
+
+    /// The differences between what is `found` and this, as sentences. What is found counts as ours from now on.
+    pub(super) fn changes(&mut self, found: Found) -> Vec<String> {
         let mut changes = Vec::new();
-        match (self.on, found.on) {
-            (Some(true), Some(false)) => {
+        match self.on.replace(found.on) {
+            Some(true) if !found.on => {
                 changes.push(
                     "somebody else stopped tracing (tracing_on): no events arrive until it is 1 again".to_owned(),
                 );
             }
-            (Some(false), Some(true)) => changes.push("somebody else started tracing again (tracing_on)".to_owned()),
+            Some(false) if found.on => {
+                changes.push("somebody else started tracing again (tracing_on)".to_owned());
+            }
             _ => {}
         }
         if let (Some(ours), Some(now)) = (&self.clock, &found.clock)
@@ -56,20 +75,27 @@ impl Settings {
                 now.name()
             ));
         }
+        self.clock = found.clock;
         if let (Some(ours), Some(now)) = (self.kib, found.kib)
             && ours != now
         {
             changes.push(format!("somebody else changed the ring's size from {ours} to {now} KiB for each CPU"));
         }
+        self.kib = found.kib;
+        if self.text.as_ref() == Some(&found.events) {
+            return changes;
+        }
+        let now: BTreeSet<EventName> = found.events.lines().filter_map(|line| line.parse().ok()).collect();
         let differing = [
-            (&self.events - &found.events, "off: they do not arrive any more"),
-            (&found.events - &self.events, "on: they count as events without a format"),
+            (&self.events - &now, "off: they do not arrive any more"),
+            (&now - &self.events, "on: they count as events without a format"),
         ];
         for (events, how) in differing.iter().filter(|(events, _)| !events.is_empty()) {
             let named: Vec<String> = events.iter().take(NAMED).map(EventName::to_string).collect();
             let more = if events.len() > NAMED { ", …" } else { "" };
             changes.push(format!("somebody else switched {} events ({}{more}) {how}", events.len(), named.join(", ")));
         }
+        (self.events, self.text) = (now, Some(found.events));
         changes
     }
 }
@@ -82,8 +108,12 @@ mod tests {
         EventName::new("sched", name)
     }
 
+    fn found(on: bool, clock: TraceClock, kib: u64, events: &str) -> Found {
+        Found { on, clock: Some(clock), kib: Some(kib), events: events.to_owned() }
+    }
+
     #[test]
-    fn changes_by_others_are_reported_and_our_own_are_not() {
+    fn changes_by_others_are_reported_once_and_our_own_are_not() {
         let mut ours = Settings::default();
         for setting in [
             Setting::Clock("mono".to_owned()),
@@ -95,30 +125,33 @@ mod tests {
         ] {
             ours.note(&setting);
         }
-        let mut found = Settings {
-            on: Some(true),
-            clock: Some(TraceClock::Mono),
-            kib: Some(8193),
-            events: [event("sched_switch")].into(),
-        };
-        assert_eq!(ours.changes(&found), [""; 0]);
-        ours.kib = Some(8193);
-        found = Settings {
-            on: Some(false),
-            clock: Some(TraceClock::Boot),
-            kib: Some(7),
-            events: ["a", "b", "c", "d"].map(event).into(),
-        };
-        let told = ours.changes(&found);
+        let unchanged = || found(true, TraceClock::Mono, 8193, "sched:sched_switch\n");
+        assert_eq!(ours.changes(unchanged()), [""; 0]);
+        assert_eq!(ours.changes(unchanged()), [""; 0]);
+        let changed = || found(false, TraceClock::Boot, 7, "sched:a\nsched:b\nsched:c\nsched:d\n");
+        let told = ours.changes(changed());
         assert_eq!(told.len(), 5, "{told:#?}");
         assert!(told[0].contains("stopped tracing"));
         assert!(told[1].contains("from mono to boot"));
         assert!(told[2].contains("from 8193 to 7 KiB"));
         assert!(told[3].contains("1 events (sched:sched_switch) off"));
         assert!(told[4].contains("4 events (sched:a, sched:b, sched:c, …) on"));
-        found.note(&Setting::Group("sched".to_owned(), false));
-        assert!(found.events.is_empty());
-        found.note(&Setting::Record(true));
-        assert_eq!(found.on, Some(true));
+        assert_eq!(ours.changes(changed()), [""; 0]);
+    }
+
+    #[test]
+    fn an_event_that_we_switched_and_the_kernel_did_not_is_reported() {
+        let mut ours = Settings::default();
+        let none = || found(true, TraceClock::Mono, 8, "");
+        let both = || found(true, TraceClock::Mono, 8, "sched:a\nirq:b\n");
+        ours.note(&Setting::Event(event("a"), true));
+        ours.note(&Setting::Event(EventName::new("irq", "b"), true));
+        assert_eq!(ours.changes(both()), [""; 0]);
+        // The same text as before, which does not name what is ours any more.
+        ours.note(&Setting::Group("sched".to_owned(), false));
+        assert!(ours.changes(both())[0].contains("1 events (sched:a) on"));
+        ours.note(&Setting::NoEvents);
+        assert_eq!(ours.changes(none()), [""; 0]);
+        assert_eq!(ours.events, BTreeSet::new());
     }
 }
