@@ -414,3 +414,6 @@ impl HitPlan {
         run::<byteorder::NativeEndian>(&mut self.ops, &OfHit(hit), room)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -392,3 +392,6 @@ fn check_ranges(buffers: &mut [Buffer], file_len: u64) -> Vec<DatError> {
     }
     faults
 }
+
+#[cfg(test)]
+mod tests;

@@ -274,3 +274,6 @@ impl Cursor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

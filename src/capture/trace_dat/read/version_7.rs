@@ -187,3 +187,6 @@ pub(super) fn open_section(
     decompressor.read(source, cursor.offset(), stored, &mut bytes, part)?;
     Ok(Cursor::over_bytes(source.clone(), endian, part, offset, bytes))
 }
+
+#[cfg(test)]
+mod tests;
