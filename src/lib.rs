@@ -66,6 +66,9 @@
 //! # Ok::<(), ftrace_live::format::FormatError>(())
 //! ```
 //!
+//! The records of a capture are in the byte order of its kernel, [`Capture::endian`](capture::Capture::endian): a program for
+//! both is generic over `byteorder::ByteOrder`, as the functions here are, and is called with `LittleEndian` or `BigEndian`.
+//!
 //! There are four more in `examples/`: a capture as columns, your own ring, your own events as OSC, and the running kernel.
 //! The time of a record is that of the trace clock; if the capture has a [`tracefs::ClockPair`], its `realtime_of` converts it
 //! to ns since 1970.

@@ -222,7 +222,7 @@ fn wrong_command_lines_are_refused_with_a_remedy() {
         (vec!["replay", folder, "--print", "-e", "fs"], "of this capture matches \"fs\""),
         (vec!["list", folder, "fs"], "`ftrace-live list CAPTURE`"),
         (vec!["replay", folder, "--print", "--cpu", "99"], "it has 0-1"),
-        (vec!["stat", folder, "--from", "300ms", "--until", "200ms"], "that is after this"),
+        (vec!["stat", folder, "--from", "300ms", "--until", "200ms"], "--from is after --until"),
         (vec!["replay", folder, "--speed", "max", "-i", "999999"], "no events of -i 999999"),
         (vec!["replay", folder, "--speed", "max", "-i", "999999", "--loop"], "no events of -i 999999"),
         (vec!["stat", folder, "-i", "999999"], "no events of -i 999999"),

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::net::{TcpListener, UdpSocket};
 use std::process::{Command, Output, Stdio};
 
 use common::program::{Program, free_port, installed};
@@ -103,6 +104,61 @@ fn the_ending_of_a_file_name_is_its_format_or_is_refused() {
     refused(live(dir.path().to_str().unwrap()), &["is a folder"]);
     refused(["listen", "--write", &path("none/x")].map(str::to_owned).to_vec(), &["there is no folder"]);
     assert!(!dir.path().join("none").exists());
+}
+
+#[test]
+fn what_is_no_capture_map_or_score_is_refused_with_what_to_give() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (empty, picture, none) = (path("empty"), path("picture.png"), path("none"));
+    std::fs::write(&empty, "").unwrap();
+    std::fs::write(&picture, b"\x89PNG\r\n\x1a\n\0\0\0\x0d").unwrap();
+    let said = |arguments: &[&str]| String::from_utf8(run(arguments).stderr).unwrap();
+    for file in [&empty, &picture] {
+        for command in [vec!["replay", file], vec!["stat", file], vec!["convert", file, "-o", &none]] {
+            assert!(
+                said(&command).contains(" is not a capture: give a trace.dat, a perf.data, or a folder"),
+                "{command:?}"
+            );
+        }
+    }
+    assert!(
+        said(&["stat", dir.path().to_str().unwrap()]).contains("(events/header_page is missing): give a trace.dat")
+    );
+    // Reading one would wait for a writer for ever.
+    let pipe = path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    refused(&["replay", &pipe], &["is neither a file nor a folder", "write it to a file first"]);
+    refused(&["replay", FIXTURE, "--map", &none], &["there is no such file", "superdirt"]);
+    refused(&["replay", FIXTURE, "--map", "superdrit"], &["did you mean superdirt?"]);
+    refused(&["replay", FIXTURE, "--map", &picture], &["is not text", "docs/MAPS.md"]);
+    refused(&["replay", FIXTURE, "--score", &none], &["there is no such file", "--save-score"]);
+    refused(&["replay", FIXTURE, "--score", &picture], &["is not text", "docs/SCORES.md"]);
+}
+
+#[test]
+fn an_address_that_cannot_be_used_is_reported_with_what_to_do() {
+    let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let [taken, page] = [udp.local_addr(), tcp.local_addr()].map(|address| address.unwrap().to_string());
+    let port = taken.split(':').next_back().unwrap();
+    for (arguments, what) in [
+        (vec!["listen", &taken], "another program already listens on"),
+        (vec!["replay", FIXTURE, "--control", &taken], "cannot listen for commands"),
+        (vec!["replay", FIXTURE, "--page", &page], "cannot serve the page"),
+        (
+            vec!["replay", FIXTURE, "--source-port", port, "--to", "127.0.0.1"],
+            "cannot send to 127.0.0.1:57120 from port",
+        ),
+        // TEST-NET-1, which no machine has.
+        (vec!["listen", "192.0.2.1:9000"], "cannot listen on"),
+        (vec!["replay", FIXTURE, "--control", "192.0.2.1:9000"], "cannot listen for commands"),
+    ] {
+        let output = run(&arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        let how = if said.contains("192.0.2.1") { "`ip address` lists" } else { "give another" };
+        assert!(output.status.code() == Some(1) && said.contains(what) && said.contains(how), "{arguments:?}: {said}");
+        assert!(!said.contains("os error"), "{said}");
+    }
 }
 
 #[test]

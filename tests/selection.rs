@@ -200,8 +200,8 @@ fn selections_of_nothing_are_reported() {
         "{error}"
     );
     for (window, why) in [
-        (window(Some("1h"), None), "it begins after the last event"),
-        (window(Some("100ms"), Some("50ms")), "that is after this"),
+        (window(Some("1h"), None), "--from is after the last event"),
+        (window(Some("100ms"), Some("50ms")), "--from is after --until"),
     ] {
         let error = bind(select(|select| select.window = window)).unwrap();
         assert!(error.contains(why) && error.contains("the capture is 0.5"), "{error}");

@@ -26,10 +26,10 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`folder`], [`trace_dat`], [`perf_data`] | read the containers |
-//! | [`convert`], [`trace_json`] | write other containers |
+//! | [`convert`] | writes a folder as a `trace.dat`, or the other way round |
 //! | [`select`], [`window`], [`moment`] | select a part by event, by time, between events |
 //! | [`parts`] | reads a large capture with several threads |
-//! | [`stat`], [`latency`] | statistics, and the time between events |
+//! | [`stat`] | statistics |
 //! | [`recording`], [`clock_file`], [`origin`] | record a live instance; the clock; the machine |
 
 pub mod clock_file;

@@ -189,9 +189,9 @@ impl Select {
         }
         if let Some(span) = span {
             let why = match () {
-                () if first > last => Some("that is after this"),
-                () if first > span.last => Some("it begins after the last event"),
-                () if last < span.first => Some("it ends before the first event"),
+                () if first > last => Some("--from is after --until"),
+                () if first > span.last => Some("--from is after the last event"),
+                () if last < span.first => Some("--until is before the first event"),
                 () => None,
             };
             if let Some(why) = why {

@@ -1,6 +1,6 @@
 //! Captures given on the command line: opens them, reports their errors, selects parts.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Result;
 
@@ -45,6 +45,10 @@ pub fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Ca
         let how = "give a capture folder or a trace.dat (ftrace-live capture -o NAME makes one)";
         return Err(Usage(format!("{} does not exist: {how}", path.display())).into());
     }
+    if !path.is_dir() && !path.is_file() {
+        let how = "a capture is read at several places at once, so write it to a file first";
+        return Err(Usage(format!("{} is neither a file nor a folder: {how}", path.display())).into());
+    }
     if let Some(name) = buffer.filter(|name| !name.is_empty()) {
         let mut components = Path::new(name).components();
         if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
@@ -59,16 +63,35 @@ pub fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Ca
 #[error("{0}; {SALVAGE}")]
 pub struct Damaged(#[source] CaptureError);
 
+/// A file or folder that is something else.
+#[derive(Debug, thiserror::Error)]
+#[error("{} is not a capture{why}: {CAPTURES}", path.display())]
+struct NoCapture {
+    path: PathBuf,
+    why: String,
+}
+
+/// What can be given.
+const CAPTURES: &str = "give a trace.dat, a perf.data, or a folder from `ftrace-live capture -o NAME`";
+
 /// The remedy for a damaged file.
 const SALVAGE: &str = "--salvage reads what can still be read (ftrace-live convert --salvage -o NEW.dat keeps that)";
 
 /// The error, with its remedy if there is one.
 pub fn remedy(error: CaptureError, salvage: bool) -> anyhow::Error {
+    match error {
+        CaptureError::TraceDat { path, source } if matches!(source.problem, Problem::NotTraceDat) => {
+            return NoCapture { path, why: String::new() }.into();
+        }
+        CaptureError::NotACapture { path, missing } => {
+            return NoCapture { path, why: format!(" ({missing} is missing)") }.into();
+        }
+        _ => {}
+    }
     let damaged = match &error {
         CaptureError::TraceDat { source, .. } => !matches!(
             source.problem,
-            Problem::NotTraceDat
-                | Problem::Version(_)
+            Problem::Version(_)
                 | Problem::Compression(_)
                 | Problem::NoTracepoints
                 | Problem::TextOnly

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, Result};
 
+use super::address::refused;
 use super::{Usage, send};
 use crate::capture::select::Select;
 use crate::cli::{ReplayArgs, SendArgs};
@@ -53,7 +54,7 @@ fn listen(control: &mut Control, at: &str, prefix: &str, live: bool) -> Result<(
         Err(_) => at.to_socket_addrs().ok().and_then(|mut found| found.next()).ok_or_else(usage)?,
     };
     let what = if live { "what is traced" } else { "this replay" };
-    control.listen(address).with_context(|| format!("cannot listen for commands at {address}"))?;
+    control.listen(address).map_err(|error| refused(&format!("cannot listen for commands at {address}"), error))?;
     let address = control.address().context("cannot take commands")?;
     if !address.ip().is_loopback() {
         terminal::warn(format_args!("everybody who can reach UDP {address} can control {what}"));

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use super::Usage;
+use super::address::refused;
 use super::written::{self, What};
 use crate::cli::{LinesFormat, ListenArgs};
-use crate::listen::{self, ListenOptions};
+use crate::listen::{self, ListenError, ListenOptions};
 
 /// Listens.
 pub fn run(args: &ListenArgs) -> Result<ExitCode> {
@@ -20,7 +21,10 @@ pub fn run(args: &ListenArgs) -> Result<ExitCode> {
     if let Some(file) = &args.write {
         written::check("--write", file, What::File)?;
     }
-    let socket = listen::open(address)?;
+    let socket = listen::open(address).map_err(|error| match error {
+        ListenError::Bind { source, .. } => refused(&format!("cannot listen on {address}"), source),
+        error => error.into(),
+    })?;
     let create = |path| written::create(path).with_context(|| format!("cannot write to {}", Path::display(path)));
     let write = args.write.as_deref().map(create).transpose()?;
     let options = ListenOptions {

@@ -1,5 +1,6 @@
 //! The subcommands: each checks its arguments, converts them to options, and runs one object.
 
+mod address;
 mod capture;
 mod captures;
 mod control;

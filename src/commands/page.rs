@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use rosc::{OscMessage, OscPacket, OscType, encoder};
 
+use super::address::refused;
 use super::progress::Bar;
 use super::send::Receiver;
 use super::{Usage, captures, control, play, send};
@@ -66,12 +67,12 @@ pub fn bind(at: &str) -> Result<Page> {
             "everybody who can reach {address} and has the URL sees what this kernel does; nothing is encrypted"
         ));
     }
-    Page::bind(address).with_context(|| format!("cannot serve the page at {address}"))
+    Page::bind(address).map_err(|error| refused(&format!("cannot serve the page at {address}"), error))
 }
 
 fn address(at: &str) -> Result<SocketAddr> {
     let usage = || {
-        let how = "write HOST:PORT, as 0.0.0.0:8000; a capture comes before --page";
+        let how = "write HOST:PORT, such as 0.0.0.0:8000 (a capture goes before --page)";
         Usage(format!("--page {at:?} is not an address to serve at: {how}"))
     };
     let mut found = at.to_socket_addrs().map_err(|_| usage())?;

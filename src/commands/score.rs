@@ -21,7 +21,15 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
     if let Some(file) = &score {
         let toml = rights::as_caller(|| fs::read_to_string(file));
         let shown = Path::new(file).display();
-        let toml = toml.map_err(|error| Usage(format!("--score {shown}: {error}")))?;
+        let toml = toml.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                Usage(format!("--score {shown}: there is no such file (--save-score writes one)"))
+            }
+            io::ErrorKind::InvalidData => {
+                Usage(format!("--score {shown} is not text: a score is TOML (docs/SCORES.md)"))
+            }
+            _ => Usage(format!("--score {shown} cannot be read: {error}")),
+        })?;
         words = score::with_score(&words, &shown.to_string(), &toml)?;
     }
     // Without any words, help is printed.

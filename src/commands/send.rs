@@ -6,9 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Usage;
+use super::address::refused;
 use crate::capture::latency::Pair;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
 use crate::map::{self, Map};
@@ -197,7 +198,8 @@ pub fn open(
     let mut groups: Vec<(&StreamOptions, Vec<Transport>)> = Vec::new();
     for Receiver { address, options } in receivers {
         let transport = Transport::connect(*address, args.source_port);
-        let transport = transport.with_context(|| format!("cannot send to {address}"))?;
+        let from = if args.source_port == 0 { String::new() } else { format!(" from port {}", args.source_port) };
+        let transport = transport.map_err(|error| refused(&format!("cannot send to {address}{from}"), error))?;
         match groups.iter_mut().find(|(known, _)| *known == options) {
             Some((_, transports)) => transports.push(transport),
             None => groups.push((options, vec![transport])),
@@ -375,11 +377,15 @@ pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
     if let Some(map) = Map::built_in(name) {
         return Ok(Some(Arc::new(map?)));
     }
-    let toml = std::fs::read_to_string(name).map_err(|error| {
-        let known: Vec<_> = map::names().collect();
-        let near = map::nearest(name, known.iter().copied()).map(|near| format!("; the nearest name is {near}"));
-        let near = near.unwrap_or_default();
-        Usage(format!("--map {name}: {error}, and there is no built-in map of that name: {}{near}", known.join(", ")))
+    let toml = std::fs::read_to_string(name).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            let known: Vec<_> = map::names().collect();
+            let near = map::nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
+            let (near, known) = (near.unwrap_or_default(), known.join(", "));
+            Usage(format!("--map {name}: there is no such file, and the built-in maps are {known}{near}"))
+        }
+        io::ErrorKind::InvalidData => Usage(format!("--map {name} is not text: a map is TOML (docs/MAPS.md)")),
+        _ => Usage(format!("--map {name} cannot be read: {error}")),
     })?;
     Ok(Some(Arc::new(Map::parse(name, &toml)?)))
 }

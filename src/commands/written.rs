@@ -52,11 +52,11 @@ pub fn check(option: &str, path: &Path, what: What) -> Result<()> {
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match (what, ending.as_deref()) {
         (What::Dat, Some(_)) if !is_dat_name(path) => refuse(format!(
-            "{option} {shown}: a trace.dat is written: name it {}",
+            "{option} {shown}: only a trace.dat can be written: name it {}",
             path.with_extension("dat").display()
         )),
         (What::Capture, Some(ending)) if OTHER_FILES.contains(&ending) && !path.is_dir() => refuse(format!(
-            "{option} {shown}: a folder is written, or a trace.dat: name it {}, or {} for a folder",
+            "{option} {shown}: only a trace.dat or a folder can be written: name it {}, or {} for a folder",
             path.with_extension("dat").display(),
             path.with_extension("").display()
         )),

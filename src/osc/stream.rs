@@ -1,4 +1,42 @@
 //! The typed stream to receivers of one kind: messages, rate cap, datagrams, sockets.
+//!
+//! A stream is told its events, announces itself and their addresses with [`Stream::start`], and sends what it was
+//! given with [`Stream::flush`]; [`Stream::tick`] and [`Stream::announce`] want to be called a few times a second.
+//!
+//! ```
+//! use std::net::UdpSocket;
+//!
+//! use byteorder::LittleEndian;
+//! use ftrace_live::format::{Abi, Endian, EventFormat, LongSize};
+//! use ftrace_live::names::{Kernel, Names};
+//! use ftrace_live::osc::stream::{Moment, Stream, StreamOptions};
+//! use ftrace_live::osc::transport::Transport;
+//! use ftrace_live::osc::{Comm, MessageOptions, Types, timetag};
+//!
+//! let text = "name: key\nID: 1\nformat:\n\
+//!             \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+//!             \tfield:u8 note;\toffset:2;\tsize:1;\tsigned:0;\n\nprint fmt: \"%u\", REC->note\n";
+//! let kernel = Kernel { abi: Abi { endian: Endian::Little, long: LongSize::Eight }, names: Names::default() };
+//! let format = EventFormat::parse("piano", text, kernel.abi.long)?;
+//! let receiver = UdpSocket::bind("127.0.0.1:0")?;
+//!
+//! let mut message = MessageOptions::new(Types::Portable);
+//! message.prefix = "/my".to_owned();
+//! let transport = Transport::connect(receiver.local_addr()?, 0)?;
+//! let mut stream = Stream::new(StreamOptions::new(message), vec![transport]);
+//! stream.add(&format, &kernel);
+//! let now = timetag::unix_now_ns();
+//! stream.start("my-machine", 1, now, now);
+//! let moment = Moment { event_ns: now, play_ns: now, dt: 0.0, cpu: 0, pid: 0, comm: &Comm::new(b"clara") };
+//! stream.event::<LittleEndian>(format.id, &[1, 0, 60, 0], &moment)?;
+//! stream.flush();
+//!
+//! let mut datagram = [0; 1500];
+//! let len = receiver.recv(&mut datagram)?;
+//! let sent = |address: &[u8]| datagram[..len].windows(address.len()).any(|bytes| bytes == address);
+//! assert!(sent(b"/my/start\0") && sent(b"/my/schema\0") && sent(b"/my/piano/key\0"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use byteorder::ByteOrder;
 use rosc::{OscMessage, OscPacket};

@@ -375,7 +375,7 @@ impl<F: Feed> Merge<F> {
     ///
     /// The order is that of [`next_record`](Merge::next_record), and it is several times as fast: as long as one CPU
     /// is ahead, its state stays in registers.
-    /// Long: the loop over the records of one ring, which must keep its state in registers.
+    // Long: the loop over the records of one ring, which must keep its state in registers.
     #[inline]
     pub fn for_each<E: ByteOrder, B>(&mut self, mut each: impl FnMut(Record<'_>) -> ControlFlow<B>) -> ControlFlow<B> {
         if self.times.is_some() {

@@ -162,7 +162,7 @@ pub enum TracefsError {
     #[error("there is no command {0:?}: check its spelling, or give its path")]
     NoSuchCommand(String),
     /// The command to be traced could not be started.
-    #[error("cannot run {command:?}: {source}")]
+    #[error("cannot run {command:?}: {source}{}", command_remedy(source))]
     Command {
         /// The command.
         command: String,
@@ -222,5 +222,13 @@ impl TracefsError {
                 | TracefsError::NoSubBufferSizes
                 | TracefsError::NoSuchProcess(_)
         )
+    }
+}
+
+/// What to do about a command that cannot be started.
+fn command_remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::PermissionDenied => ": it must be a program that the user it runs as may execute (chmod +x)",
+        _ => "",
     }
 }
