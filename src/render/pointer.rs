@@ -207,8 +207,7 @@ fn write_pointer(out: &mut Vec<u8>, value: u64, mut spec: Spec, long: u8) {
     write_number(out, value, Radix::LowerHex, spec);
 }
 
-/// Appends the data in the bytes.
-/// Long: one arm for each kind, as in `pointer` of lib/vsprintf.c.
+/// Appends the data in the bytes, as `pointer` of lib/vsprintf.c.
 pub(super) fn write_pointee(
     out: &mut Vec<u8>,
     pointee: Pointee,
@@ -235,15 +234,7 @@ pub(super) fn write_pointee(
             return Ok(());
         }
         Pointee::HexString(separator) => {
-            // The width is the number of bytes, at most 64.
-            let len = match spec.width {
-                0 => 0,
-                width => width.clamp(1, 64) as usize,
-            };
-            for (i, byte) in view.rest.iter().take(len).enumerate() {
-                out.extend(separator.filter(|_| i > 0));
-                write_hex_padded(out, u64::from(*byte), 2);
-            }
+            write_hex_string(out, view.rest, separator, spec.width);
             return Ok(());
         }
         Pointee::Escaped(escapes) => {
@@ -253,13 +244,7 @@ pub(super) fn write_pointee(
             return Ok(());
         }
         Pointee::RtcTime(style) => {
-            let number = |index: usize| {
-                let bytes = view.rest.get(4 * index..).ok_or(Fault::SHORT)?;
-                context.load(bytes, 4).map(|value| value as u32 as i32)
-            };
-            let [second, minute, hour, day, month, year] =
-                [number(0)?, number(1)?, number(2)?, number(3)?, number(4)?, number(5)?];
-            style.write(out, Moment { second, minute, hour, day, month, year });
+            style.write(out, rtc_time(view.rest, context)?);
             return Ok(());
         }
         Pointee::Seconds(style) => {
@@ -271,19 +256,41 @@ pub(super) fn write_pointee(
             write_bitmap(out, view.rest, bits, style, context);
             return Ok(());
         }
-        Pointee::FourCc => {
-            let value = context.load(view.rest, 4)? as u32;
-            let shown = |c: u8| if c.is_ascii_graphic() || c == b' ' { c } else { b'.' };
-            out.extend((value & 0x7fff_ffff).to_le_bytes().map(shown));
-            out.extend_from_slice(if value >> 31 == 1 { b" big-endian (0x" } else { b" little-endian (0x" });
-            write_hex_padded(out, u64::from(value), 8);
-            out.push(b')');
-        }
+        Pointee::FourCc => write_fourcc(out, context.load(view.rest, 4)? as u32),
         Pointee::Itself | Pointee::Symbol { .. } | Pointee::Error => {}
     }
     spec.precision = -1;
     fit_text(out, start, spec);
     Ok(())
+}
+
+/// `hex_string` of lib/vsprintf.c. The width is the number of bytes, at most 64.
+fn write_hex_string(out: &mut Vec<u8>, bytes: &[u8], separator: Option<u8>, width: i64) {
+    let len = if width == 0 { 0 } else { width.clamp(1, 64) as usize };
+    for (i, byte) in bytes.iter().take(len).enumerate() {
+        out.extend(separator.filter(|_| i > 0));
+        write_hex_padded(out, u64::from(*byte), 2);
+    }
+}
+
+/// A `struct rtc_time`, which begins with six ints.
+fn rtc_time(bytes: &[u8], context: &Context) -> Result<Moment, Fault> {
+    let number = |index: usize| {
+        let bytes = bytes.get(4 * index..).ok_or(Fault::SHORT)?;
+        context.load(bytes, 4).map(|value| value as u32 as i32)
+    };
+    let [second, minute, hour, day, month, year] =
+        [number(0)?, number(1)?, number(2)?, number(3)?, number(4)?, number(5)?];
+    Ok(Moment { second, minute, hour, day, month, year })
+}
+
+/// `fourcc_string` of lib/vsprintf.c.
+fn write_fourcc(out: &mut Vec<u8>, value: u32) {
+    let shown = |c: u8| if c.is_ascii_graphic() || c == b' ' { c } else { b'.' };
+    out.extend((value & 0x7fff_ffff).to_le_bytes().map(shown));
+    out.extend_from_slice(if value >> 31 == 1 { b" big-endian (0x" } else { b" little-endian (0x" });
+    write_hex_padded(out, u64::from(value), 8);
+    out.push(b')');
 }
 
 fn chunk<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Fault> {
