@@ -243,6 +243,10 @@ fn begin_in<E: ByteOrder>(header: &HeaderPage, page: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::CpuRing;
+    use crate::format::LongSize;
+    use crate::names::Names;
+    use crate::ring::page::{Page, layout};
 
     #[test]
     fn times_are_exact_in_every_unit() {
@@ -275,5 +279,108 @@ mod tests {
         assert_eq!(window(Some("500ns"), Some("2us")).within(span), (1500, 3000));
         assert_eq!(window(Some("-1us"), Some("-0")).within(span), (4000, 5000));
         assert_eq!(window(Some("-1h"), None).within(span), (0, u64::MAX));
+    }
+
+    /// A ring of sub-buffers that can be searched, and the number of the next one.
+    struct Ring(Vec<Vec<u8>>, u64);
+
+    impl Feed for Ring {
+        fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+            let next = self.0.get(self.1 as usize);
+            self.1 += 1;
+            Ok(next.map(|next| page.clone_from(next)).is_some())
+        }
+
+        fn sub_buffers(&mut self) -> io::Result<Option<u64>> {
+            Ok(Some(self.0.len() as u64))
+        }
+
+        fn seek(&mut self, index: u64) -> io::Result<bool> {
+            self.1 = index;
+            Ok(true)
+        }
+    }
+
+    /// A capture of rings, of which each sub-buffer has events at these times.
+    fn capture(rings: &[&[&[u64]]]) -> Capture {
+        let page = |times: &&[u64]| {
+            let mut last = times.first().map_or(0, |time| time - 1);
+            let mut page = Page::<LittleEndian>::new(LongSize::Eight, last);
+            for &time in *times {
+                page = page.data((time - last) as u32, b"abcd");
+                last = time;
+            }
+            page.build()
+        };
+        let ring = |(cpu, pages): (u32, &&[&[u64]])| CpuRing {
+            cpu,
+            feed: Box::new(Ring(pages.iter().map(page).collect(), 0)),
+            stats: None,
+        };
+        Capture {
+            header: layout(LongSize::Eight, 4096),
+            endian: Endian::Little,
+            events: vec![],
+            broken: vec![],
+            clock: "local".to_owned(),
+            times: Times::default(),
+            clock_pair: None,
+            uname: None,
+            origin: Default::default(),
+            problems: vec![],
+            rings: (0..).zip(rings).map(ring).collect(),
+            names: Box::new(|| (Names::default(), vec![])),
+        }
+    }
+
+    /// The times from where the rings are now, by CPU.
+    fn rest(capture: &mut Capture) -> Vec<Vec<u64>> {
+        let header = capture.header.clone();
+        let mut page = Vec::new();
+        let mut rings = vec![];
+        for ring in &mut capture.rings {
+            let mut times = vec![];
+            while ring.feed.advance(&mut page).unwrap() {
+                let (mut walk, _) = Walk::open::<LittleEndian>(&header, &page).unwrap();
+                times.extend(std::iter::from_fn(|| Some(walk.next_in::<LittleEndian>(&page)?.unwrap().time)));
+            }
+            rings.push(times);
+        }
+        rings
+    }
+
+    #[test]
+    fn a_span_is_from_the_first_event_of_any_cpu_to_the_last_of_any() {
+        let span = |rings: &[&[&[u64]]]| Span::of(&mut capture(rings)).unwrap().map(|span| (span.first, span.last));
+        assert_eq!(span(&[&[&[100, 105], &[200, 207]], &[&[51], &[150, 153]]]), Some((51, 207)));
+        assert_eq!(span(&[&[&[51], &[150, 153]], &[&[100, 105], &[200, 207]]]), Some((51, 207)));
+        // Sub-buffers without events at either end, and a ring with none.
+        assert_eq!(span(&[&[&[], &[], &[70, 80], &[90], &[]], &[], &[&[], &[]]]), Some((70, 90)));
+        assert_eq!(span(&[&[&[]], &[]]), None);
+        assert_eq!(Span { first: 70, last: 90 }.length(), 20);
+        let mut capture = capture(&[&[&[], &[7], &[9]]]);
+        Span::of(&mut capture).unwrap();
+        assert_eq!(rest(&mut capture), [[7, 9]], "it is at its beginning again");
+    }
+
+    #[test]
+    fn all_events_from_a_time_on_are_still_to_come_and_few_others() {
+        let many: Vec<Vec<u64>> = (1..=37).map(|page| (0..4).map(|event| page * 40 + event * 10).collect()).collect();
+        let many: Vec<&[u64]> = many.iter().map(Vec::as_slice).collect();
+        let rings: &[&[&[u64]]] = &[&many, &[&[50, 60], &[60, 60], &[60], &[70]], &[&[900]], &[]];
+        for time in (1..1600).chain([u64::MAX]) {
+            let mut capture = capture(rings);
+            let all = rest(&mut capture);
+            skip_to(&mut capture, time).unwrap();
+            for ((pages, all), rest) in rings.iter().zip(all).zip(rest(&mut capture)) {
+                assert!(all.ends_with(&rest));
+                let skipped = &all[..all.len() - rest.len()];
+                assert!(skipped.iter().all(|&before| before < time), "{time}: {skipped:?}");
+                // The next sub-buffer is the last one that begins before the time.
+                let begin_before = pages.iter().filter(|page| page[0] < time).count();
+                let index = begin_before.saturating_sub(1);
+                assert_eq!(rest.first(), pages.get(index).map(|page| &page[0]), "{time}");
+            }
+        }
     }
 }

@@ -597,6 +597,7 @@ mod tests {
         notify(&mut desk, 1, 1, at(0));
         notify(&mut desk, 1, 1, at(0));
         assert_eq!(told(&mut desk, state(0, false), at(0)), Some(vec![1]), "once, however often it asks");
+        assert_eq!(desk.due(), Some(at(1000)));
         // The position alone is told once a second.
         assert_eq!(told(&mut desk, state(10, false), at(10)), None);
         assert_eq!(told(&mut desk, state(999, false), at(999)), None);
@@ -612,6 +613,8 @@ mod tests {
         assert_eq!(told(&mut desk, state(1000, false), at(1400)), Some(vec![1]));
         notify(&mut desk, 4, 1, at(50_000));
         assert_eq!(told(&mut desk, state(0, false), at(60_001)), Some(vec![4]), "the first has not asked again");
+        notify(&mut desk, 4, 0, at(60_002));
+        assert_eq!(desk.due(), None);
     }
 
     #[test]

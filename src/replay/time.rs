@@ -125,3 +125,45 @@ impl Time for RealTime {
         self.ended.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without the signal handlers, which would be the whole test program's.
+    fn real_time() -> RealTime {
+        let flag = || Arc::new(AtomicBool::new(false));
+        let start = (Instant::now(), 1_000);
+        RealTime { ended: flag(), to_stop: flag(), continued: flag(), start, fell_asleep: 1_000, follows: false }
+    }
+
+    #[test]
+    fn a_sleep_is_no_longer_than_the_longest_however_far_the_next_event_is() {
+        let (began, minute) = (Instant::now(), Duration::from_secs(60));
+        let mut time = real_time();
+        let far = time.now() + minute.as_nanos() as u64;
+        time.sleep_until(far, Duration::from_millis(1));
+        assert!(began.elapsed() < minute, "a signal would be noticed a minute late");
+        time.sleep_until(0, minute);
+        assert!(began.elapsed() < minute, "what is due is not waited for");
+    }
+
+    #[test]
+    fn a_pause_is_told_once() {
+        let mut time = real_time();
+        assert_eq!(time.paused(), 0);
+        time.continued.store(true, Ordering::Relaxed);
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(time.paused() >= 1_000_000);
+        assert_eq!(time.paused(), 0);
+    }
+
+    #[test]
+    fn a_jumping_clock_is_at_the_time_that_is_waited_for_and_never_goes_back() {
+        let mut time = JumpingTime::default();
+        let begin = time.now();
+        time.sleep_until(begin + 5, Duration::ZERO);
+        time.sleep_until(begin, Duration::ZERO);
+        assert_eq!((time.now(), time.paused(), time.ended()), (begin + 5, 0, false));
+    }
+}

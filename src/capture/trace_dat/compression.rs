@@ -117,3 +117,57 @@ fn exactly(mut decoder: impl Read, out: &mut [u8]) -> Result<(), Problem> {
 fn corrupt(error: impl fmt::Display) -> Problem {
     Problem::Corrupt(error.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn decompressed(algorithm: Compression, stored: &[u8], size: usize) -> Result<Vec<u8>, Problem> {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"before").unwrap();
+        file.write_all(stored).unwrap();
+        let mut out = vec![0; size];
+        let read = Decompressor::new(algorithm).read(
+            &Source::new(file).unwrap(),
+            6,
+            stored.len() as u64,
+            &mut out,
+            Part::Printk,
+        );
+        read.map(|()| out).map_err(|error| error.problem)
+    }
+
+    #[test]
+    fn each_algorithm_gives_exactly_the_announced_bytes() {
+        let mut zlib = flate2::write::ZlibEncoder::new(Vec::new(), Default::default());
+        zlib.write_all(b"hello").unwrap();
+        // A frame by hand (RFC 8878): one segment of 5 bytes, one block as it is. trace-cmd stores it with its magic number
+        // or, in some versions, without.
+        let block = [&[0x20, 5, 5 << 3 | 1, 0, 0][..], b"hello"].concat();
+        let frame = [&[0x28, 0xb5, 0x2f, 0xfd][..], &block].concat();
+        let stored = [
+            (Compression::None, b"hello".to_vec()),
+            (Compression::Zlib, zlib.finish().unwrap()),
+            (Compression::Zstd, frame),
+            (Compression::Zstd, block),
+        ];
+        for (algorithm, stored) in &stored {
+            assert_eq!(decompressed(*algorithm, stored, 5).unwrap(), b"hello", "{algorithm:?}");
+            for size in [4, 6] {
+                assert!(matches!(decompressed(*algorithm, stored, size), Err(Problem::Corrupt(_))), "{algorithm:?}");
+            }
+            assert_eq!(Compression::by_name(algorithm.name()).unwrap(), *algorithm);
+        }
+        assert!(matches!(Compression::by_name("lzma"), Err(Problem::Compression(name)) if name == "lzma"));
+    }
+
+    #[test]
+    fn compressed_bytes_much_longer_than_what_they_become_are_not_read() {
+        // 800 bytes, an eighth of them, and 1024.
+        assert!(matches!(decompressed(Compression::Zlib, &[0; 1924], 800), Err(Problem::Corrupt(_))));
+        let error = decompressed(Compression::Zlib, &[0; 1925], 800).unwrap_err();
+        assert!(matches!(error, Problem::TooLarge { size: 1925, limit: 1924 }), "{error}");
+    }
+}

@@ -240,4 +240,18 @@ mod tests {
         let broken = |number| DescriptionError { path: "events".into(), source: io::Error::from_raw_os_error(number) };
         assert!(unless_gone::<()>(Err(broken(libc::EIO))).is_err());
     }
+
+    #[test]
+    fn a_date_is_the_distance_of_both_clocks_in_whole_microseconds() {
+        let mut options = Options::default();
+        let mut kept = |trace_ns, realtime_ns| {
+            options.set_wall_clock(&ClockPair { trace_ns, realtime_ns, uncertainty_ns: 5 });
+            (options.date.clone().unwrap(), options.wall_clock())
+        };
+        let pair = |realtime_ns| Some(ClockPair { trace_ns: 0, realtime_ns, uncertainty_ns: 1000 });
+        assert_eq!(kept(1_000, 17_999), ("0x10".to_owned(), pair(16_000)));
+        assert_eq!(kept(0, 0), ("0x0".to_owned(), pair(0)));
+        // A clock that is ahead of the time of day: no moment of it was before 1970.
+        assert_eq!(kept(2_001, 1_000), ("-2".to_owned(), None));
+    }
 }

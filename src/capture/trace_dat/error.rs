@@ -139,3 +139,18 @@ impl Faults {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_error_ends_reading_and_salvaging_keeps_a_thousand() {
+        let error = || DatError { offset: 7, part: Part::Printk, problem: Problem::Missing };
+        let mut strict = Faults::new(false);
+        assert!(strict.note(error()).is_err() && strict.found.is_empty());
+        let mut salvage = Faults::new(true);
+        (0..MAX_PROBLEMS + 5).for_each(|_| salvage.note(error()).unwrap());
+        assert_eq!(salvage.found.len(), MAX_PROBLEMS);
+    }
+}

@@ -112,3 +112,37 @@ fn long_text(cursor: &mut Cursor, limit: u64) -> Result<String, DatError> {
 pub(in crate::capture) fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::capture::trace_dat::source::Source;
+    use crate::format::Endian;
+
+    #[test]
+    fn formats_have_a_limit_each_and_one_together() {
+        let source = Arc::new(Source::new(tempfile::tempfile().unwrap()).unwrap());
+        let cursor = |bytes| Cursor::over_bytes(source.clone(), Endian::Little, Part::EventFormats, 0, bytes);
+        let files = |count: u32, len: u64| {
+            let mut bytes = count.to_le_bytes().to_vec();
+            for _ in 0..count {
+                bytes.extend(len.to_le_bytes());
+                bytes.resize(bytes.len() + len as usize, b'x');
+            }
+            bytes
+        };
+        let mut metadata = Metadata::default();
+        let error = metadata.read_ftrace_formats(&mut cursor(files(1, MAX_FILE + 1))).unwrap_err().problem;
+        assert!(matches!(error, Problem::TooLarge { size, limit: MAX_FILE } if size == MAX_FILE + 1), "{error}");
+        // Each counts with the length of its system's name, and 8 bytes: also those of ftrace, which come before.
+        metadata.read_ftrace_formats(&mut cursor(files(63, MAX_FILE))).unwrap();
+        let left = MAX_FORMATS - 63 * (MAX_FILE + 6 + 8);
+        let last = |len: u64| [&1u32.to_le_bytes()[..], b"irq\0", &files(1, len)].concat();
+        let error = metadata.read_event_formats(&mut cursor(last(left - 10))).unwrap_err().problem;
+        assert!(matches!(error, Problem::TooLarge { size, limit: MAX_FORMATS } if size == MAX_FORMATS + 1), "{error}");
+        metadata.read_event_formats(&mut cursor(last(left - 11))).unwrap();
+        assert_eq!(metadata.formats.len(), 64);
+    }
+}

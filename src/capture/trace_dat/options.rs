@@ -332,4 +332,43 @@ mod tests {
         options.offset = Some("soon".into());
         assert_eq!((options.times().ns(0, 20), Options::default().date_ns()), (30, None));
     }
+
+    #[test]
+    fn counts_are_held_against_the_bytes_that_follow() {
+        let source = Arc::new(Source::new(tempfile::tempfile().unwrap()).unwrap());
+        let cursor = |body: &[u8]| Cursor::over_bytes(source.clone(), Endian::Little, Part::Options, 0, body.to_vec());
+        // A name, a trace id, and two CPUs of eight bytes each.
+        let head = [&b"vm\0"[..], &77u64.to_le_bytes(), &2u32.to_le_bytes()].concat();
+        let cpus: Vec<u8> = [0u32, 500, 1, 501].iter().flat_map(|word| word.to_le_bytes()).collect();
+        let read = |cpus: &[u8]| guest(&mut cursor(&[&head[..], cpus].concat()));
+        let want = Guest { name: "vm".into(), trace_id: 77, cpus: vec![(0, 500), (1, 501)] };
+        assert_eq!(read(&cpus).unwrap(), want);
+        let error = read(&cpus[..15]).unwrap_err().problem;
+        assert!(matches!(error, Problem::Truncated { needed: 16, left: 15 }), "{error}");
+    }
+
+    #[test]
+    fn options_of_one_kind_are_kept_up_to_a_limit() {
+        let source = Arc::new(Source::new(tempfile::tempfile().unwrap()).unwrap());
+        let body = Cursor::over_bytes(source, Endian::Little, Part::Options, 0, vec![]);
+        let mut list = vec![(); MAX_REPEATED - 1];
+        push(&mut list, (), &body).unwrap();
+        let error = push(&mut list, (), &body).unwrap_err().problem;
+        assert!(matches!(error, Problem::TooLarge { size: 65_537, limit: 65_536 }), "{error}");
+    }
+
+    #[test]
+    fn only_one_flag_means_to_interpolate_and_a_files_own_corrections_stay() {
+        let sample = |time, offset| ShiftSample { time, offset, scaling: 1, fraction: 0 };
+        let shifts = |flags| TimeShift { peer: 1, flags, cpus: vec![vec![sample(100, 0), sample(200, 10)]] };
+        let times = |flags| Options { time_shifts: vec![shifts(flags)], ..Options::default() }.times();
+        assert!(times(1).interpolates() && times(3).interpolates());
+        assert!(!times(0).interpolates() && !times(2).interpolates());
+        let mut options = Options { time_shifts: vec![shifts(0)], ..Options::default() };
+        options.set_times(&times(1));
+        assert_eq!(options.time_shifts, [shifts(0)]);
+        let mut none = Options::default();
+        none.set_times(&Options::default().times());
+        assert_eq!(none, Options::default());
+    }
 }

@@ -194,6 +194,11 @@ fn data_may_touch_other_data_but_not_overlap_them_or_end_behind_the_file() {
     assert!(matches!(error.problem, Problem::Truncated { needed: 61, left: 60 }), "{error}");
     let dat = open(&file, true).unwrap();
     assert_eq!(cpus(&dat.buffers[0]), [(0, begin, 40), (1, begin + 40, 60)]);
+    // CPUs without data are nowhere, and of two at one place the first is kept.
+    let (file, begin) = tables_6(&[(0, 40), (10, 0), (40, 60)]);
+    assert_eq!(cpus(&open(&file, false).unwrap().buffers[0])[1], (1, begin + 10, 0));
+    let (file, begin) = tables_6(&[(0, 50), (0, 50)]);
+    assert_eq!(cpus(&open(&file, true).unwrap().buffers[0]), [(0, begin, 50)]);
     // Each of several that lie within one is dropped, and what follows it is kept.
     let (file, begin) = tables_6(&[(0, 50), (10, 10), (30, 10), (50, 50)]);
     let dat = open(&file, true).unwrap();
@@ -286,4 +291,40 @@ fn a_file_is_known_by_its_first_bytes() {
     assert!(known(&MAGIC) && known(&version_6(Endian::Big).0));
     assert!(!known(b"") && !known(&MAGIC[..9]) && !known(b"\x17\x08\x44tracinG"));
     assert!(TraceDat::is_trace_dat(&folder.path().join("none")).is_err());
+    assert!(TraceDat::is_trace_dat(folder.path()).is_err(), "a folder is no short file");
 }
+
+#[test]
+fn an_error_names_the_part_in_which_the_file_ends() {
+    let (whole, _) = version_6(Endian::Little);
+    let mut parts: Vec<Part> = vec![];
+    for len in 10..whole.len() - 16 {
+        let error = match open(&whole[..len], false) {
+            Ok(dat) => panic!("{len} of {} bytes: {dat:?}", whole.len()),
+            Err(error) => error,
+        };
+        if parts.last() != Some(&error.part) {
+            parts.push(error.part);
+        }
+    }
+    let described = [Part::FileHeader, Part::HeaderPage, Part::HeaderEvent, Part::FtraceFormats, Part::EventFormats];
+    assert_eq!(parts[..5], described);
+    assert_eq!(parts[5..10], [Part::Kallsyms, Part::Printk, Part::Cmdlines, Part::Buffer, Part::Options]);
+}
+
+#[test]
+fn a_file_has_so_many_instances_and_no_more() {
+    let with = |count: usize| {
+        let mut file = descriptions_6(Endian::Little);
+        file.number(0, 4).text(b"options  \0");
+        (0..count).for_each(|_| drop_ref(file.option(id::BUFFER, b"\0\0\0\0\0\0\0\0side\0")));
+        file.number(0, 2).text(b"flyrecord\0");
+        open(&file.0, false).unwrap_err().problem
+    };
+    let most = MAX_BUFFERS as u64;
+    let error = with(MAX_BUFFERS + 1);
+    assert!(matches!(error, Problem::TooLarge { size, limit } if (size, limit) == (most + 1, most)), "{error}");
+    assert!(matches!(with(MAX_BUFFERS), Problem::Expected { .. }), "their tables are read, and are none");
+}
+
+pub(super) fn drop_ref(_: &mut Bytes) {}

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 
-use super::super::tests::{Bytes, bytes, check_descriptions, cpus, event_formats, head, header_info, open};
+use super::super::tests::{Bytes, bytes, check_descriptions, cpus, drop_ref, event_formats, head, header_info, open};
 use super::super::{MAX_BUFFERS, TraceDat};
 use super::*;
 use crate::capture::trace_dat::options::Options;
@@ -105,8 +105,6 @@ impl File {
         open(&self.bytes, false)
     }
 }
-
-fn drop_ref(_: &mut Bytes) {}
 
 #[test]
 fn each_part_of_a_version_7_file_is_read_in_either_byte_order_stored_and_compressed() {
@@ -256,4 +254,32 @@ fn a_chain_of_options_has_so_many_sections_and_no_more() {
     };
     chain(MAX_OPTION_SECTIONS).unwrap();
     assert!(matches!(chain(MAX_OPTION_SECTIONS + 1), Err(Problem::Loop)));
+}
+
+#[test]
+fn an_error_names_the_part_that_a_section_was_to_have() {
+    let mut file = File::new(Endian::Little, false);
+    let described = file.descriptions();
+    let parts =
+        [Part::HeaderPage, Part::FtraceFormats, Part::EventFormats, Part::Kallsyms, Part::Printk, Part::Cmdlines];
+    for ((number, _), part) in described.iter().zip(parts).filter(|((number, _), _)| *number != id::KALLSYMS) {
+        let mut copy = File { bytes: file.bytes.clone(), ..file };
+        let kallsyms = described[3].1.clone();
+        copy.options(&[(*number, kallsyms)], 0);
+        let error = copy.open().unwrap_err();
+        assert_eq!(error.part, part);
+    }
+}
+
+#[test]
+fn options_may_end_with_their_section() {
+    let mut file = File::new(Endian::Little, false);
+    let mut body = bytes(Endian::Little);
+    for (number, option) in file.descriptions() {
+        body.option(number, &option);
+    }
+    let at = file.section(id::DONE, &body.0);
+    let first = file.first;
+    file.bytes[first..first + 8].copy_from_slice(&at.to_le_bytes());
+    check_descriptions(&file.open().unwrap());
 }
