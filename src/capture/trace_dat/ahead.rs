@@ -11,7 +11,7 @@ use std::thread;
 
 use super::compression::Decompressor;
 use super::source::Source;
-use super::{Compression, DatError, Part};
+use super::{DatError, Part};
 
 /// Threads that decompress for the readers of a file.
 const MOST_THREADS: usize = 4;
@@ -60,7 +60,7 @@ pub(super) struct Ahead {
     held: Arc<AtomicU64>,
     /// Set with the first chunk: whether a thread could be started.
     begun: OnceLock<bool>,
-    algorithm: Compression,
+    decompressor: Arc<Decompressor>,
     source: Arc<Source>,
 }
 
@@ -94,8 +94,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Ahead {
     /// For the readers of `source`.
-    pub(super) fn new(source: Arc<Source>, algorithm: Compression) -> Ahead {
-        Ahead { queue: Arc::default(), held: Arc::default(), begun: OnceLock::new(), algorithm, source }
+    pub(super) fn new(source: Arc<Source>, decompressor: Arc<Decompressor>) -> Ahead {
+        Ahead { queue: Arc::default(), held: Arc::default(), begun: OnceLock::new(), decompressor, source }
     }
 
     /// Requests `chunk`. `None` if there is no thread or no memory for it: then its reader decompresses it.
@@ -111,16 +111,15 @@ impl Ahead {
     }
 
     /// The decompressed `chunk`; `None` if the job is for another chunk, or no thread has begun it. While a thread
-    /// works on it, other waiting jobs are done here, with `own`, so that the reader's processor takes its share of
-    /// the work.
-    pub(super) fn take(&self, job: &Job, chunk: &Chunk, own: &Decompressor) -> Option<Result<Vec<u8>, DatError>> {
+    /// works on it, other waiting jobs are done here, so that the reader's processor takes its share of the work.
+    pub(super) fn take(&self, job: &Job, chunk: &Chunk) -> Option<Result<Vec<u8>, DatError>> {
         if job.chunk != *chunk {
             return None;
         }
         while job.is_begun() {
             let other = lock(&self.queue.jobs).0.pop_front();
             match other {
-                Some(other) => other.upgrade().iter().for_each(|other| other.work(&self.source, own)),
+                Some(other) => other.upgrade().iter().for_each(|other| other.work(&self.source, &self.decompressor)),
                 None => break,
             }
         }
@@ -138,8 +137,7 @@ impl Ahead {
     fn begin(&self) -> bool {
         let threads = thread::available_parallelism().map_or(0, |all| all.get() - 1).min(MOST_THREADS);
         let begin = || {
-            let (queue, source, decompressor) =
-                (self.queue.clone(), self.source.clone(), Decompressor::new(self.algorithm));
+            let (queue, source, decompressor) = (self.queue.clone(), self.source.clone(), self.decompressor.clone());
             let thread = thread::Builder::new().name("unpack".to_owned());
             thread.spawn(move || queue.work(&source, &decompressor)).is_ok()
         };
@@ -201,33 +199,34 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::trace_dat::Compression;
 
     fn ahead(bytes: &[u8]) -> Ahead {
         use std::io::Write;
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        Ahead::new(Arc::new(Source::new(file).unwrap()), Compression::None)
+        let decompressor = Decompressor::new(Compression::None);
+        Ahead::new(Arc::new(Source::new(file).unwrap()), Arc::new(decompressor))
     }
 
     #[test]
     fn a_chunk_is_decompressed_or_left_to_the_reader_and_never_confused() {
         let ahead = ahead(b"some bytes");
         let part = Part::Data { cpu: 0 };
-        let own = Decompressor::new(Compression::None);
         let chunk = Chunk { offset: 5, stored: 5, size: 5, part };
         let Some(job) = ahead.unpack(chunk) else { return };
-        assert!(ahead.take(&job, &Chunk { offset: 4, ..chunk }, &own).is_none());
+        assert!(ahead.take(&job, &Chunk { offset: 4, ..chunk }).is_none());
         // Either the thread was first, or the chunk is ours.
-        match ahead.take(&job, &chunk, &own) {
+        match ahead.take(&job, &chunk) {
             Some(unpacked) => assert_eq!(unpacked.unwrap(), b"bytes"),
-            None => assert!(ahead.take(&job, &chunk, &own).is_none()),
+            None => assert!(ahead.take(&job, &chunk).is_none()),
         }
         let wrong = Chunk { size: 6, ..chunk };
         let job = ahead.unpack(wrong).unwrap();
         while matches!(*lock(&job.state), State::Waiting) {
             thread::yield_now();
         }
-        assert!(ahead.take(&job, &wrong, &own).unwrap().is_err());
+        assert!(ahead.take(&job, &wrong).unwrap().is_err());
     }
 
     #[test]

@@ -45,10 +45,12 @@ impl Compression {
     }
 }
 
-/// Decompresses pieces one at a time. All CPUs of a file share one, so that its tables and window exist once.
+/// Decompresses pieces. All readers of a file share one, so that there are as many tables and windows as threads that
+/// decompress, and not as many as CPUs.
 pub(super) struct Decompressor {
     pub(super) algorithm: Compression,
-    state: Mutex<State>,
+    /// What no thread uses now.
+    idle: Mutex<Vec<State>>,
 }
 
 /// State that is kept from piece to piece.
@@ -61,7 +63,7 @@ struct State {
 impl Decompressor {
     /// A decompressor for pieces compressed with `algorithm`.
     pub(super) fn new(algorithm: Compression) -> Decompressor {
-        Decompressor { algorithm, state: Mutex::new(State { zstd: Decoder::new(), piece: MAGIC.to_vec() }) }
+        Decompressor { algorithm, idle: Mutex::default() }
     }
 
     /// Decompresses the `stored` bytes at `offset` into `out`, whose length is the announced size. The caller has
@@ -80,12 +82,30 @@ impl Decompressor {
         if stored > limit {
             return Err(failed(Problem::TooLarge { size: stored, limit }));
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let State { zstd, piece } = &mut *state;
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = idle().pop();
+        let mut state = state.unwrap_or_else(|| State { zstd: Decoder::new(), piece: MAGIC.to_vec() });
+        let read = state.read(self.algorithm, source, offset, stored, out, part);
+        idle().push(state);
+        read
+    }
+}
+
+impl State {
+    fn read(
+        &mut self,
+        algorithm: Compression,
+        source: &Source,
+        offset: u64,
+        stored: u64,
+        out: &mut [u8],
+        part: Part,
+    ) -> Result<(), DatError> {
+        let State { zstd, piece } = self;
         piece.resize(MAGIC.len() + stored as usize, 0);
         let (_, stored) = piece.split_at_mut(MAGIC.len());
         source.read(offset, stored, part)?;
-        let decompressed = match self.algorithm {
+        let decompressed = match algorithm {
             Compression::None if stored.len() == out.len() => {
                 out.copy_from_slice(stored);
                 Ok(())
@@ -95,7 +115,7 @@ impl Decompressor {
             Compression::Zstd if stored.starts_with(&MAGIC) => zstd.decode(stored, out).map_err(corrupt),
             Compression::Zstd => zstd.decode(piece, out).map_err(corrupt),
         };
-        decompressed.map_err(failed)
+        decompressed.map_err(|problem| DatError { offset, part, problem })
     }
 }
 

@@ -12,6 +12,7 @@ use crate::ring::Feed;
 
 mod bytes;
 mod chunk_index;
+mod kept;
 mod seek;
 mod shared;
 

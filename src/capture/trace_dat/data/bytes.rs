@@ -23,8 +23,10 @@ const DEPTH: usize = 3;
 pub(super) struct Bytes {
     pub(super) shared: Arc<Shared>,
     pub(super) part: Part,
-    /// The bytes at hand.
-    pub(super) piece: Vec<u8>,
+    /// The bytes at hand; others may read the same ones ([`Kept`](super::kept::Kept)).
+    pub(super) piece: Arc<Vec<u8>>,
+    /// Memory for the next ones.
+    spare: Option<Arc<Vec<u8>>>,
     /// Next byte of `piece`.
     pub(super) at: usize,
     /// File offset of what follows.
@@ -60,7 +62,8 @@ impl Bytes {
         let end = data.end(shared.source.len());
         Bytes {
             part,
-            piece: Vec::new(),
+            piece: Arc::default(),
+            spare: None,
             at: 0,
             next: data.offset,
             end,
@@ -98,7 +101,6 @@ impl Bytes {
     #[cold]
     pub(super) fn load(&mut self, unit: u64) -> Result<bool, DatError> {
         self.at = 0;
-        self.piece.clear();
         let loaded = if self.compressed { self.load_chunk() } else { self.load_window(unit) };
         if !matches!(loaded, Ok(true)) {
             self.release();
@@ -112,8 +114,9 @@ impl Bytes {
         let window = if self.in_row == 0 { unit } else { (WINDOW / unit * unit).max(unit) };
         self.in_row = 1;
         let size = self.left().min(window);
-        self.piece.resize(size as usize, 0);
-        let read = self.shared.source.read(self.next, &mut self.piece, self.part);
+        let piece = room(&mut self.piece, &mut self.spare);
+        piece.resize(size as usize, 0);
+        let read = self.shared.source.read(self.next, piece, self.part);
         // After an error this CPU is at its end: no caller can be caught in a loop of errors.
         self.next = if read.is_ok() { self.next + size } else { self.end };
         read.map(|()| size > 0)
@@ -193,18 +196,25 @@ impl Bytes {
         self.ahead_size = self.ahead_size.saturating_sub(size);
         self.unpack_next();
         let shared = &self.shared;
+        if let Some(kept) = shared.kept.as_ref().and_then(|kept| kept.get(chunk.offset, size)) {
+            self.piece = kept;
+            return Ok(());
+        }
         let unpacked = job.zip(shared.ahead.as_ref());
-        let unpacked = unpacked.and_then(|(job, ahead)| ahead.take(&job, &chunk, &shared.decompressor));
+        let unpacked = unpacked.and_then(|(job, ahead)| ahead.take(&job, &chunk));
         let done = match unpacked {
-            Some(unpacked) => unpacked.map(|piece| self.piece = piece),
+            Some(unpacked) => unpacked.map(|piece| self.piece = Arc::new(piece)),
             None => {
-                self.piece.reserve_exact(size as usize);
-                self.piece.resize(size as usize, 0);
-                shared.decompressor.read(&shared.source, chunk.offset, stored, &mut self.piece, part)
+                let piece = room(&mut self.piece, &mut self.spare);
+                piece.reserve_exact((size as usize).saturating_sub(piece.len()));
+                piece.resize(size as usize, 0);
+                shared.decompressor.read(&shared.source, chunk.offset, stored, piece, part)
             }
         };
-        if done.is_err() {
-            self.piece.clear();
+        match &shared.kept {
+            _ if done.is_err() => self.clear(),
+            Some(kept) => self.spare = kept.put(chunk.offset, self.piece.clone()),
+            None => {}
         }
         done
     }
@@ -239,11 +249,27 @@ impl Bytes {
         Ok((stored <= left - CHUNK_HEAD).then_some((stored, size)))
     }
 
+    /// Nothing is at hand.
+    pub(super) fn clear(&mut self) {
+        match Arc::get_mut(&mut self.piece) {
+            Some(piece) => piece.clear(),
+            None => self.piece = Arc::default(),
+        }
+    }
+
     /// Gives the memory back.
     fn release(&mut self) {
-        self.piece = Vec::new();
+        (self.piece, self.spare) = (Arc::default(), None);
         self.shared.release(&mut self.held);
     }
+}
+
+/// Memory for the next bytes at hand. What was in it is overwritten, so that it need not be zeroed each time.
+fn room<'a>(piece: &'a mut Arc<Vec<u8>>, spare: &mut Option<Arc<Vec<u8>>>) -> &'a mut Vec<u8> {
+    if Arc::get_mut(piece).is_none() {
+        *piece = spare.take().unwrap_or_default();
+    }
+    Arc::make_mut(piece)
 }
 
 impl Drop for Bytes {

@@ -69,7 +69,7 @@ impl Bytes {
         }
         self.piece_is = None;
         self.at = 0;
-        self.piece.clear();
+        self.clear();
         self.ahead.clear();
         self.in_row = 0;
         self.allowance = allowance(self.start, self.end);
@@ -115,15 +115,16 @@ impl Bytes {
         let from = self.start.saturating_add(4).max(self.end.saturating_sub(TAIL));
         let mut tail = vec![0; self.end.saturating_sub(from) as usize];
         self.shared.source.read(from, &mut tail, self.part)?;
-        let number = |at: usize| Some(u64::from(self.shared.u32(*tail.get(at..)?.first_chunk()?)));
+        let shared = self.shared.clone();
+        let number = |at: usize| Some(u64::from(shared.u32(*tail.get(at..)?.first_chunk()?)));
         let is_last = |at: usize| {
             let (Some(stored), Some(size)) = (number(at), number(at + 4)) else { return false };
             // If the size includes the chunk count, the data end four bytes before the allowed end.
             let behind = (tail.len() as u64).checked_sub(at as u64 + CHUNK_HEAD + stored);
-            size > 0 && size.is_multiple_of(unit) && matches!(behind, Some(0 | 4))
+            matches!(behind, Some(0 | 4)) && size > 0 && size.is_multiple_of(unit)
         };
-        let places: Vec<_> = (0..tail.len()).rev().filter(|&at| is_last(at)).take(TRIES).collect();
-        for place in places {
+        // The first one found is nearly always right, and a few thousand bytes from the end: no more are looked at.
+        for place in (0..tail.len()).rev().filter(|&at| is_last(at)).take(TRIES) {
             self.seek(0, unit)?;
             self.next = from + place as u64;
             if self.decompress_chunk().is_ok() {

@@ -6,6 +6,7 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
+use super::kept::Kept;
 use crate::{
     capture::trace_dat::{
         Compression, DatError, Part, Problem, ahead::Ahead, compression::Decompressor, source::Source,
@@ -18,9 +19,13 @@ use crate::{
 pub(in crate::capture::trace_dat) struct Shared {
     pub(in crate::capture::trace_dat) source: Arc<Source>,
     pub(in crate::capture::trace_dat) endian: Endian,
-    pub(in crate::capture::trace_dat) decompressor: Decompressor,
+    pub(in crate::capture::trace_dat) decompressor: Arc<Decompressor>,
     /// Decompresses the next chunks of the readers; `None` if these run in several threads themselves.
     pub(super) ahead: Option<Ahead>,
+    /// Keeps chunks for these threads; `None` for a reader that is alone.
+    pub(super) kept: Option<Arc<Kept>>,
+    /// What is kept by the twins of these readers.
+    kept_by_twins: Arc<Kept>,
     /// Decompressed bytes held by all readers.
     pub(super) held: AtomicU64,
     /// The limit for all readers.
@@ -47,9 +52,15 @@ const MAX_EXPANSION: u64 = 4096;
 impl Shared {
     /// The same for other readers, with the same limits.
     pub(super) fn twin(&self) -> Shared {
-        let decompressor = Decompressor::new(self.decompressor.algorithm);
-        let source = self.source.clone();
-        Shared { source, decompressor, ahead: None, held: AtomicU64::new(0), ..*self }
+        Shared {
+            source: self.source.clone(),
+            decompressor: self.decompressor.clone(),
+            ahead: None,
+            kept: Some(self.kept_by_twins.clone()),
+            kept_by_twins: self.kept_by_twins.clone(),
+            held: AtomicU64::new(0),
+            ..*self
+        }
     }
 
     /// The shared state of a file with `cpus` CPUs.
@@ -61,9 +72,10 @@ impl Shared {
         salvage: bool,
     ) -> Shared {
         let limit = HELD.max(HELD_PER_CPU * cpus as u64);
-        let (decompressor, share) = (Decompressor::new(compression), limit / cpus.max(1) as u64);
-        let ahead = (compression != Compression::None).then(|| Ahead::new(source.clone(), compression));
-        Shared { source, endian, decompressor, ahead, held: AtomicU64::new(0), limit, share, salvage }
+        let (decompressor, share) = (Arc::new(Decompressor::new(compression)), limit / cpus.max(1) as u64);
+        let ahead = (compression != Compression::None).then(|| Ahead::new(source.clone(), decompressor.clone()));
+        let (held, kept_by_twins) = (AtomicU64::new(0), Arc::new(Kept::new()));
+        Shared { source, endian, decompressor, ahead, kept: None, kept_by_twins, held, limit, share, salvage }
     }
 
     pub(super) fn u32(&self, bytes: [u8; 4]) -> u32 {

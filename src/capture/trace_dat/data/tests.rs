@@ -165,7 +165,8 @@ fn every_sub_buffer_can_be_gone_to_from_every_other() {
     let (data, content) = stored(&[4, 12, 0, 8, 18]);
     let whole = pages(&content, 4);
     assert_eq!((whole.len(), whole[10].len()), (11, 2));
-    let ahead = |shared: &mut Shared| shared.ahead = Some(Ahead::new(shared.source.clone(), Compression::None));
+    let ahead =
+        |shared: &mut Shared| shared.ahead = Some(Ahead::new(shared.source.clone(), shared.decompressor.clone()));
     let feeds = [feed_of(&data, true, 4, same), feed_of(&data, true, 4, ahead), feed_of(&content, false, 4, same)];
     for mut feed in feeds {
         assert_eq!(feed.sub_buffers().unwrap(), Some(11));
@@ -352,6 +353,28 @@ fn a_twin_reads_the_same_by_itself_unless_it_could_fail_otherwise() {
         let mut small = feed_of(bytes, compressed, 4, |shared| shared.share = 11);
         assert_eq!(Feed::twin(&mut small).is_none(), compressed);
     }
+}
+
+#[test]
+fn twins_decompress_a_chunk_once() {
+    use std::os::unix::fs::FileExt;
+    let (data, content) = stored(&[4, 12]);
+    let mut feed = feed_of(&data, true, 4, same);
+    let mut twins = [Feed::twin(&mut feed).unwrap(), Feed::twin(&mut feed).unwrap()];
+    let mut read = |twin: usize| {
+        let (mut read, mut page) = (Vec::new(), Vec::new());
+        assert!(twins[twin].seek(0).unwrap());
+        while twins[twin].advance(&mut page).unwrap() {
+            read.extend_from_slice(&page);
+        }
+        read
+    };
+    assert_eq!(read(0), content);
+    // The file changes; what was read from it is kept, for both of them.
+    let head = BEFORE as u64 + 4 + 8;
+    feed.bytes.shared.source.file.write_all_at(&[99; 4], head).unwrap();
+    assert_eq!((read(0), read(1)), (content.clone(), content));
+    assert_eq!(rest(&mut feed).0[0], [99; 4]);
 }
 
 #[test]
