@@ -4,6 +4,7 @@
 //! event's own fields, and `print fmt`, whose text may contain line breaks and runs to the end of the file.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use nom::{
@@ -95,14 +96,25 @@ pub struct EventFormat {
 impl EventFormat {
     /// Parses the text of `events/<system>/<event>/format` from a kernel with longs of size `long`.
     pub fn parse(system: &str, text: &str, long: LongSize) -> Result<EventFormat, FormatError> {
+        EventFormat::parse_one_of(system, text, long, &mut None)
+    }
+
+    /// Parses one of several files of a kernel with longs of size `long`, with the same result; begin with
+    /// `Some(FieldLines::new())`.
+    pub(crate) fn parse_one_of<'a>(
+        system: &str,
+        text: &'a str,
+        long: LongSize,
+        known: &mut Option<FieldLines<'a>>,
+    ) -> Result<EventFormat, FormatError> {
         if text.len() > MAX_LEN {
             return Err(FormatError::TooLong(text.len()));
         }
         let (rest, (name, id)) = header(text).map_err(|e| at(text, e, "name: and ID: lines"))?;
-        let (rest, common) = field_lines(text, rest, long)?;
+        let (rest, common) = field_lines(text, rest, long, known)?;
         // The blank line between common and own fields is there even if the event has no own fields.
         let rest = rest.strip_prefix('\n').ok_or_else(|| syntax(text, rest, "a field line or a blank line"))?;
-        let (rest, fields) = field_lines(text, rest, long)?;
+        let (rest, fields) = field_lines(text, rest, long, known)?;
         let print_fmt = match rest.trim_start_matches('\n') {
             // `sched_switch_end` of some Android kernels ends here.
             "" if !fields.is_empty() => "",
@@ -181,6 +193,10 @@ impl fmt::Display for EventFormat {
     }
 }
 
+/// Field lines that were parsed before, and what they mean: of the 21 000 lines of
+/// Linux 6.18, 85 in 100 are those of an event before.
+pub(crate) type FieldLines<'a> = HashMap<&'a str, Field>;
+
 fn at(text: &str, error: nom::Err<nom::error::Error<&str>>, expected: &'static str) -> FormatError {
     match error {
         nom::Err::Error(e) | nom::Err::Failure(e) => syntax(text, e.input, expected),
@@ -213,9 +229,22 @@ fn field_line(input: &str) -> IResult<&str, FieldLine<'_>> {
 }
 
 /// All field lines from `input` on, which is a suffix of `text`.
-fn field_lines<'a>(text: &str, mut input: &'a str, long: LongSize) -> Result<(&'a str, Vec<Field>), FormatError> {
+fn field_lines<'a>(
+    text: &str,
+    mut input: &'a str,
+    long: LongSize,
+    known: &mut Option<FieldLines<'a>>,
+) -> Result<(&'a str, Vec<Field>), FormatError> {
     let mut fields = Vec::new();
     while input.starts_with("\tfield") {
+        let whole = memchr::memchr(b'\n', input.as_bytes()).and_then(|end| input.split_at_checked(end + 1));
+        if let (Some(known), Some((line, rest))) = (&*known, whole)
+            && let Some(field) = known.get(line)
+        {
+            fields.push(field.clone());
+            input = rest;
+            continue;
+        }
         let (rest, line) = field_line(input).map_err(|e| at(text, e, "a field line"))?;
         let (special, declaration, offset, size, signed) = line;
         let split = declaration::split(declaration).ok_or_else(|| FormatError::Declaration {
@@ -225,7 +254,12 @@ fn field_lines<'a>(text: &str, mut input: &'a str, long: LongSize) -> Result<(&'
         let signed = signed.map(|s| s != 0);
         let (ctype, place) = split.deduce(size, signed, long);
         let name = split.name.to_owned();
-        fields.push(Field { declaration: declaration.to_owned(), offset, size, signed, special, name, ctype, place });
+        let field = Field { declaration: declaration.to_owned(), offset, size, signed, special, name, ctype, place };
+        // A line ends where the parser found its end, and nowhere else.
+        if let (Some(known), Some((line, _))) = (&mut *known, whole.filter(|(_, after)| after.len() == rest.len())) {
+            known.insert(line, field.clone());
+        }
+        fields.push(field);
         input = rest;
     }
     Ok((input, fields))
@@ -254,6 +288,25 @@ mod tests {
     fn a_file_longer_than_any_real_one_is_refused() {
         let text = file("", &format!("\"{}\"", " ".repeat(MAX_LEN)));
         assert_eq!(EventFormat::parse("s", &text, LongSize::Eight), Err(FormatError::TooLong(text.len())));
+    }
+
+    #[test]
+    fn a_line_of_an_earlier_file_means_the_same() {
+        let fields = |size: u32| format!("\tfield:char a[{size}];\toffset:8;\tsize:{size};\tsigned:0;\n\n");
+        let texts =
+            [file(&fields(4), "\"\""), file(&fields(8), "\"\""), file(&fields(4), "\"%s\", REC->a"), file("", "\"\"")];
+        let mut known = Some(FieldLines::new());
+        for text in &texts {
+            let parsed = EventFormat::parse_one_of("s", text, LongSize::Eight, &mut known);
+            assert_eq!(parsed, EventFormat::parse("s", text, LongSize::Eight));
+        }
+        assert_eq!(known.as_ref().unwrap().len(), 6);
+        // A line that is none is refused behind known ones as before them.
+        for end in 0..texts[0].len() {
+            let text = &texts[0][..end];
+            let parsed = EventFormat::parse_one_of("s", text, LongSize::Eight, &mut known.clone());
+            assert_eq!(parsed, EventFormat::parse("s", text, LongSize::Eight), "{end}");
+        }
     }
 
     #[test]

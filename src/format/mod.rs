@@ -48,6 +48,7 @@ pub mod print_fmt;
 
 pub(crate) use declaration::integer_type;
 pub use declaration::{Base, CType, Place};
+pub(crate) use event::FieldLines;
 pub use event::{EventFormat, EventId, Field};
 pub use header_page::{HeaderField, HeaderPage};
 

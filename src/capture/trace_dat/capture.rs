@@ -6,7 +6,7 @@ use super::metadata::EventText;
 use super::{Buffer, BufferData, DatError, Part, Problem, TraceDat};
 use crate::{
     capture::{Capture, CpuRing, counts_ticks, origin::Origin},
-    format::{EventFormat, HeaderPage},
+    format::{EventFormat, FieldLines, HeaderPage},
     names::{Enums, Kallsyms, Names, NamesError, PrintkFormats, SavedCmdlines, hz},
 };
 
@@ -100,7 +100,13 @@ impl TraceDat {
     /// The formats by id, and those that could not be parsed.
     fn events(&self, header: &HeaderPage) -> (Vec<EventFormat>, Vec<(String, crate::format::FormatError)>) {
         let (mut events, mut broken) = (Vec::new(), Vec::new());
-        let parse = |format: &EventText| EventFormat::parse(&format.system, &format.text, header.long_size());
+        let parse = |formats: &[EventText]| {
+            let mut known = Some(FieldLines::new());
+            let parsed = formats
+                .iter()
+                .map(|format| EventFormat::parse_one_of(&format.system, &format.text, header.long_size(), &mut known));
+            parsed.collect()
+        };
         for (format, parsed) in self.metadata.formats.iter().zip(on_all_processors(&self.metadata.formats, parse)) {
             match parsed {
                 Ok(event) => events.push(event),
@@ -119,11 +125,11 @@ impl TraceDat {
 /// Items that are worth a thread: to parse an event's format takes some 6 µs, to begin a thread some 50.
 const WORTH_A_THREAD: usize = 100;
 
-/// Applies `each` to the items, in as many threads as there are processors, and returns the results in the items' order.
-fn on_all_processors<T: Sync, R: Send>(items: &[T], each: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Applies `all` to parts of the items, in as many threads as there are processors, and returns the results in the items' order.
+fn on_all_processors<T: Sync, R: Send>(items: &[T], all: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len() / WORTH_A_THREAD).max(1);
     let (first, rest) = items.split_at(items.len().div_ceil(threads).min(items.len()));
-    let all = &|items: &[T]| items.iter().map(&each).collect::<Vec<_>>();
+    let all = &all;
     thread::scope(|scope| {
         let begin = |items| (items, thread::Builder::new().spawn_scoped(scope, move || all(items)));
         let others: Vec<_> = rest.chunks(first.len().max(1)).map(begin).collect();
