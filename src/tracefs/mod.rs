@@ -92,6 +92,7 @@ pub use last_boot::{KernelThen, LastBoot, Moved};
 pub use lent::{LendError, Lent};
 #[cfg(feature = "tracefs")]
 pub(crate) use looked_at::LookedAt;
+#[cfg(feature = "tracefs")]
 pub use mapped::MappedRing;
 #[cfg(feature = "tracefs")]
 pub(crate) use mount::is_tracefs;
