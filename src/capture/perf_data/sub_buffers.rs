@@ -145,3 +145,125 @@ fn put(out: &mut [u8], offset: usize, bytes: &[u8]) {
         place.copy_from_slice(bytes);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use byteorder::{BigEndian, ByteOrder, LittleEndian};
+
+    use super::*;
+    use crate::ring::page::layout;
+    use crate::ring::{Lost, Walk};
+
+    /// A sub-buffer as it is read: what was lost before it, and its records.
+    type Read = (Lost, Vec<(u64, Vec<u8>)>);
+
+    /// What `write` writes, as the walk over it reads it.
+    fn read<E: ByteOrder>(
+        (endian, long): (Endian, LongSize),
+        write: impl FnOnce(&mut SubBufferWriter<&mut Vec<u8>>),
+    ) -> Vec<Read> {
+        let (layout, mut out) = (layout(long, 4096), Vec::new());
+        let mut writer = SubBufferWriter::new(layout.clone(), endian, &mut out);
+        write(&mut writer);
+        assert_eq!(writer.finish().unwrap(), out.len() as u64);
+        let mut all = vec![];
+        for page in out.chunks(4096) {
+            let (mut walk, lost) = Walk::open::<E>(&layout, page).unwrap();
+            let mut records = vec![];
+            while let Some(found) = walk.next_in::<E>(page) {
+                let found = found.unwrap();
+                records.push((found.time, page[found.payload].to_vec()));
+            }
+            all.push((lost, records));
+        }
+        all
+    }
+
+    fn on_every_kernel(write: impl Fn(&mut SubBufferWriter<&mut Vec<u8>>), want: &[Read]) {
+        for long in [LongSize::Four, LongSize::Eight] {
+            assert_eq!(read::<LittleEndian>((Endian::Little, long), &write), want);
+            assert_eq!(read::<BigEndian>((Endian::Big, long), &write), want);
+        }
+    }
+
+    fn padded(payload: &[u8]) -> Vec<u8> {
+        let mut padded = payload.to_vec();
+        padded.resize(payload.len().next_multiple_of(4).max(4), 0);
+        padded
+    }
+
+    #[test]
+    fn payloads_of_every_length_and_deltas_of_every_size_are_read_as_they_were_written() {
+        let payloads = [0, 1, 4, 5, 108, 109, 112, 113, 116, 300].map(|len| vec![7; len]);
+        let deltas = [0, 1, (1 << 27) - 1, 1 << 27, (1 << 27) + 5, 1 << 40];
+        let mut time = 1000;
+        let records: Vec<(u64, &Vec<u8>)> = payloads
+            .iter()
+            .zip(deltas.iter().cycle())
+            .map(|(payload, delta)| {
+                time += delta;
+                (time, payload)
+            })
+            .collect();
+        let want = records.iter().map(|(time, payload)| (*time, padded(payload))).collect();
+        on_every_kernel(
+            |writer| records.iter().for_each(|(time, payload)| writer.record(*time, payload).unwrap()),
+            &[(Lost::Nothing, want)],
+        );
+    }
+
+    #[test]
+    fn a_loss_and_a_time_that_goes_back_begin_a_sub_buffer() {
+        let record = |time| (time, b"abcd".to_vec());
+        on_every_kernel(
+            |writer| {
+                writer.record(50, b"abcd").unwrap();
+                writer.lost(3);
+                writer.lost(4);
+                writer.record(60, b"abcd").unwrap();
+                writer.record(60, b"abcd").unwrap();
+                writer.record(59, b"abcd").unwrap();
+                writer.lost(9);
+            },
+            &[
+                (Lost::Nothing, vec![record(50)]),
+                (Lost::Count(7), vec![record(60), record(60)]),
+                (Lost::Nothing, vec![record(59)]),
+                (Lost::Count(9), vec![]),
+            ],
+        );
+        on_every_kernel(|_| {}, &[]);
+    }
+
+    #[test]
+    fn a_sub_buffer_takes_what_fits_with_a_time_extension_and_a_count_of_losses() {
+        let kernel = (Endian::Little, LongSize::Eight);
+        // 4080 bytes of data, less 8 for the count. The first record has 4 + 112 bytes.
+        let pages = |second: usize| {
+            let pages = read::<LittleEndian>(kernel, |writer| {
+                assert_eq!(writer.longest(), 4080 - 24);
+                writer.record(1, &[1; 112]).unwrap();
+                writer.record(1 << 30, &vec![2; second]).unwrap();
+            });
+            assert_eq!(pages.iter().map(|(_, records)| records.len()).sum::<usize>(), 2);
+            pages.len()
+        };
+        let room = 4080 - 8 - 116 - 16;
+        assert_eq!([room - 4, room, room + 1, room + 4].map(pages), [1, 1, 2, 2]);
+        // Records of 12 bytes, each as long as 24 are left.
+        let many = read::<LittleEndian>(kernel, |writer| {
+            (0..1000).for_each(|time| writer.record(time, &[3; 8]).unwrap());
+        });
+        assert_eq!(many.iter().map(|(_, records)| records.len()).collect::<Vec<_>>(), [338, 338, 324]);
+        assert!(many.iter().flat_map(|(_, records)| records).map(|(time, _)| *time).eq(0..1000));
+        let long = read::<LittleEndian>(kernel, |writer| {
+            writer.lost(5);
+            writer.record(1, &vec![4; writer.longest()]).unwrap();
+            writer.record(2, &[5; 4]).unwrap();
+        });
+        assert_eq!(
+            long.iter().map(|(lost, records)| (*lost, records.len())).collect::<Vec<_>>(),
+            [(Lost::Count(5), 1), (Lost::Nothing, 1)]
+        );
+    }
+}
