@@ -270,8 +270,10 @@ fn tell(tasks: &Tasks, written: &[Written], arrived: &[u64], did: &[(u64, u32, D
         stages(*event).all().iter().for_each(|ns| print!(" {:>9}", ns / 1000));
         println!();
     }
-    // The slowest whole, as the kernel saw it.
-    if let Some((index, event)) = events.first() {
+    // The slowest whole, as the kernel saw it, and the slowest for the player's own work.
+    let own = |event: (&Written, &u64)| stages(event).all()[2];
+    let worked = events.iter().take(SHOWN).max_by_key(|(_, event)| own(*event));
+    for (index, event) in events.first().into_iter().chain(worked) {
         println!("number {index}, from its writing:");
         let here = did
             .iter()

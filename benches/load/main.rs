@@ -98,7 +98,9 @@ fn rate(seconds: f64) {
         "mtu", "events/s", "written", "lost", "received", "%", "ns each", "ns datagram"
     );
     for mtu in ["1432", "8192"] {
-        for rate in [Some(250_000), Some(500_000), Some(1_000_000), Some(1_500_000), Some(2_000_000), None] {
+        for rate in
+            [Some(250_000), Some(500_000), Some(1_000_000), Some(1_500_000), Some(2_000_000), Some(2_700_000), None]
+        {
             let receiver = Receiver::start("/ftrace/raw_syscalls", false);
             let mut generator = Generator::start();
             let pid = generator.pid().to_string();

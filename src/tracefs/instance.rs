@@ -156,8 +156,8 @@ impl Instance {
         self.ours.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The changes that others made since the last call, as sentences: root can write to the instance as well. They
-    /// count as ours from now on, so each change is reported once.
+    /// The changes that others made since the last call, as sentences: root can write to the instance as well. They count as ours
+    /// from now on, so each change is reported once. The events are looked at in the first call and in every fourth after it.
     ///
     /// # Errors
     /// The instance, or its keeper, is gone.
@@ -170,7 +170,7 @@ impl Instance {
             on: self.read_again("tracing_on")?.trim() == "1",
             clock: self.read_again("trace_clock").ok().and_then(|text| TraceClock::in_use(&text)),
             kib: self.read_again("buffer_size_kb").ok().and_then(|text| text.split_whitespace().next()?.parse().ok()),
-            events: self.read_again("set_event")?,
+            events: if ours.looks_at_events() { Some(self.read_again("set_event")?) } else { None },
         };
         Ok(ours.changes(found))
     }

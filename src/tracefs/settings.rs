@@ -15,6 +15,8 @@ pub(super) struct Settings {
     pub(super) events: BTreeSet<EventName>,
     /// The text of `set_event` that names just these; unknown after we have changed them.
     text: Option<String>,
+    /// How often was looked at them.
+    looks: u32,
 }
 
 /// The settings as they are found.
@@ -23,9 +25,13 @@ pub(super) struct Found {
     pub(super) on: bool,
     pub(super) clock: Option<TraceClock>,
     pub(super) kib: Option<u64>,
-    /// The text of `set_event`: parsed only if it is another one, as a kernel's 800 events are work for each second.
-    pub(super) events: String,
+    /// The text of `set_event`, if it was read: parsed only if it is another one.
+    pub(super) events: Option<String>,
 }
+
+/// `set_event` is read once in so many looks: the kernel walks all its events to write it (`s_next`), 200 µs of each second
+/// for 800 of them, as much as all else that is looked at.
+const EVENTS_EVERY: u32 = 4;
 
 /// How many events are named in a sentence.
 const NAMED: usize = 3;
@@ -44,6 +50,13 @@ impl Settings {
             // Whoever enables a group knows its events.
             _ => {}
         }
+    }
+
+    /// Whether this look is one at the events too.
+    pub(super) fn looks_at_events(&mut self) -> bool {
+        let now = self.looks.is_multiple_of(EVENTS_EVERY);
+        self.looks = self.looks.wrapping_add(1);
+        now
     }
 
     fn events_now(&mut self, change: impl FnOnce(&mut BTreeSet<EventName>)) {
@@ -82,10 +95,8 @@ impl Settings {
             changes.push(format!("somebody else changed the ring's size from {ours} to {now} KiB for each CPU"));
         }
         self.kib = found.kib;
-        if self.text.as_ref() == Some(&found.events) {
-            return changes;
-        }
-        let now: BTreeSet<EventName> = found.events.lines().filter_map(|line| line.parse().ok()).collect();
+        let Some(text) = found.events.filter(|text| self.text.as_ref() != Some(text)) else { return changes };
+        let now: BTreeSet<EventName> = text.lines().filter_map(|line| line.parse().ok()).collect();
         let differing = [
             (&self.events - &now, "off: they do not arrive any more"),
             (&now - &self.events, "on: they count as events without a format"),
@@ -95,7 +106,7 @@ impl Settings {
             let more = if events.len() > NAMED { ", …" } else { "" };
             changes.push(format!("somebody else switched {} events ({}{more}) {how}", events.len(), named.join(", ")));
         }
-        (self.events, self.text) = (now, Some(found.events));
+        (self.events, self.text) = (now, Some(text));
         changes
     }
 }
@@ -109,7 +120,7 @@ mod tests {
     }
 
     fn found(on: bool, clock: TraceClock, kib: u64, events: &str) -> Found {
-        Found { on, clock: Some(clock), kib: Some(kib), events: events.to_owned() }
+        Found { on, clock: Some(clock), kib: Some(kib), events: Some(events.to_owned()) }
     }
 
     #[test]
@@ -140,6 +151,13 @@ mod tests {
     }
 
     #[test]
+    fn the_events_are_looked_at_first_and_then_now_and_again() {
+        let mut ours = Settings::default();
+        let looks: Vec<_> = (0..9).map(|_| ours.looks_at_events()).collect();
+        assert_eq!(looks, [true, false, false, false, true, false, false, false, true]);
+    }
+
+    #[test]
     fn an_event_that_we_switched_and_the_kernel_did_not_is_reported() {
         let mut ours = Settings::default();
         let none = || found(true, TraceClock::Mono, 8, "");
@@ -151,6 +169,7 @@ mod tests {
         ours.note(&Setting::Group("sched".to_owned(), false));
         assert!(ours.changes(both())[0].contains("1 events (sched:a) on"));
         ours.note(&Setting::NoEvents);
+        assert_eq!(ours.changes(Found { events: None, ..both() }), [""; 0]);
         assert_eq!(ours.changes(none()), [""; 0]);
         assert_eq!(ours.events, BTreeSet::new());
     }
