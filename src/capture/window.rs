@@ -276,6 +276,8 @@ mod tests {
             until: until.map(|text| text.parse().unwrap()),
         };
         assert_eq!(window(None, None).within(span), (0, u64::MAX));
+        assert!(window(None, None).is_all());
+        assert!(!window(Some("0s"), None).is_all() && !window(None, Some("-0")).is_all());
         assert_eq!(window(Some("500ns"), Some("2us")).within(span), (1500, 3000));
         assert_eq!(window(Some("-1us"), Some("-0")).within(span), (4000, 5000));
         assert_eq!(window(Some("-1h"), None).within(span), (0, u64::MAX));
