@@ -37,8 +37,9 @@ pub fn run(args: &LiveArgs, tracefs: Option<&Path>) -> Result<ExitCode> {
     if let Some(file) = &args.record {
         written::check("--record", file, What::Dat)?;
     }
-    let player = player::start(&args.trace, tracefs, args.record.as_deref())?;
     let map = send::map(args.send.map.as_deref())?;
+    let midi = send::midi(&args.send)?.and_then(send::midi_file);
+    let player = player::start(&args.trace, tracefs, args.record.as_deref().or(midi))?;
     let receivers = send::receivers(&args.send, map.as_deref())?;
     let readers = args.readers.min(std::thread::available_parallelism().map_or(1, usize::from));
     let (readers, merged) = if args.merged { (1, Some(readers)) } else { (readers, None) };

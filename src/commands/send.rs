@@ -26,6 +26,7 @@ use crate::output::calm::LINES_A_SECOND;
 use crate::output::{Hits, Latencies, Lines, Mapped, Midi, MidiFile, Outputs, Signals, TICK, Text};
 use crate::page::Page;
 use crate::render::Settings;
+use crate::rights;
 use crate::sound::MapperOptions;
 use crate::terminal;
 use crate::tracefs::EventName;
@@ -336,12 +337,14 @@ pub fn midi(args: &SendArgs) -> Result<Option<&str>> {
 }
 
 /// A name that ends in `.mid` or `.midi` is a file, any other one a port.
-fn open_midi(name: &str) -> Result<Midi> {
+pub fn midi_file(name: &str) -> Option<&Path> {
     let path = Path::new(name);
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    if !["mid", "midi"].iter().any(|known| ending.eq_ignore_ascii_case(known)) {
-        return midi_port(name);
-    }
+    let ending = path.extension()?.to_str()?;
+    ["mid", "midi"].iter().any(|known| ending.eq_ignore_ascii_case(known)).then_some(path)
+}
+
+fn open_midi(name: &str) -> Result<Midi> {
+    let Some(path) = midi_file(name) else { return midi_port(name) };
     let file = MidiFile::create(path).map_err(|error| match error.kind() {
         io::ErrorKind::AlreadyExists => {
             Usage(format!("{name} exists: give another name, nothing is overwritten")).into()
@@ -377,7 +380,8 @@ pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
     if let Some(map) = Map::built_in(name) {
         return Ok(Some(Arc::new(map?)));
     }
-    let toml = std::fs::read_to_string(name).map_err(|error| match error.kind() {
+    // With the caller's rights, even under sudo.
+    let toml = rights::as_caller(|| std::fs::read_to_string(name)).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => {
             let known: Vec<_> = map::names().collect();
             let near = map::nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));

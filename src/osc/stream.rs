@@ -333,7 +333,7 @@ impl Stream {
     }
 
     /// The same, without announcements of what was announced before.
-    pub fn due_exactly(&self) -> Option<u64> {
+    pub(crate) fn due_exactly(&self) -> Option<u64> {
         let aggregates = self.aggregator.as_ref().and_then(Aggregator::due);
         let first = self.announcer.due().filter(|_| self.announcer.turn().0);
         aggregates.into_iter().chain(first).min()

@@ -145,6 +145,24 @@ fn files_are_created_with_the_callers_rights() {
     }
 }
 
+/// A folder of [`tempfile`] is its owner's alone: `nobody` can neither read nor write in it.
+#[test]
+fn called_by_root_it_reads_a_map_and_writes_a_midi_file_of_root() {
+    let Some(live) = live() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let map = "[[message]]\nevents = [\"sched:sched_process_exec\"]\naddress = \"/exec\"\nargs = [\"$pid\"]\n";
+    fs::write(path("map.toml"), map).unwrap();
+    let map = path("map.toml");
+    let ended = run(&live.tracefs, &["--map", &map, "-e", "sched:sched_process_exec", "--print", "--", "true"]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    assert!(ended.out.contains("/exec "), "{}", ended.out);
+    let midi = format!("midi:{}", path("x.mid"));
+    let ended = run(&live.tracefs, &["--raw", "-e", "sched:sched_process_exec", "--to", &midi, "--", "true"]);
+    assert_eq!(ended.status.code(), Some(0), "{}", ended.said);
+    assert!(fs::read(path("x.mid")).unwrap().starts_with(b"MThd"));
+}
+
 #[test]
 fn killed_without_rights_it_leaves_nothing_and_it_ends_without_its_keeper() {
     let Some(live) = live() else { return };

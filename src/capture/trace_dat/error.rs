@@ -104,7 +104,7 @@ pub enum Problem {
         known: String,
     },
     /// A required part is missing.
-    #[error("missing")]
+    #[error("it is missing: the file ends before it, or was never finished")]
     Missing,
     /// The operating system reported an error.
     #[error(transparent)]
