@@ -176,7 +176,7 @@ fn a_map_is_checked_against_the_events_before_anything_is_sent() {
         assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(2), &b""[..]), "{said}");
     }
     let said = run(&["describe", "--map", "superdurt", "--tracefs", &fixture(), "irq"]).stderr;
-    assert!(String::from_utf8_lossy(&said).contains("the nearest name is superdirt"));
+    assert!(String::from_utf8_lossy(&said).contains("did you mean superdirt?"));
 }
 
 #[test]

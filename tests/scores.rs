@@ -102,7 +102,7 @@ fn an_error_is_reported_with_its_place() {
     assert!(said.contains("s.toml:2:1: there is no option \"evnets\"; the nearest is events"), "{said}");
     assert_eq!(output.status.code(), Some(2));
     let output = run(home.path(), &["replay", &fixture(), "--score", "/nowhere/s.toml"]);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--score /nowhere/s.toml: No such file"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--score /nowhere/s.toml: there is no such file"));
 }
 
 #[test]
