@@ -143,9 +143,10 @@ fn salvaging_loses_only_the_damaged_chunk() {
     let BufferData::Cpus(cpus) = &dat.buffers[1].data else { panic!() };
     let file = copy(&path);
     let whole = read_all(file.try_clone().unwrap(), Open::default()).unwrap();
-    // After the count, the two sizes of the first chunk and its magic: the middle of the chunk.
-    let inside = cpus[0].offset + 4 + 8 + 4 + 3000;
-    file.write_all_at(&[0x55; 64], inside).unwrap();
+    // After the count and the two sizes of the first chunk: its frame's magic and header, whose reserved bit is set. Damage
+    // further inside may be valid to a decoder, since trace-cmd's frames have no checksum.
+    let inside = cpus[0].offset + 4 + 8;
+    file.write_all_at(&[0xff; 64], inside).unwrap();
     let dat = TraceDat::from_file(file.try_clone().unwrap(), Open::default()).unwrap();
     let mut page = Vec::new();
     let (_, feed) = &mut dat.feeds(&dat.buffers[1])[0];
