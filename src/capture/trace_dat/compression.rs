@@ -2,12 +2,12 @@
 
 use std::{
     fmt,
-    io::Read,
     sync::{Mutex, PoisonError},
 };
 
 use super::{
     DatError, Part, Problem,
+    exactly::exactly,
     source::Source,
     zstd_frame::{Decoder, MAGIC},
 };
@@ -85,37 +85,35 @@ impl Decompressor {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let state = idle().pop();
         let mut state = state.unwrap_or_else(|| State { zstd: Decoder::new(), piece: MAGIC.to_vec() });
-        let read = state.read(self.algorithm, source, offset, stored, out, part);
+        let read = source.read(offset, state.room(stored as usize), part);
+        let done =
+            read.and_then(|()| state.decompress(self.algorithm, out).map_err(|error| failed(Problem::Corrupt(error))));
         idle().push(state);
-        read
+        done
     }
 }
 
 impl State {
-    fn read(
-        &mut self,
-        algorithm: Compression,
-        source: &Source,
-        offset: u64,
-        stored: u64,
-        out: &mut [u8],
-        part: Part,
-    ) -> Result<(), DatError> {
+    /// Room for a compressed piece of `stored` bytes.
+    fn room(&mut self, stored: usize) -> &mut [u8] {
+        self.piece.resize(MAGIC.len() + stored, 0);
+        &mut self.piece[MAGIC.len()..]
+    }
+
+    /// Decompresses the piece that is in the [room](Self::room).
+    fn decompress(&mut self, algorithm: Compression, out: &mut [u8]) -> Result<(), String> {
         let State { zstd, piece } = self;
-        piece.resize(MAGIC.len() + stored as usize, 0);
-        let (_, stored) = piece.split_at_mut(MAGIC.len());
-        source.read(offset, stored, part)?;
-        let decompressed = match algorithm {
+        let (_, stored) = piece.split_at(MAGIC.len());
+        match algorithm {
             Compression::None if stored.len() == out.len() => {
                 out.copy_from_slice(stored);
                 Ok(())
             }
-            Compression::None => Err(corrupt("its stored size differs from the announced one")),
-            Compression::Zlib => exactly(flate2::read::ZlibDecoder::new(&*stored), out),
-            Compression::Zstd if stored.starts_with(&MAGIC) => zstd.decode(stored, out).map_err(corrupt),
-            Compression::Zstd => zstd.decode(piece, out).map_err(corrupt),
-        };
-        decompressed.map_err(|problem| DatError { offset, part, problem })
+            Compression::None => Err("its stored size differs from the announced one".to_owned()),
+            Compression::Zlib => exactly(flate2::read::ZlibDecoder::new(stored), out),
+            Compression::Zstd if stored.starts_with(&MAGIC) => zstd.decode(stored, out),
+            Compression::Zstd => zstd.decode(piece, out),
+        }
     }
 }
 
@@ -123,19 +121,6 @@ impl fmt::Debug for Decompressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Decompressor").field(&self.algorithm).finish()
     }
-}
-
-/// Reads until `out` is full, and checks that nothing follows.
-fn exactly(mut decoder: impl Read, out: &mut [u8]) -> Result<(), Problem> {
-    decoder.read_exact(out).map_err(corrupt)?;
-    match decoder.read(&mut [0]).map_err(corrupt)? {
-        0 => Ok(()),
-        _ => Err(corrupt(format_args!("more than the announced {} bytes", out.len()))),
-    }
-}
-
-fn corrupt(error: impl fmt::Display) -> Problem {
-    Problem::Corrupt(error.to_string())
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ mod data;
 pub(super) mod description;
 pub(super) mod encode;
 mod error;
+mod exactly;
 pub(super) mod metadata;
 mod options;
 mod read;

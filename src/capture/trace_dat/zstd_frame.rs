@@ -6,10 +6,10 @@
 //! same files.
 
 #[cfg(any(test, not(feature = "zstd-c")))]
-use std::io::Read;
+use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
 
 #[cfg(any(test, not(feature = "zstd-c")))]
-use ruzstd::decoding::{FrameDecoder, StreamingDecoder};
+use super::exactly::exactly;
 
 /// The beginning of a frame. libzstd can omit it ("magicless" frames), as trace-cmd has it do.
 pub(super) const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -47,25 +47,12 @@ impl InRust {
     }
 }
 
-/// Reads until `out` is full, and checks that nothing follows.
-#[cfg(any(test, not(feature = "zstd-c")))]
-fn exactly(mut decoder: impl Read, out: &mut [u8]) -> Result<(), String> {
-    decoder.read_exact(out).map_err(|error| error.to_string())?;
-    match decoder.read(&mut [0]).map_err(|error| error.to_string())? {
-        0 => Ok(()),
-        _ => Err(too_long(out)),
-    }
-}
-
-fn too_long(out: &[u8]) -> String {
-    format!("more than the announced {} bytes", out.len())
-}
-
 #[cfg(feature = "zstd-c")]
 mod in_c {
     use zstd_safe::{DCtx, find_frame_compressed_size, get_error_name};
 
-    use super::{MAGIC, MAX_WINDOW, too_long};
+    use super::super::exactly::too_long;
+    use super::{MAGIC, MAX_WINDOW};
 
     /// The decoder in C.
     pub(in super::super) struct Decoder(Option<DCtx<'static>>);
