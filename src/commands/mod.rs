@@ -24,6 +24,7 @@ mod setup;
 mod source;
 mod stat;
 mod together;
+mod toml_file;
 pub mod version;
 mod written;
 

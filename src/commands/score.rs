@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::Usage;
+use super::{Usage, toml_file};
 use crate::cli::score::{self, Asked};
 use crate::rights;
 
@@ -19,18 +19,10 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
     let Asked { score, save, no_config } = score::asked(&words);
     let mut words = words;
     if let Some(file) = &score {
-        let toml = rights::as_caller(|| fs::read_to_string(file));
-        let shown = Path::new(file).display();
-        let toml = toml.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                Usage(format!("--score {shown}: there is no such file (--save-score writes one)"))
-            }
-            io::ErrorKind::InvalidData => {
-                Usage(format!("--score {shown} is not text: a score is TOML (docs/SCORES.md)"))
-            }
-            _ => Usage(format!("--score {shown} cannot be read: {error}")),
-        })?;
-        words = score::with_score(&words, &shown.to_string(), &toml)?;
+        let file = Path::new(file);
+        let instead = || " (--save-score writes one)".to_owned();
+        let toml = toml_file::read("--score", file, ("score", "docs/SCORES.md"), instead)?;
+        words = score::with_score(&words, &file.display().to_string(), &toml)?;
     }
     // Without any words, help is printed.
     if !no_config

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::Usage;
 use super::address::refused;
+use super::{Usage, toml_file};
 use crate::capture::latency::Pair;
 use crate::cli::{FormArgs, SendArgs, StringsArg, TimetagArg};
 use crate::map::{self, Map};
@@ -26,7 +26,6 @@ use crate::output::calm::LINES_A_SECOND;
 use crate::output::{Hits, Latencies, Lines, Mapped, Midi, MidiFile, Outputs, Signals, TICK, Text};
 use crate::page::Page;
 use crate::render::Settings;
-use crate::rights;
 use crate::sound::MapperOptions;
 use crate::terminal;
 use crate::tracefs::EventName;
@@ -380,17 +379,12 @@ pub fn map(map: Option<&str>) -> Result<Option<Arc<Map>>> {
     if let Some(map) = Map::built_in(name) {
         return Ok(Some(Arc::new(map?)));
     }
-    // With the caller's rights, even under sudo.
-    let toml = rights::as_caller(|| std::fs::read_to_string(name)).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            let known: Vec<_> = map::names().collect();
-            let near = map::nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
-            let (near, known) = (near.unwrap_or_default(), known.join(", "));
-            Usage(format!("--map {name}: there is no such file, and the built-in maps are {known}{near}"))
-        }
-        io::ErrorKind::InvalidData => Usage(format!("--map {name} is not text: a map is TOML (docs/MAPS.md)")),
-        _ => Usage(format!("--map {name} cannot be read: {error}")),
-    })?;
+    let instead = || {
+        let known: Vec<_> = map::names().collect();
+        let near = map::nearest(name, known.iter().copied()).map(|near| format!("; did you mean {near}?"));
+        format!(", and the built-in maps are {}{}", known.join(", "), near.unwrap_or_default())
+    };
+    let toml = toml_file::read("--map", Path::new(name), ("map", "docs/MAPS.md"), instead)?;
     Ok(Some(Arc::new(Map::parse(name, &toml)?)))
 }
 
