@@ -143,18 +143,24 @@ fn salvaging_loses_only_the_damaged_chunk() {
     let BufferData::Cpus(cpus) = &dat.buffers[1].data else { panic!() };
     let file = copy(&path);
     let whole = read_all(file.try_clone().unwrap(), Open::default()).unwrap();
-    // After the count and the two sizes of the first chunk: its frame's magic and header, whose reserved bit is set. Damage
-    // further inside may be valid to a decoder, since trace-cmd's frames have no checksum.
-    let inside = cpus[0].offset + 4 + 8;
-    file.write_all_at(&[0xff; 64], inside).unwrap();
-    let dat = TraceDat::from_file(file.try_clone().unwrap(), Open::default()).unwrap();
-    let mut page = Vec::new();
-    let (_, feed) = &mut dat.feeds(&dat.buffers[1])[0];
-    let error = feed.next_into(&mut page).unwrap_err();
-    assert!(matches!(error.problem, Problem::Corrupt(_)), "{error}");
-    assert_eq!(error.offset, cpus[0].offset + 4 + 8);
-    // Ten sub-buffers per chunk.
-    assert_eq!(read_all(file, SALVAGE).unwrap(), whole - 10);
+    // Behind the count and the two sizes of the first chunk: its frame's magic and header, whose reserved bit is set, or its
+    // middle. There damage may be valid to libzstd, since trace-cmd's frames have no checksum.
+    let chunk = cpus[0].offset + 4 + 8;
+    let middle = (!cfg!(feature = "zstd-c")).then_some((chunk + 4 + 3000, 0x55));
+    for (inside, byte) in [(chunk, 0xff)].into_iter().chain(middle) {
+        let mut old = [0; 64];
+        file.read_exact_at(&mut old, inside).unwrap();
+        file.write_all_at(&[byte; 64], inside).unwrap();
+        let dat = TraceDat::from_file(file.try_clone().unwrap(), Open::default()).unwrap();
+        let mut page = Vec::new();
+        let (_, feed) = &mut dat.feeds(&dat.buffers[1])[0];
+        let error = feed.next_into(&mut page).unwrap_err();
+        assert!(matches!(error.problem, Problem::Corrupt(_)), "{error}");
+        assert_eq!(error.offset, chunk);
+        // Ten sub-buffers per chunk.
+        assert_eq!(read_all(file.try_clone().unwrap(), SALVAGE).unwrap(), whole - 10);
+        file.write_all_at(&old, inside).unwrap();
+    }
 }
 
 /// A version 7 file by hand.
