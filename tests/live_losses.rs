@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use common::live::{Heard, Listener, may_trace};
@@ -41,20 +43,76 @@ fn wait_until_on(child: &Child) {
     }
 }
 
-/// Makes `calls` system calls of a kind that nothing else makes here; each is one event.
-fn call(calls: usize) {
-    for _ in 0..calls {
-        // SAFETY: getppid(2) takes nothing and touches no memory.
-        unsafe { libc::syscall(libc::SYS_getppid) };
+/// The variable that turns [`caller_process`] into the process that makes the calls.
+const CALLER: &str = "FTRACE_LIVE_TEST_CALLER";
+
+/// Not a test by itself: makes system calls of a kind that nothing else makes here, as many as each line of its input says. Each
+/// is one event, and its number is the event's `args[0]`.
+///
+/// This is done in a process of its own that starts no other while it is traced: the program traces the names of the tasks
+/// that a process starts in addition, and the kernel counts these events, too, when they are overwritten.
+#[test]
+fn caller_process() {
+    if std::env::var_os(CALLER).is_none() {
+        return;
+    }
+    println!("\ncaller: {}", rustix::thread::gettid().as_raw_nonzero());
+    let mut numbers = 0_usize..;
+    for line in std::io::stdin().lines() {
+        for number in numbers.by_ref().take(line.unwrap().parse().unwrap()) {
+            // SAFETY: getppid(2) takes nothing, so it ignores the number, and touches no memory.
+            unsafe { libc::syscall(libc::SYS_getppid, number) };
+        }
+        println!("\ncalled");
     }
 }
 
-/// Only our own calls: the event's filter is by number, the trace by thread. The latter excludes events about other
-/// tasks' names, which the program traces in addition and the kernel counts when they are overwritten.
-fn only_ours() -> [String; 4] {
-    let tid = rustix::thread::gettid().as_raw_nonzero();
-    let filter = format!("raw_syscalls:sys_enter=id == {} && common_pid == {tid}", libc::SYS_getppid);
-    ["--filter".to_owned(), filter, "-i".to_owned(), tid.to_string()]
+struct Caller {
+    process: Child,
+    output: BufReader<ChildStdout>,
+    /// The arguments that trace its calls and nothing else.
+    only: [String; 4],
+}
+
+impl Caller {
+    fn start() -> Caller {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "caller_process", "--nocapture"])
+            .env(CALLER, "1")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let output = BufReader::new(process.stdout.take().unwrap());
+        let mut caller = Caller { process, output, only: Default::default() };
+        let tid = caller.says("caller: ");
+        let filter = format!("raw_syscalls:sys_enter=id == {} && common_pid == {tid}", libc::SYS_getppid);
+        caller.only = ["--filter".to_owned(), filter, "-i".to_owned(), tid];
+        caller
+    }
+
+    /// Makes so many calls.
+    fn call(&mut self, calls: usize) {
+        writeln!(self.process.stdin.as_mut().unwrap(), "{calls}").unwrap();
+        self.says("called");
+    }
+
+    fn says(&mut self, what: &str) -> String {
+        let mut line = String::new();
+        while !line.starts_with(what) {
+            line.clear();
+            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "it ended before it said {what}");
+        }
+        line[what.len()..].trim_end().to_owned()
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
 }
 
 /// Sums over all windows: read, kernel_lost, malformed, receiver_drops.
@@ -81,9 +139,10 @@ fn events_read_plus_events_lost_equal_the_events_written() {
 /// Stops the program twice for as long as it takes to fill the ring, and counts.
 fn overflow(quiet: bool) {
     let listener = Listener::start();
-    let ours = only_ours();
-    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
-    let mut arguments = vec!["-e", "raw_syscalls:sys_enter", filter, only, i, tid, "-b", "64", "--fail-on-loss"];
+    let mut caller = Caller::start();
+    let only = caller.only.clone();
+    let [filter, calls, i, tid] = only.each_ref().map(String::as_str);
+    let mut arguments = vec!["-e", "raw_syscalls:sys_enter", filter, calls, i, tid, "-b", "64", "--fail-on-loss"];
     arguments.extend(quiet.then_some("-q"));
     let child = start(listener.port(), &arguments);
     wait_until_on(&child);
@@ -91,25 +150,33 @@ fn overflow(quiet: bool) {
     // Twice, to catch a reader that is woken once and never again.
     for calls in [20_000, 30_000] {
         signal(&child, Signal::STOP);
-        call(calls);
-        written += calls as i64;
+        caller.call(calls);
+        written += calls;
         signal(&child, Signal::CONT);
         std::thread::sleep(Duration::from_millis(300));
     }
     // These are read in time.
-    call(100);
+    caller.call(100);
     written += 100;
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     let heard = listener.stop();
-    let events = heard.iter().filter(|message| message.address == "/ftrace/raw_syscalls/sys_enter").count() as i64;
+    let numbers = heard.iter().filter(|message| message.address == "/ftrace/raw_syscalls/sys_enter");
+    let numbers: Vec<i64> = numbers.map(|message| message.int(6)).collect();
+    let events = numbers.len() as i64;
+    let distinct: BTreeSet<_> = numbers.iter().collect();
+    assert_eq!(distinct.len(), numbers.len(), "an event came twice: {said}");
+    assert!(
+        distinct.last().is_some_and(|last| **last + 1 == written as i64),
+        "the last calls were read in time: {said}"
+    );
     let [read, lost, malformed, drops] = stats(&heard);
     assert_eq!(drops, 0, "{said}");
     assert_eq!(malformed, 0, "{said}");
     assert_eq!(read, events, "{said}");
     assert!(lost > 0, "the ring was to overflow: {said}");
-    assert_eq!(read + lost, written, "{said}");
+    assert_eq!(read + lost, written as i64, "{said}");
     assert!(said.contains(&format!("{lost} lost by the kernel")), "{said}");
     // With -q a loss is still reported, and nothing else.
     let lines = said.lines().filter(|line| !line.trim().is_empty()).count();
@@ -125,14 +192,15 @@ fn drops_at_the_receivers_socket_are_counted_and_reported() {
     // A receiver that never reads.
     let full = UdpSocket::bind("127.0.0.1:0").unwrap();
     let listener = Listener::start();
-    let ours = only_ours();
-    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
+    let mut caller = Caller::start();
+    let only = caller.only.clone();
+    let [filter, calls, i, tid] = only.each_ref().map(String::as_str);
     let to = format!("liblo@{}", full.local_addr().unwrap());
     let mut arguments = vec!["--to", &to, "-e", "raw_syscalls:sys_enter", "-b", "4096", "--fail-on-loss"];
-    arguments.extend([filter, only, i, tid]);
+    arguments.extend([filter, calls, i, tid]);
     let child = start(listener.port(), &arguments);
     wait_until_on(&child);
-    call(20_000);
+    caller.call(20_000);
     std::thread::sleep(Duration::from_millis(300));
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
@@ -152,12 +220,13 @@ fn without_a_loss_the_exit_code_is_0() {
         return;
     }
     let listener = Listener::start();
-    let ours = only_ours();
-    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
-    let arguments = ["-e", "raw_syscalls:sys_enter", filter, only, i, tid, "--fail-on-loss"];
+    let mut caller = Caller::start();
+    let only = caller.only.clone();
+    let [filter, calls, i, tid] = only.each_ref().map(String::as_str);
+    let arguments = ["-e", "raw_syscalls:sys_enter", filter, calls, i, tid, "--fail-on-loss"];
     let child = start(listener.port(), &arguments);
     wait_until_on(&child);
-    call(100);
+    caller.call(100);
     signal(&child, Signal::INT);
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -173,14 +242,15 @@ fn the_rate_cap_is_for_the_stream_whatever_the_number_of_readers() {
         return;
     }
     let listener = Listener::start();
-    let ours = only_ours();
-    let [filter, only, i, tid] = ours.each_ref().map(String::as_str);
+    let mut caller = Caller::start();
+    let only = caller.only.clone();
+    let [filter, calls, i, tid] = only.each_ref().map(String::as_str);
     let arguments =
-        ["-e", "raw_syscalls:sys_enter", filter, only, i, tid, "--readers", "1024", "--max-rate", "1024", "-v"];
+        ["-e", "raw_syscalls:sys_enter", filter, calls, i, tid, "--readers", "1024", "--max-rate", "1024", "-v"];
     let child = start(listener.port(), &arguments);
     wait_until_on(&child);
     for _ in 0..50 {
-        call(400);
+        caller.call(400);
         std::thread::sleep(Duration::from_millis(10));
     }
     signal(&child, Signal::INT);
