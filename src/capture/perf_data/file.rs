@@ -311,13 +311,13 @@ impl Parts {
 
     /// Adds an attribute, whose ids are the rest of `ids`.
     fn attribute(&mut self, attribute: Attribute, ids: &mut Cursor) -> Result<(), DatError> {
-        if self.attributes.len() as u64 >= MAX_ATTRIBUTES {
-            return Err(ids.error(Problem::TooLarge { size: MAX_ATTRIBUTES + 1, limit: MAX_ATTRIBUTES }));
-        }
+        let room = |ids: &Cursor, used: usize, limit: u64| {
+            let full = || ids.error(Problem::TooLarge { size: limit + 1, limit });
+            ((used as u64) < limit).then_some(()).ok_or_else(full)
+        };
+        room(ids, self.attributes.len(), MAX_ATTRIBUTES)?;
         while ids.left() >= 8 {
-            if self.ids.len() as u64 >= MAX_IDS {
-                return Err(ids.error(Problem::TooLarge { size: MAX_IDS + 1, limit: MAX_IDS }));
-            }
+            room(ids, self.ids.len(), MAX_IDS)?;
             self.ids.insert(ids.u64()?, self.attributes.len());
         }
         self.attributes.push(attribute);
@@ -376,3 +376,6 @@ fn read_tracing_data(mut cursor: Cursor) -> Result<(LongSize, Metadata, Vec<u8>)
     }
     Ok((user_long_size, metadata, kallsyms))
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,8 +14,12 @@
 //! against the file, and does not skip the descriptions that follow a TRACING_DATA record in pipe mode.
 
 mod file;
+#[cfg(test)]
+mod made;
 mod samples;
 mod sub_buffers;
+#[cfg(test)]
+mod tests;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};

@@ -178,9 +178,6 @@ fn unpack(source: &Arc<Source>, packed: Vec<Range<u64>>) -> Result<Source, DatEr
                 Err(error) => return Err(corrupt(error.to_string())),
             }
         }
-        if written == 0 {
-            break;
-        }
     }
     Source::new(out).map_err(|error| failed(Problem::Io(error)))
 }
@@ -264,9 +261,13 @@ impl Walk<'_> {
             }
             record::COMPRESSED | record::COMPRESSED2 if !self.inside => {
                 // The later form states how many of its bytes are data; the rest pads it to a word.
-                let len =
-                    if header.kind == record::COMPRESSED2 && header.body >= 8 { cursor.u64()? } else { header.body };
-                let room = header.body - if header.kind == record::COMPRESSED2 { 8.min(header.body) } else { 0 };
+                let (len, room) = if header.kind == record::COMPRESSED2 {
+                    let malformed = || cursor.error(Problem::Malformed("record"));
+                    let room = header.body.checked_sub(8).ok_or_else(malformed)?;
+                    (cursor.u64()?, room)
+                } else {
+                    (header.body, header.body)
+                };
                 let begin = cursor.offset();
                 self.packed.push(begin..begin + len.min(room));
                 cursor.skip(room)
@@ -458,3 +459,6 @@ impl Fields<'_> {
         Some(if self.endian == Endian::Big { u64::from_be_bytes(bytes) } else { u64::from_le_bytes(bytes) })
     }
 }
+
+#[cfg(test)]
+mod tests;
