@@ -32,11 +32,22 @@ fn main() -> ExitCode {
         Err(error)
             if error.kind() == ErrorKind::DisplayVersion && std::env::args_os().any(|arg| arg == "--version") =>
         {
-            // -V prints the version only. It is not an error if nobody reads it all.
-            let _ = commands::version::print();
-            ExitCode::SUCCESS
+            // -V prints the version only.
+            printed(commands::version::print())
         }
+        Err(error) if !error.use_stderr() => printed(error.print().and_then(|()| io::stdout().flush())),
         Err(error) => usage_error(&error),
+    }
+}
+
+/// Help or a version was printed. It is not an error if nobody reads it all, but one if it cannot be written.
+fn printed(done: io::Result<()>) -> ExitCode {
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            terminal::error(format_args!("cannot write standard output: {}", error.kind()));
+            ExitCode::FAILURE
+        }
+        _ => ExitCode::SUCCESS,
     }
 }
 

@@ -122,15 +122,19 @@ fn messages_of_other_programs_are_printed_as_far_as_possible() {
     let port = program::free_port();
     let mut listen = listen(port, &["--count", "4"], folder.path());
     let latin_1 = b"/cue\0\0\0\0,sSi\0\0\0\0caf\xe9\0\0\0\0f\xfcr\0\0\0\0\x05";
+    // As sclang sends it with sendMsg(\foo, 7).
+    let bare = b"foo\0,i\0\0\0\0\0\x07";
     let open = b"/open\0\0\0,[ii\0\0\0\0\0\0\0\x01\0\0\0\x02";
-    send(port, &[latin_1, open, b"/short\0\0,ii\0\0\0\0\x03\0\0", PING, PING, PING]);
-    listen.wait_for("heard 4 messages from 2 addresses in 6 datagrams");
+    send(port, &[latin_1, open, b"/short\0\0,ii\0\0\0\0\x03\0\0", bare, b"GET / HTTP/1.1\r\n\r\n", PING, PING, PING]);
+    listen.wait_for("heard 4 messages from 2 addresses in 8 datagrams");
     let said = listen.said();
     for line in [
         r#"- /cue ,sSi "caf\xe9" "f\xfcr" 5"#,
         "- /open ,[ii [1 2] <byte 9: an unclosed array>",
         "- /short ,ii 3 <byte 16: a truncated argument 'i'>",
-        "not understood: 2 × malformed message (the first at byte 9 of datagram 2: an unclosed array)",
+        "- foo ,i 7 <byte 0: an address without its />",
+        "not understood: 1 × neither a message nor a bundle (at byte 0 of datagram 5)",
+        "not understood: 3 × malformed message (the first at byte 9 of datagram 2: an unclosed array)",
     ] {
         assert!(said.iter().any(|said| said == line), "{line} in\n{}", said.join("\n"));
     }

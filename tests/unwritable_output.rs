@@ -62,7 +62,11 @@ fn an_unwritable_standard_error_changes_no_exit_code() {
 fn unwritable_lines_are_a_failure_but_a_closed_pipe_is_not() {
     let capture = capture();
     let events = ["sched:sched_switch"];
-    let cases: [&[&str]; 7] = [
+    let cases: [&[&str]; 11] = [
+        &["--help"],
+        &["replay", "--help"],
+        &["-V"],
+        &["--version"],
         &["replay", &capture, "--raw", "--print", "--speed", "max"],
         &["replay", &capture, "--print", "--speed", "max"],
         &["list", &capture],
@@ -73,7 +77,10 @@ fn unwritable_lines_are_a_failure_but_a_closed_pipe_is_not() {
     ];
     for arguments in cases {
         let Some(full) = full() else { return };
-        assert_eq!(program(arguments).stdout(full).status().unwrap().code(), Some(1), "{arguments:?}");
+        let output = program(arguments).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(said.contains("cannot write standard output"), "{arguments:?}: {said}");
         assert_eq!(program(arguments).stdout(broken()).status().unwrap().code(), Some(0), "{arguments:?}");
     }
 }

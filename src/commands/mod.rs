@@ -47,6 +47,11 @@ pub fn run(cli: Cli) -> ExitCode {
     match dispatch(cli) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        // The errors of files have their names.
+        Err(error) if error.chain().len() == 1 && error.is::<io::Error>() => {
+            terminal::error(format_args!("cannot write standard output: {error}"));
+            ExitCode::FAILURE
+        }
         Err(error) => {
             terminal::error(sentence(&error));
             ExitCode::from(code(&error))

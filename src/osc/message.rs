@@ -69,13 +69,16 @@ pub enum Wrong {
     /// More than 64 nested arrays.
     #[error("arrays nested too deeply")]
     Depth,
+    /// An address that does not begin with `/`.
+    #[error("an address without its /")]
+    NoSlash,
     /// Bytes behind the last argument.
     #[error("bytes after the last argument")]
     Trailing,
 }
 
 impl<'a> Message<'a> {
-    /// Parses `bytes`, which begin with `/`, as far as possible.
+    /// Parses `bytes`, which should begin with `/`, as far as possible.
     ///
     /// ```
     /// use ftrace_live::osc::message::{Argument, Message};
@@ -99,6 +102,9 @@ impl<'a> Message<'a> {
         }
         if reader.fault.is_none() && reader.at < bytes.len() {
             reader.note(reader.at, Wrong::Trailing);
+        }
+        if !bytes.starts_with(b"/") {
+            reader.note(0, Wrong::NoSlash);
         }
         message.fault = reader.fault;
         message

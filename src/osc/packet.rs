@@ -16,7 +16,7 @@ pub enum Nonsense {
     /// An empty datagram or bundle element.
     #[error("empty packet")]
     Empty,
-    /// It begins with neither `/` nor `#bundle`.
+    /// It is neither a bundle nor a message.
     #[error("neither a message nor a bundle")]
     NotOsc,
     /// A bundle that ends before its timetag or within an element's size.
@@ -76,11 +76,22 @@ fn packet<'a>(bytes: &'a [u8], at: usize, time: Option<OscTime>, depth: usize, e
         None => each(at, Err(Nonsense::Empty)),
         Some(b'/') => each(at, Ok((bytes, time))),
         Some(_) => match bytes.strip_prefix(b"#bundle\0") {
+            None if is_without_slash(bytes) => each(at, Ok((bytes, time))),
             None => each(at, Err(Nonsense::NotOsc)),
             Some(_) if depth == MAX_DEPTH => each(at, Err(Nonsense::Depth)),
             Some(bundle) => elements(bundle, at + 8, depth + 1, each),
         },
     }
+}
+
+/// Whether these bytes are a message but for the `/` at its beginning, as sclang's `sendMsg(\foo)` and others send it: a
+/// word, its padding, and a comma.
+fn is_without_slash(bytes: &[u8]) -> bool {
+    let end = memchr::memchr(0, bytes).filter(|&end| end > 0);
+    end.is_some_and(|end| {
+        let word = bytes.get(..end).unwrap_or_default();
+        word.iter().all(|byte| !byte.is_ascii_control()) && bytes.get(super::osc_string::padded(end)) == Some(&b',')
+    })
 }
 
 /// The elements of a bundle: its timetag, then packets, each preceded by its size.
@@ -107,6 +118,9 @@ fn elements<'a>(bundle: &'a [u8], mut at: usize, depth: usize, each: &mut dyn Fn
 }
 
 fn message(bytes: &[u8]) -> Result<OscMessage, Nonsense> {
+    if !bytes.starts_with(b"/") {
+        return Err(Nonsense::NotOsc);
+    }
     if array_depth(bytes) > MAX_DEPTH {
         return Err(Nonsense::Depth);
     }

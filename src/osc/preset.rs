@@ -249,6 +249,25 @@ pub enum TargetError {
     /// The text in brackets is not an IPv6 address.
     #[error("the target {0:?} has a malformed IPv6 address: write [::1]:57120")]
     Ipv6(String),
+    /// It has another form.
+    #[error(
+        "the target {0:?} is not a host with a port: write [PRESET@]HOST[:PORT], such as 127.0.0.1:57120; --to may be given several times"
+    )]
+    Form(String),
+    /// A number alone, which the resolver would take for an address: 5000 for 0.0.19.136.
+    #[error("the target {target:?} has a number as its host: for a port of this machine write 127.0.0.1:{number}")]
+    Number {
+        /// The whole target.
+        target: String,
+        /// The number.
+        number: String,
+    },
+    /// An IPv4 address with leading zeros, which the resolver would take for octal numbers.
+    #[error("the target {0:?} has an IPv4 address with leading zeros: write it without, such as 10.0.0.5:57120")]
+    Zeros(String),
+    /// An IPv6 address that is valid on one interface only, without the interface.
+    #[error("{0} is an address on one link only: add the interface, such as [{0}%eth0]:57120 (`ip link` lists them)")]
+    NoZone(std::net::Ipv6Addr),
     /// The host's name does not resolve.
     #[error(
         "the host {host:?} cannot be found ({source}): check its name, or write its address, such as 10.0.0.5:57120"
@@ -280,6 +299,7 @@ impl FromStr for Target {
         if host.is_empty() || host.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/') {
             return Err(TargetError::NoHost(text.to_owned()));
         }
+        check_ipv4(text, host)?;
         let port = port.map(|port| parse_port(text, port)).transpose()?;
         Ok(Target { preset, host: host.to_owned(), port })
     }
@@ -303,10 +323,26 @@ fn split_place<'a>(target: &str, place: &'a str) -> Result<(&'a str, Option<&'a 
         return Ok((place, None));
     }
     match place.rsplit_once(':') {
-        Some((host, _)) if host.contains(':') => Err(TargetError::Ipv6(target.to_owned())),
+        Some((host, _)) if host.contains(':') => {
+            let of_ipv6 = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '%' | ']');
+            let error = if place.chars().all(of_ipv6) { TargetError::Ipv6 } else { TargetError::Form };
+            Err(error(target.to_owned()))
+        }
         Some((host, port)) => Ok((host, Some(port))),
         None => Ok((place, None)),
     }
+}
+
+/// Refuses what the resolver reads as an IPv4 address, but people do not (inet_aton(3)).
+fn check_ipv4(target: &str, host: &str) -> Result<(), TargetError> {
+    if host.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(TargetError::Number { target: target.to_owned(), number: host.to_owned() });
+    }
+    let numeric = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if numeric && host.split('.').any(|part| part.len() > 1 && part.starts_with('0')) {
+        return Err(TargetError::Zeros(target.to_owned()));
+    }
+    Ok(())
 }
 
 fn parse_port(target: &str, port: &str) -> Result<u16, TargetError> {
@@ -329,6 +365,12 @@ impl Target {
             .map_err(|source| TargetError::Resolve { host: self.host.clone(), source })?
             .collect();
         let first = found.iter().find(|a| a.is_ipv4()).or(found.first());
+        if let Some(SocketAddr::V6(address)) = first
+            && (address.ip().is_unicast_link_local() || matches!(address.ip().segments()[0], 0xff01..=0xff02))
+            && address.scope_id() == 0
+        {
+            return Err(TargetError::NoZone(*address.ip()));
+        }
         first.copied().ok_or_else(|| TargetError::NoAddress(self.host.clone()))
     }
 
@@ -435,6 +477,15 @@ mod tests {
         for text in ["[::1", "[::1]57120", "[studio]:80", "1:2:3:57120", "[]:1"] {
             assert!(refusal(text).contains("write [::1]:57120"), "{text}: {}", refusal(text));
         }
+        for text in ["http://127.0.0.1:5000", "1.2.3.4:5000:6000", "127.0.0.1:5000,127.0.0.1:5001"] {
+            let said = refusal(text);
+            assert!(said.contains("HOST[:PORT]") && said.contains("--to may be given several times"), "{said}");
+        }
+        for text in ["5000", "pd@5000", "5000:5000"] {
+            assert!(refusal(text).ends_with("write 127.0.0.1:5000"), "{text}: {}", refusal(text));
+        }
+        assert!(refusal("010.0.0.1:5000").contains("leading zeros"));
+        assert_eq!(target("10.0.0.0:5").host, "10.0.0.0");
         assert!(refusal("scc@127.0.0.1:57120").contains("did you mean sc?"));
     }
 
@@ -445,6 +496,18 @@ mod tests {
         assert_eq!(target("pd@127.0.0.1").resolve(sc).unwrap().to_string(), "127.0.0.1:9001");
         assert_eq!(target("pd@127.0.0.1:9").resolve(sc).unwrap().to_string(), "127.0.0.1:9");
         assert_eq!(target("[::1]").resolve(sc).unwrap().to_string(), "[::1]:57120");
+    }
+
+    #[test]
+    fn an_address_of_one_link_needs_its_interface() {
+        let sc = Preset::default_preset();
+        for text in ["[fe80::1]:5", "fe80::1", "[ff02::1]:5"] {
+            let said = target(text).resolve(sc).unwrap_err().to_string();
+            assert!(said.contains("%eth0]:57120"), "{text}: {said}");
+        }
+        let lo = target("[fe80::1%lo]:5").resolve(sc);
+        assert!(!matches!(lo, Err(TargetError::NoZone(_))), "{lo:?}");
+        assert!(target("[ff0e::1]:5").resolve(sc).is_ok());
     }
 
     #[test]
