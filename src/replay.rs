@@ -33,7 +33,7 @@ use crate::decode::EventTable;
 use crate::format::{Abi, EventFormat};
 use crate::names::Kernel;
 use crate::output::audience::{Audience, News};
-use crate::output::{CheckError, Output, Outputs};
+use crate::output::{CheckError, Lines, Output, Outputs};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::Record;
 use crate::tracefs::EventName;
@@ -164,6 +164,8 @@ pub struct Played {
     pub malformed_sub_buffers: u64,
     /// Events that were lost, according to the capture.
     pub lost: u64,
+    /// Gaps in it of unknown size: the kernel counts what it overwrites only where a sub-buffer has room for the number.
+    pub gaps: u64,
     /// Feeds that failed, and damaged pieces that were skipped, as text.
     pub errors: Vec<String>,
     /// Whether it was ended before the end of the capture.
@@ -317,8 +319,9 @@ fn play_record<E: ByteOrder, O: Output>(
 
 /// Checks the options about single events against the events that are played.
 fn check(outputs: &Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
-    // Lines ask for nothing, and the formats of a whole kernel are some thousand.
-    if outputs.streams.is_empty() && outputs.mapped.is_none() {
+    // Lines of events ask for nothing, and the formats of a whole kernel are some thousand.
+    let sums = outputs.lines.as_ref().is_some_and(Lines::aggregates);
+    if outputs.streams.is_empty() && outputs.mapped.is_none() && !sums {
         return Ok(());
     }
     let known: Vec<_> = capture.events.iter().map(name_of).collect();

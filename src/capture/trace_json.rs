@@ -23,12 +23,20 @@ use crate::ring::{Merge, Record};
 const CPUS: i64 = 1 << 22;
 
 /// What was written.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone)]
 pub struct Written {
     /// Events.
     pub events: u64,
     /// Records that do not match their format, or have none.
     pub malformed: u64,
+    /// Sub-buffers, or remainders of them, that could not be parsed.
+    pub malformed_sub_buffers: u64,
+    /// Events that were lost, according to the capture.
+    pub lost: u64,
+    /// Gaps of unknown size.
+    pub gaps: u64,
+    /// What could not be read, as text.
+    pub errors: Vec<String>,
 }
 
 struct Known<'f> {
@@ -73,6 +81,10 @@ pub fn write(mut capture: Capture, jobs: Jobs, mut out: impl Write) -> io::Resul
     })?;
     written?;
     let mut all = Writer::new(&making, Running::new());
+    all.written.malformed_sub_buffers = total.sum(|counts| counts.malformed);
+    all.written.lost = total.sum(|counts| counts.lost);
+    all.written.gaps = total.sum(|counts| counts.gaps);
+    all.written.errors = total.errors();
     for part in total.parts {
         all.written.events += part.written.events;
         all.written.malformed += part.written.malformed;
@@ -192,7 +204,10 @@ impl<'a> Writer<'a> {
         let pid = known.pid.read::<E>(record.bytes);
         let fields = known.format.fields.iter().zip(&values);
         let mut args: Map<_, _> = fields.map(|(field, value)| (field.name.clone(), value_json::<E>(value))).collect();
-        args.insert("cpu".to_owned(), record.cpu.into());
+        // Some events have a field of this name, which is another CPU: sched_wake_idle_without_ipi. In the kernel's
+        // histogram triggers the CPU that an event occurred on is common_cpu.
+        let cpu = if args.contains_key("cpu") { "common_cpu" } else { "cpu" };
+        args.insert(cpu.to_owned(), record.cpu.into());
         let (process, thread) = self.track(pid, record.cpu);
         let instant = json!({
             "name": known.format.name, "cat": known.format.system, "ph": "i", "s": "t",

@@ -75,7 +75,8 @@ struct NoCapture {
 const CAPTURES: &str = "give a trace.dat, a perf.data, or a folder from `ftrace-live capture -o NAME`";
 
 /// The remedy for a damaged file.
-const SALVAGE: &str = "--salvage reads what can still be read (ftrace-live convert --salvage -o NEW.dat keeps that)";
+pub const SALVAGE: &str =
+    "--salvage reads what can still be read (ftrace-live convert --salvage -o NEW.dat keeps that)";
 
 /// The error, with its remedy if there is one.
 pub fn remedy(error: CaptureError, salvage: bool) -> anyhow::Error {

@@ -5,7 +5,7 @@ use std::io::{self, BufWriter};
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::written::{self, What};
 use super::{Usage, captures, progress::Bar};
@@ -54,12 +54,24 @@ fn to_json(args: &ConvertArgs) -> Result<ExitCode> {
         _ => anyhow::Error::from(error).context(format!("cannot write {output}")),
     })?;
     let written = written::whole_or_gone(&args.output, || {
-        trace_json::write(capture, args.jobs.jobs(), BufWriter::new(file))
-            .with_context(|| format!("cannot write {output}"))
+        let written = trace_json::write(capture, args.jobs.jobs(), BufWriter::new(file))
+            .with_context(|| format!("cannot write {output}"))?;
+        match written.errors.first() {
+            Some(error) if !args.salvage => bail!("{}: {error}; {}", args.capture.display(), captures::SALVAGE),
+            _ => Ok(written),
+        }
     })?;
     terminal::say(format_args!("{output}: {} events", written.events));
-    if written.malformed > 0 {
-        terminal::warn(format_args!("{} records are malformed, or of unknown events", written.malformed));
+    written.errors.iter().for_each(terminal::warn);
+    for (count, what) in [
+        (written.lost, "events were lost when it was captured"),
+        (written.gaps, "gaps of unknown size are in it: events were lost"),
+        (written.malformed_sub_buffers, "sub-buffers could not be read to their end"),
+        (written.malformed, "records are malformed, or of unknown events"),
+    ] {
+        if count > 0 {
+            terminal::warn(format_args!("{count} {what}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -35,6 +35,7 @@ pub(super) fn left_out(played: &Played, outputs: &Outputs) -> Vec<String> {
     let counts = [
         (outputs.thinned(), "thinned"),
         (played.lost, "lost when it was captured"),
+        (played.gaps, "gaps of unknown size in it"),
         (played.counts.malformed + played.malformed_sub_buffers, "malformed"),
         (played.counts.unknown, "of unknown events"),
         (outputs.too_long(), "too long for a datagram"),

@@ -11,9 +11,9 @@ use super::written::{self, What};
 use super::{Usage, captures, play, progress::Bar};
 use crate::capture::{self, trace_dat::Open};
 use crate::cli::RenderArgs;
+use crate::output::Outputs;
 use crate::replay::{Speed, score};
 use crate::sound::{MapperOptions, SAMPLE_RATE, Score};
-use crate::terminal;
 
 /// A WAV file has 32 bits for its length.
 const MOST_FRAMES: u64 = (u32::MAX as u64 - 4096) / 6;
@@ -55,8 +55,11 @@ pub fn run(args: &RenderArgs) -> Result<ExitCode> {
     };
     written?;
     let name = if to_stdout { "standard output".to_owned() } else { args.output.display().to_string() };
-    terminal::say(format_args!("{name}: {seconds:.1} s, {} sounds", score.hits().len()));
-    Ok(ExitCode::SUCCESS)
+    play::say_played(
+        format!("{name}: {seconds:.1} s, {} sounds", score.hits().len()),
+        play::left_out(&played, &Outputs::default()),
+    );
+    Ok(if played.errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Errors of the file's name are reported before the work is done.

@@ -271,7 +271,10 @@ fn open_typed(
     if args.print {
         let lines = message_lines(args, printed_options(args, addresses)?, terminal::stdout());
         let signals_alone = args.signals && !args.events_too;
-        outputs.lines = Some(if signals_alone { lines.without_events() } else { lines });
+        let lines = if signals_alone { lines.without_events() } else { lines };
+        let mut lines = if args.hits { lines.with_hits() } else { lines };
+        lines.set_aggregate(aggregate(args)?);
+        outputs.lines = Some(lines);
     }
     Ok(())
 }

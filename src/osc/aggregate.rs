@@ -21,6 +21,9 @@ pub const MAX_WINDOW: Duration = Duration::from_secs(3600);
 /// Windows in a row that are sent late after time has jumped; more are skipped.
 const MAX_CATCH_UP: u64 = 100;
 
+/// The arguments of an aggregate.
+pub const NAMES: [&str; 5] = ["count", "rate", "mean", "min", "max"];
+
 /// Parses a window, from [`MIN_WINDOW`] to [`MAX_WINDOW`]: `50ms`, `0.1s`, `2m`, or seconds without a unit.
 pub fn window(text: &str) -> Option<Duration> {
     let window = Duration::from_nanos(nanoseconds(text, 1_000_000_000)?);
@@ -144,12 +147,14 @@ pub struct Aggregator {
     by_id: Vec<Option<Box<Tally>>>,
     /// The end of the current window, ns since 1970; none before the first event or tick.
     end: Option<u64>,
+    /// The latest time it was given.
+    now: u64,
 }
 
 impl Aggregator {
     /// An empty aggregator. Addresses begin with `prefix`.
     pub fn new(options: AggregateOptions, prefix: &str) -> Aggregator {
-        Aggregator { options, prefix: prefix.to_owned(), by_id: vec![], end: None }
+        Aggregator { options, prefix: prefix.to_owned(), by_id: vec![], end: None, now: 0 }
     }
 
     /// Whether the events themselves are sent too.
@@ -206,12 +211,13 @@ impl Aggregator {
     /// Passes the messages of all windows that ended by `now` (ns since 1970) to `send`.
     pub fn tick(&mut self, now: u64, mut send: impl FnMut(OscMessage)) {
         let window = self.options.window.as_nanos() as u64;
+        self.now = self.now.max(now);
         let mut end = *self.end.get_or_insert(now.saturating_add(window));
         for _ in 0..MAX_CATCH_UP {
             if now < end {
                 break;
             }
-            self.close(&mut send);
+            self.close_after(self.options.window.as_secs_f64(), &mut send);
             end = end.saturating_add(window);
         }
         if now >= end {
@@ -221,9 +227,20 @@ impl Aggregator {
         self.end = Some(end);
     }
 
-    /// Sends the messages of the current window, even if it is not over.
-    pub fn close(&mut self, send: &mut impl FnMut(OscMessage)) {
-        let seconds = self.options.window.as_secs_f64();
+    /// Sends the messages of the last window, which is over before its end; rates are those of the time it had. Returns
+    /// when that was, ns since 1970.
+    pub fn close(&mut self, send: &mut impl FnMut(OscMessage)) -> u64 {
+        if let Some(end) = self.end.take() {
+            let window = self.options.window;
+            let had = window.saturating_sub(Duration::from_nanos(end.saturating_sub(self.now)));
+            // A single moment has no rate: that of the window is the best there is.
+            self.close_after(if had.is_zero() { window } else { had }.as_secs_f64(), send);
+        }
+        self.now
+    }
+
+    /// Sends the messages of the current window, which lasted `seconds`.
+    fn close_after(&mut self, seconds: f64, send: &mut impl FnMut(OscMessage)) {
         for tally in self.by_id.iter_mut().flatten() {
             let mean = if tally.numbers == 0 { 0.0 } else { tally.sum / tally.numbers as f64 };
             let floats = [tally.count as f64 / seconds, mean, tally.min, tally.max];
@@ -290,6 +307,23 @@ mod tests {
         assert_eq!(ticked(&mut aggregator, 1100), [message("entry", 0, zeros), message("exit", 0, zeros)]);
         // Two windows late: the messages of two windows.
         assert_eq!(ticked(&mut aggregator, 1210).len(), 4);
+    }
+
+    #[test]
+    fn the_last_window_is_sent_with_the_rate_of_the_time_it_had() {
+        let mut aggregator = aggregator(&[]);
+        ticked(&mut aggregator, 1000);
+        aggregator.event::<LittleEndian>(EventId(3), &record(5, 0));
+        aggregator.event::<LittleEndian>(EventId(3), &record(7, 0));
+        assert_eq!(ticked(&mut aggregator, 1020), []);
+        let closed = |aggregator: &mut Aggregator| {
+            let mut messages = vec![];
+            let at = aggregator.close(&mut |message| messages.push((message.addr, message.args)));
+            (at, messages)
+        };
+        let last = vec![message("entry", 2, [100.0, 6.0, 5.0, 7.0]), message("exit", 0, [0.0; 4])];
+        assert_eq!(closed(&mut aggregator), (1_020_000_000, last));
+        assert_eq!(closed(&mut aggregator).1, []);
     }
 
     #[test]

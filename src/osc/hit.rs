@@ -17,6 +17,16 @@ const ARGUMENTS: [(&str, &str); 8] = [
     ("pan", "-1 left, 1 right"),
     ("brightness", "0 to 1"),
 ];
+/// The argument names.
+pub const NAMES: [&str; 8] = {
+    let mut names = [""; 8];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = ARGUMENTS[at].0;
+        at += 1;
+    }
+    names
+};
 /// The longest event name, such that it fits with argument names and tags. No kernel's is longer than 128 bytes.
 const LONGEST_NAME: usize = 255;
 

@@ -195,13 +195,18 @@ impl Stream {
     /// Sends aggregates instead of events from now on; `None`: events. The events must be [added](Stream::add) again.
     /// The last window is sent.
     pub fn set_aggregate(&mut self, options: Option<AggregateOptions>) {
-        if let Some(aggregator) = &mut self.aggregator {
-            let mut rest = Vec::new();
-            aggregator.close(&mut |message| rest.push(message));
-            rest.into_iter().for_each(|message| self.about(message));
-        }
+        self.close_window();
         self.aggregator = options.map(|options| Aggregator::new(options, &self.messages.options.prefix));
         self.all = self.sends_all();
+    }
+
+    /// Sends the last window of aggregates, however short it is.
+    fn close_window(&mut self) {
+        if let Some(aggregator) = &mut self.aggregator {
+            let mut rest = Vec::new();
+            let at = aggregator.close(&mut |message| rest.push(message));
+            rest.into_iter().for_each(|message| self.about_at(message, at));
+        }
     }
 
     fn sends_all(&self) -> bool {
@@ -449,6 +454,7 @@ impl Stream {
 
     /// Announces the end and sends what is queued.
     pub fn stop(&mut self) {
+        self.close_window();
         self.about(about::stop(&self.messages.options.prefix));
         self.flush();
     }

@@ -5,6 +5,7 @@
 //! in hex, and numbers with a name in the print format have it appended: `vec=3 (TIMER)`.
 
 use std::io::{self, Write};
+use std::ops::Div;
 
 use byteorder::ByteOrder;
 use jiff::Timestamp;
@@ -79,6 +80,9 @@ pub struct Calm {
     turns: Option<Turns>,
     /// For signals, which are not events.
     signals: Option<Turns>,
+    /// For other messages computed from events, and the addresses of these.
+    computed: Option<Turns>,
+    addresses: Vec<String>,
     first_ns: Option<u64>,
     buffers: [Vec<u8>; 2],
 }
@@ -93,6 +97,8 @@ impl Calm {
             named: Messages::new(named),
             turns: max_rate.map(Turns::new),
             signals: max_rate.map(Turns::new),
+            computed: max_rate.map(Turns::new),
+            addresses: vec![],
             first_ns: None,
             buffers: [vec![0; LONGEST], vec![0; LONGEST]],
         }
@@ -128,6 +134,39 @@ impl Calm {
             out,
             "{seconds:>4}.{micros:06} {system}/{event} rate={rate:.2} density={density:.2} number={number:.2}"
         )
+    }
+
+    /// Prints a message computed from events, whose arguments have these names.
+    pub(super) fn message(
+        &mut self,
+        message: &Message<'_>,
+        names: &[&str],
+        at_ns: u64,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
+        let address = String::from_utf8_lossy(message.address);
+        let known = self.addresses.iter().position(|known| *known == address);
+        let index = known.unwrap_or_else(|| {
+            self.addresses.push(address.clone().into_owned());
+            self.addresses.len() - 1
+        });
+        if self.computed.as_mut().is_some_and(|turns| !turns.admit(index, at_ns)) {
+            return Ok(());
+        }
+        let since = at_ns.saturating_sub(*self.first_ns.get_or_insert(at_ns));
+        let mut line =
+            format!("{:>4}.{:06} {}", since / 1_000_000_000, since / 1000 % 1_000_000, Escaped(address.as_ref()));
+        for (argument, name) in message.arguments.iter().zip(names) {
+            let value = match argument {
+                Argument::Text(text) => Escaped(text).to_string(),
+                Argument::Value(OscType::Int(value)) => value.to_string(),
+                // Six digits are enough for people.
+                Argument::Value(OscType::Float(value)) => (f64::from(*value) * 1e3).round().div(1e3).to_string(),
+                Argument::Value(_) | Argument::Array(_) => continue,
+            };
+            line.push_str(&format!(" {name}={value}"));
+        }
+        writeln!(out, "{line}")
     }
 
     pub(super) fn event<E: ByteOrder>(

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use byteorder::ByteOrder;
 
-use super::{Event, Mapped, Midi};
+use super::{Event, Lines, Mapped, Midi};
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::about;
-use crate::osc::hit::HitMessage;
+use crate::osc::hit::{HitMessage, NAMES};
 use crate::osc::stream::Stream;
 use crate::ring::Lost;
 use crate::sound::{Hit, Mapper, MapperOptions, When};
@@ -16,8 +16,8 @@ use crate::sound::{Hit, Mapper, MapperOptions, When};
 /// Time between two announcements of the address, ns.
 const ANNOUNCED_NS: u64 = 10_000_000_000;
 
-/// Where hits go: streams with hits, a map, and MIDI.
-pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Mapped>, Option<&'a mut Midi>);
+/// Where hits go: streams and lines with hits, a map, and MIDI.
+pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Lines>, Option<&'a mut Mapped>, Option<&'a mut Midi>);
 
 /// The streams with hits.
 fn hearing(streams: &mut [Stream]) -> impl Iterator<Item = &mut Stream> {
@@ -74,11 +74,12 @@ impl Hits {
         self.pass_on(to);
     }
 
-    fn pass_on(&mut self, (streams, mut mapped, mut midi): To<'_>) {
+    fn pass_on(&mut self, (streams, lines, mut mapped, mut midi): To<'_>) {
         if self.mapper.is_silent() {
             return;
         }
         let Hits { mapper, message, kept, .. } = self;
+        let mut lines = lines.filter(|lines| lines.has_hits());
         mapper.take(|hit, name| match kept {
             Some(kept) => kept.push(*hit),
             None => {
@@ -89,6 +90,9 @@ impl Hits {
                     mapped.hit(hit, name);
                 }
                 if let Ok(bytes) = message.encode(hit, name) {
+                    if let Some(lines) = &mut lines {
+                        lines.message(bytes, &NAMES, hit.time_ns);
+                    }
                     hearing(streams).for_each(|stream| stream.message(bytes, hit.time_ns));
                 }
             }

@@ -6,7 +6,7 @@ use byteorder::ByteOrder;
 use hdrhistogram::Histogram;
 use rosc::{OscMessage, OscType};
 
-use super::Event;
+use super::{Event, Lines};
 use crate::capture::latency::{Pair, PairError, Pairing};
 use crate::format::EventFormat;
 use crate::osc::address_part;
@@ -15,6 +15,12 @@ use crate::osc::stream::Stream;
 
 /// Windows in a row that are sent late after time has jumped; more are skipped.
 const MAX_CATCH_UP: u64 = 100;
+
+/// The arguments.
+const NAMES: [&str; 4] = ["count", "p50", "p99", "max"];
+
+/// Where they go.
+pub(super) type To<'a> = (&'a mut [Stream], Option<&'a mut Lines>);
 
 /// The pairs of events, and the current window.
 pub struct Latencies {
@@ -60,8 +66,8 @@ impl Latencies {
     }
 
     #[inline(never)]
-    pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>, streams: &mut [Stream]) {
-        self.tick(event.moment.play_ns, streams);
+    pub(super) fn event<E: ByteOrder>(&mut self, event: Event<'_>, to: To<'_>) {
+        self.tick(event.moment.play_ns, to);
         for lengths in &mut self.pairs {
             let Some(pairing) = &mut lengths.pairing else { continue };
             if let Some(ns) = pairing.take::<E>(&event.record, event.moment.comm.as_str().as_bytes()) {
@@ -78,13 +84,13 @@ impl Latencies {
     }
 
     /// Sends the numbers of all windows that ended by `now`.
-    pub(super) fn tick(&mut self, now: u64, streams: &mut [Stream]) {
+    pub(super) fn tick(&mut self, now: u64, (streams, mut lines): To<'_>) {
         let mut end = *self.end.get_or_insert(now.saturating_add(self.window));
         for _ in 0..MAX_CATCH_UP {
             if now < end {
                 break;
             }
-            self.close(now, streams);
+            self.close(now, streams, &mut lines);
             end = end.saturating_add(self.window);
         }
         if now >= end {
@@ -95,21 +101,28 @@ impl Latencies {
     }
 
     /// Sends the numbers of the last window, however short it is.
-    pub(super) fn stop(&mut self, streams: &mut [Stream]) {
+    pub(super) fn stop(&mut self, (streams, mut lines): To<'_>) {
         if let Some(end) = self.end.take() {
-            self.close(end, streams);
+            self.close(end, streams, &mut lines);
         }
     }
 
-    fn close(&mut self, now: u64, streams: &mut [Stream]) {
+    fn close(&mut self, now: u64, streams: &mut [Stream], lines: &mut Option<&mut Lines>) {
         for Lengths { name, lengths, longest, .. } in &mut self.pairs {
             let of = |quantile| lengths.value_at_quantile(quantile).min(*longest);
             let ms = [of(0.5), of(0.99), *longest].map(|ns| OscType::Float((ns as f64 / 1e6) as f32));
             let count = OscType::Int(i32::try_from(lengths.len()).unwrap_or(i32::MAX));
+            let message = |prefix: &str| {
+                let addr = format!("{prefix}/{AGGREGATE}/latency/{name}");
+                OscMessage { addr, args: [count.clone()].into_iter().chain(ms.clone()).collect() }
+            };
             for stream in &mut *streams {
-                let addr = format!("{}/{AGGREGATE}/latency/{name}", stream.messages().options().prefix);
-                let args = [count.clone()].into_iter().chain(ms.clone()).collect();
-                stream.about_at(OscMessage { addr, args }, now);
+                let message = message(&stream.messages().options().prefix);
+                stream.about_at(message, now);
+            }
+            if let Some(lines) = lines {
+                let message = message(lines.prefix());
+                lines.encode(message, &NAMES, now);
             }
             lengths.reset();
             *longest = 0;

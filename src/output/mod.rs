@@ -131,7 +131,7 @@ impl Output for Outputs {
             words.event::<E>(*event, &mut self.streams);
         }
         if let Some(latencies) = &mut self.latencies {
-            latencies.event::<E>(*event, &mut self.streams);
+            latencies.event::<E>(*event, (&mut self.streams, self.lines.as_mut()));
         }
         if let Some(mapped) = &mut self.mapped {
             mapped.event::<E>(event)?;
@@ -140,7 +140,7 @@ impl Output for Outputs {
             signals.event::<E>(*event, (&mut self.streams, self.lines.as_mut()));
         }
         if let Some(hits) = &mut self.hits {
-            hits.event::<E>(*event, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
+            hits.event::<E>(*event, (&mut self.streams, self.lines.as_mut(), self.mapped.as_mut(), self.midi.as_mut()));
         }
         Ok(())
     }
@@ -219,6 +219,7 @@ impl Outputs {
     /// [add](crate::pipeline::Pipeline::add_again) all events again.
     pub fn set_aggregate(&mut self, options: Option<&AggregateOptions>) {
         self.streams.iter_mut().for_each(|stream| stream.set_aggregate(options.cloned()));
+        self.lines.iter_mut().for_each(|lines| lines.set_aggregate(options.cloned()));
     }
 
     /// Sends enums and flags as names or as numbers. The pipeline must [add](crate::pipeline::Pipeline::add_again)
@@ -242,6 +243,7 @@ impl Outputs {
     /// The first field or pattern that matches nothing.
     pub fn check(&self, known: &[EventName], traced: &[EventFormat]) -> Result<(), CheckError> {
         self.streams.iter().try_for_each(|stream| stream.check(traced))?;
+        self.lines.iter().try_for_each(|lines| lines.check(traced))?;
         self.mapped.iter().try_for_each(|mapped| mapped.map().check(known, traced))?;
         Ok(())
     }
@@ -274,17 +276,19 @@ impl Outputs {
             .chain(signals)
             .chain(latencies)
             .chain(midi)
+            .chain(self.lines.as_ref().and_then(Lines::due))
             .min()
     }
 
     /// Sends the aggregates, hits and signals that are due at `now`, on the clock by which events are played.
     pub fn tick(&mut self, now: u64) {
         self.streams.iter_mut().for_each(|stream| stream.tick(now));
+        self.lines.iter_mut().for_each(|lines| lines.tick(now));
         if let Some(latencies) = &mut self.latencies {
-            latencies.tick(now, &mut self.streams);
+            latencies.tick(now, (&mut self.streams, self.lines.as_mut()));
         }
         if let Some(hits) = &mut self.hits {
-            hits.tick(now, (&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
+            hits.tick(now, (&mut self.streams, self.lines.as_mut(), self.mapped.as_mut(), self.midi.as_mut()));
         }
         self.midi.iter_mut().for_each(|midi| midi.tick(now));
         if let Some(signals) = &mut self.signals {
@@ -331,16 +335,16 @@ impl Outputs {
     /// Announces the end to all receivers and sends what is queued.
     pub fn stop(&mut self) {
         if let Some(hits) = &mut self.hits {
-            hits.stop((&mut self.streams, self.mapped.as_mut(), self.midi.as_mut()));
+            hits.stop((&mut self.streams, self.lines.as_mut(), self.mapped.as_mut(), self.midi.as_mut()));
         }
         if let Some(signals) = &mut self.signals {
             signals.stop((&mut self.streams, self.lines.as_mut()));
         }
         if let Some(latencies) = &mut self.latencies {
-            latencies.stop(&mut self.streams);
+            latencies.stop((&mut self.streams, self.lines.as_mut()));
         }
         self.streams.iter_mut().for_each(Stream::stop);
-        self.lines.iter_mut().for_each(Lines::flush);
+        self.lines.iter_mut().for_each(Lines::stop);
         self.text.iter_mut().for_each(Text::stop);
         self.midi.iter_mut().for_each(Midi::finish);
         self.mapped.iter_mut().for_each(Output::flush);

@@ -84,6 +84,7 @@ impl<T: Time> Player<'_, T> {
             let sum = |of: fn(&crate::ring::Counts) -> u64| merge.counts().map(|(_, counts)| of(counts)).sum::<u64>();
             played.malformed_sub_buffers = played.malformed_sub_buffers.max(sum(|counts| counts.malformed));
             played.lost = played.lost.max(sum(|counts| counts.lost));
+            played.gaps = played.gaps.max(sum(|counts| counts.gaps));
             let skipped = merge.feeds_mut().filter_map(|(cpu, feed)| Some((cpu, feed.skipped()?)));
             let skipped = skipped
                 .map(|(cpu, (count, first))| format!("CPU {cpu}: {count} damaged pieces skipped; the first: {first}"));

@@ -32,9 +32,9 @@ const LOOK_EVERY: u32 = 256;
 /// Whether lines of this form can be made in parts: whether new outputs that start in the middle of a capture with
 /// the state before it continue exactly like outputs that were there from the beginning.
 pub fn can_print(capture: &Capture, outputs: &Outputs) -> bool {
-    let Outputs { streams, lines, text, words, hits, mapped, midi, signals, .. } = outputs;
+    let Outputs { streams, lines, text, words, hits, mapped, midi, signals, latencies, .. } = outputs;
     let only_lines = streams.is_empty() && words.is_none() && hits.is_none() && mapped.is_none() && midi.is_none();
-    let only_lines = only_lines && signals.is_none();
+    let only_lines = only_lines && signals.is_none() && latencies.is_none();
     let plain = lines.as_ref().is_none_or(|lines| lines.goes_on()) && text.as_ref().is_none_or(|text| text.goes_on());
     // With a clock in ticks, events are marked with the time of day at which they are played.
     only_lines && outputs.prints() && plain && !capture.counts_ticks()
@@ -93,19 +93,16 @@ pub fn print(
     });
     let total = total.map_err(SelectError::from)?;
     failure = failure.or(out.flush().err().map(|error| error.kind()));
-    let mut played = Played { ended, ..Played::default() };
+    let mut played = Played { ended, errors: total.errors(), ..Played::default() };
+    played.malformed_sub_buffers = total.sum(|counts| counts.malformed);
+    played.lost = total.sum(|counts| counts.lost);
+    played.gaps = total.sum(|counts| counts.gaps);
     for counts in total.parts {
         played.counts.read += counts.read;
         played.counts.malformed += counts.malformed;
         played.counts.unknown += counts.unknown;
         played.counts.first_error = played.counts.first_error.or(counts.first_error);
     }
-    played.malformed_sub_buffers = total.read.iter().map(|read| read.counts.malformed).sum();
-    played.lost = total.read.iter().map(|read| read.counts.lost).sum();
-    let skipped = total.read.iter().filter_map(|read| Some((read.cpu, read.skipped.as_ref()?)));
-    played.errors = skipped.map(|(cpu, skipped)| format!("CPU {cpu}: {skipped}")).collect();
-    let errors = total.read.iter().filter_map(|read| Some((read.cpu, read.error.as_ref()?)));
-    played.errors.extend(errors.map(|(cpu, error)| format!("CPU {cpu}: {error}")));
     Ok(Printed { played, failure })
 }
 

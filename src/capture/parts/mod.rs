@@ -124,6 +124,21 @@ pub struct Total<D> {
     pub jobs: usize,
 }
 
+impl<D> Total<D> {
+    /// A count, over all CPUs.
+    pub fn sum(&self, of: fn(&Counts) -> u64) -> u64 {
+        self.read.iter().map(|read| of(&read.counts)).fold(0, u64::saturating_add)
+    }
+
+    /// The damaged pieces that were skipped, and why a CPU was not read to its end, as text.
+    pub fn errors(&self) -> Vec<String> {
+        let of = |what: fn(&Read) -> Option<&String>| {
+            self.read.iter().filter_map(move |read| Some(format!("CPU {}: {}", read.cpu, what(read)?)))
+        };
+        of(|read| read.skipped.as_ref()).chain(of(|read| read.error.as_ref())).collect()
+    }
+}
+
 /// What is reported during the work.
 pub enum Told<'b> {
     /// The next bytes to write. The block is empty afterwards and is reused.
