@@ -272,10 +272,6 @@ impl Surroundings for Running<'_> {
     fn comm(&self, _: i32) -> &[u8] {
         self.comm
     }
-
-    fn cpus(&self) -> u32 {
-        0
-    }
 }
 
 impl Events {
@@ -488,3 +484,6 @@ impl Lengths {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,6 +45,8 @@ mod kernel;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod latency;
+#[cfg(test)]
+mod made;
 pub mod moment;
 mod new_file;
 mod new_folder;

@@ -260,3 +260,6 @@ impl Counting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

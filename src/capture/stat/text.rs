@@ -112,3 +112,6 @@ fn seconds(time: u64) -> String {
 fn fixed(number: f64, places: usize) -> String {
     format!("{number:.places$}")
 }
+
+#[cfg(test)]
+mod tests;
