@@ -85,6 +85,30 @@ fn unwritable_lines_are_a_failure_but_a_closed_pipe_is_not() {
     }
 }
 
+/// What of the lines was still buffered is not known, so no number of events is reported.
+#[test]
+fn events_that_could_not_be_printed_are_not_counted_as_printed() {
+    let capture = capture();
+    for (form, jobs) in
+        [(&["--print"][..], "1"), (&["--print"], "2"), (&["--raw", "--print"], "1"), (&["--raw", "--print"], "2")]
+    {
+        let mut arguments = vec!["replay", &capture, "--speed", "max", "--jobs", jobs];
+        arguments.extend(form);
+        let Some(full) = full() else { return };
+        for stdout in [full, broken()] {
+            let output = program(&arguments).stdout(stdout).stderr(Stdio::piped()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(
+                said.contains("not all events are printed") && !said.contains(" events, "),
+                "{arguments:?}: {said}"
+            );
+        }
+        let output = program(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains(" events, printed") && !said.contains("not all"), "{arguments:?}: {said}");
+    }
+}
+
 #[test]
 fn with_no_standard_streams_at_all_it_works() {
     let capture = capture();

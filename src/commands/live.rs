@@ -172,13 +172,9 @@ fn say_end(
     lost_by_page: Option<String>,
 ) {
     let sent = traced.sent;
-    say(format!(
-        "{:.1} s, {} events read, {}, {} lost by the kernel",
-        traced.time.as_secs_f64(),
-        traced.counts.read,
-        send::done(&args.send, receivers, sent),
-        traced.lost()
-    ));
+    let events = format!("{} events read", traced.counts.read);
+    let done = send::done(&args.send, receivers, sent, &events, outputs.iter().all(Outputs::is_whole));
+    say(format!("{:.1} s, {done}, {} lost by the kernel", traced.time.as_secs_f64(), traced.lost()));
     if traced.lost() > 0 && !terminal::says(Verbosity::Usual) {
         terminal::lost(format_args!("{} lost by the kernel", traced.lost()));
     }

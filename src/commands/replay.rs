@@ -64,7 +64,8 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     } else {
         play(path, (salvage, buffer), capture, outputs, &options, &mut shown)?
     };
-    say_end(args, &played, &outputs, &receivers, shown.close());
+    let whole = failure.is_none() && outputs.is_whole();
+    say_end(args, &played, (&outputs, whole), &receivers, shown.close());
     if !played.ended {
         captures::refuse_empty(&args.select, path, played.counts.read)?;
     }
@@ -76,14 +77,15 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
 fn say_end(
     args: &ReplayArgs,
     played: &Played,
-    outputs: &Outputs,
+    (outputs, whole): (&Outputs, bool),
     receivers: &[Receiver],
     lost_by_page: Option<String>,
 ) {
-    let done = send::done(&args.send, receivers, outputs.counts());
+    let events = format!("{} events", played.counts.read);
+    let done = send::done(&args.send, receivers, outputs.counts(), &events, whole);
     let mut left_out = left_out(played, outputs);
     left_out.splice(..0, lost_by_page);
-    say_played(format!("{} events, {done}", played.counts.read), left_out);
+    say_played(done, left_out);
     if let Some((event, error)) = &played.counts.first_error {
         terminal::say(format_args!("first malformed record: {event}: {error}"));
     }

@@ -439,11 +439,13 @@ pub fn names(args: &SendArgs, receivers: &[Receiver], page: Option<&Page>) -> St
     names.join(", ")
 }
 
-/// What was done with the messages, as a message.
-pub fn done(args: &SendArgs, receivers: &[Receiver], sent: SendCounts) -> String {
-    if receivers.is_empty() && args.page.is_none() {
-        let file = args.to.iter().find(|target| target.starts_with(MIDI));
-        return file.map_or("printed".to_owned(), |file| format!("played into {file}"));
+/// What was done with the `events` ("3 events"), as a message. How many of them are in lines or in a file that could not be
+/// written to their end (`!whole`) is not known.
+pub fn done(args: &SendArgs, receivers: &[Receiver], sent: SendCounts, events: &str, whole: bool) -> String {
+    if !receivers.is_empty() || args.page.is_some() {
+        return format!("{events}, {} messages sent in {} datagrams", sent.sent, sent.datagrams);
     }
-    format!("{} messages sent in {} datagrams", sent.sent, sent.datagrams)
+    let file = args.to.iter().find(|target| target.starts_with(MIDI));
+    let done = file.map_or("printed".to_owned(), |file| format!("played into {file}"));
+    if whole { format!("{events}, {done}") } else { format!("not all events are {done}") }
 }

@@ -86,8 +86,9 @@ pub fn run(args: &ReplayArgs) -> Result<ExitCode> {
     let (played, outputs) = play_together(machines, again, &options, &mut RealTime::new()?, &mut shown)?;
     shown.close().into_iter().for_each(terminal::lost);
     for ((played, outputs), (path, prefix)) in played.iter().zip(&outputs).zip(&names) {
-        let done = send::done(&args.send, &receivers, outputs.counts());
-        say_played(format!("{prefix}: {} events, {done}", played.counts.read), left_out(played, outputs));
+        let events = format!("{} events", played.counts.read);
+        let done = send::done(&args.send, &receivers, outputs.counts(), &events, outputs.is_whole());
+        say_played(format!("{prefix}: {done}"), left_out(played, outputs));
         if let Some((event, error)) = &played.counts.first_error {
             terminal::say(format_args!("{}: first malformed record: {event}: {error}", path.display()));
         }

@@ -411,4 +411,9 @@ impl Outputs {
         let lines = self.lines.as_ref().and_then(Lines::failure).or(self.text.as_ref().and_then(Text::failure));
         lines.or(self.mapped.as_ref().and_then(Mapped::failure))
     }
+
+    /// Whether all lines and notes could be written to standard output, a file or a port.
+    pub fn is_whole(&self) -> bool {
+        self.failure().is_none() && self.midi.as_ref().is_none_or(|midi| midi.failure().is_none())
+    }
 }
