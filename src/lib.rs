@@ -25,8 +25,8 @@
 //! let mut merge = capture.merge();
 //! let mut started = Vec::new();
 //! while let Some(record) = merge.next_record::<LittleEndian>() {
-//!     let Some(id) = record.bytes.first_chunk().map(|id| EventId(u16::from_le_bytes(*id))) else { continue };
-//!     let Some(format) = events.get(id).filter(|format| format.name == "sched_process_exec") else { continue };
+//!     let format = EventId::of::<LittleEndian>(record.bytes).and_then(|id| events.get(id));
+//!     let Some(format) = format.filter(|format| format.name == "sched_process_exec") else { continue };
 //!     // A program that reads many records compiles each event's plan once.
 //!     let plan = Plan::compile(format);
 //!     for (field, value) in format.fields.iter().zip(plan.values::<LittleEndian>(record.bytes)) {
@@ -36,6 +36,10 @@
 //!     }
 //! }
 //! assert!(started.iter().any(|name| name.ends_with("/sleep")), "{started:?}");
+//! // A ring that could not be read to its end.
+//! if let Some((cpu, error)) = merge.take_errors().next() {
+//!     return Err(format!("CPU {cpu}: {error}").into());
+//! }
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -69,19 +73,33 @@
 //! The records of a capture are in the byte order of its kernel, [`Capture::endian`](capture::Capture::endian): a program for
 //! both is generic over `byteorder::ByteOrder`, as the functions here are, and is called with `LittleEndian` or `BigEndian`.
 //!
-//! There are four more in `examples/`: a capture as columns, your own ring, your own events as OSC, and the running kernel.
 //! The time of a record is that of the trace clock; if the capture has a [`tracefs::ClockPair`], its `realtime_of` converts it
 //! to ns since 1970.
 //!
+//! # Where to begin
+//!
+//! | you have | feature | begin at |
+//! |---|---|---|
+//! | a `trace.dat`, a `perf.data` or a folder, and a writer of columns | `capture` | [`capture`]; [`decode::Read`] for the types of columns |
+//! | sub-buffers from elsewhere, and format files | – | [`ring::Feed`], [`decode`] |
+//! | an OSC receiver, and your own events or messages | `osc` | [`osc`] |
+//! | a running kernel | `tracefs` | [`tracefs::Instance`] |
+//!
+//! `examples/` in the repository has a whole program of 40 lines for each: `columns.rs`, `own_ring.rs`, `own_events.rs`,
+//! `live.rs`.
+//!
 //! # Features and modules
 //!
-//! Without the default features the library is the decoder, which opens no files and depends only on parsers:
+//! The default features are the program; a library user turns them off. What is left is the decoder, which opens no files
+//! and depends only on parsers. The functions are generic over `byteorder`'s byte orders. With captures:
 //!
 //! ```toml
 //! [dependencies]
 //! ftrace-live = { version = "0.2", default-features = false, features = ["capture"] }
 //! byteorder = "1"
 //! ```
+//!
+//! The crate is not on crates.io yet: until then, `git = "…"` or `path = "…"` takes the place of `version`.
 //!
 //! | feature | module | what it does | independent of |
 //! |---|---|---|---|

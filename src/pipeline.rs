@@ -194,7 +194,7 @@ impl<O: Output> Pipeline<O> {
     #[inline(never)]
     pub fn record<E: ByteOrder>(&mut self, record: Record<'_>, play_ns: Option<u64>) -> Outcome {
         self.counts.read += 1;
-        let Some(id) = record.bytes.first_chunk::<2>().map(|b| EventId(E::read_u16(b))) else {
+        let Some(id) = EventId::of::<E>(record.bytes) else {
             self.counts.malformed += 1;
             return Outcome::Done;
         };

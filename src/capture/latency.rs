@@ -186,7 +186,7 @@ impl Keys {
 
     /// The key of a record that is one of these events, if `takes` accepts it.
     fn key<E: ByteOrder>(&self, record: &Record<'_>, takes: impl FnOnce(EventId) -> bool) -> Option<Key> {
-        let id = EventId(E::read_u16(record.bytes.first_chunk::<2>()?));
+        let id = EventId::of::<E>(record.bytes)?;
         let fields = self.by_id.get(&id)?;
         if !takes(id) {
             return None;

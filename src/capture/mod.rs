@@ -19,6 +19,10 @@
 //!     assert!(record.time >= last);
 //!     (records, last) = (records + 1, record.time);
 //! }
+//! // A ring that cannot be read on ends early: a damaged chunk of a `trace.dat`, for example.
+//! assert!(merge.take_errors().next().is_none());
+//! // A sub-buffer that cannot be parsed is counted and skipped.
+//! assert!(merge.counts().all(|(_, counts)| counts.malformed == 0));
 //! assert!(records > 100);
 //! # Ok::<(), capture::CaptureError>(())
 //! ```
@@ -151,7 +155,8 @@ fn counts_ticks(clock: &str, times: &Times) -> bool {
     times.scale().is_none() && !TraceClock::from_name(clock).is_nanoseconds()
 }
 
-/// Opens the capture at `path`: a folder that mirrors tracefs, or a `trace.dat`, all of whose buffers are read as one.
+/// Opens the capture at `path`: a folder that mirrors tracefs, a `trace.dat`, or a `perf.data`. All buffers of a file are
+/// read as one. `Default::default()` refuses a damaged file; see [`Open`](trace_dat::Open).
 pub fn open(path: &Path, how: trace_dat::Open) -> Result<Capture, CaptureError> {
     open_buffer(path, how, None)
 }
@@ -168,7 +173,7 @@ pub fn open_buffer(path: &Path, how: trace_dat::Open, buffer: Option<&str>) -> R
     open_file(path, how)?.capture(buffer).map_err(|source| CaptureError::dat(path, source))
 }
 
-/// Opens the capture file at `path`: a `trace.dat`, or a file that is imported as one.
+/// Opens the capture file at `path`: a `trace.dat`, or a `perf.data`, which is imported as one.
 pub fn open_file(path: &Path, how: trace_dat::Open) -> Result<trace_dat::TraceDat, CaptureError> {
     let opened = match perf_data::is_perf_data(path) {
         Ok(true) => perf_data::open(path, how),

@@ -229,7 +229,7 @@ impl Selector {
         if self.cpus.as_ref().is_some_and(|cpus| !cpus.contains(record.cpu)) {
             return false;
         }
-        let id = record.bytes.first_chunk::<2>().map(|bytes| EventId(E::read_u16(bytes)));
+        let id = EventId::of::<E>(record.bytes);
         let Some(rule) = id.and_then(|id| self.rules.get(id.index())).and_then(Option::as_ref) else {
             return self.takes_unknown && self.threads.is_none();
         };

@@ -166,7 +166,7 @@ impl Work for Making<'_> {
 
 impl Making<'_> {
     fn known<E: ByteOrder>(&self, record: &Record<'_>) -> Option<&Known<'_>> {
-        let id = record.bytes.first_chunk::<2>().map(|id| EventId(E::read_u16(id)))?;
+        let id = EventId::of::<E>(record.bytes)?;
         self.known.get(&id)
     }
 }

@@ -4,7 +4,36 @@ use super::element::Element;
 use super::number::Number;
 use crate::format::{Base, Field, Place};
 
-/// How to read a field: the type of its elements, and their place.
+/// How to read a field: the type of its elements, and their place. Both determine the [`Value`](super::Value):
+///
+/// | place | element | value |
+/// |---|---|---|
+/// | [`Scalar`](Read::Scalar) | [`Integer`](Element::Integer) | `Signed` or `Unsigned` |
+/// | | [`Bool`](Element::Bool), [`Pointer`](Element::Pointer) | `Bool`, `Pointer` |
+/// | [`DataLocTexts`](Read::DataLocTexts) | | `Texts` |
+/// | any other | [`Char`](Element::Char) | `Text` |
+/// | | [`Byte`](Element::Byte) | `Bytes` |
+/// | | `Integer`, `Bool`, `Pointer` | `Array`, whose values are as in the first two rows |
+///
+/// ```
+/// use ftrace_live::decode::{Element, Plan, Read};
+/// use ftrace_live::format::{EventFormat, LongSize};
+///
+/// let text = "name: key\nID: 1\nformat:\n\
+///             \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+///             \tfield:u32 note;\toffset:4;\tsize:4;\tsigned:0;\n\
+///             \tfield:char player[8];\toffset:8;\tsize:8;\tsigned:0;\n\n";
+/// let format = EventFormat::parse("piano", text, LongSize::Eight)?;
+/// let column = |read| match read {
+///     Read::Scalar(Element::Integer { bits, signed: false, .. }) => format!("uint{bits}"),
+///     Read::Array(Element::Char, _) => "utf8".to_owned(),
+///     other => panic!("{other:?}"),
+/// };
+/// let plan = Plan::compile(&format);
+/// let columns = plan.fields().iter().map(|field| (&*format.fields[field.index].name, column(field.read)));
+/// assert!(columns.eq([("note", "uint32".to_owned()), ("player", "utf8".to_owned())]));
+/// # Ok::<(), ftrace_live::format::FormatError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Read {
     /// One element at the field's offset.

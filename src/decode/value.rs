@@ -10,7 +10,8 @@ use super::field::{FieldPlan, Quick, Read};
 use super::short_text::ShortText;
 use crate::format::Endian;
 
-/// The value of a field.
+/// The value of a field. Which variant it is follows from the field's [`Read`] and never from the record, so that the
+/// type of a column is known before the first record: see [`Plan::fields`](super::Plan::fields).
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'r> {

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
+use byteorder::ByteOrder;
 use nom::{
     IResult, Parser,
     bytes::complete::{tag, take_while1},
@@ -25,6 +26,20 @@ const MAX_LEN: usize = 256 << 10;
 pub struct EventId(pub u16);
 
 impl EventId {
+    /// The event of a record whose bytes are `record`; `None` if it is too short to have an id.
+    ///
+    /// ```
+    /// use byteorder::LittleEndian;
+    /// use ftrace_live::format::EventId;
+    ///
+    /// assert_eq!(EventId::of::<LittleEndian>(&[7, 0, 0, 0, 77, 0, 0, 0]), Some(EventId(7)));
+    /// assert_eq!(EventId::of::<LittleEndian>(&[7]), None);
+    /// ```
+    #[inline]
+    pub fn of<E: ByteOrder>(record: &[u8]) -> Option<EventId> {
+        record.first_chunk::<2>().map(|id| EventId(E::read_u16(id)))
+    }
+
     /// As an index into a table by id.
     pub const fn index(self) -> usize {
         self.0 as usize

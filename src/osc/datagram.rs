@@ -48,6 +48,42 @@ struct Datagram {
 }
 
 /// Packs messages into datagrams.
+///
+/// The messages may be of any kind: [`MessagePlan`](super::MessagePlan) encodes records, [`Writer`](super::Writer)
+/// writes a message by hand, and the bytes of any OSC encoder can be copied.
+///
+/// ```
+/// use std::net::UdpSocket;
+///
+/// use ftrace_live::osc::datagram::{DEFAULT_MTU, Packer, Tag};
+/// use ftrace_live::osc::{Writer, timetag};
+///
+/// let receiver = UdpSocket::bind("127.0.0.1:0")?;
+/// let socket = UdpSocket::bind("127.0.0.1:0")?;
+/// let mut packer = Packer::new(DEFAULT_MTU, Tag::Event { latency_ns: 0 });
+/// for door in 0..100_i32 {
+///     let now = timetag::unix_now_ns();
+///     packer.push(now, |room| {
+///         let mut out = Writer::new(room);
+///         out.put_string(b"/house/door")?;
+///         out.put_string(b",if")?;
+///         out.put(door.to_be_bytes())?;
+///         out.put(0.5_f32.to_be_bytes())?;
+///         Ok(out.written())
+///     })?;
+///     // A program that sends rarely takes the datagrams after each push.
+///     if packer.is_full() || door == 99 {
+///         for (datagram, _messages) in packer.take() {
+///             socket.send_to(datagram, receiver.local_addr()?)?;
+///         }
+///     }
+/// }
+/// let mut datagram = [0; DEFAULT_MTU];
+/// let len = receiver.recv(&mut datagram)?;
+/// assert!(datagram[..len].starts_with(b"#bundle\0"));
+/// assert_eq!(datagram[20..44], *b"/house/door\0,if\0\0\0\0\0?\0\0\0");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Packer {
     mtu: usize,
@@ -87,13 +123,16 @@ impl Packer {
     /// Appends the message of an event at `unix_ns`. `write` writes it to the given room and returns its length.
     ///
     /// # Errors
-    /// [`EncodeError::Full`] means that the message does not fit even into an empty datagram. After any error nothing
-    /// of the message is kept.
+    /// [`EncodeError::Full`] means that the message does not fit even into an empty datagram, [`EncodeError::Untaken`]
+    /// that the packer [is full](Packer::is_full). After any error nothing of the message is kept.
     pub fn push(
         &mut self,
         unix_ns: u64,
         mut write: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>,
     ) -> Result<(), EncodeError> {
+        if self.is_full() {
+            return Err(EncodeError::Untaken);
+        }
         let mut least = 0;
         loop {
             let done = write(self.reserve(unix_ns, least)).and_then(|len| Ok(self.commit(len)?));
@@ -106,7 +145,9 @@ impl Packer {
     }
 
     /// Room for a message of at least `least` bytes, of an event at `unix_ns`: the rest of the datagram, or a new
-    /// one. The message is part of the datagram once it is [committed](Packer::commit).
+    /// one. The message is part of the datagram once it is [committed](Packer::commit). [`push`](Packer::push) is
+    /// both in one call, and also checks that the packer is not [full](Packer::is_full): then a new datagram here
+    /// replaces the last one.
     ///
     /// The room is longer than the message may be, so that a short string can be written as a whole word: see
     /// [`Writer`](super::Writer).
@@ -158,7 +199,7 @@ impl Packer {
         header[8..].copy_from_slice(&timetag::from_unix_ns(unix_ns).to_be_bytes());
     }
 
-    /// Whether the datagrams must be taken before the next push.
+    /// Whether the datagrams must be [taken](Packer::take) before the next message: there are 32.
     #[inline(always)]
     pub fn is_full(&self) -> bool {
         self.complete.len() + 1 >= DATAGRAMS
@@ -272,6 +313,7 @@ mod tests {
             packer.push(1, message(200)).unwrap();
             pushed += 1;
         }
+        assert_eq!(packer.push(1, message(200)), Err(EncodeError::Untaken));
         assert_eq!(taken(&mut packer).len(), pushed);
         assert!(!packer.is_full());
     }

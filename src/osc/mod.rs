@@ -7,6 +7,12 @@
 //! [`stream`] combines the three for one kind of receiver. [`schema`](Schema) describes a message, [`about`] has the
 //! messages about the stream itself.
 //!
+//! * Messages of your own, whose bytes you write: [`Packer`](datagram::Packer) and [`Writer`].
+//! * Records that a format describes, the kernel's or your own, over any transport: the example here.
+//! * The whole stream, which describes itself to its receivers, with a rate cap: [`stream`].
+//! * A receiver with other needs: [`MessageOptions`] sets the types that it decodes, [`StreamOptions`](stream::StreamOptions)
+//!   the size and the timetags of its datagrams.
+//!
 //! # Example
 //!
 //! ```
@@ -89,6 +95,8 @@ pub use comms::{Comm, Comms};
 pub use options::{MessageOptions, Strings};
 pub(crate) use osc_string::address_part;
 pub use plan::{Head, MessagePlan};
+/// The crate whose messages [`about`], [`packet`] and [`stream`] take and return.
+pub use rosc;
 pub use schema::{Argument, Omitted, Schema};
 pub use types::Types;
 pub use write::{EncodeError, Full, Writer};

@@ -1,7 +1,7 @@
 //! Sends datagrams to a receiver, over UDP or as WebSocket frames.
 //!
 //! Sending never waits for a receiver: the socket is non-blocking, and datagrams that it does not accept are counted
-//! and dropped.
+//! and dropped. For any other way of sending, take the datagrams of a [`Packer`](super::datagram::Packer) as bytes.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};

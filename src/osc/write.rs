@@ -13,6 +13,9 @@ pub enum EncodeError {
     /// It does not fit into the rest of the datagram.
     #[error("no room left in the datagram")]
     Full,
+    /// The datagrams before it have to be sent first.
+    #[error("the packer is full: its datagrams must be taken first")]
+    Untaken,
     /// The record does not match its format.
     #[error(transparent)]
     Malformed(#[from] DecodeError),
@@ -28,6 +31,20 @@ impl From<Full> for EncodeError {
 ///
 /// All parts of OSC are multiples of four bytes, big-endian. Each write is checked against the remaining bytes: only
 /// those are stored, so that the check is one comparison.
+///
+/// ```
+/// use ftrace_live::osc::Writer;
+///
+/// let mut bytes = [0; 64];
+/// let mut message = Writer::new(&mut bytes);
+/// message.put_string(b"/key")?;
+/// message.put_string(b",is")?;
+/// message.put(60_i32.to_be_bytes())?;
+/// message.put_string("Clara".as_bytes())?;
+/// let len = message.written();
+/// assert_eq!(bytes[..len], *b"/key\0\0\0\0,is\0\0\0\0<Clara\0\0\0");
+/// # Ok::<(), ftrace_live::osc::EncodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct Writer<'a> {
     rest: &'a mut [u8],

@@ -90,31 +90,23 @@ impl Mapped {
 
     /// Sends the messages for a hit of the event `name`.
     pub(super) fn hit(&mut self, hit: &Hit, name: &str) {
-        let Some(plans) = self.hits.get_mut(name) else { return };
+        let Mapped { hits, packer, transports, lines, failed, message, too_long, .. } = self;
+        let Some(plans) = hits.get_mut(name) else { return };
         for plan in plans.iter_mut().filter(|plan| plan.takes(hit.form)) {
-            if let Ok(len) = plan.encode(hit, &mut self.message) {
-                let packed = self.packer.push(hit.time_ns, |room| {
-                    room.get_mut(..len).ok_or(EncodeError::Full)?.copy_from_slice(&self.message[..len]);
+            if let Ok(len) = plan.encode(hit, message) {
+                let packed = packer.push(hit.time_ns, |room| {
+                    room.get_mut(..len).ok_or(EncodeError::Full)?.copy_from_slice(&message[..len]);
                     Ok(len)
                 });
-                self.too_long += u64::from(packed.is_err());
-                print(&mut self.lines, &mut self.failed, &self.message[..len], hit.time_ns);
+                *too_long += u64::from(packed.is_err());
+                print(lines, failed, &message[..len], hit.time_ns);
+                send_if_full(packer, transports);
             }
-        }
-        self.flush_if_full();
-    }
-
-    fn flush_if_full(&mut self) {
-        if self.packer.is_full() {
-            self.send();
         }
     }
 
     fn send(&mut self) {
-        let datagrams = self.packer.take();
-        for transport in &mut self.transports {
-            transport.send(datagrams.clone());
-        }
+        send(&mut self.packer, &mut self.transports);
     }
 
     pub(super) fn set_max_rate(&mut self, max_rate: Option<u32>) {
@@ -191,7 +183,7 @@ impl Mapped {
         if self.thinner.as_mut().is_some_and(|thinner| !thinner.admit(id.index(), moment.play_ns)) {
             return Ok(());
         }
-        let Mapped { records, lengths, packer, lines, failed, message, too_long, .. } = self;
+        let Mapped { records, lengths, packer, transports, lines, failed, message, too_long, .. } = self;
         for plan in records.get_mut(id.index()).into_iter().flatten() {
             let packed = if lines.is_some() {
                 let len = plan.encode::<E>(event.record.bytes, (moment, lengths), message)?;
@@ -207,14 +199,23 @@ impl Mapped {
                 Err(EncodeError::Full) => *too_long += 1,
                 done => done?,
             }
-            if packer.is_full() {
-                let datagrams = packer.take();
-                for transport in &mut self.transports {
-                    transport.send(datagrams.clone());
-                }
-            }
+            send_if_full(packer, transports);
         }
         Ok(())
+    }
+}
+
+fn send(packer: &mut Packer, transports: &mut [Transport]) {
+    let datagrams = packer.take();
+    for transport in transports {
+        transport.send(datagrams.clone());
+    }
+}
+
+/// Called after each message: a full packer takes no other.
+fn send_if_full(packer: &mut Packer, transports: &mut [Transport]) {
+    if packer.is_full() {
+        send(packer, transports);
     }
 }
 

@@ -125,7 +125,7 @@ impl TraceText {
     /// Appends the line or lines of `record`; with the graph tracer they may be held back, and earlier ones released.
     pub fn write<E: ByteOrder>(&mut self, out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
         let common = common::<E>(record.bytes);
-        let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
+        let id = EventId::of::<E>(record.bytes).unwrap_or(EventId(0));
         let event = self.events.get(id.index()).and_then(Option::as_ref);
         let (options, long) = (&self.options, self.long);
         let time = options.time(record);
@@ -178,7 +178,7 @@ impl TraceText {
 
     /// Appends only the event's name and text, without context and line break: `sched_waking: comm=…`.
     pub fn write_text<E: ByteOrder>(&self, out: &mut Vec<u8>, record: &Record<'_>, names: &Names) {
-        let id = EventId(record.bytes.first_chunk::<2>().map_or(0, |b| E::read_u16(b)));
+        let id = EventId::of::<E>(record.bytes).unwrap_or(EventId(0));
         let event = self.events.get(id.index()).and_then(Option::as_ref);
         match self.fields.get(id.index()).and_then(Option::as_ref) {
             Some(fields) => fields.write::<E>(out, record.bytes, names),

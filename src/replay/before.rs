@@ -72,7 +72,7 @@ impl<'a> Look<'a> {
     /// Breaks off when everything is known.
     #[inline]
     pub(super) fn record<E: ByteOrder>(&mut self, record: &Record<'_>) -> ControlFlow<()> {
-        let Some(id) = record.bytes.first_chunk::<2>().map(|id| EventId(E::read_u16(id))) else {
+        let Some(id) = EventId::of::<E>(record.bytes) else {
             return ControlFlow::Continue(());
         };
         let found = &mut self.found;

@@ -25,7 +25,45 @@ use super::times::Times;
 use super::tournament::{NONE, Tournament};
 use crate::format::HeaderPage;
 
-/// The source of one CPU's sub-buffers, one after the other.
+/// The source of one CPU's sub-buffers, one after the other. Only [`advance`](Feed::advance) has to be written:
+///
+/// ```
+/// use std::io;
+///
+/// use byteorder::LittleEndian;
+/// use ftrace_live::format::HeaderPage;
+/// use ftrace_live::ring::{Feed, Merge};
+///
+/// /// Sub-buffers that some other program has read.
+/// struct Pages(std::vec::IntoIter<Vec<u8>>);
+///
+/// impl Feed for Pages {
+///     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
+///         *page = self.0.next().unwrap_or_default();
+///         Ok(!page.is_empty())
+///     }
+/// }
+///
+/// let layout = HeaderPage::parse(
+///     "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+///      \tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n\
+///      \tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n",
+/// )?;
+/// // A sub-buffer with one record of two words, 5 ns after `time`.
+/// let page = |time: u64, id: u8| {
+///     let head = [time.to_le_bytes(), 12_u64.to_le_bytes()].concat();
+///     [&head[..], &(5_u32 << 5 | 2).to_le_bytes(), &[id, 0, 0, 0, 77, 0, 0, 0]].concat()
+/// };
+/// let cpu0 = Pages(vec![page(1_000, 7), page(3_000, 8)].into_iter());
+/// let cpu1 = Pages(vec![page(2_000, 9)].into_iter());
+/// let mut merge = Merge::new(layout, [(0, cpu0), (1, cpu1)]);
+/// let mut records = Vec::new();
+/// while let Some(record) = merge.next_record::<LittleEndian>() {
+///     records.push((record.cpu, record.time, record.bytes[0]));
+/// }
+/// assert_eq!(records, [(0, 1_005, 7), (1, 2_005, 9), (0, 3_005, 8)]);
+/// # Ok::<(), ftrace_live::format::FormatError>(())
+/// ```
 pub trait Feed {
     /// Puts the next sub-buffer into `page`, whose capacity is reused; `false` if there is none now.
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool>;
@@ -360,7 +398,8 @@ impl<F: Feed> Merge<F> {
         Some(self.time)
     }
 
-    /// The next record, the earliest of all CPUs'; `None` when every feed is dry.
+    /// The next record, the earliest of all CPUs'; `None` when every feed is dry or has failed:
+    /// [`take_errors`](Merge::take_errors) says which failed.
     #[inline]
     pub fn next_record<E: ByteOrder>(&mut self) -> Option<Record<'_>> {
         self.peek::<E>()?;

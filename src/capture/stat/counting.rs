@@ -199,7 +199,7 @@ impl Counting {
             let count = if let Lost::Count(count) = record.lost { Some(count) } else { None };
             self.losses.push(Loss { cpu: record.cpu, time, count });
         }
-        let id = record.bytes.first_chunk::<2>().map(|bytes| EventId(E::read_u16(bytes)));
+        let id = EventId::of::<E>(record.bytes);
         let Some(counted) = id.and_then(|id| self.events.get_mut(id.index())).and_then(Option::as_mut) else {
             self.unknown += 1;
             return;
