@@ -24,6 +24,24 @@ impl InstanceFeed {
     pub(super) fn new(raw: RawBuffer, sub_buffer: usize, recording: Option<Tap>) -> InstanceFeed {
         InstanceFeed { raw, sub_buffer, recording, gone: false }
     }
+
+    /// Whether a read into `page` has taken a sub-buffer from the ring.
+    fn has_taken(&mut self, read: RawRead, page: &mut Vec<u8>) -> bool {
+        match read {
+            RawRead::SubBuffer(len) => {
+                page.truncate(len);
+                if let Some(recording) = &self.recording {
+                    recording.append(self.raw.cpu(), page);
+                }
+                return true;
+            }
+            // This lasts for seconds if the writer has moved to an empty sub-buffer, which `rb_per_cpu_empty` does
+            // not call empty. The next commit wakes epoll all the same.
+            RawRead::Nothing | RawRead::Empty => {}
+            RawRead::Gone => self.gone = true,
+        }
+        false
+    }
 }
 
 impl AsRawFd for InstanceFeed {
@@ -38,20 +56,8 @@ impl Feed for InstanceFeed {
             return Ok(false);
         }
         page.resize(self.sub_buffer, 0);
-        match self.raw.read(page)? {
-            RawRead::SubBuffer(len) => {
-                page.truncate(len);
-                if let Some(recording) = &self.recording {
-                    recording.append(self.raw.cpu(), page);
-                }
-                return Ok(true);
-            }
-            // This lasts for seconds if the writer has moved to an empty sub-buffer, which `rb_per_cpu_empty` does
-            // not call empty. The next commit wakes epoll all the same.
-            RawRead::Nothing | RawRead::Empty => {}
-            RawRead::Gone => self.gone = true,
-        }
-        Ok(false)
+        let read = self.raw.read(page)?;
+        Ok(self.has_taken(read, page))
     }
 }
 
@@ -125,7 +131,55 @@ impl<F: Feed + AsRawFd> Ring for Limited<F> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
+    use super::super::queue::queue;
     use super::*;
+
+    /// A feed of sub-buffers of 8 bytes from a file, which ends where a ring would be empty.
+    fn feed_of(content: &[u8]) -> InstanceFeed {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        InstanceFeed::new(RawBuffer::open(3, file.path()).unwrap(), 8, None)
+    }
+
+    #[test]
+    fn a_ring_gives_one_sub_buffer_at_a_time_as_long_as_it_was_read() {
+        let mut feed = feed_of(b"the first, the last");
+        let mut page = vec![0xaa; 2];
+        for want in [&b"the firs"[..], b"t, the l", b"ast"] {
+            assert!(feed.advance(&mut page).unwrap());
+            assert_eq!(page, want);
+        }
+        assert!(!feed.advance(&mut page).unwrap());
+    }
+
+    #[test]
+    fn a_ring_whose_cpu_is_gone_is_not_read_again_and_an_empty_one_is() {
+        let (mut feed, mut page) = (feed_of(b"sub-buff"), Vec::new());
+        for read in [RawRead::Empty, RawRead::Nothing] {
+            assert!(!feed.has_taken(read, &mut page));
+        }
+        assert!(feed.advance(&mut page).unwrap());
+        let mut feed = feed_of(b"sub-buff");
+        assert!(!feed.has_taken(RawRead::Gone, &mut page));
+        assert!(!feed.advance(&mut page).unwrap());
+    }
+
+    #[test]
+    fn a_ring_and_a_queue_are_read_and_watched_alike() {
+        let ring = feed_of(b"sub-buff");
+        let file = ring.as_raw_fd();
+        assert_eq!(file, ring.raw.as_raw_fd());
+        let (_hand, queue) = queue().unwrap();
+        let bell = queue.as_raw_fd();
+        assert!(file > 2 && bell > 2 && file != bell);
+        let (mut ring, mut queue) = (LiveFeed::Ring(ring), LiveFeed::Queue(queue));
+        assert_eq!((ring.as_raw_fd(), queue.as_raw_fd()), (file, bell));
+        let mut page = Vec::new();
+        assert!(ring.advance(&mut page).unwrap() && page == b"sub-buff");
+        assert!(!ring.advance(&mut page).unwrap() && !queue.advance(&mut page).unwrap());
+    }
 
     /// A feed that has this many sub-buffers, and a file that is not used.
     struct Holds(u32);

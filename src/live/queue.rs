@@ -163,31 +163,38 @@ mod tests {
     use crate::ring::page::{Page, layout};
 
     /// A ring as a test fills it.
-    struct Double(OwnedFd, VecDeque<Vec<u8>>);
+    struct Double {
+        file: OwnedFd,
+        pages: VecDeque<Vec<u8>>,
+        brought: bool,
+        quota_used: bool,
+    }
 
     impl AsRawFd for Double {
         fn as_raw_fd(&self) -> RawFd {
-            self.0.as_raw_fd()
+            self.file.as_raw_fd()
         }
     }
 
     impl Feed for Double {
         fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
-            let Some(next) = self.1.pop_front() else { return Ok(false) };
+            let Some(next) = self.pages.pop_front() else { return Ok(false) };
             *page = next;
             Ok(true)
         }
     }
 
     impl Ring for Double {
-        fn begin_turn(&mut self) {}
+        fn begin_turn(&mut self) {
+            (self.brought, self.quota_used) = (false, false);
+        }
 
         fn brought(&self) -> bool {
-            false
+            self.brought
         }
 
         fn quota_used(&self) -> bool {
-            false
+            self.quota_used
         }
     }
 
@@ -204,7 +211,8 @@ mod tests {
 
     fn emptied(hand: Hand, pages: impl IntoIterator<Item = Page<LittleEndian>>) -> Emptied<Double> {
         let pages = pages.into_iter().map(Page::build).collect();
-        Emptied::new(Double(eventfd(0, EventfdFlags::NONBLOCK).unwrap(), pages), hand)
+        let file = eventfd(0, EventfdFlags::NONBLOCK).unwrap();
+        Emptied::new(Double { file, pages, brought: false, quota_used: false }, hand)
     }
 
     fn limited_queue() -> (Hand, Limited<QueueFeed>) {
@@ -284,12 +292,12 @@ mod tests {
             assert!(ring.advance(&mut taken).unwrap());
         }
         assert!(!ring.advance(&mut taken).unwrap());
-        assert!(ring.quota_used() && ring.brought() && ring.ring.1.len() == 9);
+        assert!(ring.quota_used() && ring.brought() && ring.ring.pages.len() == 9);
         feed.begin_turn();
         assert!(feed.advance(&mut taken).unwrap());
         ring.begin_turn();
         assert!(ring.advance(&mut taken).unwrap() && !ring.advance(&mut taken).unwrap());
-        assert_eq!(ring.ring.1.len(), 8);
+        assert_eq!(ring.ring.pages.len(), 8);
         // All that it has is in order, the last one included.
         let mut count = 1;
         loop {
@@ -301,5 +309,29 @@ mod tests {
             count += 1;
         }
         assert_eq!(count, most + 1);
+    }
+
+    #[test]
+    fn a_turn_brought_what_the_ring_says_or_was_held_back() {
+        let (hand, _feed) = limited_queue();
+        let mut ring = emptied(hand, []);
+        let mut said = |brought, quota_used, held_back| {
+            ring.begin_turn();
+            assert_eq!((ring.brought(), ring.quota_used(), ring.held_back), (false, false, false));
+            (ring.ring.brought, ring.ring.quota_used, ring.held_back) = (brought, quota_used, held_back);
+            (ring.brought(), ring.quota_used())
+        };
+        assert_eq!(said(true, false, false), (true, false));
+        assert_eq!(said(true, true, false), (true, true));
+        assert_eq!(said(false, false, true), (true, true));
+        assert_eq!(said(false, false, false), (false, false));
+    }
+
+    #[test]
+    fn the_bell_blocks_nobody_and_is_inherited_by_no_program() {
+        let (_hand, feed) = queue().unwrap();
+        let bell = &feed.queue.bell;
+        assert!(rustix::io::fcntl_getfd(bell).unwrap().contains(rustix::io::FdFlags::CLOEXEC));
+        assert!(rustix::fs::fcntl_getfl(bell).unwrap().contains(rustix::fs::OFlags::NONBLOCK));
     }
 }

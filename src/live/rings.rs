@@ -103,9 +103,8 @@ impl<F: Ring> Rings<F> {
     }
 
     fn ask(&mut self, most: Duration) -> io::Result<bool> {
-        match self.poll.poll(&mut self.events, Some(most)) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
-            done => done?,
+        if !answered(self.poll.poll(&mut self.events, Some(most)))? {
+            return Ok(false);
         }
         let mut named = false;
         for event in &self.events {
@@ -196,8 +195,16 @@ impl<F: Ring> Rings<F> {
     }
 }
 
+/// Whether epoll has answered, rather than a signal interrupted it.
+fn answered(asked: io::Result<()>) -> io::Result<bool> {
+    match asked {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
+        answer => answer.map(|()| true),
+    }
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::convert::Infallible;
 
     use byteorder::LittleEndian;
@@ -208,7 +215,7 @@ mod tests {
     use crate::ring::page::{Page, layout};
 
     /// A ring whose content a test decides; its file is an eventfd, which epoll reports like a ring's.
-    struct Double {
+    pub(in super::super) struct Double {
         file: std::os::fd::OwnedFd,
         /// Sub-buffers written and not read yet, as the times of their events.
         held: std::collections::VecDeque<u64>,
@@ -224,8 +231,18 @@ mod tests {
             Double { file, held: Default::default(), reads: 0, brought: false, quota: 0 }
         }
 
-        fn write(&mut self, time: u64) {
+        /// Holds an event of this time, of which epoll is not told.
+        pub(in super::super) fn hold(&mut self, time: u64) {
             self.held.push_back(time);
+        }
+
+        /// What tells epoll, to be written to.
+        pub(in super::super) fn bell(&self) -> std::os::fd::OwnedFd {
+            self.file.try_clone().unwrap()
+        }
+
+        pub(in super::super) fn write(&mut self, time: u64) {
+            self.hold(time);
             rustix::io::write(&self.file, &1u64.to_ne_bytes()).unwrap();
         }
     }
@@ -266,7 +283,13 @@ mod tests {
         }
     }
 
-    fn rings(count: u32) -> Rings<Double> {
+    impl Rings<Double> {
+        pub(in super::super) fn feed_mut(&mut self, cpu: usize) -> &mut Double {
+            self.merge.feed_mut(cpu).unwrap()
+        }
+    }
+
+    pub(in super::super) fn rings(count: u32) -> Rings<Double> {
         let feeds = (0..count).map(|cpu| (cpu, Double::new())).collect();
         Rings::new(layout(LongSize::Eight, 4096), feeds).unwrap()
     }
@@ -288,7 +311,7 @@ mod tests {
     }
 
     fn write(rings: &mut Rings<Double>, cpu: usize, time: u64) {
-        rings.merge.feed_mut(cpu).unwrap().write(time);
+        rings.feed_mut(cpu).write(time);
     }
 
     const TICK: Wait = Wait::Rest(Duration::from_millis(1));
@@ -404,6 +427,14 @@ mod tests {
         let mut due = rings.due.clone();
         due.sort_unstable();
         assert_eq!(due, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_signal_is_no_answer_of_epoll_and_no_error() {
+        let failed = |kind: io::ErrorKind| answered(Err(kind.into())).map_err(|error| error.kind());
+        assert_eq!(failed(io::ErrorKind::Interrupted), Ok(false));
+        assert_eq!(failed(io::ErrorKind::InvalidInput), Err(io::ErrorKind::InvalidInput));
+        assert!(answered(Ok(())).unwrap());
     }
 
     #[test]

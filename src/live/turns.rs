@@ -16,10 +16,40 @@ use crate::tracefs::TraceClock;
 /// The kernel's byte order: that of this machine.
 pub(super) type Native = byteorder::NativeEndian;
 
+/// A thread's time and its sleep: the machine's, or that of a test.
+pub(super) trait Clock {
+    /// The trace clock's time; 0 for a clock that only the kernel can read.
+    fn now_ns(&self) -> u64;
+    /// The same moment on a clock that every process can read.
+    fn instant(&self) -> Instant;
+    /// Sleeps for `time`.
+    fn rest(&self, time: Duration);
+    /// Sleeps for `time` at most, and for three quarters of it at least.
+    fn doze(&self, time: Duration);
+}
+
+impl Clock for TraceClock {
+    fn now_ns(&self) -> u64 {
+        self.now().unwrap_or(0)
+    }
+
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn rest(&self, time: Duration) {
+        std::thread::sleep(time);
+    }
+
+    fn doze(&self, time: Duration) {
+        doze(time);
+    }
+}
+
 /// See the [module](self).
-pub(super) struct Turns<F> {
+pub(super) struct Turns<F, C = TraceClock> {
     pub(super) rings: Rings<F>,
-    pub(super) clock: TraceClock,
+    pub(super) clock: C,
     tick: Duration,
     pace: Pace,
     last: Instant,
@@ -27,11 +57,11 @@ pub(super) struct Turns<F> {
     ended_ns: u64,
 }
 
-impl<F: Ring> Turns<F> {
+impl<F: Ring, C: Clock> Turns<F, C> {
     /// Turns at `rings`, whose times are those of `clock` and which hold `ring_kib` KiB each.
-    pub(super) fn new(rings: Rings<F>, clock: TraceClock, tick: Duration, ring_kib: u64) -> Turns<F> {
-        let ended_ns = clock.now().unwrap_or(0);
-        Turns { rings, clock, tick, pace: Pace::new(tick, ring_kib), last: Instant::now(), ended_ns }
+    pub(super) fn new(rings: Rings<F>, clock: C, tick: Duration, ring_kib: u64) -> Turns<F, C> {
+        let (last, ended_ns) = (clock.instant(), clock.now_ns());
+        Turns { rings, clock, tick, pace: Pace::new(tick, ring_kib), last, ended_ns }
     }
 
     /// Sets how times become ns.
@@ -39,44 +69,38 @@ impl<F: Ring> Turns<F> {
         self.rings.set_times(times);
     }
 
-    /// The trace clock's time; 0 for a clock that only the kernel can read.
-    fn now_ns(&self) -> u64 {
-        self.clock.now().unwrap_or(0)
-    }
-
     /// Sleeps as the [pace](Pace) says, but no longer than for `left`, and while it waits for events no longer than for `idle`.
     /// Returns the time between, in which what happens is nobody's echo.
     pub(super) fn sleep(&mut self, left: Duration, idle: Duration) -> io::Result<Range<u64>> {
-        let began = self.now_ns();
-        // In a rest nobody asks epoll, so the kernel wakes nobody.
-        let rest = |time: Duration| std::thread::sleep(time.min(left));
+        let began = self.clock.now_ns();
         let mut asked = false;
         let quiet = match self.pace.wait() {
             Wait::No => began..began,
             Wait::Rest(time) => {
+                // Nobody asks epoll meanwhile, so the kernel wakes nobody.
                 if time > self.tick {
-                    doze(time.min(left))
+                    self.clock.doze(time.min(left))
                 } else {
-                    rest(time)
+                    self.clock.rest(time.min(left))
                 }
-                began + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS)
+                began + AFTER_SLEEP_NS..self.clock.now_ns().saturating_sub(BEFORE_WAKE_NS)
             }
             Wait::Event => {
                 let rung = self.rings.wait(left.min(idle))?;
-                let woken = self.now_ns();
-                let early = self.tick.saturating_sub(self.last.elapsed());
+                let woken = self.clock.now_ns();
+                let early = self.tick.saturating_sub(self.clock.instant().saturating_duration_since(self.last));
                 if rung && !early.is_zero() {
                     // The second event within a tick waits for its end, together with those that follow it.
-                    rest(early);
+                    self.clock.rest(early.min(left));
                 } else {
                     asked = true;
                 }
                 match woken.saturating_sub(began) {
                     // Woken by what going to sleep does.
                     0..AFTER_SLEEP_NS if rung => {
-                        woken + AFTER_SLEEP_NS..self.now_ns().saturating_sub(BEFORE_WAKE_NS).max(woken)
+                        woken + AFTER_SLEEP_NS..self.clock.now_ns().saturating_sub(BEFORE_WAKE_NS).max(woken)
                     }
-                    _ => began + AFTER_SLEEP_NS..self.now_ns(),
+                    _ => began + AFTER_SLEEP_NS..self.clock.now_ns(),
                 }
             }
         };
@@ -100,18 +124,24 @@ impl<F: Ring> Turns<F> {
     }
 
     /// Ends a turn that brought `read` events, and decides how to wait for the next.
-    pub(super) fn end(&mut self, mut turn: Turn, read: u64) {
+    pub(super) fn end(&mut self, turn: Turn, read: u64) {
+        let turn = self.complete(turn, read);
+        self.pace.turned(&turn);
+        self.rings.settle(self.pace.wait());
+    }
+
+    /// The turn with what its end says of it: how many events came around our waking, and how long that was.
+    fn complete(&mut self, mut turn: Turn, read: u64) -> Turn {
         turn.around = read.saturating_sub(turn.apart);
-        let now = self.now_ns();
+        let now = self.clock.now_ns();
         turn.around_ns = now.saturating_sub(self.ended_ns).saturating_sub(turn.apart_ns);
         if now == 0 {
             // A clock that we cannot read: every event counts as the machine's own.
             (turn.apart, turn.around) = (read, 0);
         }
         self.ended_ns = now;
-        self.last = Instant::now();
-        self.pace.turned(&turn);
-        self.rings.settle(self.pace.wait());
+        self.last = self.clock.instant();
+        turn
     }
 }
 
@@ -119,41 +149,38 @@ impl<F: Ring> Turns<F> {
 /// (`__hrtimer_run_queues`): to leave the idle state only for us is eight events of `timer`, to be one more of those that are
 /// woken is two.
 fn doze(time: Duration) {
-    let slack = time / 4;
+    let (least, slack) = least_and_slack(time);
     let lax = NonZeroU64::new(slack.as_nanos() as u64).filter(|lax| set_current_timer_slack(Some(*lax)).is_ok());
-    std::thread::sleep(if lax.is_some() { time - slack } else { time });
+    std::thread::sleep(if lax.is_some() { least } else { time });
     if lax.is_some() {
         // Back to what it was when the thread began, for what must not be late.
         let _ = set_current_timer_slack(None);
     }
 }
 
+/// The time that a doze takes at least, and how much later than that the kernel may end it.
+fn least_and_slack(time: Duration) -> (Duration, Duration) {
+    let slack = time / 4;
+    (time - slack, slack)
+}
+
 /// Takes turns, each with its number of events and whether there is more, until two in a row bring nothing.
-pub(super) fn until_quiet(mut turn: impl FnMut() -> (u64, bool)) {
+pub(super) fn until_quiet(turn: impl FnMut() -> (u64, bool)) {
+    until_quiet_with(turn, || std::thread::sleep(Duration::from_millis(1)));
+}
+
+/// [`until_quiet`], with a `pause` between a turn that brings nothing and the next.
+fn until_quiet_with(mut turn: impl FnMut() -> (u64, bool), mut pause: impl FnMut()) {
     let mut quiet = 0;
     // A writer that was in the middle of an event finishes it after the stop.
     while quiet < 2 {
         let (read, more) = turn();
         quiet = if read == 0 && !more { quiet + 1 } else { 0 };
         if quiet == 1 {
-            std::thread::sleep(Duration::from_millis(1));
+            pause();
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_writer_finishes_after_the_stop_is_read() {
-        let turns_taken = |turns: &[(u64, bool)]| {
-            let mut left = turns.iter();
-            until_quiet(|| left.next().copied().expect("it was quiet twice"));
-            turns.len() - left.len()
-        };
-        assert_eq!(turns_taken(&[(0, false), (0, false), (9, false)]), 2);
-        assert_eq!(turns_taken(&[(0, false), (3, false), (0, false), (0, false)]), 4);
-        assert_eq!(turns_taken(&[(5, true), (0, true), (0, false), (0, false)]), 4);
-    }
-}
+mod tests;

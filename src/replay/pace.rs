@@ -51,7 +51,7 @@ impl Pace {
     /// Whether a record is before the selected part.
     #[inline]
     pub(super) fn is_before(&mut self, time: u64) -> bool {
-        self.from > 0 && time.saturating_sub(*self.origin.get_or_insert(time)) < self.from
+        time.saturating_sub(*self.origin.get_or_insert(time)) < self.from
     }
 }
 
@@ -97,5 +97,9 @@ mod tests {
         let mut part = pace(0, 600);
         assert_eq!([500, 1099, 1100, 1101].map(|time| part.is_before(time)), [true, true, false, false]);
         assert!(!pace(0, 0).is_before(0));
+        // The first record that is looked at is the origin, also of a pass from its beginning.
+        let mut whole = pace(0, 0);
+        assert!(!whole.is_before(500) && !whole.is_before(700));
+        assert_eq!(whole.origin, Some(500));
     }
 }

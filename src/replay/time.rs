@@ -149,6 +149,17 @@ mod tests {
     }
 
     #[test]
+    fn a_sleep_lasts_until_what_it_waits_for_and_a_signal_asks_for_the_end() {
+        let mut time = real_time();
+        let due = time.now() + 2_000_000;
+        time.sleep_until(due, Duration::from_secs(60));
+        assert!(time.now() >= due, "no sleep is shorter than it was asked to be");
+        assert!(!time.ended());
+        time.ended.store(true, Ordering::Relaxed);
+        assert!(time.ended());
+    }
+
+    #[test]
     fn a_pause_is_told_once() {
         let mut time = real_time();
         assert_eq!(time.paused(), 0);
