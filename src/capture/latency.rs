@@ -299,10 +299,8 @@ impl Pairing {
     /// # Errors
     /// One of its events is not among them, lacks a field, or does not suit the condition.
     pub fn of(pair: &Pair, events: &[EventFormat]) -> Result<Pairing, PairError> {
-        let among = |moment: &Moment| match formats(moment, events) {
-            Ok(formats) if !formats.is_empty() => Ok(formats),
-            _ => Err(PairError::Untraced(moment.event().to_owned())),
-        };
+        let among =
+            |moment: &Moment| formats(moment, events).map_err(|_| PairError::Untraced(moment.event().to_owned()));
         let (begin, end) = (among(&pair.begin)?, among(&pair.end)?);
         let key = pair.key.clone().unwrap_or_else(|| default_key(&begin, &end));
         Ok(Pairing {

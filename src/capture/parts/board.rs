@@ -30,6 +30,19 @@ struct State<W: Work> {
     stopped: bool,
 }
 
+impl<W: Work> State<W> {
+    /// The next part, if there is one: `None` while too many are in progress.
+    fn next_part(&mut self, parts: usize, ahead: usize) -> Option<Option<usize>> {
+        if self.next >= parts {
+            return Some(None);
+        }
+        (self.next < self.done + ahead).then(|| {
+            self.next += 1;
+            Some(self.next - 1)
+        })
+    }
+}
+
 /// Stops all threads when it is dropped.
 pub(super) struct EndsAll<'b, W: Work>(&'b Board<W>);
 
@@ -73,15 +86,7 @@ impl<W: Work> Board<W> {
 
     /// The next part for a thread; `None` when there is none.
     pub(super) fn take_part(&self) -> Option<usize> {
-        self.wait(|state| {
-            if state.next >= self.parts {
-                return Some(None);
-            }
-            (state.next < state.done + self.ahead).then(|| {
-                state.next += 1;
-                Some(state.next - 1)
-            })
-        })?
+        self.wait(|state| state.next_part(self.parts, self.ahead))?
     }
 
     /// Sets where the messages of a part are received.
@@ -140,3 +145,6 @@ impl<W: Work> Board<W> {
         EndsAll(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

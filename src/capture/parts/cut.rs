@@ -123,3 +123,6 @@ impl<'c> Reader<'c> {
         &self.begins
     }
 }
+
+#[cfg(test)]
+mod tests;

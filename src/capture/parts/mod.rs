@@ -42,9 +42,9 @@ const AHEAD: usize = 2;
 /// Blocks of a part that may wait to be written: as many as a part has, so that a thread never waits for the writer
 /// of an earlier part, unless its lines are more than six times as long as its events.
 const BLOCKS: usize = 64;
-/// Bytes of a block that is handed on: small enough to stay in a processor's cache, large enough not to wake the
+/// Bytes of a block that is handed on, 128 KiB: small enough to stay in a processor's cache, large enough not to wake the
 /// writer all the time.
-pub(crate) const BLOCK: usize = 128 << 10;
+pub(crate) const BLOCK: usize = 131_072;
 /// How often a waiting thread checks whether it should stop.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
@@ -170,7 +170,7 @@ enum Said<W: Work> {
 /// order, and may break.
 ///
 /// # Errors
-/// The capture cannot be searched for places to cut it.
+/// The capture cannot be positioned at the first selected time.
 /// Long: readers of all threads are made here, and lent to them.
 pub fn work<W: Work>(
     capture: &mut Capture,
@@ -180,7 +180,8 @@ pub fn work<W: Work>(
     take: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
 ) -> io::Result<Total<W::Done>> {
     let (from, last) = selector.map_or((0, u64::MAX), Selector::window);
-    let cuts = cut::cuts(capture, jobs, work.part_size(), (from, last))?;
+    // Where it cannot be searched, one thread finds out how far it can be read.
+    let cuts = cut::cuts(capture, jobs, work.part_size(), (from, last)).unwrap_or_default();
     let Capture { header, endian, times, rings, .. } = capture;
     let clock = Clock { header, endian: *endian, times };
     let mut twins = Vec::new();
@@ -431,3 +432,6 @@ impl Jobs {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ mod record {
 
 /// `PERF_SAMPLE_*` of include/uapi/linux/perf_event.h.
 mod sample {
-    pub const IP: u64 = 1 << 0;
+    pub const IP: u64 = 1;
     pub const TID: u64 = 1 << 1;
     pub const TIME: u64 = 1 << 2;
     pub const ADDR: u64 = 1 << 3;
