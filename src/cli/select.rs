@@ -26,7 +26,7 @@ pub struct SelectArgs {
     #[arg(long, value_name = "LIST")]
     pub cpu: Option<String>,
 
-    /// Use events that match only, as live: 'irq:irq_handler_entry=irq>3'; may be given several times
+    /// Use events that match only, as live: 'irq:irq_handler_entry=irq>3'; may be given several times, all must hold
     #[arg(long = "filter", value_name = "EVENT=CONDITION")]
     pub filters: Vec<String>,
 

@@ -21,7 +21,7 @@ pub struct TraceArgs {
     #[arg(value_parser = whole::<u32>(1, i32::MAX as u64))]
     pub pids: Vec<u32>,
 
-    /// The kernel's filter on events: 'irq:irq_handler_entry=irq>3'; may be given several times
+    /// The kernel's filter on events: 'irq:irq_handler_entry=irq>3'; may be given several times, all must hold
     #[arg(long = "filter", value_name = "EVENT=CONDITION")]
     pub filters: Vec<String>,
 

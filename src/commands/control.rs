@@ -13,7 +13,7 @@ use crate::control::switches::Switches;
 use crate::control::udp::Control;
 use crate::page::Page;
 use crate::terminal;
-use crate::tracefs::{EventFilter, EventName};
+use crate::tracefs::{EventFilter, EventName, conditions};
 
 /// Accepts commands for a stream of these events: from clients of a page, and by UDP at `[HOST:]PORT`, where a bare
 /// port accepts them from this machine only. `None`: there are no commands.
@@ -71,11 +71,6 @@ pub fn settings(
     filters: &[EventFilter],
     events: &[EventName],
 ) -> Result<Settings> {
-    let of = |filter: &EventFilter| {
-        let events = filter.events().resolve(events).map(|selected| selected.events).unwrap_or_default();
-        let condition = filter.condition().to_owned();
-        events.into_iter().map(move |event| (event, condition.clone()))
-    };
     Ok(Settings {
         live,
         typed: args.page.is_some() || args.raw && args.map.is_none(),
@@ -83,6 +78,6 @@ pub fn settings(
         pids: pids.to_vec(),
         aggregate: send::aggregate(args)?,
         names: args.form.names || args.page.is_some() && args.to.is_empty(),
-        filters: filters.iter().flat_map(of).collect(),
+        filters: conditions(filters, events).into_iter().collect(),
     })
 }

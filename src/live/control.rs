@@ -19,7 +19,7 @@ use crate::control::{Command, Refused, State, Switched};
 use crate::format::EventFormat;
 use crate::names::Kernel;
 use crate::osc::aggregate::AggregateOptions;
-use crate::tracefs::{EventFilter, EventName, TracefsError};
+use crate::tracefs::{EventFilter, EventName, TracefsError, conditions};
 
 /// The poll tokens of the control socket and of the page's clients.
 const SOCKET: Token = Token(3);
@@ -133,11 +133,8 @@ impl Session<'_> {
         if let Some(feedback) = &mut self.feedback {
             feedback.add(self.instance, formats.iter().map(|format| &**format))?;
         }
-        for filter in &desk.filters {
-            let conditions = filter.events().resolve(&enable).map(|selected| selected.events).unwrap_or_default();
-            if !conditions.is_empty() {
-                self.filter(&conditions, Some(filter.condition()))?;
-            }
+        for (event, condition) in conditions(&desk.filters, &enable) {
+            self.filter(&[event], Some(&condition))?;
         }
         enable.retain(|event| !is_kept(event));
         match self.instance.enable(&enable) {

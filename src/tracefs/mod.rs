@@ -42,7 +42,7 @@ pub use among::Among;
 pub use clock::{ClockPair, TraceClock, TraceClocks};
 pub use error::TracefsError;
 pub(crate) use files::Files;
-pub use filter::EventFilter;
+pub use filter::{EventFilter, conditions};
 pub use name::EventName;
 pub use set_event::{Selected, Selection, Unmatched};
 pub use stats::CpuStats;

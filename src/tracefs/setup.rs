@@ -102,9 +102,7 @@ impl Setup {
             instance.set_tracer(tracer, &self.functions)?;
         }
         // Before the events, so that no event escapes its filter.
-        for filter in &self.filters {
-            instance.set_filter(filter, &self.events)?;
-        }
+        instance.set_filters(&self.filters, &self.events)?;
         instance.enable(&self.events)
     }
 }

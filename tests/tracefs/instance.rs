@@ -139,11 +139,11 @@ fn a_filter_refused_by_the_kernel_has_its_message_and_caret() {
     let Some(tracefs) = live() else { return };
     let instance = Instance::create(&tracefs, None).unwrap();
     let selected = [event("irq:irq_handler_entry"), event("sched:sched_switch")];
-    let filter = |text: &str| text.parse::<EventFilter>().unwrap();
-    instance.set_filter(&filter("irq:irq_handler_entry=irq>3"), &selected).unwrap();
+    let filters = |texts: &[&str]| texts.iter().map(|text| text.parse::<EventFilter>().unwrap()).collect::<Vec<_>>();
+    instance.set_filters(&filters(&["irq:irq_handler_entry=irq>3"]), &selected).unwrap();
     assert_eq!(instance.read("events/irq/irq_handler_entry/filter").unwrap().trim(), "irq>3");
 
-    let error = instance.set_filter(&filter("irq_handler_entry=no_such_field==3"), &selected).unwrap_err();
+    let error = instance.set_filters(&filters(&["irq_handler_entry=no_such_field==3"]), &selected).unwrap_err();
     let text = error.to_string();
     assert!(error.is_usage());
     assert!(
@@ -151,9 +151,34 @@ fn a_filter_refused_by_the_kernel_has_its_message_and_caret() {
         "{text}"
     );
     assert!(text.contains("Field not found"), "{text}");
+    // The kernel refuses these with EPERM, ENOENT, ESRCH.
+    for condition in ["irq==1;", "irq==1 and irq==2", "((irq==1)", "irq==1)", "*", "name==\"x"] {
+        let all = filters(&[&format!("irq_handler_entry={condition}")]);
+        let error = instance.set_filters(&all, &selected).unwrap_err();
+        let refused = matches!(&error, TracefsError::FilterRefused { kernel, .. } if kernel.starts_with(condition));
+        assert!(refused && error.is_usage(), "{condition}: {error}");
+    }
 
-    let error = instance.set_filter(&filter("irq:softirq_entry=vec==3"), &selected).unwrap_err();
+    let error = instance.set_filters(&filters(&["irq:softirq_entry=vec==3"]), &selected).unwrap_err();
     assert!(matches!(error, TracefsError::FilterUnmatched(_)), "{error}");
+}
+
+#[test]
+fn all_filters_given_for_an_event_hold() {
+    let Some(tracefs) = live() else { return };
+    let instance = Instance::create(&tracefs, None).unwrap();
+    let selected = [event("irq:irq_handler_entry"), event("irq:softirq_entry")];
+    let filters = ["irq:irq_handler_entry=irq>3 || irq==1", "irq=common_pid!=7", "softirq_entry=vec.function==kfree"];
+    let filters: Vec<EventFilter> = filters.map(|text| text.parse().unwrap()).into();
+    instance.set_filters(&filters[..2], &selected).unwrap();
+    let file = |event: &str| instance.read(format!("events/irq/{event}/filter")).unwrap().trim().to_owned();
+    assert_eq!(file("irq_handler_entry"), "(irq>3 || irq==1 ) && (common_pid!=7 )");
+    assert_eq!(file("softirq_entry"), "common_pid!=7");
+    // A word that the parentheses must not touch.
+    match instance.set_filters(&filters[2..], &selected) {
+        Ok(()) => instance.set_filters(&filters[1..], &selected).unwrap(),
+        Err(error) => eprintln!("no .function here: {error}"),
+    }
 }
 
 #[test]

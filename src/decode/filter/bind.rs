@@ -76,7 +76,7 @@ fn find(format: &EventFormat, name: &str) -> Option<Kind> {
     let among = |fields: &[Field]| fields.iter().find(|field| field.name == name).map(Kind::of);
     among(&format.fields)
         .or(match name {
-            "CPU" | "cpu" => Some(Kind::Cpu),
+            "CPU" | "cpu" | "common_cpu" => Some(Kind::Cpu),
             "COMM" | "comm" => Some(Kind::Comm(PidPlace::of(format))),
             _ => None,
         })

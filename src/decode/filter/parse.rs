@@ -77,6 +77,10 @@ pub(super) fn parse(text: &str) -> Result<Expression, FilterError> {
     if text.len() > MAX_LEN {
         return Err(FilterError::TooLong { len: text.len(), limit: MAX_LEN });
     }
+    // `apply_event_filter`: this removes the filter.
+    if text.trim() == "0" {
+        return Ok(Expression::And(vec![]));
+    }
     let failed = |rest: &str| {
         let found: String = rest.chars().take(20).collect();
         FilterError::Syntax { column: text[..text.len() - rest.len()].chars().count() + 1, found }

@@ -142,7 +142,8 @@ fn every_event_has_a_cpu_a_comm_and_common_fields() {
         let found = [2, 3, 4].map(|cpu| matches(&format!("CPU {operator} {cpu}")));
         assert_eq!(found, [below, same, above], "{operator}");
     }
-    assert!(matches("cpu > 2"));
+    assert!(matches("cpu > 2") && matches("common_cpu == 3"));
+    assert!(matches("0") && matches(" 0 "), "no filter");
     assert!(matches("COMM == \"bash\"") && matches("comm ~ \"b*\"") && !matches("comm == \"sh\""));
     assert!(matches("common_pid == 77") && !matches("common_pid != 77"));
 }

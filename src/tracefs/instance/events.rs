@@ -5,7 +5,7 @@ use std::{fmt, io};
 
 use super::Instance;
 use crate::keeper::Setting;
-use crate::tracefs::{EventFilter, EventName, TracefsError};
+use crate::tracefs::{EventFilter, EventName, TracefsError, conditions};
 
 /// The result of [`Instance::enable`].
 #[derive(Debug)]
@@ -34,14 +34,16 @@ impl fmt::Display for EnableFailure {
 }
 
 impl Instance {
-    /// Sets the kernel's filter on those of `selected` that the filter is for.
+    /// Sets the kernel's filter on those of `selected` that filters are for: all of an event's must hold.
     ///
     /// # Errors
     /// [`TracefsError::FilterUnmatched`], or [`TracefsError::FilterRefused`] with the kernel's message.
-    pub fn set_filter(&self, filter: &EventFilter, selected: &[EventName]) -> Result<(), TracefsError> {
-        let events = filter.events().resolve(selected);
-        let events = events.map_err(|_| TracefsError::FilterUnmatched(filter.text().to_owned()))?.events;
-        events.iter().try_for_each(|event| self.replace_filter(event, Some(filter.condition())))
+    pub fn set_filters(&self, filters: &[EventFilter], selected: &[EventName]) -> Result<(), TracefsError> {
+        if let Some(filter) = filters.iter().find(|filter| filter.events().resolve(selected).is_err()) {
+            return Err(TracefsError::FilterUnmatched(filter.text().to_owned()));
+        }
+        let conditions = conditions(filters, selected);
+        conditions.iter().try_for_each(|(event, condition)| self.replace_filter(event, Some(condition)))
     }
 
     /// Replaces the filter of an event; `None` removes it.
@@ -53,12 +55,16 @@ impl Instance {
         let condition = condition.unwrap_or("0").to_owned();
         self.change(Setting::Filter(event.clone(), condition)).map_err(|e| {
             let file = event.folder().join("filter");
-            if e.raw_os_error() != Some(libc::EINVAL) {
-                return TracefsError::io("write", &self.path.join(file), e);
-            }
-            // After a refusal the file has the condition, a caret and the reason (`append_filter_err`).
+            // After a refusal the file has the condition, a caret and the reason, or its number (`append_filter_err`).
+            // The errno says nothing: `vec==1;` is refused with EPERM, `((vec==1)` with ENOENT.
             let said = self.read(&file).unwrap_or_default();
-            let kernel = if said.contains("parse_error") { said.trim_end().to_string() } else { self.last_error() };
+            let kernel = match e.raw_os_error() {
+                _ if ["\nparse_error: ", "\nError: ("].iter().any(|reason| said.contains(reason)) => {
+                    said.trim_end().trim_end_matches("\nError: (0)").to_string()
+                }
+                Some(libc::EINVAL) => self.last_error(),
+                _ => return TracefsError::io("write", &self.path.join(file), e),
+            };
             TracefsError::FilterRefused { event: event.clone(), kernel }
         })
     }
