@@ -46,7 +46,7 @@ pub(super) fn cuts(capture: &mut Capture, jobs: Jobs, part: u64, window: (u64, u
     let clock = Clock { header, endian: *endian, times };
     let (mut cuts, mut known) = (Vec::new(), Begins::new());
     if let Some(ring) = rings.get_mut(longest.1) {
-        let begin = if from > 0 { clock.skip_to(ring.cpu, &mut ring.feed, from, &mut known)? } else { 0 };
+        let begin = if from == 0 { 0 } else { clock.skip_to(ring.cpu, &mut ring.feed, from, &mut known)? };
         let end =
             if last < u64::MAX { clock.skip_to(ring.cpu, &mut ring.feed, last, &mut known)? + 1 } else { longest.0 };
         let length = end.saturating_sub(begin);
@@ -83,11 +83,11 @@ impl<'c> Reader<'c> {
     /// Goes to the first events from `time` on; 0 is the beginning.
     pub(super) fn seek(&mut self, time: u64) -> io::Result<()> {
         for (((cpu, feed), begin), known) in self.rings.iter_mut().zip(&mut self.begins).zip(&mut self.known) {
-            *begin = if time > 0 {
-                self.clock.skip_to(*cpu, feed, time, known)?
-            } else {
+            *begin = if time == 0 {
                 feed.seek(0)?;
                 0
+            } else {
+                self.clock.skip_to(*cpu, feed, time, known)?
             };
         }
         Ok(())

@@ -272,6 +272,8 @@ impl<W: Work> All<'_, W> {
         let board = Board::new(self.cuts.len() + 1, AHEAD * readers.len());
         let (work, cuts, from) = (self.work, self.cuts, self.from);
         thread::scope(|scope| {
+            // If what takes the output panics, the threads must not wait for this one, which would wait for them.
+            let _ends = board.ends_all();
             for mut reader in readers {
                 let board = &board;
                 scope.spawn(move || {

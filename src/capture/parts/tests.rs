@@ -263,8 +263,10 @@ fn nothing_is_given_out_after_who_takes_it_needs_no_more() {
 }
 
 /// Work that gives out nothing until its taker has been asked.
+#[derive(Default)]
 struct Slow {
     asked: AtomicBool,
+    looked: AtomicBool,
 }
 
 impl Work for Slow {
@@ -274,6 +276,10 @@ impl Work for Slow {
 
     fn hand(&self) {}
 
+    fn look<E: ByteOrder>(&self, _: &mut Merge<RingFeed>, (): &mut ()) {
+        self.looked.store(true, Ordering::SeqCst);
+    }
+
     fn work<E: ByteOrder>(
         &self,
         (): &mut (),
@@ -282,6 +288,8 @@ impl Work for Slow {
         out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> ((), ControlFlow<()>) {
         while !self.asked.load(Ordering::SeqCst) {
+            // Where there is no writer besides, this asks.
+            let _ = out(Told::Nothing);
             thread::yield_now();
         }
         while merge.next_record::<E>().is_some() {}
@@ -293,7 +301,7 @@ impl Work for Slow {
 #[test]
 fn who_takes_the_output_is_asked_while_a_thread_works() {
     for stops in [false, true] {
-        let slow = Slow { asked: AtomicBool::new(false) };
+        let slow = Slow::default();
         let mut ends = 0;
         let total = work(&mut capture(&ordered()), None, Jobs::Number(2), &slow, &mut |told| {
             ends += usize::from(matches!(told, Told::Time(_)));
@@ -302,14 +310,66 @@ fn who_takes_the_output_is_asked_while_a_thread_works() {
         });
         let parts = total.unwrap().parts.len();
         assert_eq!((parts, ends), if stops { (0, 0) } else { (8, 7) });
+        // It carries no state: its records are not looked through before.
+        assert!(!slow.looked.into_inner());
     }
+}
+
+/// Work whose first part lasts until six have begun.
+#[derive(Default)]
+struct First {
+    begun: AtomicUsize,
+}
+
+impl Work for First {
+    type Hand = ();
+    type Carry = ();
+    type Done = ();
+
+    fn hand(&self) {}
+
+    fn work<E: ByteOrder>(
+        &self,
+        (): &mut (),
+        merge: &mut Merge<RingFeed>,
+        (): &(),
+        _: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
+    ) -> ((), ControlFlow<()>) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+        let first = merge.peek::<E>() == Some(100);
+        while first && self.begun.load(Ordering::SeqCst) < 6 {
+            thread::yield_now();
+        }
+        while merge.next_record::<E>().is_some() {}
+        ((), ControlFlow::Continue(()))
+    }
+}
+
+#[test]
+fn each_thread_may_be_two_parts_ahead_and_there_are_no_more_threads_than_parts() {
+    let mut take = |_: Told<'_>| ControlFlow::Continue(());
+    let total = work(&mut capture(&ordered()), None, Jobs::Number(3), &First::default(), &mut take).unwrap();
+    assert_eq!((total.jobs, total.parts.len()), (3, 12));
+    let short = run(&[ring(&[100, 110, 120])], 8, &Lines::default());
+    assert_eq!((short.jobs, short.parts.len()), (3, 3));
+}
+
+#[test]
+fn a_panic_of_what_takes_the_output_ends_all_threads() {
+    let panics = std::panic::catch_unwind(|| {
+        work(&mut capture(&ordered()), None, Jobs::Number(2), &Lines::default(), &mut |_| {
+            std::panic::resume_unwind(Box::new("as a taker that fails"))
+        })
+        .map(|_| ())
+    });
+    assert!(panics.is_err());
 }
 
 #[test]
 fn a_part_has_a_mib_unless_the_work_says_otherwise() {
     // Of 1.5 MiB: four parts for each of two threads, not one for each 32 sub-buffers.
     let long = ring(&(0..384).map(|at| 100 + at * 10).collect::<Vec<_>>());
-    let ready = Slow { asked: AtomicBool::new(true) };
+    let ready = Slow { asked: AtomicBool::new(true), ..Slow::default() };
     let total = work(&mut capture(&[long]), None, Jobs::Number(2), &ready, &mut |_| ControlFlow::Continue(()));
     assert_eq!(total.unwrap().parts.len(), 8);
 }
