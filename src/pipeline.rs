@@ -173,8 +173,8 @@ impl<O: Output> Pipeline<O> {
                 let last = self.events.iter().flatten().map(|state| state.last).filter(|last| *last != u64::MAX).max();
                 last.map_or(0, |last| last.wrapping_add(before)).max(self.least)
             }
-            // Set forward, nothing is needed; a change back by this much means that somebody set the clock.
-            _ if before < self.wall_offset => self.least,
+            // The same, or set forward: what was so still is. Back by this much means that somebody set the clock.
+            _ if before <= self.wall_offset => self.least,
             _ => 0,
         };
     }
@@ -367,104 +367,4 @@ impl TaskEvent {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::format::{Abi, Endian, LongSize};
-    use crate::names::Names;
-    use crate::output::Event;
-    use byteorder::LittleEndian;
-
-    /// The times of events, and the ms since each one's last.
-    #[derive(Default)]
-    struct Times(Vec<u64>, Vec<f32>);
-
-    impl Output for Times {
-        fn add(&mut self, _: &Arc<EventFormat>, _: &Kernel) {}
-
-        fn event<E: ByteOrder>(&mut self, event: &Event<'_>) -> Result<(), EncodeError> {
-            self.0.push(event.moment.event_ns);
-            self.1.push(event.moment.dt);
-            Ok(())
-        }
-
-        fn flush(&mut self) {}
-    }
-
-    #[test]
-    fn correcting_the_clock_never_moves_events_back_but_setting_it_does() {
-        let text = "name: e\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
-                    \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
-        let format = Arc::new(EventFormat::parse("s", text, LongSize::Eight).unwrap());
-        let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
-        let kernel = Arc::new(Kernel { abi, names: Names::default() });
-        let mut pipeline = Pipeline::new(kernel, Times::default(), Box::new(|_| None));
-        pipeline.add(&format, false);
-        let play = |pipeline: &mut Pipeline<Times>, pair: u64, events: &[u64]| {
-            pipeline.pair_clocks(0, pair);
-            for &time in events {
-                let record =
-                    Record { cpu: 0, time, ticks: time, lost: Default::default(), bytes: &[7, 0, 0, 0, 1, 0, 0, 0] };
-                assert_eq!(pipeline.record::<LittleEndian>(record, None), Outcome::Done);
-            }
-            std::mem::take(&mut pipeline.outputs().0)
-        };
-        assert_eq!(play(&mut pipeline, 5000, &[100, 200]), [5100, 5200]);
-        // 50 ns back: an event 10 ns after the last is not before it.
-        assert_eq!(play(&mut pipeline, 4950, &[210, 240, 300]), [5200, 5200, 5250]);
-        assert_eq!(play(&mut pipeline, 4900, &[310]), [5250]);
-        assert_eq!(play(&mut pipeline, 6000, &[320]), [6320]);
-        // An hour back, as if somebody set the clock.
-        let far = 3_600_000_000_000;
-        assert_eq!(play(&mut pipeline, far + 6000, &[330]), [far + 6330]);
-        assert_eq!(play(&mut pipeline, 6000, &[340]), [6340]);
-    }
-
-    fn pipeline_of(system: &str, name: &str) -> (Pipeline<Times>, Arc<EventFormat>) {
-        let abi = Abi { endian: Endian::Little, long: LongSize::Eight };
-        let kernel = Arc::new(Kernel { abi, names: Names::default() });
-        let format = format(system, name);
-        let mut pipeline = Pipeline::new(kernel, Times::default(), Box::new(|_| None));
-        pipeline.add(&format, false);
-        (pipeline, format)
-    }
-
-    fn format(system: &str, name: &str) -> Arc<EventFormat> {
-        let text = format!(
-            "name: {name}\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
-             \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\n\
-             \tfield:char newcomm[16];\toffset:8;\tsize:16;\tsigned:1;\n\nprint fmt: \"\"\n"
-        );
-        Arc::new(EventFormat::parse(system, &text, LongSize::Eight).unwrap())
-    }
-
-    fn record(pipeline: &mut Pipeline<Times>, time: u64) {
-        let bytes = &[&[7, 0, 0, 0, 42, 0, 0, 0][..], b"worker\0\0\0\0\0\0\0\0\0\0"].concat();
-        let record = Record { cpu: 0, time, ticks: time, lost: Default::default(), bytes };
-        assert_eq!(pipeline.record::<LittleEndian>(record, None), Outcome::Done);
-    }
-
-    #[test]
-    fn the_time_since_an_event_last_occurred_is_zero_at_first_and_never_negative() {
-        let (mut pipeline, format) = pipeline_of("s", "e");
-        [5_000_000, 6_500_000, 6_000_000, 8_000_000].into_iter().for_each(|time| record(&mut pipeline, time));
-        assert_eq!(pipeline.outputs().1, [0.0, 1.5, 0.0, 2.0]);
-        // Added again, in another form, it goes on; another event of the same id does not.
-        pipeline.add(&format, false);
-        record(&mut pipeline, 9_000_000);
-        pipeline.add(&self::format("s", "other"), false);
-        record(&mut pipeline, 10_000_000);
-        assert_eq!(pipeline.outputs().1[4..], [1.0, 0.0]);
-    }
-
-    #[test]
-    fn a_muted_event_goes_to_no_output_and_tells_the_names_of_tasks() {
-        let (mut pipeline, _) = pipeline_of("task", "task_rename");
-        pipeline.mute(|format| format.name == "task_rename");
-        record(&mut pipeline, 1);
-        assert_eq!((pipeline.outputs().0.len(), pipeline.counts().read), (0, 1));
-        assert!(pipeline.names().any(|name| name == (42, "worker")));
-        pipeline.mute(|_| false);
-        record(&mut pipeline, 2);
-        assert_eq!(pipeline.outputs().0, [2]);
-    }
-}
+mod tests;
