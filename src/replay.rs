@@ -33,7 +33,7 @@ use crate::decode::EventTable;
 use crate::format::{Abi, EventFormat};
 use crate::names::Kernel;
 use crate::output::audience::{Audience, News};
-use crate::output::{CheckError, Lines, Output, Outputs};
+use crate::output::{CheckError, Output, Outputs};
 use crate::pipeline::{Counts, Outcome, Pipeline};
 use crate::ring::Record;
 use crate::tracefs::EventName;
@@ -319,9 +319,8 @@ fn play_record<E: ByteOrder, O: Output>(
 
 /// Checks the options about single events against the events that are played.
 fn check(outputs: &Outputs, capture: &Capture, select: &Select) -> Result<(), CheckError> {
-    // Lines of events ask for nothing, and the formats of a whole kernel are some thousand.
-    let sums = outputs.lines.as_ref().is_some_and(Lines::aggregates);
-    if outputs.streams.is_empty() && outputs.mapped.is_none() && !sums {
+    // The formats of a whole kernel are some thousand.
+    if !outputs.names_events() {
         return Ok(());
     }
     let known: Vec<_> = capture.events.iter().map(name_of).collect();

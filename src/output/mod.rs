@@ -396,6 +396,12 @@ impl Outputs {
             || self.lines.as_ref().is_some_and(Lines::says_names)
     }
 
+    /// Whether there may be options about single events, which [`check`](Outputs::check) looks at. Lines of events have none.
+    pub(crate) fn names_events(&self) -> bool {
+        let sums = self.lines.as_ref().is_some_and(Lines::aggregates);
+        !self.streams.is_empty() || self.mapped.is_some() || sums
+    }
+
     /// Whether lines are written to standard output.
     pub fn prints(&self) -> bool {
         self.lines.is_some() || self.text.as_ref().is_some_and(Text::prints)
