@@ -50,7 +50,7 @@ pub(super) struct Hand {
 
 impl Hand {
     /// Puts a sub-buffer in, for which there [is room](Hand::has_room).
-    fn push(&mut self, page: &[u8]) {
+    pub(super) fn push(&mut self, page: &[u8]) {
         let mut held = self.queue.held.lock().unwrap_or_else(PoisonError::into_inner);
         let mut copy = held.spare.pop().unwrap_or_default();
         copy.clear();
@@ -137,6 +137,14 @@ impl Feed for QueueFeed {
         };
         held.spare.push(std::mem::replace(page, next));
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+impl QueueFeed {
+    /// What tells epoll of a sub-buffer.
+    pub(super) fn bell(&self) -> OwnedFd {
+        self.queue.bell.try_clone().unwrap()
     }
 }
 

@@ -358,6 +358,43 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::page::{Page, layout};
+
+    /// The sub-buffer is in the ring, and epoll is not told: the bell is taken back.
+    #[test]
+    fn what_epoll_was_not_told_of_is_read_within_a_second_and_the_clocks_are_paired_again() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("events")).unwrap();
+        let kernel = Kernel {
+            abi: crate::format::Abi { endian: crate::format::Endian::Little, long: LongSize::Eight },
+            names: crate::names::Names::default(),
+        };
+        let (mut hand, feed) = super::super::queue::queue().unwrap();
+        let bell = feed.bell();
+        let mut reader = Reader::new(Parts {
+            index: 0,
+            shared: Shared::new(1, None),
+            tracefs: Tracefs::at(folder.path()).unwrap(),
+            header: layout(LongSize::Eight, 4096),
+            clock: TraceClock::Mono,
+            tick: Duration::from_millis(1),
+            ring_kib: 1024,
+            pipeline: Pipeline::new(Arc::new(kernel), Outputs::default(), Box::new(|_| None)),
+            rings: vec![(0, Limited::new(LiveFeed::Queue(feed)))],
+        })
+        .unwrap();
+        hand.push(&Page::<Native>::new(LongSize::Eight, 5).data(0, &[0; 8]).build());
+        rustix::io::read(&bell, &mut [0; 8]).unwrap();
+        reader.turns.rings.look().unwrap();
+        assert_eq!(reader.turn(0..0), (0, false));
+        reader.pipeline.pair_clocks(0, 0);
+        reader.each_second();
+        assert_eq!(reader.turn(0..0), (1, false));
+        assert_eq!(reader.report(true).records, 1);
+        let (trace, unix) = (reader.turns.clock.now().unwrap(), timetag::unix_now_ns());
+        let apart = reader.pipeline.unix_ns(trace).abs_diff(unix);
+        assert!(apart < 3_600_000_000_000, "{apart} ns between the two");
+    }
 
     #[test]
     fn cpus_are_dealt_out_in_blocks_of_neighbours() {

@@ -280,6 +280,55 @@ mod tests {
         assert_eq!(messages(b"#bundle\0").count(), 0);
     }
 
+    /// A client, and its end of the connection.
+    fn connected() -> (Client, WebSocket<std::net::TcpStream>) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (here, _) = listener.accept().unwrap();
+        here.set_nonblocking(true).unwrap();
+        let client = Client::new(TcpStream::from_std(here), Vec::new(), true, Instant::now());
+        (client, WebSocket::from_raw_socket(there, Role::Client, None))
+    }
+
+    #[test]
+    fn a_client_subscribes_to_4096_addresses_of_511_bytes_at_most() {
+        let (mut client, _there) = connected();
+        let frames = Frames::new(|| {});
+        let mut say = |command: &str, address: &str| {
+            let text = format!("{{\"COMMAND\":\"{command}\",\"DATA\":\"{address}\"}}");
+            client.text(&text, "token", &frames).unwrap();
+            client.addresses.len()
+        };
+        assert_eq!(say("LISTEN", &"/".repeat(512)), 0);
+        assert_eq!(say("LISTEN", &"/".repeat(511)), 1);
+        for count in 2..=4096 {
+            assert_eq!(say("LISTEN", &format!("/{count}")), count);
+        }
+        assert_eq!(say("LISTEN", "/one/more"), 4096);
+        assert_eq!(say("IGNORE", "/7"), 4095);
+        assert_eq!(say("LISTEN", "/one/more"), 4096);
+        assert!(client.addresses.contains("/one/more") && !client.addresses.contains("/7"));
+    }
+
+    #[test]
+    fn a_page_is_told_each_second_what_it_was_sent_and_what_was_lost_since() {
+        let (mut client, mut there) = connected();
+        client.standing = Standing::Page;
+        let mut told = |sent, lost, clients| {
+            (client.sent, client.lost) = (client.sent + sent, client.lost + lost);
+            client.tick("/p", clients, Instant::now()).unwrap();
+            let Message::Binary(packet) = there.read().unwrap() else { panic!("no packet") };
+            let (_, packet) = rosc::decoder::decode_udp(&packet).unwrap();
+            let OscPacket::Message(OscMessage { addr, args }) = packet else { panic!("{packet:?}") };
+            assert_eq!(addr, "/p/page");
+            args.into_iter().map(|arg| arg.int().unwrap()).collect::<Vec<_>>()
+        };
+        assert_eq!(told(10, 3, 2), [10, 3, 2]);
+        // With this message itself.
+        assert_eq!(told(20, 4, 1), [21, 4, 1]);
+        assert_eq!(told(0, 0, 1), [1, 0, 1]);
+    }
+
     #[test]
     fn tokens_are_compared() {
         assert!(same(b"0123", b"0123"));

@@ -402,6 +402,21 @@ mod tests {
         assert_eq!(context(INIT, 1, 0, &options), "");
     }
 
+    /// `trace_find_tgid` returns 0 for a task without one, which is printed as "(-------)".
+    #[test]
+    fn a_thread_group_stands_in_seven_columns_and_zero_is_none() {
+        let mut options = LineOptions::default();
+        options.set_trace_options("record-tgid\nnoirq-info\n");
+        let group = |tgids: &[u8]| {
+            let names = Names { tgids: crate::names::Tgids::parse(tgids), ..Names::default() };
+            let mut out = vec![];
+            write_context(&mut out, INIT, 1, 0, &names, &options);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(group(b"1 75\n"), "           <...>-1       (     75) [001]      0.000000: ");
+        assert_eq!(group(b"1 0\n"), "           <...>-1       (-------) [001]      0.000000: ");
+    }
+
     #[test]
     fn the_letters_of_the_flags_column() {
         let letters =
