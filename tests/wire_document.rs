@@ -95,6 +95,7 @@ fn the_messages_about_the_stream_have_the_tags_of_the_document() {
     let text = "name: e\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
                 \tfield:int vec;\toffset:8;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
     aggregator.add(&EventFormat::parse("s", text, LongSize::Eight).unwrap(), "/ftrace/s/e");
+    aggregator.tick(0, |_| {});
     let mut sent = vec![];
     aggregator.close(&mut |message| sent.push(message));
     assert_eq!(sent[0].addr, "/ftrace/agg/s/e");
