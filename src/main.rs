@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Parser;
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use ftrace_live::{
     cli::{Cli, words},
     commands, escape, keeper, terminal,
@@ -27,7 +27,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match Cli::try_parse_from(words) {
+    match Cli::try_parse_from(&words) {
         Ok(cli) => commands::run(cli),
         Err(error)
             if error.kind() == ErrorKind::DisplayVersion && std::env::args_os().any(|arg| arg == "--version") =>
@@ -36,7 +36,21 @@ fn main() -> ExitCode {
             printed(commands::version::print())
         }
         Err(error) if !error.use_stderr() => printed(error.print().and_then(|()| io::stdout().flush())),
-        Err(error) => usage_error(&error),
+        Err(error) => match unexpected(&error).and_then(|word| words::unexpected(&words, word)) {
+            Some(sentence) => {
+                terminal::error(sentence);
+                ExitCode::from(2)
+            }
+            None => usage_error(&error),
+        },
+    }
+}
+
+/// The word that clap did not expect.
+fn unexpected(error: &clap::Error) -> Option<&str> {
+    match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => Some(word),
+        _ => None,
     }
 }
 

@@ -28,7 +28,7 @@ use value::{address, whole};
 const EXAMPLES: &str = "\
 Examples:
   sudo ftrace-live --raw -e irq exceptions    interrupts, page faults, to sclang
-  ftrace-live listen                          print what arrives, without a synth
+  ftrace-live listen                          print what arrives; no synth needed
   sudo ftrace-live --raw -e sched --for pd    the scheduler, for Pure Data
   sudo ftrace-live --raw -e syscalls -- ls    what one command does
   sudo ftrace-live -e sched_switch irq        as text: /ftrace ,dsii

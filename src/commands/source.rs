@@ -56,7 +56,9 @@ impl Source {
     pub fn open<'a>(tracefs: Option<&'a Path>, patterns: &'a [String]) -> Result<(Source, &'a [String])> {
         let (path, patterns) = path_of(tracefs, patterns);
         let source = match path {
-            Some(path) if path.is_file() => Source::Dat(Box::new(captures::open(path, false, None)?)),
+            Some(path) if path.is_file() || (tracefs.is_none() && !path.exists()) => {
+                Source::Dat(Box::new(captures::open(path, false, None)?))
+            }
             path => Source::Tracefs(open_tracefs(path)?),
         };
         Ok((source, patterns))
@@ -138,7 +140,9 @@ fn is_capture(word: &str) -> bool {
     let written_as_path = word.contains('/') || ending.is_some_and(|ending| ending == "dat" || ending == "data");
     let is_folder = path.join("events/header_page").is_file();
     if written_as_path {
-        return path.is_file() || is_folder;
+        // `irq/irq_handler_entry` is an event in tracefs' own notation; what looks like a file may be missing.
+        let certainly = word.starts_with(['/', '.']) || !word.contains('/');
+        return path.is_file() || is_folder || (certainly && !path.exists());
     }
     let events = || Tracefs::find().and_then(|tracefs| tracefs.events()).unwrap_or_default();
     is_folder && !events().iter().any(|event| word == event.system || word == event.name)

@@ -49,6 +49,11 @@ pub fn check(option: &str, path: &Path, what: What) -> Result<()> {
     if what != What::Capture && path.is_dir() {
         return refuse(format!("{option} {shown} is a folder: give a file in it"));
     }
+    // A folder that is missing is created.
+    let taken = |path: &Path| std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+    if what == What::Capture && taken(path) {
+        return refuse(format!("{option} {shown} is not empty: give a new folder, nothing is overwritten"));
+    }
     let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
     match (what, ending.as_deref()) {
         (What::Dat, Some(_)) if !is_dat_name(path) => refuse(format!(

@@ -156,12 +156,16 @@ impl Preset {
 
 /// There is no preset of that name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown receiver {given:?}; did you mean {nearest}? Known are {}", names())]
+#[error("unknown receiver {given:?}{} Known are {}", meant(*nearest), names())]
 pub struct UnknownPreset {
     /// The name given.
     pub given: String,
-    /// The preset with the most similar name.
-    pub nearest: &'static str,
+    /// The preset with the most similar name, if any is.
+    pub nearest: Option<&'static str>,
+}
+
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(|| ".".to_owned(), |name| format!("; did you mean {name}?"))
 }
 
 fn names() -> String {
@@ -169,13 +173,14 @@ fn names() -> String {
 }
 
 /// The preset most similar to `word`, which may also be the program's own name (`supercollider`).
-fn nearest(word: &str) -> &'static str {
+fn nearest(word: &str) -> Option<&'static str> {
     let word = word.to_lowercase();
     let likeness = |p: &Preset| {
         let receiver = p.receiver.to_lowercase().replace(' ', "");
         strsim::jaro_winkler(&word, p.name).max(strsim::jaro_winkler(&word, &receiver))
     };
-    PRESETS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b))).map_or("sc", |p| p.name)
+    let nearest = PRESETS.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)))?;
+    (likeness(nearest) > 0.7).then_some(nearest.name)
 }
 
 /// The presets as a table, for `--for` without a value.
@@ -438,7 +443,8 @@ mod tests {
         assert!(said("puredata").contains("did you mean pd?"));
         assert!(said("csuond").contains("did you mean csound?"));
         assert!(said("sonic-pi").contains("did you mean sonicpi?"));
-        assert!(said("").contains("Known are sc, pd, max, chuck, csound, sonicpi, touchdesigner, python, liblo, rust"));
+        assert!(said("foo").starts_with("unknown receiver \"foo\". Known are sc, pd, "), "{}", said("foo"));
+        assert!(PRESETS.iter().all(|preset| said("").contains(preset.name)));
     }
 
     #[test]

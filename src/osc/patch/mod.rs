@@ -60,7 +60,7 @@ pub struct Control<'a> {
 #[non_exhaustive]
 pub enum PatchError {
     /// No patch is written for this receiver.
-    #[error("there is no patch for {0:?}: use --for sc, pd, chuck, csound or python")]
+    #[error("there is no patch for {0:?}: use one of --for {known}", known = Language::ALL.map(Language::name).join(", "))]
     Language(String),
     /// The receiver's patch cannot send commands.
     #[error("the patch for {0} cannot send commands: use --for sc, pd or python, or send by hand (docs/CONTROL.md)")]
