@@ -178,7 +178,7 @@ proptest! {
 
     #[test]
     fn whatever_the_names_are_the_code_is_the_same(events in proptest::collection::vec(proptest::collection::vec(name(), 8), 1..4)) {
-        for language in Language::ALL {
+        for language in Language::all() {
             let text = program(language, &events);
             assert_plain(language, &text);
             prop_assert_eq!(code(language, &text), code(language, &harmless(language, events.len())), "{:?}", language);
@@ -191,7 +191,7 @@ proptest! {
 
 #[test]
 fn the_command_in_a_patch_has_the_same_words_for_a_shell() {
-    for language in Language::ALL {
+    for language in Language::all() {
         let events = worst();
         let text = program(language, &events);
         let words =

@@ -74,7 +74,7 @@ impl News {
             true => "`ftrace-live listen`".to_owned(),
             false => format!("`ftrace-live listen {port}`"),
         };
-        let patch = Language::ALL.into_iter().map(Language::preset).find(|preset| preset.port == port);
+        let patch = Language::all().map(Language::preset).find(|preset| preset.port == port);
         let receiver = match patch {
             Some(preset) => {
                 let (name, word) = (preset.receiver, preset.name);

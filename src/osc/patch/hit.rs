@@ -1,19 +1,8 @@
 //! What all patches know about hits: the address, and the recipe of each timbre. Which event makes which sound is
 //! decided in [`sound`](crate::sound).
 
-use super::{Language, Listen};
+use super::Listen;
 use crate::sound::{Recipe, Timbre};
-
-/// The gain of the mix in each language; with it a mixed load has about −23 LUFS. The gains differ as the languages'
-/// envelopes do.
-pub const fn mix(language: Language) -> f32 {
-    match language {
-        Language::SuperCollider => 0.35,
-        Language::PureData => 0.24,
-        Language::Chuck => 0.27,
-        Language::Csound | Language::Python => 0.46,
-    }
-}
 
 /// The largest sample, enforced by limiters: −2 dBFS.
 pub const CEILING: f32 = 0.794;

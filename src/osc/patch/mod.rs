@@ -60,10 +60,10 @@ pub struct Control<'a> {
 #[non_exhaustive]
 pub enum PatchError {
     /// No patch is written for this receiver.
-    #[error("there is no patch for {0:?}: use one of --for {known}", known = Language::ALL.map(Language::name).join(", "))]
+    #[error("there is no patch for {0:?}: use one of --for {known}", known = named(|_| true))]
     Language(String),
     /// The receiver's patch cannot send commands.
-    #[error("the patch for {0} cannot send commands: use --for sc, pd or python, or send by hand (docs/CONTROL.md)")]
+    #[error("the patch for {0} cannot send commands: use one of --for {can}, or send by hand (docs/CONTROL.md)", can = named(|row| row.commands))]
     Control(&'static str),
     /// The receiver listens on every address of its machine and has no option for that.
     #[error("{0} listens on every address of its machine: leave out --bind (a firewall can keep others out)")]
@@ -87,25 +87,95 @@ pub enum PatchError {
     },
 }
 
+/// A language, and what its receiver can do.
+struct Row {
+    language: Language,
+    /// The preset's name.
+    name: &'static str,
+    /// The file name ending of such a program.
+    extension: &'static str,
+    /// The type tags that the receiver decodes without corrupting later arguments.
+    takes: &'static str,
+    /// Whether its patch can send commands: [`Listen::control`].
+    commands: bool,
+    /// Whether it can listen on one address only: [`Listen::bind`].
+    binds: bool,
+    /// Writes the program.
+    patch: fn(&[Schema], Listen<'_>) -> String,
+}
+
+/// A row for each language.
+const LANGUAGES: &[Row] = &[
+    Row {
+        language: Language::SuperCollider,
+        name: "sc",
+        extension: "scd",
+        takes: "ifsbtd",
+        commands: true,
+        binds: false,
+        patch: sc::patch,
+    },
+    Row {
+        language: Language::PureData,
+        name: "pd",
+        extension: "pd",
+        takes: "ifs",
+        commands: true,
+        binds: false,
+        patch: pd::patch,
+    },
+    Row {
+        language: Language::Chuck,
+        name: "chuck",
+        extension: "ck",
+        takes: "ifs",
+        commands: false,
+        binds: false,
+        patch: chuck::patch,
+    },
+    Row {
+        language: Language::Csound,
+        name: "csound",
+        extension: "csd",
+        takes: "ifsdh",
+        commands: false,
+        binds: false,
+        patch: csound::patch,
+    },
+    Row {
+        language: Language::Python,
+        name: "python",
+        extension: "py",
+        takes: "ifsbtdhTF[]",
+        commands: true,
+        binds: true,
+        patch: python::patch,
+    },
+];
+
+/// The names of the languages that can do something, as a list for people.
+fn named(can: impl Fn(&&Row) -> bool) -> String {
+    LANGUAGES.iter().filter(can).map(|row| row.name).collect::<Vec<_>>().join(", ")
+}
+
 impl Language {
     /// All languages.
-    pub const ALL: [Language; 5] =
-        [Language::SuperCollider, Language::PureData, Language::Chuck, Language::Csound, Language::Python];
+    pub fn all() -> impl Iterator<Item = Language> {
+        LANGUAGES.iter().map(|row| row.language)
+    }
+
+    fn row(self) -> &'static Row {
+        LANGUAGES.iter().find(|row| row.language == self).unwrap_or(&LANGUAGES[0])
+    }
 
     /// The language for `--for name`.
     pub fn named(name: &str) -> Result<Language, PatchError> {
-        Language::ALL.into_iter().find(|l| l.name() == name).ok_or_else(|| PatchError::Language(name.to_owned()))
+        Language::all().find(|l| l.name() == name).ok_or_else(|| PatchError::Language(name.to_owned()))
     }
 
     /// The preset's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Language::SuperCollider => "sc",
-            Language::PureData => "pd",
-            Language::Chuck => "chuck",
-            Language::Csound => "csound",
-            Language::Python => "python",
-        }
+    pub fn name(self) -> &'static str {
+        self.row().name
     }
 
     /// The preset with this receiver's port and types.
@@ -114,37 +184,26 @@ impl Language {
     }
 
     /// The file name ending such a program has.
-    pub const fn extension(self) -> &'static str {
-        match self {
-            Language::SuperCollider => "scd",
-            Language::PureData => "pd",
-            Language::Chuck => "ck",
-            Language::Csound => "csd",
-            Language::Python => "py",
-        }
+    pub fn extension(self) -> &'static str {
+        self.row().extension
     }
 
     /// The type tags that the receiver decodes without corrupting later arguments.
-    const fn takes(self) -> &'static str {
-        match self {
-            Language::SuperCollider => "ifsbtd",
-            Language::PureData | Language::Chuck => "ifs",
-            Language::Csound => "ifsdh",
-            Language::Python => "ifsbtdhTF[]",
-        }
+    fn takes(self) -> &'static str {
+        self.row().takes
     }
 }
 
 /// The complete program in `language` which plays (or prints) the events of `schemas`.
 pub fn patch(language: Language, schemas: &[Schema], listen: Listen<'_>) -> Result<String, PatchError> {
     let only_some = listen.bind.is_some_and(|address| !address.is_unspecified());
-    if only_some && language != Language::Python {
+    if only_some && !language.row().binds {
         return Err(PatchError::Bind(language.preset().receiver));
     }
     if schemas.is_empty() {
         return Err(PatchError::NoEvents);
     }
-    if listen.control.is_some() && matches!(language, Language::Chuck | Language::Csound) {
+    if listen.control.is_some() && !language.row().commands {
         return Err(PatchError::Control(language.preset().receiver));
     }
     for schema in schemas {
@@ -158,13 +217,7 @@ pub fn patch(language: Language, schemas: &[Schema], listen: Listen<'_>) -> Resu
             });
         }
     }
-    Ok(match language {
-        Language::SuperCollider => sc::patch(schemas, listen),
-        Language::PureData => pd::patch(schemas, listen),
-        Language::Chuck => chuck::patch(schemas, listen),
-        Language::Csound => csound::patch(schemas, listen),
-        Language::Python => python::patch(schemas, listen),
-    })
+    Ok((language.row().patch)(schemas, listen))
 }
 
 /// The lines at the beginning of every patch, without comment signs: what it is, how to run it, how to send to it.

@@ -8,10 +8,13 @@
 use super::canvas::{Canvas, word};
 use super::{
     Language, Listen, Schema, argument_lines, control,
-    hit::{self, CEILING, TEXTURES},
+    hit::{CEILING, TEXTURES},
     introduction,
 };
 use crate::sound::Timbre;
+
+/// The gain of the mix: with it a mixed load has about −23 LUFS. The gains differ as the languages' envelopes do.
+const MIX: f32 = 0.24;
 
 /// How many notes and grains may sound at once.
 const VOICES: usize = 32;
@@ -67,7 +70,7 @@ pub fn patch(schemas: &[Schema], listen: Listen<'_>) -> String {
         let faded = main.object("*~");
         main.wire(catch, 0, faded, 0);
         main.wire(fade_line, 0, faded, 1);
-        let limit = format!("expr~ {CEILING}*tanh($v1*{:.4})", hit::mix(Language::PureData) / CEILING);
+        let limit = format!("expr~ {CEILING}*tanh($v1*{:.4})", MIX / CEILING);
         let out = main.chain(faded, 0, &["hip~ 5", &limit]);
         // The output, for recording: [receive~ ftrace-out-left] into [writesf~].
         let send = main.object(&format!("send~ ftrace-out-{side}"));

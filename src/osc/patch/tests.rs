@@ -37,7 +37,7 @@ fn example(language: Language) -> Vec<Schema> {
 
 #[test]
 fn a_patch_names_every_argument_and_what_is_left_out() {
-    for language in Language::ALL {
+    for language in Language::all() {
         let mut schemas = example(language);
         schemas[0].arguments.last_mut().unwrap().note = Some("at most 2^63 - 1");
         let text = patch(language, &schemas, LISTEN).unwrap();
@@ -52,7 +52,7 @@ fn a_patch_names_every_argument_and_what_is_left_out() {
 
 #[test]
 fn a_patch_says_how_to_run_it_and_send_to_it() {
-    for language in Language::ALL {
+    for language in Language::all() {
         let text = patch(language, &example(language), LISTEN).unwrap();
         let send = format!(
             "ftrace-live --raw --hits --for {} --to 127.0.0.1:9999 -e irq:softirq_entry sched:sched_switch",
@@ -83,7 +83,7 @@ fn no_event_and_no_such_language_are_refused() {
 
 #[test]
 fn no_name_can_end_a_comment_or_a_string() {
-    for language in Language::ALL {
+    for language in Language::all() {
         let double = language.preset().types != crate::osc::Types::Portable;
         let mut odd = schema("u.pro-be", "0x1_e.v-t", &[("a\"b\\c'd;e,f$g\nh*/i", 'i')], double);
         odd.arguments.last_mut().unwrap().kernel_type = "evil */ type\n\"quote".into();
