@@ -97,6 +97,7 @@ fn the_messages_about_the_stream_have_the_tags_of_the_document() {
     aggregator.add(&EventFormat::parse("s", text, LongSize::Eight).unwrap(), "/ftrace/s/e");
     aggregator.tick(0, |_| {});
     let mut sent = vec![];
+    aggregator.tick(1, |message| sent.push(message));
     aggregator.close(&mut |message| sent.push(message));
     assert_eq!(sent[0].addr, "/ftrace/agg/s/e");
     assert_eq!(documented(&document, "/ftrace/agg/<system>/<event>").1, [comma(&sent[0])]);

@@ -36,6 +36,7 @@
 //! `examples/own_ring.rs` merges rings from another source.
 
 mod cpus;
+mod feed;
 mod join;
 pub mod merge;
 pub mod sub_buffer;
@@ -43,8 +44,9 @@ mod times;
 mod tournament;
 
 pub use cpus::{CpuList, CpuListError};
+pub use feed::Feed;
 pub use join::join;
-pub use merge::{Counts, Feed, Merge, Position, Record};
+pub use merge::{Counts, Merge, Position, Record};
 pub use sub_buffer::{Lost, RingError, Walk, detect_byte_order};
 pub use times::{Scale, Shift, Times, counts_nanoseconds};
 

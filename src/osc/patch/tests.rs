@@ -78,7 +78,8 @@ fn a_signature_that_the_receiver_misreads_is_refused_with_the_remedy() {
 fn no_event_and_no_such_language_are_refused() {
     assert_eq!(patch(Language::Python, &[], LISTEN), Err(PatchError::NoEvents));
     let said = Language::named("max").unwrap_err().to_string();
-    assert_eq!(said, "there is no patch for \"max\": use one of --for sc, pd, chuck, csound, python");
+    assert!(said.starts_with("there is no patch for \"max\": use one of --for sc, pd, "), "{said}");
+    assert!(Language::all().all(|language| said.contains(language.name())));
 }
 
 #[test]
