@@ -49,8 +49,6 @@ mod kernel;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub mod latency;
-#[cfg(test)]
-mod made;
 pub mod moment;
 mod new_file;
 mod new_folder;
@@ -225,3 +223,6 @@ impl CaptureError {
         CaptureError::TraceDat { path: path.to_owned(), source: Box::new(source) }
     }
 }
+
+#[cfg(test)]
+mod made;

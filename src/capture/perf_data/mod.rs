@@ -14,12 +14,8 @@
 //! against the file, and does not skip the descriptions that follow a TRACING_DATA record in pipe mode.
 
 mod file;
-#[cfg(test)]
-mod made;
 mod samples;
 mod sub_buffers;
-#[cfg(test)]
-mod tests;
 
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
@@ -131,3 +127,8 @@ fn write(description: &Description, layout: &HeaderPage, samples: &mut Samples) 
     out.seek(SeekFrom::Start(header.table)).and_then(|_| out.write_all(&table.bytes)).map_err(failed)?;
     out.into_inner().map_err(|error| failed(error.into_error()))
 }
+
+#[cfg(test)]
+mod made;
+#[cfg(test)]
+mod tests;
