@@ -42,6 +42,8 @@ use crate::{
 const SLACK: u64 = 1 << 20;
 /// The table is written at the latest after this many bytes of data.
 const TABLE_EVERY: u64 = 256 << 10;
+/// The hole that a file is lengthened by to see whether it takes space.
+const PROBE: u64 = 1 << 20;
 /// The smallest region of a CPU.
 const MIN_REGION: u64 = 16 << 20;
 
@@ -146,16 +148,15 @@ impl Recorder {
             unlisted: 0,
             keep: false,
         };
-        recorder.lay_out()?;
+        recorder.lay_out(rustix::process::getrlimit(rustix::process::Resource::Fsize).current)?;
         Ok(recorder)
     }
 
-    /// Writes the header and assigns each CPU its region.
-    fn lay_out(&mut self) -> Result<(), WriteError> {
+    /// Writes the header and assigns each CPU its region. `limit` is that of the process on the size of files.
+    fn lay_out(&mut self, limit: Option<u64>) -> Result<(), WriteError> {
         let header = self.encode()?;
         let alignment = self.description.alignment();
         let start = (header.len() as u64 + SLACK).next_multiple_of(alignment);
-        let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
         let regions = self.cpus.len() as u64;
         let out_of_limit = |limit| WriteError::FileSizeLimit { path: self.path.clone(), limit, header: start };
         if let Some(limit) = limit.filter(|&limit| limit < start + regions * alignment) {
@@ -164,7 +165,7 @@ impl Recorder {
         // The slack is written, not left as a hole: at the end the header must fit even if the disk is full.
         self.put(&vec![0; start as usize], 0)?;
         self.put(&header, 0)?;
-        self.check_holes(start)?;
+        self.check_holes(start, limit)?;
         self.region = self.region_size(start, limit)?.max(alignment) / alignment * alignment;
         let size = self.region;
         for (cpu, region) in self.cpus.iter_mut().enumerate() {
@@ -193,19 +194,17 @@ impl Recorder {
     }
 
     /// Checks that extending a file takes no space on this file system.
-    fn check_holes(&self, start: u64) -> Result<(), WriteError> {
-        const PROBE: u64 = 1 << 20;
+    fn check_holes(&self, start: u64, limit: Option<u64>) -> Result<(), WriteError> {
         let failed = || WriteError::at(&self.path, "cannot be lengthened", start);
         let blocks = || self.file.metadata().map(|metadata| metadata.blocks()).map_err(failed());
-        if rustix::process::getrlimit(rustix::process::Resource::Fsize).current.is_some_and(|l| l < start + PROBE) {
+        if !has_room_for_the_probe(limit, start) {
             return Ok(());
         }
         let before = blocks()?;
         self.file.set_len(start + PROBE).map_err(failed())?;
-        // In units of 512 bytes, regardless of the file system's block size.
-        let taken = blocks()?.saturating_sub(before) * 512;
+        let taken = takes_the_space(before, blocks()?);
         self.file.set_len(start).map_err(failed())?;
-        if taken >= PROBE { Err(WriteError::NoHoles { path: self.path.clone() }) } else { Ok(()) }
+        if taken { Err(WriteError::NoHoles { path: self.path.clone() }) } else { Ok(()) }
     }
 
     /// The size of a region: no CPU can need more than the disk has, and the whole file must stay within the limits
@@ -353,3 +352,16 @@ impl Recorder {
         Ok(Written { sub_buffers: self.recorded() / size, bytes: metadata.len(), incomplete: 0 })
     }
 }
+
+/// Whether a file may be lengthened to see whether that takes space: whether the limit on its size allows it.
+fn has_room_for_the_probe(limit: Option<u64>, start: u64) -> bool {
+    limit.is_none_or(|limit| limit >= start + PROBE)
+}
+
+/// Whether the file took the space of the probe. Blocks are units of 512 bytes, regardless of the file system's block size.
+fn takes_the_space(before: u64, after: u64) -> bool {
+    after.saturating_sub(before) * 512 >= PROBE
+}
+
+#[cfg(test)]
+mod tests;

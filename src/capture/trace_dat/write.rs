@@ -293,3 +293,6 @@ impl Output<'_> {
         file.set_len(self.at).map_err(WriteError::at(self.path, "cannot be lengthened", self.at))
     }
 }
+
+#[cfg(test)]
+pub(in crate::capture::trace_dat) mod tests;
