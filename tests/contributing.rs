@@ -86,3 +86,47 @@ fn only_its_module_and_the_commands_that_create_it_know_an_output() {
         }
     }
 }
+
+/// What is written for one language is in its file; only the table in `mod.rs` knows all.
+#[test]
+fn a_language_of_patches_is_a_row_and_a_file() {
+    let variants = |text: &str| -> std::collections::BTreeSet<String> {
+        let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric()).collect::<String>();
+        text.split("Language::").skip(1).map(word).filter(|word| word.starts_with(char::is_uppercase)).collect()
+    };
+    let mut files = 0;
+    for (path, text) in sources() {
+        let shared = path.ends_with("osc/patch/mod.rs") || path.ends_with("osc/patch/tests.rs");
+        if path.components().any(|part| part.as_os_str() == "patch") && !shared {
+            let named = variants(&text);
+            files += usize::from(named.len() == 1);
+            assert!(named.len() <= 1, "{} names {named:?}", path.display());
+        }
+    }
+    assert!(files >= 4, "{files} files of languages");
+    // The default of `patch` is SuperCollider.
+    let others = elsewhere("Language::", &["src/osc/patch", "src/commands/patch.rs"]);
+    let others: Vec<_> = others.into_iter().filter(|path| !path.ends_with("output/audience.rs")).collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
+#[test]
+fn a_fuzz_target_stands_in_the_five_files_of_its_row() {
+    let read = |name: &str| fs::read_to_string(root().join(name)).unwrap();
+    let (bodies, manifest, replayed) =
+        (read("fuzz/bodies/mod.rs"), read("fuzz/Cargo.toml"), read("tests/fuzz_inputs.rs"));
+    let replayed = replayed.lines().find(|line| line.starts_with("targets! {")).unwrap().to_owned();
+    let mut targets = 0;
+    for entry in fs::read_dir(root().join("fuzz/bodies")).unwrap() {
+        let name = entry.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        if name == "mod" {
+            continue;
+        }
+        targets += 1;
+        assert!(read(&format!("fuzz/targets/{name}.rs")).contains(&format!("bodies::{name}::run")), "{name}");
+        assert!(bodies.contains(&format!("pub mod {name};")), "{name}");
+        assert!(manifest.contains(&format!("path = \"targets/{name}.rs\"")), "{name}");
+        assert!(replayed.split(' ').any(|word| word == name), "{name} is not in {replayed}");
+    }
+    assert!(targets > 10, "{targets} targets");
+}

@@ -28,7 +28,7 @@ use value::{address, whole};
 const EXAMPLES: &str = "\
 Examples:
   sudo ftrace-live --raw -e irq exceptions    interrupts, page faults, to sclang
-  ftrace-live listen                          print what arrives; no synth needed
+  ftrace-live listen                          print what arrives, synth or none
   sudo ftrace-live --raw -e sched --for pd    the scheduler, for Pure Data
   sudo ftrace-live --raw -e syscalls -- ls    what one command does
   sudo ftrace-live -e sched_switch irq        as text: /ftrace ,dsii
@@ -50,6 +50,8 @@ Exit codes: 0 success, 1 failure, 2 the command line is wrong, 3 events were los
 #[command(name = "ftrace-live", version = about::version(), about, long_about = None, before_help = EXAMPLES, after_help = AFTER)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true, arg_required_else_help = true)]
 #[command(max_term_width = 100)]
+// First what it is, then how it is used.
+#[command(help_template = "{about-with-newline}\n{before-help}{usage-heading} {usage}\n\n{all-args}{after-help}")]
 pub struct Cli {
     /// What to do instead of tracing.
     #[command(subcommand)]
