@@ -315,10 +315,14 @@ fn who_takes_the_output_is_asked_while_a_thread_works() {
     }
 }
 
-/// Work whose first part lasts until six have begun.
+/// Work whose first part lasts until six have begun, or until its taker has been asked two hundred times: by a writer
+/// that waits, every 50 ms.
 #[derive(Default)]
 struct First {
     begun: AtomicUsize,
+    asked: AtomicUsize,
+    /// How many had begun when the first part ended.
+    begun_then: AtomicUsize,
 }
 
 impl Work for First {
@@ -333,12 +337,15 @@ impl Work for First {
         (): &mut (),
         merge: &mut Merge<RingFeed>,
         (): &(),
-        _: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
+        out: &mut dyn FnMut(Told<'_>) -> ControlFlow<()>,
     ) -> ((), ControlFlow<()>) {
         self.begun.fetch_add(1, Ordering::SeqCst);
-        let first = merge.peek::<E>() == Some(100);
-        while first && self.begun.load(Ordering::SeqCst) < 6 {
-            thread::yield_now();
+        if merge.peek::<E>() == Some(100) {
+            while self.begun.load(Ordering::SeqCst) < 6 && self.asked.load(Ordering::SeqCst) < 200 {
+                let _ = out(Told::Nothing);
+                thread::yield_now();
+            }
+            self.begun_then.store(self.begun.load(Ordering::SeqCst), Ordering::SeqCst);
         }
         while merge.next_record::<E>().is_some() {}
         ((), ControlFlow::Continue(()))
@@ -347,9 +354,13 @@ impl Work for First {
 
 #[test]
 fn each_thread_may_be_two_parts_ahead_and_there_are_no_more_threads_than_parts() {
-    let mut take = |_: Told<'_>| ControlFlow::Continue(());
-    let total = work(&mut capture(&ordered()), None, Jobs::Number(3), &First::default(), &mut take).unwrap();
-    assert_eq!((total.jobs, total.parts.len()), (3, 12));
+    let first = First::default();
+    let mut take = |_: Told<'_>| {
+        first.asked.fetch_add(1, Ordering::SeqCst);
+        ControlFlow::Continue(())
+    };
+    let total = work(&mut capture(&ordered()), None, Jobs::Number(3), &first, &mut take).unwrap();
+    assert_eq!((total.jobs, total.parts.len(), first.begun_then.into_inner()), (3, 12, 6));
     let short = run(&[ring(&[100, 110, 120])], 8, &Lines::default());
     assert_eq!((short.jobs, short.parts.len()), (3, 3));
 }
