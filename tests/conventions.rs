@@ -125,6 +125,14 @@ fn what_is_no_capture_map_or_score_is_refused_with_what_to_give() {
     assert!(
         said(&["stat", dir.path().to_str().unwrap()]).contains("(events/header_page is missing): give a trace.dat")
     );
+    // What `perf record --threads` writes, and the running kernel's own folder.
+    let (threads, tracing) = (path("threads"), path("tracing"));
+    std::fs::create_dir_all(dir.path().join("threads")).unwrap();
+    std::fs::write(dir.path().join("threads/data"), b"PERFILE2\x68").unwrap();
+    assert!(said(&["stat", &threads]).contains("a folder of `perf record --threads`: record without that option"));
+    std::fs::create_dir_all(dir.path().join("tracing/events")).unwrap();
+    std::fs::write(dir.path().join("tracing/trace_pipe"), "").unwrap();
+    refused(&["replay", &tracing], &["is the running kernel's tracefs", "ftrace-live capture"]);
     // Reading one would wait for a writer for ever.
     let pipe = path("pipe");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());

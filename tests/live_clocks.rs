@@ -44,9 +44,16 @@ const SCRIPT: &str = "/bin/true; sleep 0.1; /bin/true; :";
 
 /// Traces with this clock, and checks the events.
 fn traced(clock: &str, arguments: &[&str]) -> Vec<(u64, f64)> {
+    traced_in(&[], clock, arguments)
+}
+
+/// The same, started by this command.
+fn traced_in(start: &[&str], clock: &str, arguments: &[&str]) -> Vec<(u64, f64)> {
     let before = now();
-    let trace = ["--raw", "-e", "sched:sched_process_exec", "--print", "--clock", clock];
-    let output = run(&[&trace[..], arguments, &["--", "sh", "-c", SCRIPT]].concat());
+    let trace =
+        [env!("CARGO_BIN_EXE_ftrace-live"), "--raw", "-e", "sched:sched_process_exec", "--print", "--clock", clock];
+    let words = [start, &trace[..], arguments, &["--", "sh", "-c", SCRIPT]].concat();
+    let output = Command::new(words[0]).args(&words[1..]).output().unwrap();
     let after = now();
     let events = executions(&text(&output.stdout));
     assert_eq!(events.len(), 2, "{clock}: {}{}", text(&output.stdout), text(&output.stderr));
@@ -70,6 +77,25 @@ fn events_have_their_times_whatever_the_clock_is() {
     std::thread::scope(|scope| {
         for clock in clocks {
             scope.spawn(move || traced(clock, &[]));
+        }
+    });
+}
+
+#[test]
+fn in_a_time_namespace_events_have_their_times_too() {
+    if tracefs().is_none() {
+        return;
+    }
+    // A container whose clocks are a day ahead of the kernel's.
+    let start = ["unshare", "--time", "--monotonic", "100000", "--boottime", "200000", "--fork"];
+    let made = Command::new(start[0]).args(&start[1..]).arg("true").output();
+    if !made.is_ok_and(|made| made.status.success()) {
+        common::skipped::say("no time namespace can be made here: unshare --time");
+        return;
+    }
+    std::thread::scope(|scope| {
+        for clock in ["mono", "mono_raw", "boot", "tai", "local"] {
+            scope.spawn(move || traced_in(&start, clock, &[]));
         }
     });
 }

@@ -77,7 +77,7 @@ fn each_way_to_read_a_capture_reports_what_is_missing() {
 #[test]
 fn in_json_an_events_field_cpu_is_its_own() {
     let scratch = tempfile::tempdir().unwrap();
-    let (folder, json) = (scratch.path().join("x"), scratch.path().join("x.json"));
+    let (folder, json) = (scratch.path().join("x"), scratch.path().join("x.JSON"));
     capture(&folder);
     assert!(run(&["convert", folder.to_str().unwrap(), "-o", json.to_str().unwrap()]).0.status.success());
     let trace: serde_json::Value = serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();

@@ -9,7 +9,7 @@ use crate::capture::moment::{Between, FindError};
 use crate::capture::select::{Select, SelectError};
 use crate::capture::trace_dat::{Open, Problem};
 use crate::capture::window::{Span, Window};
-use crate::capture::{self, Capture, CaptureError};
+use crate::capture::{self, Capture, CaptureError, perf_data};
 use crate::cli::SelectArgs;
 use crate::render::Settings;
 use crate::ring::CpuList;
@@ -49,6 +49,11 @@ pub fn open_again(path: &Path, salvage: bool, buffer: Option<&str>) -> Result<Ca
         let how = "a capture is read at several places at once, so write it to a file first";
         return Err(Usage(format!("{} is neither a file nor a folder: {how}", path.display())).into());
     }
+    // A capture has no file that waits for events.
+    if path.join("events").is_dir() && path.join("trace_pipe").exists() {
+        let how = "record it first: ftrace-live capture -e EVENT… -o NAME, or --instance NAME for what it has recorded";
+        return Err(Usage(format!("{} is the running kernel's tracefs: {how}", path.display())).into());
+    }
     if let Some(name) = buffer.filter(|name| !name.is_empty()) {
         let mut components = Path::new(name).components();
         if !matches!((components.next(), components.next()), (Some(Component::Normal(_)), None)) {
@@ -83,6 +88,10 @@ pub fn remedy(error: CaptureError, salvage: bool) -> anyhow::Error {
     match error {
         CaptureError::TraceDat { path, source } if matches!(source.problem, Problem::NotTraceDat) => {
             return NoCapture { path, why: String::new() }.into();
+        }
+        CaptureError::NotACapture { path, .. } if perf_data::is_perf_data(&path.join("data")).unwrap_or(false) => {
+            let why = " that can be read (a folder of `perf record --threads`: record without that option)".to_owned();
+            return NoCapture { path, why }.into();
         }
         CaptureError::NotACapture { path, missing } => {
             return NoCapture { path, why: format!(" ({missing} is missing)") }.into();

@@ -18,7 +18,7 @@ use crate::terminal;
 /// Converts.
 pub fn run(args: &ConvertArgs) -> Result<ExitCode> {
     let output = &args.output;
-    if output.extension().is_some_and(|ending| ending == "json") && !output.is_dir() {
+    if output.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("json")) && !output.is_dir() {
         written::check("-o", output, What::File)?;
         return to_json(args);
     }

@@ -33,6 +33,12 @@ pub fn run(args: &ListenArgs) -> Result<ExitCode> {
         count: args.count,
         json: args.json || args.format == LinesFormat::Json,
     };
-    listen::run(socket, options)?;
+    listen::run(socket, options).map_err(|error| match (error, &args.write) {
+        (ListenError::Io(error), Some(file)) => {
+            anyhow::Error::from(error).context(format!("cannot write to {}", file.display()))
+        }
+        (ListenError::Io(error), None) => error.into(),
+        (error, _) => error.into(),
+    })?;
     Ok(ExitCode::SUCCESS)
 }

@@ -48,7 +48,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         // The errors of files have their names.
-        Err(error) if error.chain().len() == 1 && error.is::<io::Error>() => {
+        Err(error) if error.chain().len() == 1 && error.downcast_ref().is_some_and(is_full) => {
             terminal::error(format_args!("cannot write standard output: {error}"));
             ExitCode::FAILURE
         }
@@ -110,6 +110,10 @@ fn dispatch(mut cli: Cli) -> Result<ExitCode> {
         Some(Command::Setup(args)) => setup::set_up(&args, tracefs),
         Some(Command::Teardown(args)) => setup::tear_down(&args, tracefs),
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StorageFull
 }
 
 /// Prints a text.

@@ -39,7 +39,13 @@ pub fn apply(words: Vec<OsString>) -> Result<Vec<OsString>> {
     if let Some(file) = &save {
         let shown = Path::new(file).display();
         let score = score::of_words(&words).unwrap_or_default();
-        let write = || File::create_new(file).and_then(|mut file| file.write_all(score.as_bytes()));
+        let write = || {
+            let mut created = File::create_new(file)?;
+            created.write_all(score.as_bytes()).inspect_err(|_| {
+                // An empty file would be in the way of a second try.
+                let _ = fs::remove_file(file);
+            })
+        };
         rights::as_caller(write)
             .map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => {

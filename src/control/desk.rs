@@ -14,7 +14,8 @@ use super::request::{Request, request};
 use super::switches::Switches;
 use super::{Caller, Command, PREFIX, Refused, State};
 use crate::osc::aggregate::AggregateOptions;
-use crate::osc::packet::take_apart;
+use crate::osc::message::{Fault, Message};
+use crate::osc::packet;
 use crate::tracefs::EventName;
 
 /// The most messages of a datagram that are handled, and the most commands waiting.
@@ -156,22 +157,28 @@ impl Desk {
     pub fn datagram(&mut self, datagram: &[u8], from: impl Into<Caller>, now: Instant) -> Vec<Vec<u8>> {
         let from = from.into();
         let mut messages = Vec::new();
-        take_apart(datagram, &mut |part| {
+        packet::messages(datagram, &mut |_, found| {
             // What is not OSC is not answered: two programs could otherwise reply to each other forever.
-            if let Ok((message, _)) = part
+            if let Ok((bytes, _)) = found
                 && messages.len() < MESSAGES
             {
-                messages.push(message);
+                let message = Message::read(bytes);
+                let why = message.fault.filter(|_| !message.is_whole());
+                messages.push((message.flat(), why.map(|Fault { at, what }| format!("byte {at}: {what}"))));
             }
         });
         let mut answers = Vec::new();
-        for message in messages {
+        for (message, malformed) in messages {
             let Some(word) = message.addr.strip_prefix(&self.prefix).filter(|rest| rest.starts_with(PREFIX)) else {
                 let why = format!("control messages begin with {}{PREFIX}", self.prefix);
-                answers.push(self.error(&message.addr, why));
+                answers.extend(malformed.is_none().then(|| self.error(&message.addr, why)));
                 continue;
             };
             if matches!(word, "/control/ok" | "/control/error") {
+                continue;
+            }
+            if let Some(why) = malformed {
+                answers.push(self.error(&message.addr, why));
                 continue;
             }
             let asked = OscMessage { addr: word.to_owned(), args: message.args };
@@ -475,7 +482,7 @@ mod tests {
 
     fn texts(answer: &[u8]) -> Vec<String> {
         let mut texts = vec![];
-        take_apart(answer, &mut |part| {
+        packet::take_apart(answer, &mut |part| {
             let message = part.unwrap().0;
             texts.push(message.addr);
             texts.extend(message.args.into_iter().filter_map(|argument| argument.string()));
@@ -487,6 +494,29 @@ mod tests {
         match caller {
             Caller::Udp(address) => address.port(),
             Caller::Client(_) => 0,
+        }
+    }
+
+    #[test]
+    fn messages_of_other_programs_are_understood_or_answered() {
+        let mut desk = desk(&["irq:softirq_entry", "sched:sched_switch"]);
+        let mut answer = |tags: &[u8], arguments: &[u8]| {
+            let bytes = [b"/ftrace/control/query\0\0\0", tags, arguments].concat();
+            let answers = desk.datagram(&bytes, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Instant::now());
+            answers.iter().flat_map(|answer| texts(answer)).collect::<Vec<_>>().join(" ")
+        };
+        let irq = "/ftrace/control/events irq:softirq_entry irq:softirq_exit /ftrace/control/ok /ftrace/control/query";
+        assert_eq!(answer(b",S\0\0", b"irq\0"), irq);
+        assert_eq!(answer(b",[s]\0\0\0\0", b"irq\0"), irq);
+        // No type tags: no arguments.
+        assert!(answer(b"", b"").ends_with("takes one name or pattern"));
+        assert!(answer(b",s\0\0", b"caf\xe9\0\0\0\0").contains("\"caf\u{fffd}\""));
+        assert!(answer(b",sX\0", b"irq\0").ends_with("byte 26: an unknown type tag 'X'"));
+        assert!(answer(b",s\0\0", b"irq").ends_with("an unterminated string"));
+        // An answer of another such program, and what is for somebody else, is not answered with an error of its own.
+        for address in [&b"/ftrace/control/error\0\0\0"[..], b"/other\0\0"] {
+            let bytes = [address, b",X\0\0"].concat();
+            assert!(desk.datagram(&bytes, SocketAddr::from((Ipv4Addr::LOCALHOST, 1)), Instant::now()).is_empty());
         }
     }
 

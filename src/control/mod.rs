@@ -174,7 +174,13 @@ pub fn parse(message: &OscMessage) -> Result<Command, ControlError> {
         Some("resume") => (none.map(|()| Command::Resume), "no argument"),
         Some("speed") => (number(SPEEDS).map(Command::Speed), "one number from 0.000001 to 1000000"),
         Some("seek") => (number(0.0..=LATEST).map(Command::Seek), "one number of seconds, not below 0"),
-        Some("loop") => (number(0.0..=1.0).map(|on| Command::Loop(on != 0.0)), "1 or 0"),
+        Some("loop") => {
+            let truth = match message.args.as_slice() {
+                [OscType::Bool(on)] => Some(*on),
+                _ => number(0.0..=1.0).map(|on| on != 0.0),
+            };
+            (truth.map(Command::Loop), "1 or 0")
+        }
         Some("rate") => {
             let rate = number(0.0..=f64::from(u32::MAX)).map(|rate| rate as u32);
             (rate.map(|rate| Command::Rate((rate > 0).then_some(rate))), "one number of messages a second, 0 for all")
@@ -195,8 +201,11 @@ fn number_of(argument: &OscType) -> Option<f64> {
     }
 }
 
-/// 1 or 0.
+/// 1 or 0; python-osc and osc.js send their own truth values, `T` and `F`.
 fn switch(argument: &OscType) -> Option<bool> {
+    if let OscType::Bool(on) = argument {
+        return Some(*on);
+    }
     match number_of(argument) {
         Some(1.0) => Some(true),
         Some(0.0) => Some(false),
@@ -220,6 +229,7 @@ mod tests {
         assert_eq!(said("/control/speed", vec![OscType::Int(2)]), Ok(Command::Speed(2.0)));
         assert_eq!(said("/control/seek", vec![OscType::Double(1.25)]), Ok(Command::Seek(1.25)));
         assert_eq!(said("/control/loop", vec![OscType::Int(1)]), Ok(Command::Loop(true)));
+        assert_eq!(said("/control/loop", vec![OscType::Bool(false)]), Ok(Command::Loop(false)));
     }
 
     #[test]

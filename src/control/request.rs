@@ -157,6 +157,8 @@ mod tests {
         }
         assert!(pids(vec![OscType::Int(1); 65]).is_err());
         assert_eq!(said("/control/names", vec![OscType::Double(1.0)]), Ok(Request::Names(true)));
+        assert_eq!(said("/control/notify", vec![OscType::Bool(true)]), Ok(Request::Notify(true)));
+        assert!(pids(vec![OscType::Bool(true)]).is_err());
     }
 
     #[test]

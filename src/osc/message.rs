@@ -109,6 +109,25 @@ impl<'a> Message<'a> {
         message.fault = reader.fault;
         message
     }
+
+    /// The message with its symbols as strings, invalid UTF-8 replaced, and the values of arrays one after the other.
+    pub fn flat(&self) -> OscMessage {
+        fn add(arguments: &[Argument<'_>], to: &mut Vec<OscType>) {
+            arguments.iter().for_each(|argument| match argument {
+                Argument::Text(text) => to.push(OscType::String(String::from_utf8_lossy(text).into_owned())),
+                Argument::Array(array) => add(array, to),
+                Argument::Value(value) => to.push(value.clone()),
+            });
+        }
+        let mut args = Vec::new();
+        add(&self.arguments, &mut args);
+        OscMessage { addr: String::from_utf8_lossy(self.address).into_owned(), args }
+    }
+
+    /// Whether it has all its arguments: some senders leave out the type tags of a message without any.
+    pub fn is_whole(&self) -> bool {
+        self.fault.is_none_or(|fault| fault.what == Wrong::NoTags && self.arguments.is_empty())
+    }
 }
 
 struct Reader<'a> {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use super::time_namespace;
 use crate::ring::counts_nanoseconds;
 use libc::{CLOCK_BOOTTIME, CLOCK_MONOTONIC, CLOCK_MONOTONIC_RAW, CLOCK_REALTIME, CLOCK_TAI, clockid_t};
 
@@ -173,13 +174,15 @@ impl ClockPair {
     }
 }
 
+/// The kernel's time of a clock.
 fn nanoseconds(clock: clockid_t) -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime(2) writes one timespec to the given address, which is valid. For a clock that the kernel
     // does not know it fails and writes nothing; the time is then 0.
     unsafe { libc::clock_gettime(clock, &mut now) };
     let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0))
+    let ours = seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0));
+    time_namespace::kernels(clock, ours)
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ mod filter;
 mod name;
 mod set_event;
 mod stats;
+pub(crate) mod time_namespace;
 
 pub use among::Among;
 pub use clock::{ClockPair, TraceClock, TraceClocks};

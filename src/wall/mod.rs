@@ -59,10 +59,14 @@ pub fn own_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos() as u64)
 }
 
-/// CLOCK_MONOTONIC, ns.
+/// The kernel's CLOCK_MONOTONIC, ns.
 pub fn mono_ns() -> u64 {
     let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    let ours = now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64;
+    // As the trace clocks have it.
+    #[cfg(feature = "capture")]
+    let ours = crate::tracefs::time_namespace::kernels(libc::CLOCK_MONOTONIC, ours);
+    ours
 }
 
 /// The followed machine's time of day at a moment of CLOCK_MONOTONIC, ns since 1970; `None` if none is followed.
