@@ -178,11 +178,11 @@ fn a_score_that_does_not_fit_leaves_no_file_for_the_second_try() {
     let small = dir.path().to_str().unwrap();
     let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/x86_64-6.18/sched");
     let script = "mount -t tmpfs -o size=16k nodev \"$1\" || exit 99; cat /dev/zero > \"$1/fill\" 2>/dev/null; shift; \
-                  \"$0\" \"$@\" > /dev/null; code=$?; cd \"${4%/*}\"; ls -A; exit $code";
+                  \"$0\" \"$@\" > /dev/null; code=$?; cd \"${3%/*}\"; ls -A; exit $code";
     let score = format!("{small}/s.toml");
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", script, PROGRAM, small]);
-    command.args(["list", "irq", "--save-score", &score, "--tracefs", capture.to_str().unwrap()]);
+    command.args(["replay", "--save-score", &score, "--print", "--speed", "max", capture.to_str().unwrap()]);
     let ended = run_command(&tracefs, &mut command);
     assert!(!ended.status.success() && ended.said.contains("No space left"), "{}", ended.said);
     assert_eq!(ended.out.trim(), "fill", "{}", ended.said);
