@@ -205,6 +205,17 @@ fn salvage_reads_the_rest_of_a_truncated_file() {
     assert_eq!(stat(&cut, &["--salvage"])["events"].as_u64(), Some(left as u64));
 }
 
+/// Its version follows the magic bytes.
+#[test]
+fn the_version_of_trace_dat_that_is_written_is_the_one_that_version_names() {
+    let (_dir, dat) = converted("sched");
+    let written = std::fs::read(dat).unwrap();
+    let version = written.strip_prefix(b"\x17\x08\x44tracing").unwrap()[0];
+    let said = std::process::Command::new(env!("CARGO_BIN_EXE_ftrace-live")).arg("--version").output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    assert!(said.contains(&format!("writes trace.dat {},", char::from(version))), "{said}");
+}
+
 #[test]
 fn wrong_command_lines_are_refused_with_a_remedy() {
     let (dir, dat) = converted("sched");
@@ -231,6 +242,8 @@ fn wrong_command_lines_are_refused_with_a_remedy() {
         (vec!["convert", folder, "-o", &dat], "nothing is overwritten"),
         (vec!["convert", &dat, "-o", full], "nothing is overwritten"),
         (vec!["list", &dat, "--tracers"], "leave out --tracers"),
+        (vec!["list", "./nowhere.dat"], "does not exist"),
+        (vec!["replay", folder, "--raw", "--latency", "-5ms"], "it must be"),
     ] {
         let (code, said) = refused(&arguments);
         assert_eq!(code, Some(2), "{arguments:?}: {said}");

@@ -32,7 +32,7 @@ pub fn features() -> String {
     format!(
         "built for {}, {linked}
 opens capture folders, trace.dat 6 and 7 (also zlib, zstd), perf.data (file, pipe, zstd)
-sends OSC 1.0 by UDP and WebSocket; writes trace.dat 7 and WAV",
+sends OSC 1.0 by UDP and WebSocket; writes trace.dat 6, WAV, MIDI and JSON",
         env!("FTRACE_LIVE_TARGET")
     )
 }
