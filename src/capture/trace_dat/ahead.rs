@@ -133,16 +133,21 @@ impl Ahead {
         }
     }
 
-    /// Starts the threads: one for each processor besides the reader's.
+    /// Starts the [threads]; whether there are any.
     fn begin(&self) -> bool {
-        let threads = thread::available_parallelism().map_or(0, |all| all.get() - 1).min(MOST_THREADS);
+        let threads = thread::available_parallelism().map_or(0, |all| threads(all.get()));
         let begin = || {
             let (queue, source, decompressor) = (self.queue.clone(), self.source.clone(), self.decompressor.clone());
             let thread = thread::Builder::new().name("unpack".to_owned());
             thread.spawn(move || queue.work(&source, &decompressor)).is_ok()
         };
-        (0..threads).filter(|_| begin()).count() > 0
+        (0..threads).filter(|_| begin()).count() != 0
     }
+}
+
+/// One for each of `processors` besides the reader's.
+fn threads(processors: usize) -> usize {
+    (processors - 1).min(MOST_THREADS)
 }
 
 impl Drop for Ahead {
@@ -214,7 +219,8 @@ mod tests {
         let ahead = ahead(b"some bytes");
         let part = Part::Data { cpu: 0 };
         let chunk = Chunk { offset: 5, stored: 5, size: 5, part };
-        let Some(job) = ahead.unpack(chunk) else { return };
+        let alone = thread::available_parallelism().map_or(1, usize::from) == 1;
+        let Some(job) = ahead.unpack(chunk) else { return assert!(alone, "there are threads") };
         assert!(ahead.take(&job, &Chunk { offset: 4, ..chunk }).is_none());
         // Either the thread was first, or the chunk is ours.
         match ahead.take(&job, &chunk) {
@@ -227,6 +233,20 @@ mod tests {
             thread::yield_now();
         }
         assert!(ahead.take(&job, &wrong).unwrap().is_err());
+    }
+
+    #[test]
+    fn the_reader_keeps_a_processor_and_the_threads_end_with_the_last_reader() {
+        assert_eq!([1, 2, 5, 6, 512].map(threads), [0, 1, 4, 4, 4]);
+        let ahead = ahead(b"some bytes");
+        ahead.unpack(Chunk { offset: 0, stored: 4, size: 4, part: Part::Data { cpu: 0 } });
+        let queue = Arc::downgrade(&ahead.queue);
+        drop(ahead);
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while queue.strong_count() > 0 {
+            assert!(std::time::Instant::now() < deadline, "a thread still waits for work");
+            thread::sleep(std::time::Duration::from_millis(1));
+        }
     }
 
     #[test]

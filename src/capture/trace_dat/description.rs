@@ -241,6 +241,79 @@ mod tests {
         assert!(unless_gone::<()>(Err(broken(libc::EIO))).is_err());
     }
 
+    /// A folder with the files of a machine of 11 CPUs, two of which have statistics.
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        put(
+            "events/header_page",
+            "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+             \tfield: local_t commit;\toffset:8;\tsize:4;\tsigned:1;\n\
+             \tfield: char data;\toffset:12;\tsize:65524;\tsigned:1;\n",
+        );
+        put("events/header_event", "event");
+        put("events/sched/switch/format", "name: switch\n");
+        put("printk_formats", "0x1 : \"a\"\n");
+        put("saved_cmdlines", "1 init\n");
+        put("kallsyms", "0 t a\n");
+        put("trace_clock", "local [mono]\n");
+        put("uname", "Linux host 6.1.0 x86_64\nLinux version 6.1.0\n");
+        put("per_cpu/cpu10/stats", "entries: 10\n");
+        put("per_cpu/cpu2/stats", "entries: 2\n");
+        put("per_cpu/cpu3/other", "");
+        put("per_cpu/other/stats", "entries: 3\n");
+        folder
+    }
+
+    #[test]
+    fn a_folder_describes_its_kernel_and_its_cpus() {
+        let folder = folder();
+        let description = Description::of_folder(folder.path(), Endian::Big).unwrap();
+        assert_eq!((description.endian, description.user_long_size), (Endian::Big, LongSize::Four));
+        assert_eq!((description.sub_buffer_size, &description.kallsyms[..]), (65536, &b"0 t a\n"[..]));
+        assert_eq!(description.metadata.header_event, "event");
+        assert_eq!(description.metadata.formats.len(), 1);
+        assert_eq!(description.metadata.printk_formats, b"0x1 : \"a\"\n");
+        assert_eq!(description.metadata.saved_cmdlines, b"1 init\n");
+        let Options { trace_clock, uname, cpu_count, cpustat, version, .. } = description.options;
+        assert_eq!((trace_clock.as_deref(), uname.as_deref()), (Some("local [mono]"), Some("Linux host 6.1.0 x86_64")));
+        assert_eq!(
+            (cpu_count, cpustat),
+            (Some(11), vec!["CPU: 2\nentries: 2\n".into(), "CPU: 10\nentries: 10\n".into()])
+        );
+        assert_eq!(version.unwrap(), concat!("ftrace-live ", env!("CARGO_PKG_VERSION")));
+        // A file that has nothing in it is none.
+        std::fs::write(folder.path().join("trace_clock"), "\n").unwrap();
+        assert_eq!(Description::of_folder(folder.path(), Endian::Big).unwrap().options.trace_clock, None);
+    }
+
+    #[test]
+    #[cfg(feature = "tracefs")]
+    fn the_kernels_names_come_from_outside_of_the_instance() {
+        let (instance, kernel) = (folder(), folder());
+        std::fs::write(kernel.path().join("printk_formats"), "0x2 : \"b\"\n").unwrap();
+        std::fs::write(kernel.path().join("saved_cmdlines"), "2 other\n").unwrap();
+        let mut description = Description::of_folder(instance.path(), Endian::Little).unwrap();
+        description.add_kernel_files(&crate::tracefs::Tracefs::at(kernel.path()).unwrap());
+        assert_eq!(description.metadata.printk_formats, b"0x2 : \"b\"\n");
+        assert_eq!(description.metadata.saved_cmdlines, b"2 other\n");
+    }
+
+    #[test]
+    fn the_text_of_a_clock_is_the_files_own_if_that_clock_is_in_use() {
+        let mut options = Options::default();
+        assert_eq!(trace_clock_text(&options, None), "[local]");
+        assert_eq!(trace_clock_text(&options, Some("mono")), "[mono]");
+        options.trace_clock = Some("local [mono] boot".to_owned());
+        assert_eq!(trace_clock_text(&options, None), "local [mono] boot");
+        assert_eq!(trace_clock_text(&options, Some("mono")), "local [mono] boot");
+        assert_eq!(trace_clock_text(&options, Some("boot")), "[boot]");
+    }
+
     #[test]
     fn a_date_is_the_distance_of_both_clocks_in_whole_microseconds() {
         let mut options = Options::default();

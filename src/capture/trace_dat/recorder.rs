@@ -211,25 +211,12 @@ impl Recorder {
     /// of the process and the file system.
     fn region_size(&self, start: u64, limit: Option<u64>) -> Result<u64, WriteError> {
         let regions = self.cpus.len() as u64;
-        if let Some(limit) = limit {
-            let room = (limit - start) / regions;
-            if room < 4 * MIN_REGION {
-                return Ok(room);
-            }
-        }
         let disk = rustix::fs::fstatvfs(&self.file).map(|fs| fs.f_blocks.saturating_mul(fs.f_frsize));
         // A file system that does not report its size returns 0.
         let disk = disk.ok().filter(|&size| size > 0).unwrap_or(u64::MAX).max(MIN_REGION);
         let largest = limit.unwrap_or(u64::MAX).min(i64::MAX as u64) - start;
-        let mut region = disk.min(largest / regions);
-        // The longest file of a file system can only be found by trying.
-        loop {
-            match self.file.set_len(start + region * regions) {
-                Ok(()) => break,
-                Err(error) if region > MIN_REGION && error.kind() != io::ErrorKind::Interrupted => region /= 2,
-                Err(error) => return Err(WriteError::at(&self.path, "cannot be lengthened", start)(error)),
-            }
-        }
+        let region = accepted(disk.min(largest / regions), |region| self.file.set_len(start + region * regions));
+        let region = region.map_err(WriteError::at(&self.path, "cannot be lengthened", start))?;
         self.file.set_len(start).map_err(WriteError::at(&self.path, "cannot be shortened", start))?;
         Ok(region)
     }
@@ -350,6 +337,18 @@ impl Recorder {
             return Err(WriteError::at(&self.path, "cannot be kept", 0)(source));
         }
         Ok(Written { sub_buffers: self.recorded() / size, bytes: metadata.len(), incomplete: 0 })
+    }
+}
+
+/// The largest region, of this size or halved, for which `lengthen` has a file long enough: the longest file of a file system
+/// can only be found by trying.
+fn accepted(mut region: u64, mut lengthen: impl FnMut(u64) -> io::Result<()>) -> io::Result<u64> {
+    loop {
+        match lengthen(region) {
+            Ok(()) => return Ok(region),
+            Err(error) if region > MIN_REGION && error.kind() != io::ErrorKind::Interrupted => region /= 2,
+            Err(error) => return Err(error),
+        }
     }
 }
 

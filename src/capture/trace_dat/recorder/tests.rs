@@ -190,14 +190,39 @@ fn regions_are_aligned_one_after_the_other_and_within_the_limit() {
     assert_eq!((recorder.region, recorder.cpus[1].start), (64 << 10, start + (64 << 10)));
     let error = recorder.lay_out(Some(least - 1)).unwrap_err();
     assert!(matches!(error, WriteError::FileSizeLimit { limit, header, .. } if (limit, header) == (least - 1, start)));
-    // 32 MiB for both.
+    // 32 MiB for both, or 400.
     assert_eq!(recorder.region_size(start, Some(start + (32 << 20))).unwrap(), 16 << 20);
+    assert_eq!(recorder.region_size(start, Some(start + (400 << 20))).unwrap(), 200 << 20);
     // The whole disk, unless the file system has no file as long as that.
     let disk = rustix::fs::fstatvfs(&recorder.file).unwrap();
     let disk = (disk.f_blocks * disk.f_frsize).max(MIN_REGION);
     let region = recorder.region_size(start, None).unwrap();
     assert!((0..40).any(|halved| region == disk >> halved), "{region} of {disk}");
     assert_eq!(path.metadata().unwrap().len(), start);
+}
+
+#[test]
+fn regions_are_halved_until_the_file_system_has_a_file_as_long_but_not_below_16_mib() {
+    const MIB: u64 = 1 << 20;
+    let tried = |kind: io::ErrorKind, longest: u64| {
+        let mut tried = Vec::new();
+        let found = accepted(100 * MIB, |region| {
+            tried.push(region / MIB);
+            if region <= longest { Ok(()) } else { Err(kind.into()) }
+        });
+        (found.map_err(|error| error.kind()), tried)
+    };
+    let large = io::ErrorKind::FileTooLarge;
+    assert_eq!(tried(large, 100 * MIB), (Ok(100 * MIB), vec![100]));
+    assert_eq!(tried(large, 30 * MIB), (Ok(25 * MIB), vec![100, 50, 25]));
+    assert_eq!(tried(large, 0), (Err(large), vec![100, 50, 25, 12]));
+    assert_eq!(tried(io::ErrorKind::Interrupted, 0), (Err(io::ErrorKind::Interrupted), vec![100]));
+    let mut once = 0;
+    let at_least = accepted(MIN_REGION, |_| {
+        once += 1;
+        Err(large.into())
+    });
+    assert!(at_least.is_err() && once == 1);
 }
 
 #[test]
