@@ -141,3 +141,47 @@ fn on_all_processors<T: Sync, R: Send>(items: &[T], all: impl Fn(&[T]) -> Vec<R>
         made
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::write::tests::{description, pages};
+    use super::super::{BufferOut, Open, write};
+    use super::*;
+    use crate::format::Endian;
+
+    #[test]
+    fn a_capture_is_one_buffer_or_all_that_have_the_clock_of_the_first() {
+        let text = "name: e\nID: 7\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\
+                    \tfield:int common_pid;\toffset:4;\tsize:4;\tsigned:1;\n\nprint fmt: \"\"\n";
+        let mut description = description(Endian::Little);
+        description.metadata.formats = [text, "name: broken\nnothing"]
+            .map(|text| EventText { system: "s".to_owned(), text: text.to_owned() })
+            .into();
+        description.options.trace_clock = Some("[local] mono".to_owned());
+        description.options.date = Some("0x10".to_owned());
+        description.options.cpustat = ["CPU: 0\nentries: 7\n", "CPU: 1\nentries: 8\n"].map(str::to_owned).into();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.dat");
+        let buffer = |name: &str, clock: Option<&str>| BufferOut {
+            name: name.to_owned(),
+            clock: clock.map(str::to_owned),
+            cpus: vec![(1, pages([(b'a', 4096)]))],
+        };
+        let buffers = vec![buffer("", None), buffer("one", None), buffer("two", Some("mono"))];
+        write(&path, &description, buffers, &mut |_| {}).unwrap();
+        let dat = TraceDat::open(&path, Open::default()).unwrap();
+        let cpus = |capture: &Capture| capture.rings.iter().map(|ring| ring.cpu).collect::<Vec<_>>();
+        let all = dat.capture(None).unwrap();
+        // The third counts by another clock.
+        assert_eq!((cpus(&all), &*all.clock), (vec![0, 1, 0, 1], "local"));
+        assert!(all.rings[0].stats.as_ref().is_some_and(|stats| stats.contains("entries: 7")));
+        assert!(all.rings[1].stats.as_ref().is_some_and(|stats| stats.contains("entries: 8")));
+        assert_eq!(all.clock_pair.unwrap().realtime_ns, 16_000);
+        assert_eq!(all.events.iter().map(EventFormat::full_name).collect::<Vec<_>>(), ["s:e"]);
+        assert_eq!(all.broken.iter().map(|(name, _)| &**name).collect::<Vec<_>>(), ["s:broken"]);
+        let two = dat.capture(Some("two")).unwrap();
+        assert_eq!((cpus(&two), &*two.clock), (vec![0, 1], "mono"));
+        let error = dat.capture(Some("three")).map(drop).unwrap_err();
+        assert!(matches!(error.problem, Problem::NoBuffer { .. }), "{error}");
+    }
+}

@@ -378,6 +378,18 @@ fn twins_decompress_a_chunk_once() {
 }
 
 #[test]
+fn a_chunk_that_cannot_be_decompressed_is_kept_for_nobody() {
+    let (mut data, _) = stored(&[4, 4]);
+    // Announced as 8 bytes, of which 4 are stored.
+    data[8..12].copy_from_slice(&8u32.to_le_bytes());
+    let mut feed = feed_of(&data, true, 4, same);
+    for mut twin in [Feed::twin(&mut feed).unwrap(), Feed::twin(&mut feed).unwrap()] {
+        let mut page = Vec::new();
+        assert!(twin.advance(&mut page).is_err(), "{page:?}");
+    }
+}
+
+#[test]
 fn plain_data_are_read_through_a_window_of_whole_sub_buffers() {
     let content: Vec<u8> = (0..150_000).map(|at| (at % 251) as u8).collect();
     // 48 KiB hold two of 20 KiB and a part; one of 64 KiB is more.

@@ -19,7 +19,7 @@ pub(in crate::capture::trace_dat) fn description(endian: Endian) -> Description 
 }
 
 /// Sub-buffers of any bytes, one after the other.
-struct Pages(VecDeque<Vec<u8>>);
+pub(in crate::capture::trace_dat) struct Pages(VecDeque<Vec<u8>>);
 
 impl Feed for Pages {
     fn advance(&mut self, page: &mut Vec<u8>) -> io::Result<bool> {
@@ -32,7 +32,7 @@ impl Feed for Pages {
     }
 }
 
-fn pages<const N: usize>(bytes: [(u8, usize); N]) -> Pages {
+pub(in crate::capture::trace_dat) fn pages<const N: usize>(bytes: [(u8, usize); N]) -> Pages {
     Pages(bytes.map(|(byte, length)| vec![byte; length]).into())
 }
 
