@@ -183,5 +183,15 @@ mod tests {
         assert_eq!((cpus(&two), &*two.clock), (vec![0, 1], "mono"));
         let error = dat.capture(Some("three")).map(drop).unwrap_err();
         assert!(matches!(error.problem, Problem::NoBuffer { .. }), "{error}");
+        // Of a latency tracer's text there are no events; of a file without buffers, nothing.
+        let mut dat = dat;
+        dat.buffers.truncate(1);
+        let BufferData::Cpus(cpus) = dat.buffers[0].data.clone() else { panic!("a text") };
+        dat.buffers[0].data = BufferData::Text(cpus[0].clone());
+        let error = dat.capture(None).map(drop).unwrap_err();
+        assert!(matches!(error.problem, Problem::TextOnly), "{error}");
+        dat.buffers.clear();
+        let error = dat.capture(None).map(drop).unwrap_err();
+        assert!(matches!(error.problem, Problem::Missing), "{error}");
     }
 }
