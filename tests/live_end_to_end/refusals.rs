@@ -69,8 +69,9 @@ fn targets_that_cannot_be_sent_to() {
 #[test]
 fn invalid_forms_of_messages() {
     let refused = |more: &[&str], words: &[&str]| refused(&[&["--raw", "-e", "signal"], more].concat(), 2, words);
-    refused(&["--for", "gramophone"], &["gramophone", "did you mean", "sc, pd, max"]);
-    refused(&["--to", "gramophone@127.0.0.1"], &["gramophone", "did you mean", "sc, pd, max"]);
+    refused(&["--for", "gramophone"], &["gramophone", "Known are sc, pd, max"]);
+    refused(&["--for", "csuond"], &["csuond", "did you mean csound?", "sc, pd, max"]);
+    refused(&["--to", "puredata@127.0.0.1"], &["puredata", "did you mean pd?", "sc, pd, max"]);
     refused(&["--types", "huge"], &["huge", "full, double or portable"]);
     refused(&["--string-limit", "0"], &["--string-limit 0", "from 1", "--strings none"]);
     refused(&["--mtu", "1"], &["'1' for '--mtu", "256 to 65507"]);
