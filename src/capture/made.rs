@@ -91,7 +91,26 @@ pub(super) fn record(id: u16, pid: i32, fields: &[u8]) -> Vec<u8> {
 pub(super) fn event(id: u16, system: &str, name: &str, fields: &[&str]) -> EventFormat {
     let field =
         |(at, name): (usize, &&str)| format!("\tfield:int {name};\toffset:{};\tsize:4;\tsigned:1;\n", 8 + at * 4);
-    let fields: String = fields.iter().enumerate().map(field).collect();
+    event_of(id, system, name, &fields.iter().enumerate().map(field).collect::<String>())
+}
+
+/// An event like `sched_switch`, with the fields of the next task: its name, of 16 bytes, and its pid.
+pub(super) fn switch(id: u16, system: &str, name: &str) -> EventFormat {
+    let fields = "\tfield:char next_comm[16];\toffset:8;\tsize:16;\tsigned:0;\n\
+                  \tfield:int next_pid;\toffset:24;\tsize:4;\tsigned:1;\n";
+    event_of(id, system, name, fields)
+}
+
+/// A record of such an event: task `pid` gives way to `next`.
+pub(super) fn switch_to(id: u16, pid: i32, (comm, next): (&str, i32)) -> Vec<u8> {
+    let mut fields = comm.as_bytes().to_vec();
+    fields.resize(16, 0);
+    fields.extend(next.to_le_bytes());
+    record(id, pid, &fields)
+}
+
+/// An event with these lines of fields.
+pub(super) fn event_of(id: u16, system: &str, name: &str, fields: &str) -> EventFormat {
     let text = format!(
         "name: {name}\nID: {id}\nformat:\n\
          \tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\

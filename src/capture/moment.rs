@@ -213,6 +213,7 @@ impl Between {
 
 #[cfg(test)]
 mod tests {
+    use super::super::made::{self, Ring, event, page, record};
     use super::super::window::{Span, Window};
     use super::*;
 
@@ -258,5 +259,87 @@ mod tests {
         assert_eq!(part(window, &[], &[7000], &[]), points(1500, 4000));
         assert_eq!(part(window, &[], &[], &[1200, 1550]), points(1500, 1650));
         assert_eq!(part(window, &[], &[], &[3950]), points(3850, 4000));
+    }
+
+    /// The event and the condition that a text is read as.
+    fn read(text: &str) -> Option<(String, Option<String>)> {
+        let moment: Moment = text.parse().ok()?;
+        Some((moment.event().to_owned(), moment.condition().map(str::to_owned)))
+    }
+
+    #[test]
+    fn the_condition_follows_the_event_or_the_event_of_a_group() {
+        let moment = |event: &str, condition: Option<&str>| Some((event.to_owned(), condition.map(str::to_owned)));
+        assert_eq!(read(" sched_switch "), moment("sched_switch", None));
+        assert_eq!(read("sched:sched_switch"), moment("sched:sched_switch", None));
+        assert_eq!(read("irq*: irq > 3 "), moment("irq*", Some("irq > 3")));
+        assert_eq!(read("e:(irq>3)"), moment("e", Some("(irq>3)")));
+        assert_eq!(read("sched:sched_[sw]*:comm==\"a:b\""), moment("sched:sched_[sw]*", Some("comm==\"a:b\"")));
+        for text in ["", ":", ":irq>3", "e:", "e x", "e,f", "e::irq>3", "e::", "g:e:"] {
+            assert_eq!(read(text), None, "{text:?}");
+        }
+        for text in ["e", "g:e", "e:irq>3", "g:e:irq>3"] {
+            assert_eq!(text.parse::<Moment>().unwrap().to_string(), text);
+        }
+    }
+
+    /// Interrupts 1, 2 and 1 at 1, 2 and 3 µs, after another event; each is in a sub-buffer of its own.
+    fn ring() -> Ring {
+        let one = |time: u64, id: u16, irq: i32| page(&[(time, &record(id, 10, &irq.to_le_bytes()))], None);
+        Ring::new(vec![one(500, 8, 1), one(1000, 5, 1), one(2000, 5, 2), one(3000, 5, 1)])
+    }
+
+    fn capture(ring: Ring) -> Capture {
+        made::capture(vec![event(5, "irq", "entry", &["irq"]), event(8, "irq", "exit", &["irq"])], vec![(0, ring)])
+    }
+
+    fn find(ring: Ring, moment: &str, from: u64) -> Result<u64, String> {
+        let moment: Moment = moment.parse().unwrap();
+        moment.find(capture(ring), from).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_moment_is_the_first_event_of_its_kind_from_a_time_on() {
+        assert_eq!(find(ring(), "entry", 0), Ok(1000));
+        assert_eq!(find(ring(), "irq:entry:irq==2", 0), Ok(2000));
+        assert_eq!(find(ring(), "entry:irq==1", 1000), Ok(1000));
+        assert_eq!(find(ring(), "entry:irq==1", 1001), Ok(3000));
+        let never = |text: &str| Err(text.to_owned());
+        assert_eq!(find(ring(), "entry:irq==3", 0), never("entry:irq==3 does not occur in the capture"));
+        assert_eq!(find(ring(), "exit", 501), never("exit does not occur in the capture from there on"));
+    }
+
+    #[test]
+    fn what_is_before_the_time_is_not_read_and_nothing_ahead_of_its_turn() {
+        let damaged = |index| {
+            let mut ring = ring();
+            ring.fails = Some((index, "damaged"));
+            ring
+        };
+        assert_eq!(find(damaged(0), "entry", 3000), Ok(3000));
+        // A search would read the third first.
+        assert_eq!(find(damaged(2), "entry", 0), Ok(1000));
+    }
+
+    #[test]
+    fn a_capture_is_opened_once_for_each_moment() {
+        let between = Between { from: "entry:irq==2".parse().ok(), until: "entry".parse().ok(), around: None };
+        assert!(Between::default().is_all() && !between.is_all());
+        let mut opened = 0;
+        let narrowed = between.narrow::<FindError>(Window::default(), Span { first: 500, last: 3000 }, &mut || {
+            opened += 1;
+            Ok(capture(ring()))
+        });
+        let (from, until) = (Some(Point::AfterStart(1500)), Some(Point::AfterStart(2500)));
+        assert_eq!((narrowed.unwrap(), opened), (Window { from, until }, 2));
+    }
+
+    #[test]
+    fn only_what_the_user_gave_is_the_fault_of_the_command_line() {
+        assert!(FindError::Never { moment: "e".to_owned(), after: "" }.is_usage());
+        assert!(FindError::Select(SelectError::NoCpu(String::new())).is_usage());
+        assert!(FindError::Language(TracefsError::BadFilter(String::new())).is_usage());
+        assert!(!FindError::Select(SelectError::Io(std::io::Error::other("damaged"))).is_usage());
+        assert!(!FindError::Language(TracefsError::NoTracefs).is_usage());
     }
 }

@@ -81,6 +81,8 @@ pub fn hosts(captures: &[&Capture], otherwise: impl Fn(usize) -> String) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::made;
+    use crate::tracefs::ClockPair;
 
     #[test]
     fn the_host_is_the_one_in_uname() {
@@ -88,5 +90,57 @@ mod tests {
         assert_eq!(Origin::host_of("Linux 6.18.44 #1 SMP PREEMPT_DYNAMIC x86_64"), None);
         assert_eq!(Origin::host_of("Linux host"), None);
         assert_eq!(Origin::host_of(""), None);
+    }
+
+    /// A capture whose trace clock is this much behind the time of day, if that is known, of this session and with the
+    /// clock of this one.
+    fn capture(behind: Option<u64>, trace_id: Option<u64>, peer: Option<u64>) -> Capture {
+        let pair = |ns| ClockPair { trace_ns: 1000, realtime_ns: 1000 + ns, uncertainty_ns: 0 };
+        let origin = Origin { trace_id, peer, ..Origin::default() };
+        Capture { clock_pair: behind.map(pair), origin, ..made::capture(vec![], vec![]) }
+    }
+
+    /// The same with a clock that counts ticks.
+    fn ticks(behind: Option<u64>, trace_id: Option<u64>, peer: Option<u64>) -> Capture {
+        Capture { clock: "x86-tsc".to_owned(), ..capture(behind, trace_id, peer) }
+    }
+
+    fn of(captures: &[Capture]) -> Result<Vec<u64>, NoCommonClock> {
+        offsets(&captures.iter().collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn times_are_converted_to_the_time_of_day() {
+        let day = |behind| capture(Some(behind), None, None);
+        assert_eq!(of(&[day(9000), day(19_500)]), Ok(vec![9000, 19_500]));
+        assert_eq!(of(&[day(9000), capture(None, None, None)]), Err(NoCommonClock(1)));
+        assert_eq!(of(&[ticks(Some(9000), None, None), day(1)]), Err(NoCommonClock(0)));
+    }
+
+    #[test]
+    fn the_clock_of_a_guest_is_its_hosts() {
+        // A guest of the same host has the id of neither.
+        let (host, guest) = (|| capture(Some(9000), Some(7), None), || capture(Some(5), Some(8), Some(7)));
+        assert_eq!(of(&[capture(Some(1), Some(6), None), guest(), host()]), Ok(vec![1, 9000, 9000]));
+        assert_eq!(of(&[guest(), capture(Some(1), None, None)]), Ok(vec![5, 1]));
+        // Without the time of day.
+        let (host, guest) = (|| capture(None, Some(7), None), || capture(None, Some(8), Some(7)));
+        assert_eq!(of(&[host(), guest()]), Ok(vec![0, 0]));
+        assert_eq!(of(&[guest(), guest(), host()]), Ok(vec![0, 0, 0]));
+        assert_eq!(of(&[host(), guest(), capture(None, Some(6), None)]), Err(NoCommonClock(2)));
+        assert_eq!(of(&[host(), ticks(None, Some(8), Some(7))]), Err(NoCommonClock(0)));
+    }
+
+    #[test]
+    fn names_are_those_of_the_machines_and_unique() {
+        let named = |host: &str, trace_id| {
+            let origin = Origin { host: Some(host.to_owned()), trace_id: Some(trace_id), ..Origin::default() };
+            Capture { origin, ..made::capture(vec![], vec![]) }
+        };
+        let mut host = named("a", 1);
+        host.origin.guests = vec![(3, "other".to_owned()), (2, "guest".to_owned())];
+        let captures = [host, named("b", 2), named("a", 4), named("", 5), named("a", 6), capture(None, None, None)];
+        let names = hosts(&captures.iter().collect::<Vec<_>>(), |index| format!("file{index}"));
+        assert_eq!(names, ["a", "guest", "a_2", "file3", "a_3", "file5"]);
     }
 }

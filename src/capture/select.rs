@@ -300,3 +300,6 @@ impl Surroundings for Around<'_> {
         self.cpus
     }
 }
+
+#[cfg(test)]
+mod tests;
