@@ -179,12 +179,21 @@ mod tests {
 
     #[test]
     fn comments_empty_lines_and_unknown_names_are_skipped_and_an_incomplete_pair_is_ignored() {
-        let lines = "shift 99999999 1 1 0 1\nshift 0 1\nshift 0 x 1 0 1\ntick 0 3\ntick 5\ninterpolate maybe\n";
+        let lines = "shift 99999999 1 1 0 1\nshift 16384 1 1 0 1\nshift 0 1\nshift 0 x 1 0 1\ntick 0 3\ntick 5\ninterpolate maybe\n";
         let file = ClockFile::parse(&format!("clock mono\nbyte_order little\n{lines}")).unwrap();
         assert!(file.times.is_plain() && !file.times.interpolates());
         let text = "# clock tai\n\n  clock   mono \nmood fine\nbyte_order little\ntrace_ns 3\nrealtime_ns x\n";
         let file = ClockFile::parse(text).unwrap();
         assert_eq!((file.clock, file.pair, file.endian), (TraceClock::Mono, None, Endian::Little));
+    }
+
+    #[test]
+    fn the_file_is_loaded_from_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(ClockFile::load(dir.path()), None);
+        std::fs::write(dir.path().join("clock"), "clock boot\nbyte_order big\nlong_size 4\n").unwrap();
+        let file = ClockFile::load(dir.path()).unwrap();
+        assert_eq!((file.clock, file.endian, file.long_size), (TraceClock::Boot, Endian::Big, LongSize::Four));
     }
 
     #[test]

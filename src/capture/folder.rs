@@ -44,7 +44,7 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     let (events, broken) = formats(folder, &header)?;
     let clock = fs::read_to_string(folder.join("trace_clock")).ok().and_then(|text| TraceClock::in_use(&text));
     let clock = clock.map_or("local".to_owned(), |clock| clock.to_string());
-    let (hold, window) = (files.len() <= MOST_OPEN, WINDOW.min(WINDOW_OF_ALL / files.len()));
+    let (hold, window) = (files.len() <= MOST_OPEN, window_of(files.len()));
     let rings = files
         .into_iter()
         .map(|(cpu, path)| {
@@ -66,6 +66,11 @@ pub fn open(folder: &Path) -> Result<Capture, CaptureError> {
     let origin = Origin { host: uname.as_deref().and_then(Origin::host_of), ..Origin::default() };
     let problems = Vec::new();
     Ok(Capture { header, endian, events, broken, clock, times, clock_pair, uname, origin, problems, rings, names })
+}
+
+/// Bytes read at once from each of so many ring files.
+fn window_of(files: usize) -> usize {
+    WINDOW.min(WINDOW_OF_ALL / files.max(1))
 }
 
 fn read_text(path: &Path) -> Result<String, CaptureError> {
@@ -232,5 +237,135 @@ impl Feed for RingFile {
 
     fn twin(&mut self) -> Option<Box<dyn Feed + Send>> {
         Some(Box::new(RingFile::held(self.held.clone(), self.sub_buffer, self.most)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::made::{page, record};
+    use super::*;
+
+    const HEADER_PAGE: &str = "\tfield: u64 timestamp;\toffset:0;\tsize:8;\tsigned:0;\n\
+        \tfield: local_t commit;\toffset:8;\tsize:8;\tsigned:1;\n\
+        \tfield: char data;\toffset:16;\tsize:4080;\tsigned:1;\n";
+
+    fn write(folder: &Path, file: &str, bytes: impl AsRef<[u8]>) {
+        let path = folder.join(file);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    fn format(id: u16) -> String {
+        format!(
+            "name: x\nID: {id}\nformat:\n\tfield:unsigned short common_type;\toffset:0;\tsize:2;\tsigned:0;\n\n\
+             print fmt: \"\"\n"
+        )
+    }
+
+    /// All that is left of a feed, and no more than ten sub-buffers.
+    fn rest(feed: &mut dyn Feed) -> Vec<Vec<u8>> {
+        let mut pages = Vec::new();
+        let mut page = Vec::new();
+        while pages.len() < 10 && feed.advance(&mut page).unwrap() {
+            pages.push(page.clone());
+        }
+        pages
+    }
+
+    #[test]
+    fn a_folder_is_read_as_a_capture() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path();
+        let missing = |result: Result<Capture, CaptureError>| match result {
+            Err(CaptureError::NotACapture { missing, .. }) => missing,
+            _ => "nothing",
+        };
+        assert_eq!(missing(open(folder)), "events/header_page");
+        write(folder, "events/header_page", HEADER_PAGE);
+        assert_eq!(missing(open(folder)), "per_cpu/cpu0/trace_pipe_raw");
+        let pages: Vec<_> = (1..4).map(|time| page(&[(time, &record(7, 1, &[]))], None)).collect();
+        write(folder, "per_cpu/cpu10/trace_pipe_raw", pages.concat());
+        write(folder, "per_cpu/cpu10/stats", "entries: 3\n");
+        write(folder, "per_cpu/cpu2/snapshot_raw", &pages[0]);
+        write(folder, "per_cpu/cpu3/stats", "entries: 0\n");
+        write(folder, "events/enable", "1\n");
+        write(folder, "events/sched/enable", "1\n");
+        write(folder, "events/sched/a/format", format(7));
+        write(folder, "events/sched/b/format", format(3));
+        write(folder, "events/sched/c/format", "nonsense");
+        write(folder, "events/sched/d/enable", "1\n");
+        write(folder, "trace_clock", "local [mono] boot\n");
+        write(folder, "uname", "Linux mars 6.18.1 #1 x86_64\nsecond line\n");
+        let clock = "clock mono\nbyte_order little\ntrace_ns 3\nrealtime_ns 4\nuncertainty_ns 5\n";
+        write(folder, "clock", clock);
+        write(folder, "saved_cmdlines", "12 sh\n");
+
+        let mut capture = open(folder).unwrap();
+        assert_eq!(capture.events.iter().map(|event| event.id.0).collect::<Vec<_>>(), [3, 7]);
+        assert_eq!(capture.broken.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["sched:c"]);
+        assert_eq!((capture.clock.as_str(), capture.endian), ("mono", Endian::Little));
+        assert_eq!(capture.clock_pair.map(|pair| (pair.trace_ns, pair.realtime_ns)), Some((3, 4)));
+        assert_eq!(capture.uname.as_deref(), Some("Linux mars 6.18.1 #1 x86_64"));
+        assert_eq!(capture.origin.host.as_deref(), Some("mars"));
+        assert_eq!(capture.names().0.comms.get(12), Some(&b"sh"[..]));
+        let rings: Vec<_> = capture.rings.iter().map(|ring| (ring.cpu, ring.stats.as_deref())).collect();
+        assert_eq!(rings, [(2, None), (10, Some("entries: 3\n"))]);
+        // The files are kept open.
+        fs::remove_dir_all(folder.join("per_cpu")).unwrap();
+        assert_eq!(rest(&mut *capture.rings[1].feed), pages);
+    }
+
+    #[test]
+    fn a_clock_that_counts_ticks_has_no_time_of_day() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path(), "events/header_page", HEADER_PAGE);
+        write(dir.path(), "per_cpu/cpu0/trace_pipe_raw", "");
+        write(dir.path(), "trace_clock", "local [x86-tsc]\n");
+        let clock = "clock x86-tsc\nbyte_order big\ntrace_ns 3\nrealtime_ns 4\nuncertainty_ns 5\n";
+        write(dir.path(), "clock", clock);
+        let capture = open(dir.path()).unwrap();
+        assert!(capture.counts_ticks());
+        assert_eq!((capture.clock_pair, capture.endian, capture.uname), (None, Endian::Big, None));
+    }
+
+    #[test]
+    fn a_ring_file_is_read_on_from_any_sub_buffer_and_by_twins() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ring");
+        // The last one is cut.
+        let pages: Vec<Vec<u8>> = vec![vec![1; 64], vec![2; 64], vec![3; 64], vec![4; 64], vec![5; 10]];
+        fs::write(&path, pages.concat()).unwrap();
+        let open = || Held::Open(Arc::new(File::open(&path).unwrap()));
+        // Two sub-buffers at once, all of them, and less than one.
+        for (held, window) in [(open(), 140), (Held::Path(path.clone()), 1 << 16), (open(), 10)] {
+            let mut feed = RingFile::held(held, 64, window);
+            assert_eq!(feed.sub_buffers().unwrap(), Some(5));
+            assert_eq!(rest(&mut feed), pages);
+            assert_eq!(rest(&mut feed), [[0; 0]; 0]);
+            let mut twin = feed.twin().unwrap();
+            assert!(feed.seek(3).unwrap());
+            assert_eq!(rest(&mut feed), pages[3..]);
+            assert_eq!(rest(&mut *twin), pages);
+            assert!(twin.seek(1).unwrap() && feed.seek(9).unwrap());
+            assert_eq!((rest(&mut *twin).len(), rest(&mut feed).len()), (4, 0));
+        }
+        assert_eq!(rest(&mut RingFile::new(File::open(&path).unwrap(), 64)), pages);
+    }
+
+    #[test]
+    fn whole_sub_buffers_are_read_at_once_and_less_if_there_are_many_files() {
+        let most = |sub_buffer, window| RingFile::held(Held::Path(PathBuf::new()), sub_buffer, window).most;
+        assert_eq!((most(4096, 49_152), most(5000, 49_152), most(65_536, 49_152)), (49_152, 45_000, 65_536));
+        assert_eq!((window_of(0), window_of(2), window_of(4096)), (49_152, 49_152, 16_384));
+    }
+
+    #[test]
+    fn a_ring_file_that_cannot_be_read_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        // read(2) of a folder: EISDIR.
+        let mut feed = RingFile::new(File::open(dir.path()).unwrap(), 64);
+        assert!(feed.advance(&mut Vec::new()).is_err());
+        let mut feed = RingFile::held(Held::Path(dir.path().join("none")), 64, 64);
+        assert!(feed.advance(&mut Vec::new()).is_err());
     }
 }

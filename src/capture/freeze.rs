@@ -486,3 +486,6 @@ fn clock_file(clock: TraceClock, pair: Option<ClockPair>, times: Times, long_siz
 fn is_missing(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENODEV | libc::EINVAL | libc::EOPNOTSUPP))
 }
+
+#[cfg(test)]
+mod tests;

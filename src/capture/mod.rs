@@ -225,4 +225,37 @@ impl CaptureError {
 }
 
 #[cfg(test)]
+mod tests {
+    use byteorder::LittleEndian;
+
+    use super::made::{Ring, capture, page, record};
+    use super::*;
+
+    #[test]
+    fn times_are_converted_when_the_rings_are_merged() {
+        let pages = vec![page(&[(100, &record(7, 1, &[]))], None)];
+        for offset in [0, 1000] {
+            let mut capture = capture(vec![], vec![(0, Ring::new(pages.clone()))]);
+            capture.times = Times::default().with_offset(offset);
+            let time = capture.merge().next_record::<LittleEndian>().map(|record| record.time);
+            assert_eq!(time, Some(100 + offset as u64));
+        }
+    }
+
+    #[test]
+    fn a_file_is_read_as_what_its_first_bytes_say() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("file");
+        let error = |bytes: &[u8]| {
+            std::fs::write(&path, bytes).unwrap();
+            let error = open_file(&path, Default::default()).map(|_| ()).unwrap_err().to_string();
+            error.rsplit('/').next().unwrap_or_default().to_owned()
+        };
+        let perf = error(b"PERFILE2");
+        let other = error(b"PERFILE9");
+        assert!(perf != other, "{perf}\n{other}");
+    }
+}
+
+#[cfg(test)]
 mod made;

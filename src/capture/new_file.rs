@@ -135,4 +135,58 @@ mod tests {
         assert_eq!(fs::read_dir(theirs).unwrap().count(), 0);
         assert_eq!(fs::read_dir(dir.path().join("moved")).unwrap().count(), 1);
     }
+
+    #[test]
+    fn a_file_is_no_folder_and_a_created_file_is_not_inherited() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("file"), "").unwrap();
+        assert!(Place::of(&dir.path().join("file/x")).is_err());
+        let file = Place::of(&dir.path().join("x")).unwrap();
+        let inherited = |fd: &dyn std::os::fd::AsFd| {
+            !rustix::io::fcntl_getfd(fd.as_fd()).unwrap().contains(rustix::io::FdFlags::CLOEXEC)
+        };
+        assert!(!inherited(&file.create().unwrap()) && !inherited(&*file.folder));
+    }
+
+    #[test]
+    fn removing_a_file_that_does_not_exist_is_no_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::of(&dir.path().join("x")).unwrap();
+        place.create().unwrap();
+        place.remove().unwrap();
+        assert!(!dir.path().join("x").exists());
+        place.remove().unwrap();
+        fs::create_dir(dir.path().join("x")).unwrap();
+        assert!(place.remove().is_err());
+    }
+
+    #[test]
+    fn the_signal_of_the_file_size_limit_is_handled() {
+        survive_file_size_limit();
+        let status = fs::read_to_string("/proc/self/status").unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        let caught = u64::from_str_radix(caught.trim(), 16).unwrap();
+        assert_ne!(caught & 1 << (libc::SIGXFSZ - 1), 0);
+    }
+
+    /// The environment belongs to the whole process: the test runs itself in others.
+    #[test]
+    fn the_user_behind_sudo_is_known_to_root_alone() {
+        const CHILD: &str = "FTRACE_LIVE_TEST_BEHIND_SUDO";
+        let root = rustix::process::geteuid().is_root();
+        match std::env::var(CHILD).as_deref() {
+            Ok("both") => return assert_eq!(behind_sudo(), root.then_some((1234, 567))),
+            Ok(_) => return assert_eq!(behind_sudo(), None),
+            Err(_) => {}
+        }
+        for (child, variables) in
+            [("both", &[("SUDO_UID", "1234"), ("SUDO_GID", "567")][..]), ("user", &[("SUDO_UID", "1234")])]
+        {
+            let mut test = std::process::Command::new(std::env::current_exe().unwrap());
+            test.args(["--exact", "capture::new_file::tests::the_user_behind_sudo_is_known_to_root_alone"]);
+            test.env_remove("SUDO_UID").env_remove("SUDO_GID").env(CHILD, child).envs(variables.iter().copied());
+            let out = test.output().unwrap();
+            assert!(out.status.success(), "{child}: {}", String::from_utf8_lossy(&out.stdout));
+        }
+    }
 }

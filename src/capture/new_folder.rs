@@ -203,4 +203,15 @@ mod tests {
         assert!(folder.write("trace", b"two").is_err());
         assert_eq!(fs::read(dir.path().join("trace")).unwrap(), b"one");
     }
+
+    #[test]
+    fn a_path_that_cannot_be_looked_at_is_refused_with_the_kernels_reason() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("loop");
+        std::os::unix::fs::symlink(&path, &path).unwrap();
+        match NewFolder::create(&path).unwrap_err() {
+            NewFolderError::Write { source, .. } => assert_eq!(source.raw_os_error(), Some(libc::ELOOP)),
+            error => panic!("{error}"),
+        }
+    }
 }
