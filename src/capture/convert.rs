@@ -255,3 +255,43 @@ fn file_name(name: &str) -> Result<PathBuf, ConvertError> {
         _ => Err(ConvertError::Name(name.chars().take(64).collect())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_a_file_by_its_ending_unless_it_is_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made.dat");
+        std::fs::create_dir(&made).unwrap();
+        assert!(is_dat_name(Path::new("a.dat")) && is_dat_name(Path::new("a.DAT")));
+        assert!(!is_dat_name(Path::new("a")) && !is_dat_name(Path::new("a.data")) && !is_dat_name(&made));
+    }
+
+    #[test]
+    fn a_name_is_one_component_of_a_path() {
+        for name in ["sched", "a b", "..."] {
+            assert_eq!(file_name(name).ok().as_deref(), Some(Path::new(name)));
+        }
+        for name in ["", ".", "..", "/", "/a", "a/", "a/b", "../a", "a\0"] {
+            assert!(matches!(file_name(name), Err(ConvertError::Name(_))), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn the_statistics_of_a_cpu_follow_its_number() {
+        assert_eq!(cpu_stat("CPU: 3\nentries: 5\noverrun: 0\n"), Some((3, "entries: 5\noverrun: 0\n")));
+        assert_eq!(cpu_stat("\nCPU: 12 \n"), Some((12, "")));
+        for text in ["", "CPU: 3", "CPU: x\n", "entries: 5\nCPU: 3\n"] {
+            assert_eq!(cpu_stat(text), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn only_what_the_user_gave_is_the_fault_of_the_command_line() {
+        assert!(ConvertError::SubBufferSizes(4096, 8192).is_usage());
+        assert!(ConvertError::Folder(NewFolderError::NotEmpty(PathBuf::from("a"))).is_usage());
+        assert!(!ConvertError::Name("..".to_owned()).is_usage());
+    }
+}

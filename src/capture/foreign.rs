@@ -323,3 +323,67 @@ fn moment(tracefs: &Tracefs, clock: &TraceClock) -> crate::tracefs::Noted {
     });
     beside.unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::capture::made::{page, record};
+    use crate::ring::page::layout;
+
+    /// The snapshot of an instance whose file says this, the note about it, and what is in the file afterwards: when it
+    /// is there and when it is given back.
+    fn snapshot(text: &str) -> (Vec<String>, [String; 2]) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("snapshot");
+        fs::write(&file, text).unwrap();
+        let mut notes = Vec::new();
+        let snapshot = Snapshot::of(folder.path(), "mine", false, &mut notes).unwrap();
+        let there = fs::read_to_string(&file).unwrap();
+        snapshot.give_back();
+        (notes, [there, fs::read_to_string(&file).unwrap()])
+    }
+
+    #[test]
+    fn a_snapshot_is_taken_where_there_is_none_and_freed_where_it_had_no_memory() {
+        let taken = || vec!["a snapshot of mine was taken now, so its ring is empty".to_owned()];
+        let texts = |there: &str, then: &str| [there.to_owned(), then.to_owned()];
+        assert_eq!(snapshot("# tracer: nop\n#\n# * Snapshot is freed *\n#\n"), (taken(), texts("1", "0")));
+        assert_eq!(snapshot("# tracer: nop\n#\n# * Snapshot is allocated *\n#\n"), (taken(), texts("1", "1")));
+        let events = "# tracer: nop\n#\n  bash-1 [000] 1.0: entry: irq=1\n";
+        let consumed = vec!["the snapshot of mine was copied and consumed".to_owned()];
+        assert_eq!(snapshot(events), (consumed, texts(events, events)));
+    }
+
+    #[test]
+    fn an_instance_without_the_file_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        for (kept, want) in [(true, "kept over reboots"), (false, "CONFIG_TRACER_SNAPSHOT")] {
+            match Snapshot::of(folder.path(), "mine", kept, &mut Vec::new()).err() {
+                Some(FreezeError::NoSnapshot { instance, why }) => assert!(instance == "mine" && why.contains(want)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn cpus_are_those_of_the_folder_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["cpu10", "cpu2", "cpu0", "cpux", "other3"] {
+            fs::create_dir_all(folder.path().join("per_cpu").join(name)).unwrap();
+        }
+        assert_eq!(cpus(folder.path()), [0, 2, 10]);
+        assert!(cpus(&folder.path().join("nowhere")).is_empty());
+    }
+
+    #[cfg(target_endian = "little")]
+    #[test]
+    fn the_events_of_a_sub_buffer_are_counted_and_their_ids_collected() {
+        let header = layout(LongSize::Eight, 4096);
+        let mut ids = BTreeSet::from([EventId(5)]);
+        let (one, other) = (record(7, 1, &[]), record(300, 1, &[]));
+        let page = page(&[(1, &one), (2, &other), (3, &one)], None);
+        assert_eq!(note(&header, &page, &mut ids), 3);
+        assert_eq!(ids, BTreeSet::from([EventId(5), EventId(7), EventId(300)]));
+        assert_eq!(note(&header, &[], &mut ids), 0);
+    }
+}

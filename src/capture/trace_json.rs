@@ -300,3 +300,6 @@ fn value_json<E: ByteOrder>(value: &Value<'_>) -> Json {
 fn numbers<E: ByteOrder>(array: &Array<'_>) -> Json {
     array.iter().map(|value| value_json::<E>(&value)).collect()
 }
+
+#[cfg(test)]
+mod tests;
