@@ -90,19 +90,22 @@ fn a_capture_without_events_is_json_too() {
 
 #[test]
 fn several_threads_write_the_same_bytes() {
-    // More than two MiB, so at least three parts: a task runs from within the first until the last.
+    // More than two MiB, so at least three parts: nothing in the first has a format, and a task runs from within the
+    // second until the last.
     let one = |index: u64| {
         let record = match index {
-            10 => switch_to(1, 10, ("worker", 20)),
-            690 => switch_to(1, 20, ("other", 30)),
+            ..300 => record(99, 20, &[]),
+            310 => switch_to(1, 10, ("worker", 20)),
+            890 => switch_to(1, 20, ("other", 30)),
             _ => record(5, 20, &[0; 4]),
         };
         page(&[(1000 * index, &record)], None)
     };
-    let ring = Ring::new((0..700).map(one).collect());
+    let ring = Ring::new((0..900).map(one).collect());
     let (alone, text) = written(capture(vec![(0, ring.clone())]), 1);
-    assert!(text.contains("\"dur\":680.0") && text.contains("\"dur\":9.0"));
+    assert!(text.contains("\"dur\":580.0") && text.contains("\"dur\":9.0"));
     let (together, same) = written(capture(vec![(0, ring)]), 3);
-    assert_eq!((alone.events, together.events), (700, 700));
+    assert_eq!((alone.events, alone.malformed), (600, 300));
+    assert_eq!((together.events, together.malformed), (600, 300));
     assert!(text == same);
 }
