@@ -259,6 +259,7 @@ fn file_name(name: &str) -> Result<PathBuf, ConvertError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::capture::made::{Ring, page};
 
     #[test]
     fn an_output_is_a_file_by_its_ending_unless_it_is_a_folder() {
@@ -293,5 +294,18 @@ mod tests {
         assert!(ConvertError::SubBufferSizes(4096, 8192).is_usage());
         assert!(ConvertError::Folder(NewFolderError::NotEmpty(PathBuf::from("a"))).is_usage());
         assert!(!ConvertError::Name("..".to_owned()).is_usage());
+    }
+
+    #[test]
+    fn the_sub_buffers_of_a_ring_are_copied_and_counted() {
+        let parent = tempfile::tempdir().unwrap();
+        let mut folder = NewFolder::create(&parent.path().join("new")).unwrap();
+        let pages = [page(&[(1, b"abcd")], None), page(&[(2, b"efgh")], None)];
+        let (mut written, mut progress) = (Written { sub_buffers: 3, bytes: 100, ..Written::default() }, Vec::new());
+        let feed = Box::new(Ring::new(pages.to_vec()));
+        ring(&mut folder, 5, feed, &mut written, &mut |bytes| progress.push(bytes)).unwrap();
+        assert_eq!((written.sub_buffers, written.bytes, progress), (5, 8292, vec![4196, 8292]));
+        let copied = std::fs::read(folder.keep().join("per_cpu/cpu5/trace_pipe_raw")).unwrap();
+        assert!(copied == pages.concat());
     }
 }
