@@ -100,6 +100,11 @@ fn the_file_holds_every_event_that_was_read_for_us_and_for_trace_cmd() {
         assert!(read > 100, "{}", ended.said);
         assert_eq!(number(&ended, " events recorded"), read, "{}", ended.said);
         assert_eq!(events_of(Path::new(file)).len(), read, "{}", ended.said);
+        let dat = TraceDat::open(Path::new(file), Open::default()).unwrap();
+        let sub_buffers: u64 =
+            dat.feeds(&dat.buffers[0]).iter_mut().map(|(_, feed)| feed.sub_buffers().unwrap().unwrap()).sum();
+        let of_one = if name == "readers.dat" { 16 } else { rustix::param::page_size() as u64 / 1024 };
+        assert_eq!(number(&ended, " KiB") as u64, of_one * sub_buffers, "{}", ended.said);
         assert_eq!(replayed(&live, file), read);
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing but the files is left");
@@ -143,6 +148,8 @@ fn the_file_describes_the_kernel_its_clock_its_names_and_its_losses() {
     let dat = TraceDat::open(&file, Open::default()).unwrap();
     assert!(dat.problems.is_empty(), "{:?}", dat.problems);
     assert_eq!(dat.options.clock(), Some(TraceClock::Boot));
+    let uname = Command::new("uname").arg("-srvm").output().unwrap();
+    assert_eq!(dat.options.uname.as_deref(), Some(String::from_utf8(uname.stdout).unwrap().trim_end()));
     let kallsyms = dat.kallsyms().unwrap();
     assert!(kallsyms.windows(10).any(|text| text == b" vfs_read\n"));
     let formats: std::collections::BTreeSet<_> = dat.metadata.formats.iter().map(|f| f.system.as_str()).collect();
