@@ -4,12 +4,12 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
 use std::net::UdpSocket;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use common::beside::Beside;
 use common::live::{Heard, Listener, may_trace};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -68,50 +68,23 @@ fn caller_process() {
 }
 
 struct Caller {
-    process: Child,
-    output: BufReader<ChildStdout>,
+    process: Beside,
     /// The arguments that trace its calls and nothing else.
     only: [String; 4],
 }
 
 impl Caller {
     fn start() -> Caller {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "caller_process", "--nocapture"])
-            .env(CALLER, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let mut caller = Caller { process, output, only: Default::default() };
-        let tid = caller.says("caller: ");
+        let mut process = Beside::start("caller_process", CALLER);
+        let tid = process.says("caller: ");
         let filter = format!("raw_syscalls:sys_enter=id == {} && common_pid == {tid}", libc::SYS_getppid);
-        caller.only = ["--filter".to_owned(), filter, "-i".to_owned(), tid];
-        caller
+        Caller { process, only: ["--filter".to_owned(), filter, "-i".to_owned(), tid] }
     }
 
     /// Makes so many calls.
     fn call(&mut self, calls: usize) {
-        writeln!(self.process.stdin.as_mut().unwrap(), "{calls}").unwrap();
-        self.says("called");
-    }
-
-    fn says(&mut self, what: &str) -> String {
-        let mut line = String::new();
-        while !line.starts_with(what) {
-            line.clear();
-            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "it ended before it said {what}");
-        }
-        line[what.len()..].trim_end().to_owned()
-    }
-}
-
-impl Drop for Caller {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.process.tell(&calls.to_string());
+        self.process.says("called");
     }
 }
 

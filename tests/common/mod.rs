@@ -1,6 +1,7 @@
 //! Code shared by several integration tests.
 #![allow(dead_code, reason = "each test crate uses a part of it")]
 
+pub mod beside;
 pub mod chance;
 pub mod corpus;
 pub mod instance;

@@ -1,11 +1,12 @@
 //! Events with known number, order, time and values.
 
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::io::Write;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rosc::OscType;
 
+use crate::common::beside::Beside;
 use crate::program::Running;
 use crate::receiver::{Receiver, events};
 use crate::{SLEWED_NS, live};
@@ -53,48 +54,12 @@ fn toucher_process() {
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
-struct Toucher {
-    process: Child,
-    output: BufReader<ChildStdout>,
-}
-
-impl Toucher {
-    /// The process, its thread's id and name.
-    fn start() -> (Toucher, i32, String) {
-        let mut process = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "events::toucher_process", "--nocapture"])
-            .env(TOUCHER, "1")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let output = BufReader::new(process.stdout.take().unwrap());
-        let mut toucher = Toucher { process, output };
-        let said = toucher.says("toucher: ");
-        let (tid, comm) = said.split_once(' ').unwrap();
-        (toucher, tid.parse().unwrap(), comm.to_owned())
-    }
-
-    fn says(&mut self, what: &str) -> String {
-        let mut line = String::new();
-        while !line.starts_with(what) {
-            line.clear();
-            assert_ne!(self.output.read_line(&mut line).unwrap(), 0, "it ended before it said {what}");
-        }
-        line[what.len()..].trim_end().to_owned()
-    }
-
-    fn go(&mut self) {
-        self.process.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
-    }
-}
-
-impl Drop for Toucher {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+/// Starts it; returns the process, its thread's id and name.
+fn start_toucher() -> (Beside, i32, String) {
+    let mut toucher = Beside::start("events::toucher_process", TOUCHER);
+    let said = toucher.says("toucher: ");
+    let (tid, comm) = said.split_once(' ').unwrap();
+    (toucher, tid.parse().unwrap(), comm.to_owned())
 }
 
 #[test]
@@ -104,11 +69,11 @@ fn each_page_touched_by_a_process_arrives_once_in_order_with_its_address_and_tim
         return;
     }
     let receiver = Receiver::local();
-    let (mut toucher, tid, comm) = Toucher::start();
+    let (mut toucher, tid, comm) = start_toucher();
     let arguments =
         ["--raw", "-e", "page_fault_user", "-i", &tid.to_string(), "--to", &receiver.target(), "--max-rate", "0"];
     let program = Running::start(&live.tracefs, &arguments);
-    toucher.go();
+    toucher.tell("");
     let touched: Vec<u64> = toucher.says("touched: ").split(' ').map(|word| word.parse().unwrap()).collect();
     let [memory, page, before, after] = touched[..] else { panic!("{touched:?}") };
     program.stop();

@@ -70,6 +70,12 @@ fn a_capture_that_runs_out_of_room_reports_the_events_in_its_file() {
     assert_eq!(told, ours(Path::new(file)).len(), "{said}");
 }
 
+/// The number of sub-buffers in `file`.
+fn sub_buffers(file: &Path) -> u64 {
+    let dat = TraceDat::open(file, Open::default()).unwrap();
+    dat.feeds(&dat.buffers[0]).iter_mut().map(|(_, feed)| feed.sub_buffers().unwrap().unwrap()).sum()
+}
+
 #[test]
 fn the_file_holds_every_event_that_was_read_for_us_and_for_trace_cmd() {
     let Some(live) = live() else { return };
@@ -100,11 +106,8 @@ fn the_file_holds_every_event_that_was_read_for_us_and_for_trace_cmd() {
         assert!(read > 100, "{}", ended.said);
         assert_eq!(number(&ended, " events recorded"), read, "{}", ended.said);
         assert_eq!(events_of(Path::new(file)).len(), read, "{}", ended.said);
-        let dat = TraceDat::open(Path::new(file), Open::default()).unwrap();
-        let sub_buffers: u64 =
-            dat.feeds(&dat.buffers[0]).iter_mut().map(|(_, feed)| feed.sub_buffers().unwrap().unwrap()).sum();
         let of_one = if name == "readers.dat" { 16 } else { rustix::param::page_size() as u64 / 1024 };
-        assert_eq!(number(&ended, " KiB") as u64, of_one * sub_buffers, "{}", ended.said);
+        assert_eq!(number(&ended, " KiB") as u64, of_one * sub_buffers(Path::new(file)), "{}", ended.said);
         assert_eq!(replayed(&live, file), read);
     }
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 3, "nothing but the files is left");
@@ -249,9 +252,7 @@ fn single_events_share_sub_buffers_and_keep_their_times() {
         for (time, message) in recorded.zip(sent) {
             assert!(message.time_ns().abs_diff(pair.realtime_of(time).unwrap()) < SLEWED_NS, "{message:?}");
         }
-        let dat = TraceDat::open(&file, Open::default()).unwrap();
-        let sub_buffers: u64 =
-            dat.feeds(&dat.buffers[0]).iter_mut().map(|(_, feed)| feed.sub_buffers().unwrap().unwrap()).sum();
+        let sub_buffers = sub_buffers(&file);
         assert!(sub_buffers < 100, "{sub_buffers} sub-buffers for 300 marks");
     }
 }
